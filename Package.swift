@@ -1,0 +1,74 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// What every Swift target of ours is built with.
+let ours: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableExperimentalFeature("Lifetimes"),
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+]
+
+let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let collections = Target.Dependency.product(name: "BasicContainers", package: "swift-collections")
+let argumentParser = Target.Dependency.product(
+  name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+  name: "mapped-ram",
+  products: [
+    .library(name: "MappedRAM", targets: ["MappedRAM"]),
+    .executable(name: "mapped-ram", targets: ["mapped-ram"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+  ],
+  targets: [
+    .systemLibrary(
+      name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+    .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
+    .target(name: "MappedRAMFormat", swiftSettings: ours),
+    .target(name: "LinuxIO", dependencies: ["CLinux", system], swiftSettings: ours),
+    .target(name: "URing", dependencies: ["CLiburing", "LinuxIO", system], swiftSettings: ours),
+    .target(
+      name: "MappedRAM",
+      dependencies: ["LinuxIO", "MappedRAMFormat", "URing", collections, system],
+      swiftSettings: ours),
+    .target(
+      name: "MappedRAMCommands",
+      dependencies: ["LinuxIO", "MappedRAM", "MappedRAMFormat", argumentParser, system],
+      swiftSettings: ours),
+    .executableTarget(
+      name: "mapped-ram", dependencies: ["MappedRAMCommands"], swiftSettings: ours),
+
+    .target(
+      name: "TestSupport",
+      dependencies: ["LinuxIO", "MappedRAM", "MappedRAMFormat", system],
+      path: "Tests/TestSupport", swiftSettings: ours),
+    .testTarget(
+      name: "MappedRAMFormatTests", dependencies: ["MappedRAMFormat", "TestSupport"],
+      swiftSettings: ours),
+    .testTarget(
+      name: "LinuxIOTests", dependencies: ["LinuxIO", "TestSupport", system], swiftSettings: ours),
+    .testTarget(
+      name: "URingTests", dependencies: ["LinuxIO", "TestSupport", "URing", system],
+      swiftSettings: ours),
+    .testTarget(
+      name: "MappedRAMTests",
+      dependencies: ["LinuxIO", "MappedRAM", "MappedRAMFormat", "TestSupport", "URing", system],
+      swiftSettings: ours),
+    .testTarget(
+      name: "CommandTests",
+      dependencies: ["MappedRAM", "MappedRAMCommands", "MappedRAMFormat", "TestSupport", system],
+      swiftSettings: ours),
+    .testTarget(
+      name: "QEMUTests",
+      dependencies: ["MappedRAM", "MappedRAMFormat", "TestSupport", system],
+      swiftSettings: ours),
+  ],
+  swiftLanguageModes: [.v6]
+)

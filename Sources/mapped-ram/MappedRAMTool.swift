@@ -1,0 +1,4 @@
+@main
+struct MappedRAMTool {
+  static func main() {}
+}
