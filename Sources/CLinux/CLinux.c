@@ -1,1 +1,91 @@
 #include "CLinux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/stat.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+// linux/stat.h and not sys/stat.h, since glibc 2.36's struct statx has no direct I/O fields.
+
+#ifndef STATX_DIOALIGN
+#error "mapped-ram needs the headers of Linux 6.1 or newer (linux/stat.h without STATX_DIOALIGN)"
+#endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+const int32_t CLinux_O_DIRECT = O_DIRECT;
+const int32_t CLinux_O_TMPFILE = O_TMPFILE;
+const int32_t CLinux_O_PATH = O_PATH;
+const int32_t CLinux_SEEK_DATA = SEEK_DATA;
+const int32_t CLinux_SEEK_HOLE = SEEK_HOLE;
+const int32_t CLinux_MADV_POPULATE_READ = MADV_POPULATE_READ;
+const int32_t CLinux_MADV_POPULATE_WRITE = MADV_POPULATE_WRITE;
+
+int32_t CLinux_directIOAlignment(int32_t descriptor, uint32_t *memory, uint32_t *offset) {
+  struct statx found;
+  memset(&found, 0, sizeof found);
+  *memory = 0;
+  *offset = 0;
+  if (syscall(SYS_statx, descriptor, "", AT_EMPTY_PATH, STATX_DIOALIGN, &found) != 0)
+    return -errno;
+  if ((found.stx_mask & STATX_DIOALIGN) != 0) {
+    *memory = found.stx_dio_mem_align;
+    *offset = found.stx_dio_offset_align;
+  }
+  return 0;
+}
+
+int32_t CLinux_punchHole(int32_t descriptor, int64_t offset, int64_t byteCount) {
+  int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  return fallocate(descriptor, mode, offset, byteCount) == 0 ? 0 : -errno;
+}
+
+int32_t CLinux_blockDeviceSize(int32_t descriptor, uint64_t *byteCount) {
+  return ioctl(descriptor, BLKGETSIZE64, byteCount) == 0 ? 0 : -errno;
+}
+
+int32_t CLinux_linkDescriptor(int32_t descriptor, int32_t directory, const char *name) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
+  return linkat(AT_FDCWD, path, directory, name, AT_SYMLINK_FOLLOW) == 0 ? 0 : -errno;
+}
+
+int32_t CLinux_memoryFile(const char *name) {
+  int descriptor = memfd_create(name, MFD_CLOEXEC);
+  return descriptor >= 0 ? descriptor : -errno;
+}
+
+int32_t CLinux_setThreadName(const char *name) {
+  return -pthread_setname_np(pthread_self(), name);
+}
+
+int32_t CLinux_threadID(void) { return (int32_t)syscall(SYS_gettid); }
+
+int32_t CLinux_fileSystemType(int32_t descriptor, uint64_t *type) {
+  struct statfs found;
+  if (fstatfs(descriptor, &found) != 0)
+    return -errno;
+  *type = (uint64_t)(unsigned long)found.f_type;
+  return 0;
+}
+
+int32_t CLinux_mountMemory(const char *target, uint64_t byteCount) {
+  char options[64];
+  snprintf(options, sizeof options, "size=%llu", (unsigned long long)byteCount);
+  return mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options) == 0 ? 0 : -errno;
+}
+
+int32_t CLinux_unmount(const char *target) {
+  return umount2(target, MNT_DETACH) == 0 ? 0 : -errno;
+}

@@ -1,5 +1,51 @@
 #ifndef CLINUX_H
 #define CLINUX_H
+
+// The Linux calls and constants that Swift's Glibc module does not import. Every function returns
+// 0 (or the value that its comment names) when it succeeds and -errno when it fails.
+
 #include <stddef.h>
 #include <stdint.h>
+
+extern const int32_t CLinux_O_DIRECT;
+extern const int32_t CLinux_O_TMPFILE;
+extern const int32_t CLinux_O_PATH;
+
+/// The kinds of lseek(2) that find data and holes.
+extern const int32_t CLinux_SEEK_DATA;
+extern const int32_t CLinux_SEEK_HOLE;
+
+/// The advice numbers of madvise(2) that old headers lack.
+extern const int32_t CLinux_MADV_POPULATE_READ;
+extern const int32_t CLinux_MADV_POPULATE_WRITE;
+
+/// statx(2), STATX_DIOALIGN. Both alignments are 0 where the kernel or the file system does not
+/// say, and where direct I/O on the file is not possible.
+int32_t CLinux_directIOAlignment(int32_t descriptor, uint32_t *memory, uint32_t *offset);
+
+/// fallocate(2), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE.
+int32_t CLinux_punchHole(int32_t descriptor, int64_t offset, int64_t byteCount);
+
+/// ioctl(2), BLKGETSIZE64.
+int32_t CLinux_blockDeviceSize(int32_t descriptor, uint64_t *byteCount);
+
+/// linkat(2) through /proc/self/fd: gives an O_TMPFILE file the name `name` in `directory`.
+int32_t CLinux_linkDescriptor(int32_t descriptor, int32_t directory, const char *name);
+
+/// memfd_create(2), MFD_CLOEXEC; returns the descriptor.
+int32_t CLinux_memoryFile(const char *name);
+
+/// prctl-like: names the calling thread. At most 15 bytes and a zero.
+int32_t CLinux_setThreadName(const char *name);
+
+/// gettid(2).
+int32_t CLinux_threadID(void);
+
+/// statfs(2), f_type of the file system that holds the file.
+int32_t CLinux_fileSystemType(int32_t descriptor, uint64_t *type);
+
+/// mount(2) of a tmpfs of at most `byteCount` bytes, and umount2(2). For tests of a full disk.
+int32_t CLinux_mountMemory(const char *target, uint64_t byteCount);
+int32_t CLinux_unmount(const char *target);
+
 #endif

@@ -1,0 +1,96 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+extension File {
+  /// The direct side of a file that is being opened.
+  struct Direct: ~Copyable {
+    let state: DirectIO
+    private var descriptor: OwnedDescriptor?
+    let number: CInt
+
+    private init(_ refusal: DirectIORefusal) {
+      state = .refused(refusal)
+      descriptor = nil
+      number = -1
+    }
+
+    private init(_ descriptor: consuming OwnedDescriptor, memory: Int, offset: Int) {
+      state = .active(memoryAlignment: memory, offsetAlignment: offset)
+      number = descriptor.rawValue
+      self.descriptor = consume descriptor
+    }
+
+    private init() {
+      state = .off
+      descriptor = nil
+      number = -1
+    }
+
+    consuming func takeDescriptor() -> OwnedDescriptor? { descriptor }
+
+    /// Opens the file of `buffered` a second time, with O_DIRECT.
+    ///
+    /// Through /proc/self/fd and not by its name, so that both descriptors have the same file, also
+    /// when the name has gone to another one or there is none. Throws `directIORefused` where
+    /// `policy` is `required` and it cannot be had.
+    static func open(
+      like buffered: borrowing OwnedDescriptor, path: FilePath, access: Access,
+      policy: DirectIOPolicy, probe: DirectIOProbe
+    ) throws(FileError) -> Direct {
+      guard policy != .off else { return Direct() }
+      let direct = attempt(like: buffered, path: path, access: access, probe: probe)
+      if policy == .required, case .refused(let refusal) = direct.state {
+        throw .directIORefused(path, refusal)
+      }
+      return direct
+    }
+
+    private static func attempt(
+      like buffered: borrowing OwnedDescriptor, path: FilePath, access: Access,
+      probe: DirectIOProbe
+    ) -> Direct {
+      if probe == .refuse { return Direct(.asked) }
+      let link = FilePath("/proc/self/fd/\(buffered.rawValue)")
+      let flags = access.flag | CLinux_O_DIRECT
+      let descriptor: OwnedDescriptor
+      do throws(SystemCallError) {
+        descriptor = try openDescriptor(link, named: path, flags: flags)
+      } catch {
+        return Direct(.openFailed(error.errno))
+      }
+      if case .assume(let memory, let offset) = probe {
+        precondition(
+          isPowerOfTwo(memory) && isPowerOfTwo(offset), "Alignments are powers of two")
+        return Direct(descriptor, memory: memory, offset: offset)
+      }
+      var memory: UInt32 = 0
+      var offset: UInt32 = 0
+      // SAFETY: both are written before the call returns, and are not kept.
+      let result = unsafe CLinux_directIOAlignment(descriptor.rawValue, &memory, &offset)
+      guard result == 0, isPowerOfTwo(Int(memory)), isPowerOfTwo(Int(offset)) else {
+        return Direct(.alignmentUnknown)
+      }
+      if let errno = firstRead(descriptor.rawValue, memory: Int(memory), offset: Int(offset)) {
+        return Direct(.readFailed(errno))
+      }
+      return Direct(descriptor, memory: Int(memory), offset: Int(offset))
+    }
+
+    private static func isPowerOfTwo(_ number: Int) -> Bool {
+      number > 0 && number & (number - 1) == 0
+    }
+
+    /// Reads one unit at offset 0, to see that the reported alignment is enough; gives the error.
+    ///
+    /// An empty file gives 0 bytes, which is no error.
+    private static func firstRead(_ descriptor: CInt, memory: Int, offset: Int) -> Errno? {
+      // SAFETY: the memory has `offset` bytes with the alignment asked for, is given back once, and
+      // the kernel has finished with it when pread returns.
+      unsafe withUnsafeTemporaryAllocation(byteCount: offset, alignment: memory) { bytes in
+        let result = unsafe pread(descriptor, bytes.baseAddress, bytes.count, 0)
+        return result < 0 && errno != EINTR ? Errno(rawValue: errno) : nil
+      }
+    }
+  }
+}

@@ -1,0 +1,88 @@
+import Glibc
+public import SystemPackage
+
+extension File {
+  /// Opens the regular file or block device at `path`.
+  ///
+  /// Symbolic links are followed. A FIFO, a socket, a character device or a directory is refused
+  /// with `FileError.unsuitable` at once: the file is opened with O_NONBLOCK, so nobody waits for
+  /// a writer. Nothing is created or cut.
+  ///
+  /// Throws `.system` where open or fstat fails, `.unsuitable`, and `.directIORefused` where
+  /// `directIO` is `required` and the file has none.
+  public static func open(
+    _ path: FilePath, access: Access, directIO: DirectIOPolicy = .auto,
+    probe: DirectIOProbe = .kernel
+  ) throws(FileError) -> File {
+    let buffered = try openWithoutWaiting(path, access)
+    let type = try asFileError { () throws(SystemCallError) in
+      FileType(mode: try status(of: buffered.rawValue, path).st_mode)
+    }
+    return try File(
+      adopting: buffered, type: type, path: path, access: access, directIO: directIO, probe: probe)
+  }
+
+  /// Opens the file that the descriptor `descriptor` is of, which the caller keeps.
+  ///
+  /// For descriptors that another process hands over. Throws as `open(_:access:directIO:probe:)`.
+  public static func open(
+    descriptor: CInt, access: Access, directIO: DirectIOPolicy = .auto,
+    probe: DirectIOProbe = .kernel
+  ) throws(FileError) -> File {
+    try open(
+      FilePath("/proc/self/fd/\(descriptor)"), access: access, directIO: directIO, probe: probe)
+  }
+
+  convenience init(
+    adopting buffered: consuming OwnedDescriptor, type: FileType, path: FilePath, access: Access,
+    directIO: DirectIOPolicy, probe: DirectIOProbe
+  ) throws(FileError) {
+    let kind: Kind
+    switch type {
+    case .regular: kind = .regular
+    case .blockDevice: kind = .blockDevice
+    default: throw .unsuitable(path, found: type, expected: [.regular, .blockDevice])
+    }
+    let number = buffered.rawValue
+    try asFileError { () throws(SystemCallError) in try File.clearNonBlocking(number, path) }
+    let direct = try Direct.open(
+      like: buffered, path: path, access: access, policy: directIO, probe: probe)
+    self.init(path: path, kind: kind, buffered: buffered, direct: direct)
+  }
+
+  /// Takes O_NONBLOCK off: io_uring gives EAGAIN instead of waiting for files that have it and
+  /// whose file system cannot say beforehand whether it would wait (Linux io_uring/rw.c).
+  private static func clearNonBlocking(
+    _ descriptor: CInt, _ path: FilePath
+  ) throws(SystemCallError) {
+    let flags = try retryingInterrupted(.fcntl, .file(path)) { fcntl(descriptor, F_GETFL) }
+    guard flags & O_NONBLOCK != 0 else { return }
+    _ = try retryingInterrupted(.fcntl, .file(path)) {
+      fcntl(descriptor, F_SETFL, flags & ~O_NONBLOCK)
+    }
+  }
+
+  private static func openWithoutWaiting(
+    _ path: FilePath, _ access: Access
+  ) throws(FileError) -> OwnedDescriptor {
+    do throws(SystemCallError) {
+      return try openDescriptor(path, flags: access.flag | O_NONBLOCK | O_NOCTTY)
+    } catch {
+      // ENXIO: a socket, or a FIFO without a reader (open(2)); EISDIR: a directory to be written.
+      if let found = unsuitableType(path, error) {
+        throw .unsuitable(path, found: found, expected: [.regular, .blockDevice])
+      }
+      throw .system(error)
+    }
+  }
+
+  /// What is at `path`, where opening it failed because of its type.
+  private static func unsuitableType(_ path: FilePath, _ error: SystemCallError) -> FileType? {
+    guard error.errno == .isDirectory || error.errno == .noSuchAddressOrDevice else { return nil }
+    var found = stat()
+    // SAFETY: the path's bytes end with a zero; `found` is filled and not kept.
+    guard unsafe path.withPlatformString({ unsafe stat($0, &found) }) == 0 else { return nil }
+    let type = FileType(mode: found.st_mode)
+    return type == .regular || type == .blockDevice ? nil : type
+  }
+}

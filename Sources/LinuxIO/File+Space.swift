@@ -1,0 +1,101 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+extension File {
+  /// The size in bytes: of the file now, or of the device.
+  ///
+  /// Throws what fstat, or ioctl with BLKGETSIZE64, gives.
+  public func size() throws(SystemCallError) -> UInt64 {
+    switch kind {
+    case .regular:
+      return UInt64(try status(of: buffered.rawValue, path).st_size)
+    case .blockDevice:
+      var byteCount: UInt64 = 0
+      // SAFETY: the number is written before the call returns, and is not kept.
+      try check(
+        unsafe CLinux_blockDeviceSize(buffered.rawValue, &byteCount), .ioctl, .file(path))
+      return byteCount
+    }
+  }
+
+  /// The bytes that the file takes on its file system, holes not counted; a device's size.
+  ///
+  /// A file system may allocate late, so the number is exact only after `syncData()`.
+  public func allocatedBytes() throws(SystemCallError) -> UInt64 {
+    switch kind {
+    // st_blocks counts units of 512 bytes, whatever the block size is (inode(7)).
+    case .regular: UInt64(try status(of: buffered.rawValue, path).st_blocks) * 512
+    case .blockDevice: try size()
+    }
+  }
+
+  /// Cuts the file, or lengthens it with a hole, to `byteCount` bytes.
+  ///
+  /// Throws what ftruncate gives (EINVAL for a device).
+  public func truncate(to byteCount: UInt64) throws(SystemCallError) {
+    let length = try signedOffset(byteCount, .ftruncate, path)
+    _ = try retryingInterrupted(.ftruncate, .file(path)) {
+      ftruncate(buffered.rawValue, length)
+    }
+  }
+
+  /// Waits until all bytes written so far, and the size, are on the disk (fdatasync).
+  ///
+  /// What was written through either descriptor, since both are of one inode.
+  public func syncData() throws(SystemCallError) {
+    _ = try retryingInterrupted(.fdatasync, .file(path)) { fdatasync(buffered.rawValue) }
+  }
+
+  /// Makes a hole of `range`: it reads as zeros and takes no space. The size stays.
+  ///
+  /// Parts of blocks at the ends are zeroed. An empty range does nothing. Throws what fallocate
+  /// gives: EOPNOTSUPP where the file system has no holes.
+  public func punchHole(_ range: Range<UInt64>) throws(SystemCallError) {
+    guard !range.isEmpty else { return }
+    let first = try signedOffset(range.lowerBound, .fallocate, path)
+    let count = try signedOffset(range.upperBound, .fallocate, path) - first
+    while true {
+      let result = CLinux_punchHole(buffered.rawValue, Int64(first), Int64(count))
+      if result == -EINTR { continue }
+      return try check(result, .fallocate, .range(path, range))
+    }
+  }
+
+  /// The first part of `range` that may hold something else than zeros, or nil where all of it is
+  /// a hole or past the end of the file.
+  ///
+  /// Asks lseek for SEEK_DATA and SEEK_HOLE; the part is cut to `range`. Where the file system
+  /// cannot tell, and on a device, the answer is `range` itself. So what lies outside the answer is
+  /// a hole for certain, what lies inside may be zeros all the same.
+  public func nextData(in range: Range<UInt64>) throws(SystemCallError) -> Range<UInt64>? {
+    guard !range.isEmpty else { return nil }
+    guard kind == .regular else { return range }
+    let first = try signedOffset(range.lowerBound, .lseek, path)
+    let data: UInt64
+    do throws(SystemCallError) {
+      data = try seek(first, CLinux_SEEK_DATA, range)
+      // A range past Int64.max - 1 has no data there; `seek` gives no larger number.
+      guard data < range.upperBound else { return nil }
+      let hole = try seek(off_t(data), CLinux_SEEK_HOLE, range)
+      return data..<min(max(hole, data + 1), range.upperBound)
+    } catch {
+      switch error.errno {
+      // Past the last byte of data, or past the end.
+      case .noSuchAddressOrDevice: return nil
+      case .invalidArgument, .notSupportedOnSocket: return range
+      default: throw error
+      }
+    }
+  }
+
+  private func seek(
+    _ offset: off_t, _ whence: CInt, _ range: Range<UInt64>
+  ) throws(SystemCallError) -> UInt64 {
+    // The descriptor's own position moves; nothing here uses it.
+    UInt64(
+      try retryingInterrupted(.lseek, .range(path, range)) {
+        lseek(buffered.rawValue, offset, whence)
+      })
+  }
+}

@@ -1,0 +1,77 @@
+public import SystemPackage
+
+/// Why a file cannot be opened, made or mapped.
+public enum FileError: Error, Equatable, Sendable {
+  /// A system call failed.
+  case system(SystemCallError)
+  /// The path leads to something else than one of the `expected` types.
+  case unsuitable(FilePath, found: FileType, expected: [FileType])
+  /// Direct I/O was required and is not possible.
+  case directIORefused(FilePath, DirectIORefusal)
+  /// The bytes `range` are not all inside the file, which ends at `byteCount`.
+  case outsideFile(FilePath, range: Range<UInt64>, byteCount: UInt64)
+}
+
+/// What a path can lead to, from `st_mode` (inode(7)). The raw value is the name in messages.
+public enum FileType: String, CaseIterable, Sendable {
+  /// S_IFREG.
+  case regular = "regular file"
+  /// S_IFBLK.
+  case blockDevice = "block device"
+  /// S_IFCHR.
+  case characterDevice = "character device"
+  /// S_IFDIR.
+  case directory = "directory"
+  /// S_IFIFO.
+  case fifo = "FIFO"
+  /// S_IFSOCK.
+  case socket = "socket"
+  /// S_IFLNK.
+  case symbolicLink = "symbolic link"
+  /// None of these, as with an anonymous inode.
+  case unknown = "file of unknown type"
+}
+
+/// Whether large requests go past the page cache.
+public enum DirectIOPolicy: String, CaseIterable, Sendable {
+  /// Direct where the file system allows it, else buffered.
+  case auto
+  /// Direct, or opening fails.
+  case required
+  /// Buffered.
+  case off
+}
+
+/// Why direct I/O is not used though it was wanted.
+public enum DirectIORefusal: Equatable, Sendable {
+  /// statx gave no alignment: the kernel is older than Linux 6.1, or the file system does not say
+  /// or cannot (tmpfs).
+  case alignmentUnknown
+  /// Opening with O_DIRECT failed (EINVAL where the file system has none).
+  case openFailed(Errno)
+  /// The file opened, but a first aligned read failed.
+  case readFailed(Errno)
+  /// A `DirectIOProbe.refuse` asked for the refusal.
+  case asked
+}
+
+/// Whether and how a file does direct I/O.
+public enum DirectIO: Equatable, Sendable {
+  /// Requests whose memory address is a multiple of `memoryAlignment`, and whose offset and length
+  /// are multiples of `offsetAlignment` (both in bytes), go past the page cache.
+  case active(memoryAlignment: Int, offsetAlignment: Int)
+  /// It was wanted and is not possible.
+  case refused(DirectIORefusal)
+  /// It was not wanted.
+  case off
+}
+
+/// Where the answer about direct I/O comes from. Anything but `kernel` is for tests.
+public enum DirectIOProbe: Equatable, Sendable {
+  /// From statx, checked with a read.
+  case kernel
+  /// These alignments, in bytes; the file is still opened with O_DIRECT, and nothing is checked.
+  case assume(memoryAlignment: Int, offsetAlignment: Int)
+  /// As though the file system refused.
+  case refuse
+}

@@ -1,0 +1,107 @@
+import Glibc
+import SystemPackage
+
+/// A part of a file, or memory without a file, mapped into the address space.
+///
+/// The memory stays valid as long as the mapping is referenced. Where another process cuts the
+/// file, touching the lost part raises SIGBUS: map files that nobody cuts.
+@safe
+public final class Mapping: @unchecked Sendable {
+  // @unchecked Sendable: the fields never change. Whoever writes the memory from several threads
+  // orders the accesses; the accessors are `@unsafe` for that.
+
+  /// What a mapping of a file is for.
+  public enum Mode: Sendable {
+    /// Reading alone; later writes to the file are seen.
+    case read
+    /// Reading and writing; what is written reaches the file, which must be open for writing.
+    case sharedWrite
+    /// Reading and writing; what is written stays in this process.
+    case privateWrite
+  }
+
+  /// The number of bytes.
+  public let byteCount: Int
+  /// Whether the memory may be written.
+  public let isWritable: Bool
+  private let start: UnsafeMutableRawPointer
+  /// The bytes before `start` that belong to the mapping, which begins at a page boundary.
+  private let lead: Int
+
+  /// Maps the bytes `range` of `file`. The range need not begin or end at a page boundary.
+  ///
+  /// Throws `outsideFile` where it is empty or goes past the file's end (touching such memory would
+  /// raise SIGBUS), and `.system` for what fstat and mmap give.
+  public init(_ file: File, range: Range<UInt64>, mode: Mode) throws(FileError) {
+    let page = UInt64(sysconf(Int32(_SC_PAGESIZE)))
+    let lead = Int(range.lowerBound % page)
+    let size = try asFileError { () throws(SystemCallError) in try file.size() }
+    guard !range.isEmpty, range.upperBound <= size, range.upperBound <= UInt64(off_t.max) else {
+      throw .outsideFile(file.path, range: range, byteCount: size)
+    }
+    byteCount = Int(range.count64)
+    isWritable = mode != .read
+    self.lead = lead
+    let protection = mode == .read ? PROT_READ : PROT_READ | PROT_WRITE
+    let flags = mode == .privateWrite ? MAP_PRIVATE : MAP_SHARED
+    let offset = off_t(range.lowerBound) - off_t(lead)
+    // SAFETY: a new mapping, at a place of the kernel's choice.
+    let found = unsafe mmap(
+      nil, byteCount + lead, protection, flags, file.bufferedDescriptor, offset)
+    guard let found = unsafe found, unsafe found != MAP_FAILED else {
+      throw .system(
+        SystemCallError(
+          call: .mmap, errno: Errno(rawValue: errno), subject: .range(file.path, range)))
+    }
+    unsafe start = found + lead
+  }
+
+  /// Maps `byteCount` zero bytes that no file is behind; pages come as they are touched.
+  ///
+  /// Precondition: `byteCount` is positive. Throws what mmap gives.
+  public init(anonymousByteCount byteCount: Int) throws(SystemCallError) {
+    precondition(byteCount > 0, "A mapping has at least one byte")
+    self.byteCount = byteCount
+    isWritable = true
+    lead = 0
+    unsafe start = try unsafe mapAnonymous(byteCount: byteCount)
+  }
+
+  deinit {
+    // SAFETY: the mapping of init, given back once.
+    _ = unsafe munmap(start - lead, byteCount + lead)
+  }
+
+  /// The first byte's address, valid as long as the mapping is referenced.
+  @unsafe
+  public var baseAddress: UnsafeMutableRawPointer { unsafe start }
+
+  /// The memory, valid as long as the mapping is referenced.
+  @unsafe
+  public var bytes: UnsafeRawBufferPointer {
+    unsafe UnsafeRawBufferPointer(start: start, count: byteCount)
+  }
+
+  /// The memory for writing, valid as long as the mapping is referenced.
+  ///
+  /// Precondition: `isWritable`.
+  @unsafe
+  public var mutableBytes: UnsafeMutableRawBufferPointer {
+    precondition(isWritable, "The mapping is for reading alone")
+    return unsafe UnsafeMutableRawBufferPointer(start: start, count: byteCount)
+  }
+
+  /// Gives the kernel advice about `range`, in bytes from the begin (madvise).
+  ///
+  /// The range is widened to whole pages. Precondition: it lies inside. Throws what madvise gives:
+  /// EINVAL where the kernel does not know the advice.
+  public func advise(_ advice: Advice, _ range: Range<Int>) throws(SystemCallError) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= byteCount, "Not in the mapping")
+    guard !range.isEmpty else { return }
+    let before = (range.lowerBound + lead) % Int(sysconf(Int32(_SC_PAGESIZE)))
+    _ = try retryingInterrupted(.madvise, .memory(byteCount: range.count)) {
+      // SAFETY: from a page boundary that is not before the mapping's begin.
+      unsafe madvise(start + range.lowerBound - before, range.count + before, advice.number)
+    }
+  }
+}

@@ -1,0 +1,148 @@
+import CLinux
+import Glibc
+public import SystemPackage
+
+extension PendingFile {
+  /// Makes an empty file that will appear at `path`.
+  ///
+  /// What is at the path now may be nothing or a regular file; it is neither opened nor changed. A
+  /// directory, a device, a FIFO or a socket is refused with `FileError.unsuitable`. Throws
+  /// `.system` where the directory cannot be opened or written, and `.directIORefused` where
+  /// `directIO` is `required` and the file system has none.
+  public static func create(
+    at path: FilePath, directIO: DirectIOPolicy = .auto, probe: DirectIOProbe = .kernel,
+    naming: Naming = .unnamedIfPossible
+  ) throws(FileError) -> PendingFile {
+    let target = try followLinks(path)
+    guard let name = target.lastComponent, name.kind == .regular else {
+      throw .unsuitable(path, found: .directory, expected: [.regular])
+    }
+    let parent = target.removingLastComponent()
+    let directory = try asFileError { () throws(SystemCallError) in
+      try openDescriptor(
+        parent.isEmpty ? "." : parent, named: target, flags: O_RDONLY | O_DIRECTORY)
+    }
+    let temporary = try asFileError { () throws(SystemCallError) in
+      try Temporary(in: directory.rawValue, for: name, naming: naming, reported: target)
+    }
+    let temporaryName = temporary.name
+    let file: File
+    do throws(FileError) {
+      file = try File(
+        adopting: temporary.descriptor, type: .regular, path: path, access: .readWrite,
+        directIO: directIO, probe: probe)
+    } catch {
+      if let temporaryName { remove(temporaryName, directory.rawValue) }
+      throw error
+    }
+    return PendingFile(
+      file: file, finalPath: target, directory: directory, temporaryName: temporaryName)
+  }
+
+  /// `path`, or what it leads to where it is a symbolic link, which need not exist.
+  ///
+  /// Throws `.unsuitable` where something else than a regular file is there.
+  private static func followLinks(_ path: FilePath) throws(FileError) -> FilePath {
+    var current = path
+    // The kernel's own limit (path_resolution(7)).
+    for _ in 0...40 {
+      var found = stat()
+      // SAFETY: the path's bytes end with a zero; `found` is filled and not kept.
+      guard unsafe current.withPlatformString({ unsafe lstat($0, &found) }) == 0 else {
+        let errno = Errno(rawValue: errno)
+        if errno == .noSuchFileOrDirectory, !current.isEmpty { return current }
+        throw .system(SystemCallError(call: .lstat, errno: errno, subject: .file(path)))
+      }
+      switch FileType(mode: found.st_mode) {
+      case .regular: return current
+      case .symbolicLink:
+        let link = current
+        let target = try asFileError { () throws(SystemCallError) in try readLink(link) }
+        // Not normalized: `..` after a link to a directory is the kernel's business.
+        current = current.removingLastComponent().pushing(target)
+      case let type: throw .unsuitable(path, found: type, expected: [.regular])
+      }
+    }
+    throw .system(
+      SystemCallError(call: .open, errno: .tooManySymbolicLinkLevels, subject: .file(path)))
+  }
+
+  private static func readLink(_ path: FilePath) throws(SystemCallError) -> FilePath {
+    // Linux has no longer target than PATH_MAX, 4096 with the zero.
+    var bytes = [CChar](repeating: 0, count: 4097)
+    _ = try retryingInterrupted(.readlink, .file(path)) {
+      // SAFETY: the path's bytes end with a zero; at most 4096 of the 4097 bytes are written.
+      unsafe path.withPlatformString { unsafe readlink($0, &bytes, 4096) }
+    }
+    return FilePath(platformString: bytes)
+  }
+
+  /// Removes the name `name`; an error has nobody to go to.
+  static func remove(_ name: FilePath.Component, _ directory: CInt) {
+    // SAFETY: the name's bytes end with a zero and live for the call.
+    _ = unsafe FilePath(root: nil, components: name).withPlatformString {
+      unsafe unlinkat(directory, $0, 0)
+    }
+  }
+
+  /// A hidden name in the manner of `.NAME.XXXXXX.partial`, of at most 255 bytes.
+  static func hiddenName(for name: FilePath.Component) -> FilePath.Component {
+    let letters = Array("abcdefghijklmnopqrstuvwxyz0123456789")
+    let random = String((0..<6).map { _ in letters[Int.random(in: 0..<letters.count)] })
+    // NAME_MAX is 255. A name is cut where it would not fit; it need not be readable then.
+    let room = 255 - ".".utf8.count - ".\(random).partial".utf8.count
+    var stem = name.string
+    while stem.utf8.count > room { stem.removeLast() }
+    return FilePath.Component(".\(stem).\(random).partial") ?? ".partial"
+  }
+
+  /// The new file and the name that it has, if any.
+  private struct Temporary: ~Copyable {
+    let descriptor: OwnedDescriptor
+    let name: FilePath.Component?
+
+    /// Mode of an image: it holds a guest's memory, so it is the owner's alone.
+    private static var mode: mode_t { 0o600 }
+
+    init(
+      in directory: CInt, for name: FilePath.Component, naming: Naming, reported: FilePath
+    ) throws(SystemCallError) {
+      if naming == .unnamedIfPossible {
+        do throws(SystemCallError) {
+          let flags = O_RDWR | CLinux_O_TMPFILE
+          let unnamed = try openDescriptor(
+            ".", in: directory, named: reported, flags: flags, mode: Temporary.mode)
+          // Without /proc it could never be given a name.
+          if Temporary.canBeLinked(unnamed.rawValue) {
+            descriptor = unnamed
+            self.name = nil
+            return
+          }
+        } catch {
+          // What file systems and kernels without O_TMPFILE give (open(2)).
+          guard [.notSupportedOnSocket, .isDirectory, .invalidArgument].contains(error.errno)
+          else { throw error }
+        }
+      }
+      while true {
+        let hidden = PendingFile.hiddenName(for: name)
+        do throws(SystemCallError) {
+          descriptor = try openDescriptor(
+            FilePath(root: nil, components: hidden), in: directory, named: reported,
+            flags: O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: Temporary.mode)
+          self.name = hidden
+          return
+        } catch {
+          guard error.errno == .fileExists else { throw error }
+        }
+      }
+    }
+
+    private static func canBeLinked(_ descriptor: CInt) -> Bool {
+      // SAFETY: the path's bytes end with a zero and live for the call.
+      unsafe FilePath("/proc/self/fd/\(descriptor)").withPlatformString {
+        unsafe access($0, F_OK) == 0
+      }
+    }
+  }
+}

@@ -1,0 +1,105 @@
+import SystemPackage
+
+extension SystemCallError: CustomStringConvertible {
+  /// The message: what it was about, the call and the place, the reason, and what to do.
+  public var description: String {
+    let reason = "\(errno.description)."
+    let head: String
+    switch subject {
+    case .file(let path):
+      head = "\(path): \(call.rawValue): \(reason)"
+    case .range(let path, let range):
+      let place = "0x\(String(range.lowerBound, radix: 16)) (\(range.count64) bytes)"
+      head = "\(path): \(call.rawValue) at \(place): \(reason)"
+    case .memory(let byteCount):
+      head = "\(call.rawValue) of \(byteCount) bytes of memory: \(reason)"
+    case .ring, .thread, .process:
+      head = "\(call.rawValue): \(reason)"
+    }
+    guard let advice else { return head }
+    return "\(head) \(advice)"
+  }
+
+  /// What the user can do about the error, in whole sentences; nil where nothing is known.
+  public var advice: String? {
+    switch (call, errno) {
+    case (.io_uring_setup, .notPermitted), (.io_uring_setup, .permissionDenied):
+      "io_uring is refused to this process: by the sysctl kernel.io_uring_disabled, or by the "
+        + "seccomp filter of the container."
+    case (.io_uring_setup, .noFunction):
+      "This kernel has no io_uring."
+    case (.io_uring_setup, .noMemory), (.io_uring_register, .noMemory):
+      "The limit of locked memory is too small: raise RLIMIT_MEMLOCK (ulimit -l)."
+    case (.process_vm_readv, .notPermitted), (.process_vm_writev, .notPermitted):
+      "Reading another process needs the same user and kernel.yama.ptrace_scope 0, or "
+        + "CAP_SYS_PTRACE."
+    case (.memfd_create, .noMemory), (.mmap, .noMemory), (.madvise, .noMemory):
+      "There is not enough memory: free some, or raise the limit of the process."
+    case (.pthread_create, .resourceTemporarilyUnavailable):
+      "No more threads are allowed: raise the limit of processes (ulimit -u, or pids.max of the "
+        + "control group)."
+    case (.pread, .invalidArgument), (.pwrite, .invalidArgument), (.open, .invalidArgument),
+      (.io_uring_enter, .invalidArgument):
+      "With direct I/O the memory, the offset and the length must be multiples of what statx "
+        + "reports for the file; try it without direct I/O."
+    case (_, .noSpace):
+      "Free space on the file system, or choose another place."
+    case (_, .diskQuotaExceeded):
+      "The quota of the user is used up: free space, or choose another place."
+    case (_, .fileTooLarge):
+      "The file is larger than the file system or the limit of the process (ulimit -f) allows."
+    case (_, .readOnlyFileSystem):
+      "The file system is read-only: choose another place."
+    case (_, .permissionDenied), (_, .notPermitted):
+      "This user may not do that: look at the owner and mode of the file and of the directories "
+        + "above it."
+    case (_, .tooManyOpenFiles):
+      "Raise the limit of open files (ulimit -n)."
+    case (_, .ioError):
+      "The device or the file system failed: look at the kernel log (dmesg)."
+    default: nil
+    }
+  }
+}
+
+extension FileError: CustomStringConvertible {
+  /// The message: the path, what was found, what was expected.
+  public var description: String {
+    switch self {
+    case .system(let error):
+      error.description
+    case .unsuitable(let path, let found, let expected):
+      "\(path): is a \(found.rawValue), but a \(FileType.list(expected)) is needed."
+    case .directIORefused(let path, let refusal):
+      "\(path): direct I/O is not possible: \(refusal). Allow buffered I/O, or choose another "
+        + "file system."
+    case .outsideFile(let path, let range, let byteCount):
+      "\(path): bytes 0x\(String(range.lowerBound, radix: 16)) to "
+        + "0x\(String(range.upperBound, radix: 16)) are wanted, but the file ends at "
+        + "0x\(String(byteCount, radix: 16))."
+    }
+  }
+}
+
+extension DirectIORefusal: CustomStringConvertible {
+  /// The reason, as a part of a sentence.
+  public var description: String {
+    switch self {
+    case .alignmentUnknown: "statx reports no alignment for direct I/O"
+    case .openFailed(let errno): "open with O_DIRECT: \(errno.description)"
+    case .readFailed(let errno): "a first read with O_DIRECT: \(errno.description)"
+    case .asked: "it was refused on request"
+    }
+  }
+}
+
+extension FileType {
+  fileprivate static func list(_ types: [FileType]) -> String {
+    types.map(\.rawValue).joined(separator: " or a ")
+  }
+}
+
+extension Range<UInt64> {
+  /// The number of bytes in the range. `count` is an Int and traps above Int.max.
+  var count64: UInt64 { upperBound - lowerBound }
+}
