@@ -193,6 +193,7 @@ extension FormatError.Limit: CustomStringConvertible {
     case .capabilities: "the number of capabilities"
     case .descriptionBytes: "the length of the text"
     case .sections: "the number of sections"
+    case .preambleBytes: "the length of what stands before RAM"
     case .libvirtDataBytes: "the length of the data area"
     }
   }
