@@ -77,7 +77,8 @@ public struct FormatError: Error, Equatable, Sendable {
 
   /// A limit of `ImageLimits`.
   public enum Limit: Equatable, Sendable {
-    case nameBytes, blocks, ramBytes, capabilities, descriptionBytes, sections, preambleBytes
+    case nameBytes, blocks, ramBytes, capabilities, descriptionBytes, descriptionValues, sections
+    case preambleBytes
     case libvirtDataBytes
   }
 
