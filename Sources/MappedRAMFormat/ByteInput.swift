@@ -109,4 +109,17 @@ public struct ByteInput: ~Escapable {
     let count = try readBigEndian(UInt8.self, in: context)
     return try readName(Int(count), in: context)
   }
+
+  /// Where `pattern` first stands in the bytes that are left, counted from the next byte; `nil` if it does not.
+  ///
+  /// - Precondition: `pattern` is not empty.
+  /// - Complexity: O(bytes left) in practice: a pattern's first byte is rare.
+  public func firstIndex(of pattern: [UInt8]) -> Int? {
+    precondition(!pattern.isEmpty, "something to look for")
+    guard remaining >= pattern.count else { return nil }
+    for start in 0...(remaining - pattern.count) where peek(start) == pattern[0] {
+      if pattern.indices.allSatisfy({ peek(start + $0) == pattern[$0] }) { return start }
+    }
+    return nil
+  }
 }

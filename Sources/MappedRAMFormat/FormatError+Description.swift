@@ -192,7 +192,9 @@ extension FormatError.Limit: CustomStringConvertible {
     case .ramBytes: "the size of RAM in bytes"
     case .capabilities: "the number of capabilities"
     case .descriptionBytes: "the length of the text"
+    case .descriptionValues: "the number of values"
     case .sections: "the number of sections"
+    case .preambleBytes: "the length of what stands before RAM"
     case .libvirtDataBytes: "the length of the data area"
     }
   }

@@ -77,7 +77,9 @@ public struct FormatError: Error, Equatable, Sendable {
 
   /// A limit of `ImageLimits`.
   public enum Limit: Equatable, Sendable {
-    case nameBytes, blocks, ramBytes, capabilities, descriptionBytes, sections, libvirtDataBytes
+    case nameBytes, blocks, ramBytes, capabilities, descriptionBytes, descriptionValues, sections
+    case preambleBytes
+    case libvirtDataBytes
   }
 
   /// The structure in which an error was met.

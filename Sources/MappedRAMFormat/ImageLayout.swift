@@ -8,9 +8,9 @@ public struct ImageLayout: Equatable, Sendable {
   public let blockList: FileOffset
   /// A layout for each block, in the list's order.
   public let blocks: [BlockLayout]
-  /// The EOS word behind the list; the footer and the tail follow.
+  /// The EOS word behind the list; the footer, if there are footers, and the tail follow.
   public let listEnd: FileOffset
-  /// The first byte after the footer of RAM's START section.
+  /// The first byte after RAM's START section.
   public let tail: FileOffset
 
   /// Lays out an image.
@@ -50,8 +50,8 @@ public struct ImageLayout: Equatable, Sendable {
     }
     self.blocks = layouts
     listEnd = next
-    let tailBytes = ByteCount(RAMWord.byteCount + SectionFooter.byteCount)
-    guard let tail = next.adding(tailBytes) else {
+    let tailBytes = prologue.encodedListEnd(at: .zero).bytes.count
+    guard let tail = next.adding(ByteCount(tailBytes)) else {
       throw FormatError(.numberOverflow, at: next, in: context)
     }
     self.tail = tail

@@ -25,6 +25,9 @@ public enum ImageLimits {
   /// Sections in a stream. A live save writes one PART of RAM per round of its loop; 7,230 were seen.
   public static let sections = 1 << 20
 
+  /// Bytes between the CONFIGURATION section and RAM: 16 MiB. It is empty in most images; early devices have some 100 bytes.
+  public static let preambleBytes = ByteCount(UInt64(16) << 20)
+
   /// Bytes of libvirt's XML and cookie with their padding: 64 MiB. libvirt's own are some 100 kB.
   public static let libvirtDataBytes = ByteCount(UInt64(64) << 20)
 }
