@@ -1,0 +1,125 @@
+/// A cursor over bytes of a file that knows where in the file it stands.
+///
+/// Everything in the format is parsed from one of these, field by field, by width and byte order. A read that does not
+/// fit throws and leaves the cursor where it was.
+public struct ByteInput: ~Escapable {
+  private let bytes: RawSpan
+  private var position: Int
+  private let base: FileOffset
+
+  /// A cursor at the first of `bytes`, which stand at `base` in their file.
+  @_lifetime(copy bytes)
+  public init(_ bytes: RawSpan, at base: FileOffset = .zero) {
+    self.bytes = bytes
+    self.base = base
+    position = 0
+  }
+
+  /// The place in the file of the next byte.
+  public var offset: FileOffset { base + ByteCount(position) }
+
+  /// Bytes not read yet.
+  public var remaining: Int { bytes.byteCount - position }
+
+  /// Makes sure that `count` bytes are left.
+  ///
+  /// - Throws: `FormatError.Kind.truncated`.
+  public func require(_ count: Int, in context: FormatError.Context) throws(FormatError) {
+    guard count <= remaining else {
+      throw FormatError(
+        .truncated(needed: ByteCount(count), available: ByteCount(remaining)), at: offset,
+        in: context)
+    }
+  }
+
+  /// Reads a big-endian integer.
+  public mutating func readBigEndian<Value: FixedWidthInteger & BitwiseCopyable>(
+    _ type: Value.Type = Value.self, in context: FormatError.Context
+  ) throws(FormatError) -> Value {
+    Value(bigEndian: try read(type, in: context))
+  }
+
+  /// Reads a little-endian integer.
+  public mutating func readLittleEndian<Value: FixedWidthInteger & BitwiseCopyable>(
+    _ type: Value.Type = Value.self, in context: FormatError.Context
+  ) throws(FormatError) -> Value {
+    Value(littleEndian: try read(type, in: context))
+  }
+
+  private mutating func read<Value: FixedWidthInteger & BitwiseCopyable>(
+    _ type: Value.Type, in context: FormatError.Context
+  ) throws(FormatError) -> Value {
+    let size = MemoryLayout<Value>.size
+    try require(size, in: context)
+    // SAFETY: `require` has proved that the bytes are there; an integer has no invalid bit pattern.
+    let value = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: position, as: type)
+    position += size
+    return value
+  }
+
+  /// Reads `count` bytes.
+  ///
+  /// - Complexity: O(`count`); nothing is allocated before the bytes are known to be there.
+  public mutating func readBytes(
+    _ count: Int, in context: FormatError.Context
+  ) throws(FormatError) -> [UInt8] {
+    try require(count, in: context)
+    var result: [UInt8] = []
+    result.reserveCapacity(count)
+    for index in position..<(position + count) {
+      // SAFETY: the index is below the byte count, by `require`.
+      result.append(unsafe bytes.unsafeLoad(fromByteOffset: index, as: UInt8.self))
+    }
+    position += count
+    return result
+  }
+
+  /// Passes over `count` bytes.
+  public mutating func skip(_ count: Int, in context: FormatError.Context) throws(FormatError) {
+    try require(count, in: context)
+    position += count
+  }
+
+  /// The byte `distance` bytes ahead, or `nil` past the end.
+  public func peek(_ distance: Int = 0) -> UInt8? {
+    guard distance < remaining else { return nil }
+    // SAFETY: position + distance is below the byte count, by the guard.
+    return unsafe bytes.unsafeLoad(fromByteOffset: position + distance, as: UInt8.self)
+  }
+
+  /// Reads a name of `count` bytes: printable ASCII, at least one byte.
+  ///
+  /// - Throws: `truncated`; `nameEmpty`; `nameNotPrintable`.
+  public mutating func readName(
+    _ count: Int, in context: FormatError.Context
+  ) throws(FormatError) -> String {
+    let start = offset
+    guard count > 0 else { throw FormatError(.nameEmpty, at: start, in: context) }
+    let bytes = try readBytes(count, in: context)
+    guard bytes.allSatisfy({ (0x20...0x7e).contains($0) }) else {
+      throw FormatError(.nameNotPrintable(bytes), at: start, in: context)
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// Reads a name that has its length before it in one byte.
+  public mutating func readCountedName(
+    in context: FormatError.Context
+  ) throws(FormatError) -> String {
+    let count = try readBigEndian(UInt8.self, in: context)
+    return try readName(Int(count), in: context)
+  }
+
+  /// Where `pattern` first stands in the bytes that are left, counted from the next byte; `nil` if it does not.
+  ///
+  /// - Precondition: `pattern` is not empty.
+  /// - Complexity: O(bytes left) in practice: a pattern's first byte is rare.
+  public func firstIndex(of pattern: [UInt8]) -> Int? {
+    precondition(!pattern.isEmpty, "something to look for")
+    guard remaining >= pattern.count else { return nil }
+    for start in 0...(remaining - pattern.count) where peek(start) == pattern[0] {
+      if pattern.indices.allSatisfy({ peek(start + $0) == pattern[$0] }) { return start }
+    }
+    return nil
+  }
+}

@@ -1,0 +1,85 @@
+/// The device description at the end of a stream: JSON text that says which fields the sections of devices have.
+///
+/// | size | byte order | meaning |
+/// | --- | --- | --- |
+/// | 1 | | 0x06 |
+/// | 4 | big | length of the text |
+/// | n | | JSON, in ASCII, without a zero byte |
+///
+/// It follows the EOF byte and ends the file, unless the machine property `suppress-vmdesc` left it out. QEMU's loader
+/// passes over it. RAM and other sections with START and END are not in it. Sources: QEMU v10.0.2, `migration/savevm.c`;
+/// files of seven architectures.
+///
+/// The array of capabilities in `configuration` is described wrongly where the names differ in length (QEMU 10.0.2,
+/// observed): read that section with `Configuration`.
+public struct DeviceDescription: Equatable, Sendable {
+  /// The text as it stands in the file.
+  public let text: [UInt8]
+  /// The size of the target's pages, if the text gives it.
+  public let pageSize: PageSize?
+  /// What is in the CONFIGURATION section, if the text says so.
+  public let configuration: DescribedState?
+  /// The devices, in the order of their sections.
+  public let devices: [DescribedDevice]
+
+  /// The bytes before the text.
+  public static let headByteCount = 5
+
+  /// Reads `text`, which stands at `offset` in its file.
+  ///
+  /// - Complexity: O(bytes of the text).
+  /// - Throws: `overLimit`; `description` at the first byte that is not JSON; `descriptionShape`, where the offset is the
+  ///   text's.
+  public init(text: [UInt8], at offset: FileOffset = .zero) throws(FormatError) {
+    let limit = ImageLimits.descriptionBytes
+    guard ByteCount(text.count) <= limit else {
+      throw Self.overLimit(ByteCount(text.count), at: offset)
+    }
+    let root = try JSONValue(parsing: text, at: offset)
+    self.text = text
+    do throws(DescriptionShapeError) {
+      let object = try DescriptionObject(root)
+      pageSize = try object.optional("page_size", DescriptionObject.pageSize)
+      configuration = try object.optional("configuration", DescribedState.init(description:))
+      devices = try object.required(
+        "devices", DescriptionObject.list(DescribedDevice.init(description:)))
+    } catch {
+      throw error.formatError(at: offset)
+    }
+  }
+
+  /// Reads the element, its type byte included.
+  ///
+  /// - Throws: `truncated`, `unknownSectionType`, `misplacedSection`, and as `init(text:at:)`.
+  public init(parsing input: inout ByteInput) throws(FormatError) {
+    let start = input.offset
+    let byte = try input.readBigEndian(UInt8.self, in: .description)
+    guard byte == SectionType.description.rawValue else {
+      throw FormatError(
+        SectionType(rawValue: byte).map { .misplacedSection($0) } ?? .unknownSectionType(byte),
+        at: start, in: .description)
+    }
+    let lengthOffset = input.offset
+    let length = try input.readBigEndian(UInt32.self, in: .description)
+    guard ByteCount(UInt64(length)) <= ImageLimits.descriptionBytes else {
+      throw Self.overLimit(ByteCount(UInt64(length)), at: lengthOffset)
+    }
+    let textOffset = input.offset
+    let text = try input.readBytes(Int(length), in: .description)
+    self = try DeviceDescription(text: text, at: textOffset)
+  }
+
+  /// Appends the element's bytes.
+  public func encode(into output: inout ByteOutput) {
+    output.writeBigEndian(SectionType.description.rawValue)
+    output.writeBigEndian(UInt32(text.count))
+    output.write(text)
+  }
+
+  private static func overLimit(_ found: ByteCount, at offset: FileOffset) -> FormatError {
+    FormatError(
+      .overLimit(
+        .descriptionBytes, found: found.rawValue, limit: ImageLimits.descriptionBytes.rawValue),
+      at: offset, in: .description)
+  }
+}

@@ -1,0 +1,68 @@
+/// Where everything up to the end of an image's block list stands: a pure function of the prologue and the blocks.
+///
+/// The writer lays out with it; the reader, once it has the blocks, makes the same layout and can compare.
+public struct ImageLayout: Equatable, Sendable {
+  /// The first byte of the stream: 0, or after something that is not ours.
+  public let streamOffset: FileOffset
+  /// The MEM_SIZE word that begins the block list.
+  public let blockList: FileOffset
+  /// A layout for each block, in the list's order.
+  public let blocks: [BlockLayout]
+  /// The EOS word behind the list; the footer, if there are footers, and the tail follow.
+  public let listEnd: FileOffset
+  /// The first byte after RAM's START section.
+  public let tail: FileOffset
+
+  /// Lays out an image.
+  ///
+  /// - Parameters:
+  ///   - prologue: what stands before the block list.
+  ///   - blocks: at least one block, each name once.
+  ///   - streamOffset: where the stream begins.
+  /// - Throws: `duplicateBlock`, `overLimit`, `numberOverflow`.
+  public init(
+    prologue: StreamPrologue, blocks: [RAMBlock], streamOffset: FileOffset = .zero
+  ) throws(FormatError) {
+    self.streamOffset = streamOffset
+    let context = FormatError.Context.ramBlockList
+    let head = prologue.encoded(at: streamOffset)
+    blockList = head.offset
+    guard blocks.count <= ImageLimits.blocks else {
+      throw FormatError(
+        .overLimit(.blocks, found: UInt64(blocks.count), limit: UInt64(ImageLimits.blocks)),
+        at: blockList, in: context)
+    }
+    var names: Set<String> = []
+    for block in blocks where !names.insert(block.idstr).inserted {
+      throw FormatError(.duplicateBlock, at: blockList, in: .ramBlock(block.idstr))
+    }
+    let form = RAMBlockEntry.Form(prologue.configuration)
+    var layouts: [BlockLayout] = []
+    var next = blockList + ByteCount(RAMWord.byteCount)
+    for block in blocks {
+      let entryBytes = RAMBlockEntry.byteCount(of: block, form: form)
+      guard let headerEnd = next.adding(entryBytes) else {
+        throw FormatError(.numberOverflow, at: next, in: context)
+      }
+      let layout = try BlockLayout(of: block, entry: next, headerEnd: headerEnd)
+      layouts.append(layout)
+      next = layout.end
+    }
+    self.blocks = layouts
+    listEnd = next
+    let tailBytes = prologue.encodedListEnd(at: .zero).bytes.count
+    guard let tail = next.adding(ByteCount(tailBytes)) else {
+      throw FormatError(.numberOverflow, at: next, in: context)
+    }
+    self.tail = tail
+  }
+}
+
+extension RAMBlockEntry {
+  /// Bytes of the entry of `block` in a list of this form.
+  public static func byteCount(of block: RAMBlock, form: Form) -> ByteCount {
+    ByteCount(
+      1 + block.idstr.utf8.count + 8 + (form.hasAddress ? 8 : 0)
+        + (form.hasHeader ? MappedRAMHeader.byteCount : 0))
+  }
+}

@@ -1,0 +1,33 @@
+/// What a file may ask for at most. Every count and length that a file gives is held against one of these
+/// before anything is allocated.
+public enum ImageLimits {
+  /// Bytes in an idstr, a machine type's name or a capability's name: the length is one byte, but for the machine
+  /// type's, which no real name comes near.
+  public static let nameBytes = 255
+
+  /// RAMBlocks in an image. A big guest has some dozens; with a DIMM in each of QEMU's 256 memory slots and a ROM in
+  /// each of 1,000 PCI functions it stays below.
+  public static let blocks = 4096
+
+  /// Bytes of RAM in all blocks: 64 TiB, four times the largest guest that vendors support today. Its bitmaps have
+  /// 2 GiB, so a block's bitmap is read in pieces wherever a file could lie about it.
+  public static let ramBytes = ByteCount(UInt64(1) << 46)
+
+  /// Capabilities in the CONFIGURATION section; QEMU 11 knows about 30.
+  public static let capabilities = 256
+
+  /// Bytes of the JSON device description: 64 MiB. A guest with 4 CPUs has 40 kB, one with 1,000 some 5 MB.
+  public static let descriptionBytes = ByteCount(UInt64(64) << 20)
+
+  /// Nested values in the JSON device description; QEMU's own stay below 30.
+  public static let descriptionDepth = 128
+
+  /// Sections in a stream. A live save writes one PART of RAM per round of its loop; 7,230 were seen.
+  public static let sections = 1 << 20
+
+  /// Bytes between the CONFIGURATION section and RAM: 16 MiB. It is empty in most images; early devices have some 100 bytes.
+  public static let preambleBytes = ByteCount(UInt64(16) << 20)
+
+  /// Bytes of libvirt's XML and cookie with their padding: 64 MiB. libvirt's own are some 100 kB.
+  public static let libvirtDataBytes = ByteCount(UInt64(64) << 20)
+}
