@@ -1,0 +1,84 @@
+public import SystemPackage
+
+extension QEMU {
+  /// How QEMU is to save to or load from a file.
+  public struct FileMigration {
+    /// Whether `mapped-ram` is on.
+    public var isMapped = true
+    /// The number of multifd channels; nil without multifd.
+    public var channels: Int?
+    /// The parameter `direct-io`.
+    public var isDirect = false
+    /// Where the stream begins in the file.
+    public var offset: UInt64 = 0
+    /// `none`, `legacy` or `multifd`; nil for QEMU's default.
+    public var zeroPageDetection: String?
+    /// Whether the guest runs while it is saved. Otherwise it is stopped before and stays so.
+    public var isLive = false
+    /// Bytes per second; 0 for no limit.
+    public var maxBandwidth: UInt64 = 0
+    /// More capabilities to switch on.
+    public var capabilities: [String] = []
+
+    /// Mapped, no multifd, at offset 0, without limit, of a stopped guest.
+    public init() {}
+
+    /// As the default, with multifd channels.
+    public init(channels: Int, isDirect: Bool = false) {
+      self.channels = channels
+      self.isDirect = isDirect
+    }
+  }
+
+  /// Lets QEMU save into `path` and waits until it is done.
+  public func save(to path: FilePath, _ how: FileMigration = FileMigration()) throws {
+    try prepare(how)
+    if !how.isLive { try stop() }
+    try startSave(to: path, how)
+    try waitForMigration()
+  }
+
+  /// Starts a save whose capabilities and parameters `prepare` has set. Does not wait.
+  public func startSave(to path: FilePath, _ how: FileMigration = FileMigration()) throws {
+    try execute("migrate", ["uri": uri(path, how)])
+  }
+
+  /// Lets a QEMU started with `incoming` load `path` and waits until it is done. Does not resume.
+  public func load(from path: FilePath, _ how: FileMigration = FileMigration()) throws {
+    try prepare(how)
+    try execute("migrate-incoming", ["uri": uri(path, how), "exit-on-error": false])
+    try waitForMigration()
+  }
+
+  /// Sets the capabilities and parameters of `how`.
+  public func prepare(_ how: FileMigration) throws {
+    var names = how.capabilities
+    if how.isMapped { names.append("mapped-ram") }
+    if how.channels != nil { names.append("multifd") }
+    let states = names.map { name -> [String: Any] in ["capability": name, "state": true] }
+    try execute("migrate-set-capabilities", ["capabilities": states])
+    var parameters: [String: Any] = ["max-bandwidth": how.maxBandwidth]
+    if let channels = how.channels { parameters["multifd-channels"] = channels }
+    if how.isDirect { parameters["direct-io"] = true }
+    if let detection = how.zeroPageDetection { parameters["zero-page-detection"] = detection }
+    try execute("migrate-set-parameters", parameters)
+  }
+
+  /// Waits for `completed`.
+  /// - Throws: `HarnessError` with QEMU's description where the migration failed.
+  public func waitForMigration(seconds: Double = 120) throws {
+    try wait(for: "the migration to complete", seconds: seconds) {
+      let answer = try execute("query-migrate") as? [String: Any] ?? [:]
+      switch answer["status"] as? String {
+      case "completed": return true
+      case "failed", "cancelled":
+        throw HarnessError("the migration failed: \(answer["error-desc"] ?? ""); \(log)")
+      default: return false
+      }
+    }
+  }
+
+  private func uri(_ path: FilePath, _ how: FileMigration) -> String {
+    "file:\(path)" + (how.offset == 0 ? "" : ",offset=\(how.offset)")
+  }
+}

@@ -1,0 +1,165 @@
+import Foundation
+import Glibc
+public import SystemPackage
+
+/// A stock QEMU under the control of a test, killed when the last reference goes.
+///
+/// It runs with `-accel tcg -nodefaults`, its serial port goes to a file. The harness speaks QMP over QEMU's
+/// standard input and output; a second QMP is at `qmpSocket` for the code under test.
+public final class QEMU {
+  /// What is to be started.
+  public struct Configuration {
+    /// The machine type with its options.
+    public var machine = "q35"
+    /// The RAM's size.
+    public var mebibytes = 16
+    /// The guest; without one the VM has QEMU's own firmware.
+    public var guest: BootSectorGuest?
+    /// Whether it waits for `load` before it runs anything.
+    public var incoming = false
+    /// Whether it waits for `resume` before it runs anything.
+    public var paused = false
+    /// More arguments.
+    public var arguments: [String] = []
+    /// The program.
+    public var program = "qemu-system-x86_64"
+
+    /// A q35 of 16 MiB that runs no guest of ours.
+    public init() {}
+
+    /// A q35 of `mebibytes` that runs `guest`.
+    public init(guest: BootSectorGuest, mebibytes: Int) {
+      self.guest = guest
+      self.mebibytes = mebibytes
+    }
+
+    /// The same VM as one that waits for an image.
+    public var destination: Configuration {
+      var copy = self
+      copy.incoming = true
+      return copy
+    }
+  }
+
+  /// The VM's files: `serial`, `qmp`, `firmware.bin`, `log`.
+  public let directory: TemporaryDirectory
+  /// The process, for reading its memory from outside. It is this object's to end.
+  public let processID: Int32
+  let qmp: QMPClient
+  private let process: Process
+  private let input: Pipe
+  private let output: Pipe
+
+  /// The QMP socket for the code under test: one client at a time.
+  public var qmpSocket: FilePath { directory.file("qmp") }
+
+  /// Whether `qemu-system-x86_64` 9.0 or newer is there (`Tests/install-qemu` brings it).
+  public static let isAvailable: Bool = {
+    guard let result = try? Subprocess.run(["qemu-system-x86_64", "--version"]) else {
+      return false
+    }
+    let word = result.text.split(separator: " ").dropFirst(3).first ?? "0"
+    return (Int(word.prefix { $0.isNumber }) ?? 0) >= 9
+  }()
+
+  /// Starts QEMU and connects.
+  /// - Throws: `HarnessError` with what QEMU said.
+  public init(_ configuration: Configuration) throws {
+    directory = try TemporaryDirectory()
+    var arguments = [
+      // An end for a QEMU that a crashed test leaves: ten minutes of processor time.
+      "--cpu=600", configuration.program, "-accel", "tcg", "-nodefaults", "-display", "none",
+      "-machine", configuration.machine, "-m", "\(configuration.mebibytes)M", "-qmp", "stdio",
+      "-qmp", "unix:\(directory.file("qmp")),server=on,wait=off",
+      "-serial", "file:\(directory.file("serial"))",
+    ]
+    if let guest = configuration.guest {
+      try guest.write(to: directory.file("firmware.bin"))
+      arguments += ["-bios", directory.file("firmware.bin").string]
+    }
+    if configuration.incoming { arguments += ["-incoming", "defer"] }
+    if configuration.paused { arguments += ["-S"] }
+    arguments += configuration.arguments
+
+    let log = directory.file("log").string
+    _ = FileManager.default.createFile(atPath: log, contents: nil)
+    process = Process()
+    input = Pipe()
+    output = Pipe()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/prlimit")
+    process.arguments = arguments
+    process.standardInput = input
+    process.standardOutput = output
+    process.standardError = FileHandle(forWritingAtPath: log)
+    // A write to a QEMU that has ended must be an error, not the end of the tests.
+    signal(SIGPIPE, SIG_IGN)
+    do {
+      try process.run()
+    } catch {
+      throw HarnessError("prlimit did not start: \(error)")
+    }
+    processID = process.processIdentifier
+    do {
+      qmp = try QMPClient(
+        input: FileDescriptor(rawValue: output.fileHandleForReading.fileDescriptor),
+        output: FileDescriptor(rawValue: input.fileHandleForWriting.fileDescriptor))
+    } catch {
+      Self.end(process)
+      throw HarnessError("\(error); QEMU said: \(Self.text(log))")
+    }
+  }
+
+  deinit {
+    Self.end(process)
+  }
+
+  private static func end(_ process: Process) {
+    guard process.isRunning else { return }
+    kill(process.processIdentifier, SIGKILL)
+    process.waitUntilExit()
+  }
+
+  private static func text(_ path: String) -> String {
+    String(decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self)
+  }
+
+  /// What QEMU wrote to standard error so far.
+  public var log: String { Self.text(directory.file("log").string) }
+
+  /// What the guest wrote to its serial port so far.
+  public var serial: String { Self.text(directory.file("serial").string) }
+
+  /// Sends a QMP command and gives what it returns: a dictionary, an array, a string or a number.
+  /// - Throws: `HarnessError` with QEMU's message.
+  @discardableResult
+  public func execute(_ command: String, _ arguments: [String: Any] = [:]) throws -> Any {
+    do {
+      return try qmp.execute(command, arguments)
+    } catch let error as HarnessError {
+      throw log.isEmpty ? error : HarnessError("\(error); QEMU said: \(log)")
+    }
+  }
+
+  /// Waits until `condition` holds, asking it every few milliseconds.
+  /// - Throws: `HarnessError` after `seconds`, with `what` in it.
+  public func wait(
+    for what: String, seconds: Double = 60, until condition: () throws -> Bool
+  ) throws {
+    let deadline = ContinuousClock.now + .seconds(seconds)
+    while try !condition() {
+      guard ContinuousClock.now < deadline else {
+        throw HarnessError("waited \(seconds) s for \(what); QEMU said: \(log)")
+      }
+      Thread.sleep(forTimeInterval: 0.005)
+    }
+  }
+
+  /// Ends QEMU the orderly way and waits for it.
+  public func quit() throws {
+    _ = try? qmp.execute("quit", [:])
+    try wait(for: "QEMU to end") { !process.isRunning }
+  }
+
+  /// Whether the process is there.
+  public var isRunning: Bool { process.isRunning }
+}

@@ -1,0 +1,42 @@
+import Foundation
+public import SystemPackage
+
+/// A new directory of its own, removed with all its contents when the last reference goes.
+///
+/// It is made in `MAPPED_RAM_TEST_DIRECTORY` if that is set (to run tests on another file system), else in
+/// the system's directory for temporary files.
+public final class TemporaryDirectory: Sendable {
+  /// The directory's absolute path.
+  public let path: FilePath
+
+  /// Makes the directory.
+  public init() throws {
+    let parent =
+      ProcessInfo.processInfo.environment["MAPPED_RAM_TEST_DIRECTORY"] ?? NSTemporaryDirectory()
+    path = FilePath(parent).appending("mapped-ram-\(UUID().uuidString.prefix(13))")
+    try FileManager.default.createDirectory(
+      atPath: path.string, withIntermediateDirectories: true)
+  }
+
+  /// The path of `name` in this directory.
+  public func file(_ name: String) -> FilePath {
+    path.appending(name)
+  }
+
+  deinit {
+    // Clean-up: nobody is left to tell, and the directory is the system's to clean.
+    try? FileManager.default.removeItem(atPath: path.string)
+  }
+}
+
+/// Paths inside this repository, found from where this source file stands.
+enum Repository {
+  /// The repository's top directory.
+  static let root = FilePath(#filePath).removingLastComponent().removingLastComponent()
+    .removingLastComponent()
+
+  /// The path of `relative`, counted from the top directory.
+  static func file(_ relative: String) -> FilePath {
+    root.appending(relative)
+  }
+}
