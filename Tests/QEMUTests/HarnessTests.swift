@@ -6,8 +6,9 @@ import Testing
 /// What the other suites with a real QEMU rely on, shown with QEMU saving and loading by itself.
 @Suite(.enabled(if: QEMU.isAvailable, "needs QEMU >= 9.0: run Tests/install-qemu"), .serialized)
 struct HarnessTests {
-  /// Saves a running guest and loads it into a second QEMU: both print one unbroken count with the right sum, and
-  /// what is in the image's RAM block, the guest's memory and the pattern's definition agree.
+  /// Saves a running guest and loads it into a second QEMU: both print one unbroken count with the
+  /// right sum, and what is in the image's RAM block, the guest's memory and the pattern's
+  /// definition agree.
   @Test(arguments: [nil, 1, 3])
   func guestGoesOnWhereItWasSaved(channels: Int?) throws {
     let directory = try TemporaryDirectory()
@@ -96,8 +97,9 @@ struct HarnessTests {
     #expect(found.sections.map(\.offset) == fixture.expected.sections.map(\.offset))
   }
 
-  /// The pages that the file has no data for are holes after unpacking: tests that count allocated blocks can
-  /// rely on it. File systems allocate in units of 4096 bytes or, for some, a little more.
+  /// The pages that the file has no data for are holes after unpacking: tests that count allocated
+  /// blocks can rely on it. File systems allocate in units of 4096 bytes or, for some, a little
+  /// more.
   @Test(arguments: Fixture.all)
   func unpackedFixtureIsSparse(fixture: Fixture) throws {
     let directory = try TemporaryDirectory()
@@ -107,5 +109,18 @@ struct HarnessTests {
     let data = try #require(fixture.expected.dataBytes)
     #expect(words[0] == fixture.expected.fileSize)
     #expect(words[1] * 512 <= data + data / 4 + 65536)
+  }
+
+  /// The damaged files are there, one for each line that the script prints.
+  @Test(.enabled(if: ImageDecoderOracle.isAvailable, "needs python3"))
+  func damagedFilesAreMade() throws {
+    let directory = try TemporaryDirectory()
+    let files = try DamagedFile.all(in: directory)
+    #expect(files.count > 100)
+    for file in files {
+      #expect(
+        try Subprocess.run(["test", "-e", file.path.string, "-o", "-L", file.path.string]).status
+          == 0)
+    }
   }
 }

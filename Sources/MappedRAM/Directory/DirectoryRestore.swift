@@ -72,7 +72,7 @@ public struct DirectoryRestore: Sendable {
       image: outcome.image, files: files, droppedPrefixBytes: dropped, report: outcome.report)
   }
 
-  /// Adds all that is not RAM. Returns how many bytes before the stream are not kept.
+  /// Adds all that is not RAM. Returns how many bytes before the stream are too many to be kept.
   private func addRest(
     _ outcome: ImageRestore.Outcome, _ output: inout DirectoryOutput, _ cancellation: Cancellation
   ) throws(ImageError) -> UInt64 {
@@ -80,34 +80,46 @@ public struct DirectoryRestore: Sendable {
     guard let prologue = image.prologue, let tail = image.tail else {
       preconditionFailure("a complete image")
     }
-    let file = restore.file
-    let prefix = try readPrefix(of: image)
-    if let prefix, !prefix.isEmpty {
-      try output.add(DirectoryManifest.prefixFileName, bytes: prefix)
+    let prefixBytes = image.streamOffset.rawValue
+    let hasPrefix = try hasPrefix(image)
+    let keepsPrefix = hasPrefix && prefixBytes <= Self.maximumPrefixBytes
+    if keepsPrefix {
+      try copy(
+        0..<prefixBytes, to: DirectoryManifest.prefixFileName, &output, cancellation)
     }
     if !prologue.preamble.isEmpty {
       try output.add(DirectoryManifest.preambleFileName, bytes: prologue.preamble)
     }
-    try output.add(DirectoryManifest.vmstateFileName) { (target) throws(ImageError) in
-      try RangeCopy(
-        from: file, tail.lowerBound.rawValue..<tail.upperBound.rawValue, to: target, at: 0
-      ).run(cancellation)
-    }
+    try copy(
+      tail.lowerBound.rawValue..<tail.upperBound.rawValue, to: DirectoryManifest.vmstateFileName,
+      &output, cancellation)
     let manifest = DirectoryManifest(
       image, prologue: prologue, files: output.blockFiles, presentZeros: outcome.presentZeros,
-      hasPrefix: prefix?.isEmpty == false)
+      hasPrefix: keepsPrefix)
     try output.add(DirectoryManifest.fileName, bytes: manifest.encoded())
-    return prefix == nil ? image.streamOffset.rawValue : 0
+    return hasPrefix && !keepsPrefix ? prefixBytes : 0
   }
 
-  /// What stands before the stream: empty where that is only zeros, `nil` where it is too much to be kept.
-  private func readPrefix(of image: Image) throws(ImageError) -> [UInt8]? {
-    let count = image.streamOffset.rawValue
-    let limit = ImageLimits.libvirtDataBytes.rawValue + UInt64(LibvirtHeader.byteCount)
-    guard count <= limit else { return nil }
-    let bytes = try calling { () throws(SystemCallError) in
-      try restore.file.readBytes(at: 0, count: Int(count))
+  /// The longest prefix that is kept: libvirt's header and data area. More is not an image's, but of a file in which it lies.
+  private static let maximumPrefixBytes =
+    ImageLimits.libvirtDataBytes.rawValue + UInt64(LibvirtHeader.byteCount)
+
+  /// Whether there is anything but a hole before the stream.
+  private func hasPrefix(_ image: Image) throws(ImageError) -> Bool {
+    try calling { () throws(SystemCallError) in
+      try restore.file.nextData(in: 0..<image.streamOffset.rawValue) != nil
     }
-    return bytes.contains { $0 != 0 } ? bytes : []
+  }
+
+  private func copy(
+    _ range: Range<UInt64>, to name: String, _ output: inout DirectoryOutput,
+    _ cancellation: Cancellation
+  ) throws(ImageError) {
+    try output.add(name) { (target) throws(ImageError) in
+      try calling { () throws(SystemCallError) in
+        try target.truncate(to: range.upperBound - range.lowerBound)
+      }
+      try RangeCopy(from: restore.file, range, to: target, at: 0).run(cancellation)
+    }
   }
 }

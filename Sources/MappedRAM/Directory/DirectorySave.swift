@@ -22,28 +22,30 @@ public enum DirectorySave {
         SavePlan.Block(
           block, pages: pages, presentZeros: try entry.presentZeros(of: block, at: path)))
     }
-    let preamble = try contents(
-      of: manifest.preambleFile, in: directory, limit: ImageLimits.preambleBytes)
-    let prefix = try contents(
-      of: manifest.prefixFile, in: directory, limit: ByteCount(manifest.streamOffset))
-    let vmstate = try openForReading(directory.appending(manifest.vmstateFile))
-    let size = try calling { () throws(SystemCallError) in try vmstate.size() }
+    let preamble = try manifest.preambleFile.map { (name) throws(ImageError) in
+      try contents(of: directory.appending(name))
+    }
+    let prefix = try manifest.prefixFile.map { (name) throws(ImageError) in
+      try whole(directory.appending(name))
+    }
     return try SavePlan(
-      prologue: try manifest.prologue(preamble: preamble, at: path), blocks: blocks,
-      tail: [.file(vmstate, 0..<size)], prefix: prefix,
+      prologue: try manifest.prologue(preamble: preamble ?? [], at: path), blocks: blocks,
+      tail: [try whole(directory.appending(manifest.vmstateFile))], prefix: prefix,
       streamOffset: FileOffset(manifest.streamOffset), for: path)
   }
 
-  private static func contents(
-    of name: String?, in directory: FilePath, limit: ByteCount
-  ) throws(ImageError) -> [UInt8] {
-    guard let name else { return [] }
-    let path = directory.appending(name)
+  /// All of a file.
+  private static func whole(_ path: FilePath) throws(ImageError) -> StreamBytes {
+    let file = try openForReading(path)
+    return .file(file, 0..<(try calling { () throws(SystemCallError) in try file.size() }))
+  }
+
+  /// The bytes of a preamble.
+  private static func contents(of path: FilePath) throws(ImageError) -> [UInt8] {
     let file = try openForReading(path)
     let size = try calling { () throws(SystemCallError) in try file.size() }
-    guard size <= limit.rawValue else {
-      throw .plan(.fileTooLong(path, found: size, limit: limit.rawValue))
-    }
+    let limit = ImageLimits.preambleBytes.rawValue
+    guard size <= limit else { throw .plan(.fileTooLong(path, found: size, limit: limit)) }
     return try calling { () throws(SystemCallError) in
       try file.readBytes(at: 0, count: Int(size))
     }

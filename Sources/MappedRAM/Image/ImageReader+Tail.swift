@@ -33,7 +33,15 @@ extension ImageReader {
   private mutating func parseDescription(
     at offset: FileOffset
   ) throws(ImageError) -> (value: DeviceDescription, end: FileOffset) {
-    let most = Int(ImageLimits.descriptionBytes.rawValue) + 5
+    // The length is read first, so that no more than the text is held in memory, whatever follows it.
+    let length = try window.parse(at: offset, atMost: DeviceDescription.headByteCount) {
+      (input) throws(FormatError) in
+      try input.skip(1, in: .description)
+      return try input.readBigEndian(UInt32.self, in: .description)
+    }.value
+    let most =
+      DeviceDescription.headByteCount
+      + Int(min(UInt64(length), ImageLimits.descriptionBytes.rawValue))
     return try window.parse(at: offset, atMost: most) { (input) throws(FormatError) in
       try DeviceDescription(parsing: &input)
     }
@@ -43,6 +51,21 @@ extension ImageReader {
   ///
   /// - Returns: where the stream ends.
   mutating func readTail() throws(ImageError) -> FileOffset {
+    let start = self
+    try scanTail()
+    guard scanner.descriptionOffset == nil, let description = scanner.description else {
+      return position
+    }
+    // Something follows the description, so it was found only now: with it the lengths of sections are sure.
+    let found = description
+    self = start
+    scanner.description = found
+    scanner.descriptionOffset = window.end
+    try scanTail()
+    return position
+  }
+
+  private mutating func scanTail() throws(ImageError) {
     while true {
       let start = position
       guard start < window.end else {
@@ -56,7 +79,6 @@ extension ImageReader {
       if case .endOfStream = element { break }
     }
     try readDescription()
-    return position
   }
 
   private mutating func readDescription() throws(ImageError) {

@@ -29,6 +29,8 @@ struct ImageWindow {
     at offset: FileOffset, atMost count: Int,
     _ body: (inout ByteInput) throws(FormatError) -> Value
   ) throws(ImageError) -> (value: Value, end: FileOffset) {
+    // A place past the end of the file has no bytes, and the end itself has none either.
+    let offset = min(offset, end)
     try load(offset, count)
     let first = Int((offset - start).rawValue)
     let last = min(first + count, bytes.count)
@@ -44,7 +46,6 @@ struct ImageWindow {
 
   /// Makes sure that `count` bytes at `offset`, or those before the end of the file, are in memory.
   private mutating func load(_ offset: FileOffset, _ count: Int) throws(ImageError) {
-    let offset = min(offset, end)
     let wanted = Int(min(UInt64(count), (end - offset).rawValue))
     if offset >= start, (offset - start).rawValue + UInt64(wanted) <= UInt64(bytes.count) { return }
     do throws(SystemCallError) {

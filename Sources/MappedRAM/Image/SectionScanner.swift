@@ -28,9 +28,13 @@ struct SectionScanner {
   func head(
     _ window: inout ImageWindow, at offset: FileOffset
   ) throws(ImageError) -> (element: StreamElement, bodyStart: FileOffset) {
-    let (element, bodyStart) = try window.parse(
-      at: offset, atMost: StreamElement.maximumByteCount
-    ) { (input) throws(FormatError) in try StreamElement(parsing: &input) }
+    // Only a command can be long: the others are parsed from what has been read ahead.
+    let isCommand = try window.peek(at: offset) == SectionType.command.rawValue
+    let most =
+      isCommand ? StreamElement.maximumByteCount : StreamElement.maximumSectionHeadByteCount
+    let (element, bodyStart) = try window.parse(at: offset, atMost: most) {
+      (input) throws(FormatError) in try StreamElement(parsing: &input)
+    }
     return (element, bodyStart)
   }
 

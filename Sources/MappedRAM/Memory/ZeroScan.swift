@@ -2,7 +2,7 @@
 enum ZeroScan {
   /// Whether all bytes of `page` are zero.
   ///
-  /// - Precondition: it is aligned to 64 bytes and has a multiple of 256. Pages are and have.
+  /// - Precondition: it has a multiple of 256 bytes, as pages have.
   /// - Complexity: O(bytes); a page that is not zero is mostly left after its first 256.
   static func isZero(_ page: UnsafeRawBufferPointer) -> Bool {
     precondition(page.count % 256 == 0, "a page is a multiple of 256 bytes")
@@ -11,10 +11,10 @@ enum ZeroScan {
     var offset = 0
     while offset < page.count {
       // SAFETY: the buffer has a multiple of the 256 bytes that are loaded here.
-      let a = unsafe bytes.load(fromByteOffset: offset, as: SIMD8<UInt64>.self)
-      let b = unsafe bytes.load(fromByteOffset: offset &+ 64, as: SIMD8<UInt64>.self)
-      let c = unsafe bytes.load(fromByteOffset: offset &+ 128, as: SIMD8<UInt64>.self)
-      let d = unsafe bytes.load(fromByteOffset: offset &+ 192, as: SIMD8<UInt64>.self)
+      let a = unsafe bytes.loadUnaligned(fromByteOffset: offset, as: SIMD8<UInt64>.self)
+      let b = unsafe bytes.loadUnaligned(fromByteOffset: offset &+ 64, as: SIMD8<UInt64>.self)
+      let c = unsafe bytes.loadUnaligned(fromByteOffset: offset &+ 128, as: SIMD8<UInt64>.self)
+      let d = unsafe bytes.loadUnaligned(fromByteOffset: offset &+ 192, as: SIMD8<UInt64>.self)
       let all = (a | b) | (c | d)
       let half = all.lowHalf | all.highHalf
       let quarter = half.lowHalf | half.highHalf

@@ -46,7 +46,7 @@ struct ImageWriter: ~Copyable {
 
   /// Writes everything but the pages and the stream's first eight bytes.
   func writeStructures(_ bitmaps: [PageBitmap?]) throws(ImageError) {
-    try writePrefix()
+    if let prefix = plan.prefix { try write(prefix, at: .zero) }
     let head = plan.prologue.encoded(at: plan.layout.streamOffset)
     try write(
       Array(head.bytes.dropFirst(StreamHeader.byteCount)),
@@ -83,17 +83,6 @@ struct ImageWriter: ~Copyable {
       Array(repeating: 0, count: StreamHeader.byteCount), at: plan.layout.streamOffset)
   }
 
-  /// Writes what stands before the stream; blocks of zeros stay holes.
-  private func writePrefix() throws(ImageError) {
-    let block = 4096
-    for start in stride(from: 0, to: plan.prefix.count, by: block) {
-      let bytes = plan.prefix[start..<min(start + block, plan.prefix.count)]
-      if bytes.contains(where: { $0 != 0 }) {
-        try write(Array(bytes), at: FileOffset(UInt64(start)))
-      }
-    }
-  }
-
   private func writeEntry(_ block: RAMBlock, _ layout: BlockLayout) throws(ImageError) {
     var output = ByteOutput(at: layout.entry)
     RAMBlockEntry(
@@ -106,14 +95,17 @@ struct ImageWriter: ~Copyable {
   private func writeTail() throws(ImageError) {
     var position = plan.layout.tail
     for part in plan.tail {
-      switch part {
-      case .bytes(let bytes):
-        try write(bytes, at: position)
-      case .file(let source, let range):
-        try RangeCopy(from: source, range, to: file, at: position.rawValue)
-          .run(cancellation)
-      }
+      try write(part, at: position)
       position = position + part.byteCount
+    }
+  }
+
+  private func write(_ part: StreamBytes, at offset: FileOffset) throws(ImageError) {
+    switch part {
+    case .bytes(let bytes):
+      try write(bytes, at: offset)
+    case .file(let source, let range):
+      try RangeCopy(from: source, range, to: file, at: offset.rawValue).run(cancellation)
     }
   }
 

@@ -10,8 +10,8 @@ public struct SavePlan: Sendable {
   public let blocks: [Block]
   /// What follows RAM's START section: the rest of the stream.
   public let tail: [StreamBytes]
-  /// What stands before the stream: somebody else's bytes.
-  public let prefix: [UInt8]
+  /// What stands at the start of the file, before the stream: somebody else's bytes.
+  public let prefix: StreamBytes?
   /// Where everything stands.
   public let layout: ImageLayout
 
@@ -42,12 +42,12 @@ public struct SavePlan: Sendable {
   ///   - path: what errors are about.
   /// - Throws: `PlanError.noBlocks`; `.sourceSize`; `.mixedPageSizes`; `.prefixLength`; `FormatError` of `ImageLayout`.
   public init(
-    prologue: StreamPrologue, blocks: [Block], tail: [StreamBytes], prefix: [UInt8] = [],
+    prologue: StreamPrologue, blocks: [Block], tail: [StreamBytes], prefix: StreamBytes? = nil,
     streamOffset: FileOffset = .zero, for path: FilePath
   ) throws(ImageError) {
-    guard prefix.count <= streamOffset.rawValue else {
+    if let length = prefix?.byteCount.rawValue, length > streamOffset.rawValue {
       throw .plan(
-        .prefixLength(path, found: UInt64(prefix.count), streamOffset: streamOffset.rawValue))
+        .prefixLength(path, found: length, streamOffset: streamOffset.rawValue))
     }
     guard let first = blocks.first else { throw .plan(.noBlocks) }
     for block in blocks {
