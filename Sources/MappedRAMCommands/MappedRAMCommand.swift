@@ -12,19 +12,10 @@ public struct MappedRAMCommand: ParsableCommand {
 
       Data goes to standard output, all else to standard error. Every command takes --json for programs.
 
-      EXIT STATUS:
-        0    done
-        1    the answer is no: an image is damaged or incomplete
-        64   the command line is not right
-        65   the bytes of an image or a manifest are not right
-        69   something that is needed is not there
-        73   an output cannot be made
-        74   reading or writing failed
-        77   something is not permitted
-        130  interrupted
+      \(ExitStatus.help())
       """,
     version: "mapped-ram 0.1.0",
-    subcommands: [SaveCommand.self, RestoreCommand.self])
+    subcommands: [SaveCommand.self, RestoreCommand.self, BenchCommand.self])
 
   /// A command without arguments.
   public init() {}

@@ -18,6 +18,30 @@ enum CommandError: Error, Equatable, Sendable {
   case mismatch(PageMismatches)
 }
 
+extension CommandError {
+  /// Runs `body` and gives its error as this module's.
+  static func image<Value>(
+    to output: FilePath?, _ body: () throws(ImageError) -> Value
+  ) throws(CommandError) -> Value {
+    do throws(ImageError) {
+      return try body()
+    } catch {
+      throw .image(error, output: output)
+    }
+  }
+
+  /// Runs `body` and gives its error as this module's.
+  static func system<Value: ~Copyable>(
+    _ body: () throws(SystemCallError) -> Value
+  ) throws(CommandError) -> Value {
+    do throws(SystemCallError) {
+      return try body()
+    } catch {
+      throw .system(error)
+    }
+  }
+}
+
 /// Pages that were read back with other contents than were written.
 struct PageMismatches: Equatable, Sendable {
   /// How many.

@@ -18,11 +18,8 @@ struct CommandRun {
   ) throws {
     let run = CommandRun(output: output)
     do throws(CommandError) {
-      let interruption: Interruption
-      do throws(SystemCallError) {
-        interruption = try Interruption(cancelling: run.cancellation)
-      } catch {
-        throw .system(error)
+      let interruption = try CommandError.system { () throws(SystemCallError) in
+        try Interruption(cancelling: run.cancellation)
       }
       let outcome: Result<any CommandReport, CommandError>
       do throws(CommandError) {
@@ -47,11 +44,8 @@ struct CommandRun {
     _ body: (Progress, Cancellation) throws(ImageError) -> Value
   ) throws(CommandError) -> Value {
     let progress = Progress()
-    let reporter: ProgressReporter
-    do throws(SystemCallError) {
-      reporter = try ProgressReporter(output.progress, label, progress)
-    } catch {
-      throw .system(error)
+    let reporter = try CommandError.system { () throws(SystemCallError) in
+      try ProgressReporter(output.progress, label, progress)
     }
     let outcome: Result<Value, CommandError>
     do throws(ImageError) {
@@ -64,12 +58,8 @@ struct CommandRun {
   }
 
   private func tell(_ report: any CommandReport) throws(CommandError) {
-    if output.progress == .json {
-      Console.writeError(report.jsonLine)
-    } else {
-      Console.writeError(report.text)
-    }
-    if output.json { try Console.writeOutput(report.jsonDocument) }
+    Console.writeError(output.progress == .json ? report.jsonLine : report.text)
+    try Console.writeOutput(output.json ? report.jsonDocument : report.table)
   }
 
   private func tell(_ error: CommandError) -> ExitCode {
@@ -97,11 +87,15 @@ protocol CommandReport {
   associatedtype JSON: Encodable
   /// What programs get.
   var json: JSON { get }
-  /// What people get: lines, each with its newline.
+  /// What people are told on standard error: lines, each with its newline.
   var text: String { get }
+  /// What people asked for, on standard output, unless they asked for JSON.
+  var table: String { get }
 }
 
 extension CommandReport {
+  /// Nothing: the command makes files.
+  var table: String { "" }
   fileprivate var jsonLine: String { JSONText.line(json) }
   fileprivate var jsonDocument: String { JSONText.document(json) }
 }

@@ -5,6 +5,9 @@ extension TransferReport {
   /// Bytes of present pages in a second, from the start to the durable end.
   var bytesPerSecond: Double { Double(presentBytes) / max(elapsed.inSeconds, 1e-9) }
 
+  /// Bytes of guest memory in a second, zero pages included.
+  var ramBytesPerSecond: Double { Double(ramBytes) / max(elapsed.inSeconds, 1e-9) }
+
   /// Processor time for 2^30 bytes of present pages; `nil` where there are none.
   var cpuSecondsPerGiB: Double? {
     presentBytes > 0 ? cpuTime.inSeconds / (Double(presentBytes) / NumberText.gibibyte) : nil
@@ -13,15 +16,23 @@ extension TransferReport {
   /// Two lines on what it took, and one for each thing that went other than asked for.
   var text: String {
     let requests = totals.directRequests + totals.bufferedRequests
-    let cost = cpuSecondsPerGiB.map { ", \(NumberText.significant($0)) CPU-seconds per GiB" } ?? ""
     var lines = [
       "\(NumberText.bytes(presentBytes)) of \(NumberText.bytes(ramBytes)) of RAM present; "
-        + "\(NumberText.duration(elapsed)), \(NumberText.rate(bytesPerSecond: bytesPerSecond))\(cost)",
+        + "\(NumberText.duration(elapsed))\(speed)",
       "\(NumberText.count(requests, "request")) by \(method.rawValue), \(totals.directRequests) of them direct; "
         + "peak memory \(NumberText.bytes(peakMemoryBytes))",
     ]
     for note in notes { lines.append("Note: \(note.text)") }
     return lines.map { "  \($0)\n" }.joined()
+  }
+}
+
+extension TransferReport {
+  /// Rate and cost, unless so little was moved that the process's own start is most of both.
+  private var speed: String {
+    guard presentBytes >= 64 << 20, let cpuSecondsPerGiB else { return "" }
+    return ", \(NumberText.rate(bytesPerSecond: bytesPerSecond)), "
+      + "\(NumberText.significant(cpuSecondsPerGiB)) CPU-seconds per GiB"
   }
 }
 
@@ -38,6 +49,7 @@ struct TransferJSON: Encodable, Equatable {
   var elapsedSeconds: Double
   var cpuSeconds: Double
   var bytesPerSecond: Double
+  var ramBytesPerSecond: Double
   var cpuSecondsPerGiB: Double?
   var peakMemoryBytes: UInt64
   var notes: [Note]
@@ -59,6 +71,7 @@ struct TransferJSON: Encodable, Equatable {
     elapsedSeconds = report.elapsed.inSeconds
     cpuSeconds = report.cpuTime.inSeconds
     bytesPerSecond = report.bytesPerSecond
+    ramBytesPerSecond = report.ramBytesPerSecond
     cpuSecondsPerGiB = report.cpuSecondsPerGiB
     peakMemoryBytes = report.peakMemoryBytes
     notes = report.notes.map { Note(kind: $0.name, message: $0.text) }

@@ -19,10 +19,14 @@ struct RestoreCommand: ParsableCommand {
         mapped-ram restore vm.img --to-directory vm --block pc.ram
         mapped-ram restore vm.img --to-directory vm --json --progress none
 
-      EXIT STATUS:
-        0 done; 64 usage, or no such RAMBlock; 65 the image is not right; 69 direct I/O was required and is refused; \
-      73 the directory or a file cannot be made; 74 I/O error; 77 not permitted; 130 interrupted. On failure nothing \
-      is left behind.
+      On failure nothing is left behind.
+
+      \(ExitStatus.help([
+        .usage: "the command line is not right, or there is no such RAMBlock",
+        .badData: "the image is damaged, incomplete or none at all",
+        .unavailable: "direct I/O was required and is refused",
+        .cannotCreate: "the directory or a file in it cannot be made",
+      ], besides: [.negative]))
       """)
 
   @Argument(
@@ -30,6 +34,38 @@ struct RestoreCommand: ParsableCommand {
     transform: { FilePath($0) })
   var image: FilePath
 
+  @OptionGroup(title: "Image options") var contents: RestoreContents
+  @OptionGroup(title: "Transfer options") var channels: ChannelArguments
+  @OptionGroup(title: "Output options") var output: OutputArguments
+
+  func run() throws {
+    try CommandRun.perform(output) { (run) throws(CommandError) in
+      let outcome = try run.transfer("restore", to: contents.toDirectory) {
+        (progress, cancellation) throws(ImageError) in
+        let file = try open()
+        let restore = ImageRestore(
+          file, streamOffset: contents.offset.map { FileOffset($0.byteCount) },
+          options: channels.options)
+        return try DirectoryRestore(
+          restore, to: contents.toDirectory,
+          selection: contents.block.isEmpty ? nil : contents.block
+        ).run(progress: progress, cancellation: cancellation)
+      }
+      return RestoreReport(image: image, directory: contents.toDirectory, outcome: outcome)
+    }
+  }
+
+  private func open() throws(ImageError) -> File {
+    do throws(FileError) {
+      return try File.open(image, access: .read, directIO: channels.directIO)
+    } catch {
+      throw .file(error)
+    }
+  }
+}
+
+/// The options of `mapped-ram restore` that say what goes where.
+struct RestoreContents: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Where the files go. The directory is made if it is not there; files with the same names are replaced.",
@@ -48,30 +84,4 @@ struct RestoreCommand: ParsableCommand {
       "Where the stream begins in the file (default: where libvirt's header says, or 0).",
       valueName: "bytes"))
   var offset: ByteSize?
-
-  @OptionGroup(title: "Transfer options") var channels: ChannelArguments
-  @OptionGroup(title: "Output options") var output: OutputArguments
-
-  func run() throws {
-    try CommandRun.perform(output) { (run) throws(CommandError) in
-      let outcome = try run.transfer("restore", to: toDirectory) {
-        (progress, cancellation) throws(ImageError) in
-        let file = try open()
-        let restore = ImageRestore(
-          file, streamOffset: offset.map { FileOffset($0.byteCount) }, options: channels.options)
-        return try DirectoryRestore(
-          restore, to: toDirectory, selection: block.isEmpty ? nil : block
-        ).run(progress: progress, cancellation: cancellation)
-      }
-      return RestoreReport(image: image, directory: toDirectory, outcome: outcome)
-    }
-  }
-
-  private func open() throws(ImageError) -> File {
-    do throws(FileError) {
-      return try File.open(image, access: .read, directIO: channels.directIO)
-    } catch {
-      throw .file(error)
-    }
-  }
 }

@@ -22,12 +22,17 @@ struct SaveCommand: ParsableCommand {
 
       EXAMPLES:
         mapped-ram save --from-directory vm vm.img
-        mapped-ram save --machine pc-q35-10.0 --vmstate devices.bin --block pc.ram=ram.raw vm.img
+        mapped-ram save --from-directory raw --machine pc-q35-10.0 \\
+          --vmstate devices.bin --block pc.ram=ram.raw vm.img
         mapped-ram save --from-directory vm --progress json vm.img
 
-      EXIT STATUS:
-        0 done; 64 usage; 65 the manifest or the files are not right; 69 direct I/O was required and is refused; 73 the \
-      image cannot be made; 74 I/O error; 77 not permitted; 130 interrupted. On failure nothing is left behind.
+      On failure nothing is left behind.
+
+      \(ExitStatus.help([
+        .badData: "the manifest or the files beside it are not right",
+        .unavailable: "direct I/O was required and is refused",
+        .cannotCreate: "the image cannot be made",
+      ], besides: [.negative]))
       """)
 
   @Argument(
@@ -35,14 +40,7 @@ struct SaveCommand: ParsableCommand {
     transform: { FilePath($0) })
   var image: FilePath
 
-  @OptionGroup(title: "Contents") var contents: SaveContents
-
-  @Flag(
-    help: """
-      Write into the existing file: for one whose place, mode or links matter. It is no image while this runs, and \
-      nothing of what it held is kept.
-      """)
-  var inPlace = false
+  @OptionGroup(title: "Image options") var contents: SaveContents
 
   @OptionGroup(title: "Transfer options") var channels: ChannelArguments
   @OptionGroup(title: "Output options") var output: OutputArguments
@@ -53,7 +51,7 @@ struct SaveCommand: ParsableCommand {
       let report = try run.transfer("save", to: image) {
         (progress, cancellation) throws(ImageError) in
         try ImageSave(plan, options: channels.options).run(
-          to: image, inPlace: inPlace, progress: progress, cancellation: cancellation)
+          to: image, inPlace: contents.inPlace, progress: progress, cancellation: cancellation)
       }
       return SaveReport(image: image, plan: plan, report: report)
     }

@@ -4,7 +4,7 @@ import MappedRAM
 import MappedRAMFormat
 import SystemPackage
 
-/// The options of `mapped-ram save` that say what the image is to hold.
+/// The options of `mapped-ram save` that say what the image is to hold, and how it is made.
 struct SaveContents: ParsableArguments {
   @Option(
     help: ArgumentHelp(
@@ -40,6 +40,13 @@ struct SaveContents: ParsableArguments {
       "Where the stream is to begin in the image. (default: as image.json says, or 0)",
       valueName: "bytes"))
   var offset: ByteSize?
+
+  @Flag(
+    help: """
+      Write into the existing file: for one whose place, mode or links matter. It is no image while this runs, and \
+      nothing of what it held is kept.
+      """)
+  var inPlace = false
 
   func validate() throws {
     guard isHandmade else {
@@ -94,30 +101,20 @@ struct SaveContents: ParsableArguments {
     }
     if let manifest, !hasManifest, !isHandmade { throw .noManifest(manifest) }
     guard let fromDirectory, let manifest, hasManifest else {
-      return try Self.asCommandError { () throws(ImageError) in try handmade(directIO) }
+      return try CommandError.image(to: nil) { () throws(ImageError) in try handmade(directIO) }
     }
-    let plan = try Self.asCommandError { () throws(ImageError) in
+    let plan = try CommandError.image(to: nil) { () throws(ImageError) in
       try DirectorySave.plan(from: fromDirectory, directIO: directIO)
     }
     let planned = plan.layout.streamOffset
     guard let offset, offset.byteCount != planned.rawValue else { return plan }
-    guard plan.prefix.isEmpty else {
+    guard plan.prefix == nil else {
       throw .offsetWithPrefix(manifest, expected: planned.rawValue)
     }
-    return try Self.asCommandError { () throws(ImageError) in
+    return try CommandError.image(to: nil) { () throws(ImageError) in
       try SavePlan(
         prologue: plan.prologue, blocks: plan.blocks, tail: plan.tail,
         streamOffset: FileOffset(offset.byteCount), for: manifest)
-    }
-  }
-
-  private static func asCommandError(
-    _ body: () throws(ImageError) -> SavePlan
-  ) throws(CommandError) -> SavePlan {
-    do throws(ImageError) {
-      return try body()
-    } catch {
-      throw .image(error, output: nil)
     }
   }
 
