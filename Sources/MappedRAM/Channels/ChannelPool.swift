@@ -10,30 +10,17 @@ struct ChannelPool: ~Copyable {
   private let notes: ChannelNotes
   private var threads = UniqueArray<PosixThread<Void, Never>>()
 
-  /// Starts the channels with what `options` ask for, falling back where the kernel refuses it.
+  /// Starts the channels with what `options` ask for, falling back to positioned calls where that cannot be had.
   ///
-  /// - Parameter pieceBytes: the size of the largest piece that transfers will have.
+  /// - Parameters:
+  ///   - pieceBytes: the size of the largest piece that transfers will have.
+  ///   - factory: makes the channels' I/O in place of what `options` ask for; for tests.
   init(
-    _ options: ChannelOptions, pieceBytes: Int, progress: Progress, cancellation: Cancellation
-  ) throws(ImageError) {
-    let notes = ChannelNotes()
-    switch options.method {
-    case .ioUring:
-      try self.init(
-        options, pieceBytes: pieceBytes, factory: RingFactory(notes: notes), notes: notes,
-        progress: progress, cancellation: cancellation)
-    case .sync:
-      try self.init(
-        options, pieceBytes: pieceBytes, factory: PositionedFactory(), notes: notes,
-        progress: progress, cancellation: cancellation)
-    }
-  }
-
-  /// Starts the channels with I/O from `factory`; where it fails, with positioned calls.
-  init(
-    _ options: ChannelOptions, pieceBytes: Int, factory: some ChannelIOFactory, notes: ChannelNotes,
+    _ options: ChannelOptions, pieceBytes: Int, factory: (any ChannelIOFactory)? = nil,
     progress: Progress, cancellation: Cancellation
   ) throws(ImageError) {
+    let notes = ChannelNotes()
+    let factory = factory ?? options.method.factory(notes)
     let queue = WorkQueue(cancellation: cancellation)
     let counters = ChannelCounters(progress: progress)
     self.queue = queue
@@ -47,6 +34,8 @@ struct ChannelPool: ~Copyable {
             Self.work(shape, factory: factory, notes: notes, queue: queue, counters: counters)
           })
       } catch {
+        // The threads that did start must not wait for work: they are joined as this goes.
+        queue.fail(.system(error))
         throw .system(error)
       }
     }
@@ -54,7 +43,7 @@ struct ChannelPool: ~Copyable {
 
   /// The body of a channel's thread.
   private static func work(
-    _ shape: ChannelShape, factory: some ChannelIOFactory, notes: ChannelNotes,
+    _ shape: ChannelShape, factory: any ChannelIOFactory, notes: ChannelNotes,
     queue: WorkQueue, counters: ChannelCounters
   ) {
     do throws(SystemCallError) {
@@ -128,6 +117,15 @@ struct RingFactory: ChannelIOFactory {
     let io = try unsafe RingIO(
       capacity: work.shape.queueDepth, arena: work.arena, notes: notes)
     work.run(io)
+  }
+}
+
+extension ChannelOptions.IOMethod {
+  fileprivate func factory(_ notes: ChannelNotes) -> any ChannelIOFactory {
+    switch self {
+    case .ioUring: RingFactory(notes: notes)
+    case .sync: PositionedFactory()
+    }
   }
 }
 
