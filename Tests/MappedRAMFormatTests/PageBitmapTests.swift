@@ -35,7 +35,7 @@ import Testing
     #expect(bitmap == PageBitmap(pageCount: 129))
   }
 
-  @Test(arguments: [1, 63, 64, 65]) func bitsPastTheLastPageAreDropped(_ count: Int) {
+  @Test(arguments: [1, 32, 63, 64, 65, 96]) func bitsPastTheLastPageAreDropped(_ count: Int) {
     let words = [UInt64](repeating: .max, count: (count + 63) / 64)
     let bitmap = PageBitmap(pageCount: count, words: words)
     #expect(bitmap.population == count)
