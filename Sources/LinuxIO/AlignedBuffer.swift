@@ -48,7 +48,7 @@ public struct AlignedBuffer: ~Copyable, @unchecked Sendable {
   }
 
   /// Lends the memory for the time of `body`.
-  public mutating func withUnsafeMutableBytes<Value, Failure: Error>(
+  public func withUnsafeMutableBytes<Value, Failure: Error>(
     _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Value
   ) throws(Failure) -> Value {
     // SAFETY: the memory is of `byteCount` bytes and lives as long as self.
