@@ -51,7 +51,7 @@ public struct AlignedBuffer: ~Copyable, @unchecked Sendable {
   public func withUnsafeMutableBytes<Value: ~Copyable, Failure: Error>(
     _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Value
   ) throws(Failure) -> Value {
-    // SAFETY: the memory is of `byteCount` bytes; self is borrowed, so it lives until `body` is over.
+    // SAFETY: the memory is of `byteCount` bytes; self is borrowed, so it lives as long as `body`.
     try unsafe body(bytes)
   }
 }
