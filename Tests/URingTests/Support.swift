@@ -78,8 +78,7 @@ extension Ring {
   }
 }
 
-func openDescriptors() throws -> Int {
-  var count = 0
-  for number in CInt(0)..<1024 where fcntl(number, F_GETFD) != -1 { count += 1 }
-  return count
+/// How many descriptors this process has open.
+func openDescriptors() -> Int {
+  (CInt(0)..<1024).count { fcntl($0, F_GETFD) != -1 }
 }
