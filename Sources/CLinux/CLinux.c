@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -39,11 +38,11 @@ int32_t CLinux_directIOAlignment(int32_t descriptor, uint32_t *memory, uint32_t 
   *offset = 0;
   if (syscall(SYS_statx, descriptor, "", AT_EMPTY_PATH, STATX_DIOALIGN, &found) != 0)
     return -errno;
-  if ((found.stx_mask & STATX_DIOALIGN) != 0) {
-    *memory = found.stx_dio_mem_align;
-    *offset = found.stx_dio_offset_align;
-  }
-  return 0;
+  if ((found.stx_mask & STATX_DIOALIGN) == 0)
+    return 0;
+  *memory = found.stx_dio_mem_align;
+  *offset = found.stx_dio_offset_align;
+  return 1;
 }
 
 int32_t CLinux_punchHole(int32_t descriptor, int64_t offset, int64_t byteCount) {
@@ -78,14 +77,4 @@ int32_t CLinux_fileSystemType(int32_t descriptor, uint64_t *type) {
     return -errno;
   *type = (uint64_t)(unsigned long)found.f_type;
   return 0;
-}
-
-int32_t CLinux_mountMemory(const char *target, uint64_t byteCount) {
-  char options[64];
-  snprintf(options, sizeof options, "size=%llu", (unsigned long long)byteCount);
-  return mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options) == 0 ? 0 : -errno;
-}
-
-int32_t CLinux_unmount(const char *target) {
-  return umount2(target, MNT_DETACH) == 0 ? 0 : -errno;
 }

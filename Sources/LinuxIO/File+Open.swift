@@ -16,7 +16,7 @@ extension File {
   ) throws(FileError) -> File {
     let buffered = try openWithoutWaiting(path, access)
     let type = try asFileError { () throws(SystemCallError) in
-      FileType(mode: try status(of: buffered.rawValue, path).st_mode)
+      InodeType(mode: try status(of: buffered.rawValue, path).st_mode)
     }
     return try File(
       adopting: buffered, type: type, path: path, access: access, directIO: directIO, probe: probe)
@@ -34,7 +34,7 @@ extension File {
   }
 
   convenience init(
-    adopting buffered: consuming OwnedDescriptor, type: FileType, path: FilePath, access: Access,
+    adopting buffered: consuming OwnedDescriptor, type: InodeType, path: FilePath, access: Access,
     directIO: DirectIOPolicy, probe: DirectIOProbe
   ) throws(FileError) {
     let kind: Kind
@@ -77,12 +77,12 @@ extension File {
   }
 
   /// What is at `path`, where opening it failed because of its type.
-  private static func unsuitableType(_ path: FilePath, _ error: SystemCallError) -> FileType? {
+  private static func unsuitableType(_ path: FilePath, _ error: SystemCallError) -> InodeType? {
     guard error.errno == .isDirectory || error.errno == .noSuchAddressOrDevice else { return nil }
     var found = stat()
     // SAFETY: the path's bytes end with a zero; `found` is filled and not kept.
     guard unsafe path.withPlatformString({ unsafe stat($0, &found) }) == 0 else { return nil }
-    let type = FileType(mode: found.st_mode)
+    let type = InodeType(mode: found.st_mode)
     return type == .regular || type == .blockDevice ? nil : type
   }
 }
