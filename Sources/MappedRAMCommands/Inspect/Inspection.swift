@@ -69,22 +69,23 @@ extension Inspection {
     devices = wishes.devices ? try DeviceFacts.all(in: image, of: file) : nil
   }
 
-  /// The run state in the section `globalstate`: a length (4, big-endian) and text that zeros fill up.
-  /// Source: QEMU v10.0.2, `migration/global_state.c`.
+  /// The run state in the section `globalstate`: the length of a text with its zero (4, big-endian), the text, and other
+  /// things. Source: QEMU v10.0.2, `migration/global_state.c`.
   private static func runState(in image: Image, of file: File) throws(ImageError) -> String? {
-    guard
-      let section = image.sections.first(where: {
-        $0.type == .full && $0.identity?.idstr == "globalstate"
-      }), section.body.byteCount.rawValue > 4
-    else { return nil }
-    // The text is some 10 bytes long, in a field of 100 at most.
-    let count = Int(min(section.body.byteCount.rawValue, 128)) - 4
+    let section = image.sections.first {
+      $0.type == .full && $0.identity?.idstr == "globalstate"
+    }
+    guard let body = section?.body else { return nil }
+    let bytes: [UInt8]
     do throws(SystemCallError) {
-      let bytes = try file.readBytes(at: section.body.lowerBound.rawValue + 4, count: count)
-      return DecodedValue.bytes(bytes).text
+      // The text is some 10 bytes long.
+      bytes = try file.readBytes(
+        at: body.lowerBound.rawValue, count: Int(min(body.byteCount.rawValue, 64)))
     } catch {
       throw .system(error)
     }
+    guard bytes.count >= 4, bytes[0] == 0, bytes[1] == 0, bytes[2] == 0 else { return nil }
+    return DecodedValue.bytes(Array(bytes[4...].prefix(Int(bytes[3])))).text
   }
 }
 
