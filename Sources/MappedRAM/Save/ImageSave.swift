@@ -1,4 +1,4 @@
-import LinuxIO
+public import LinuxIO
 import MappedRAMFormat
 public import SystemPackage
 
@@ -39,6 +39,17 @@ public struct ImageSave: Sendable {
       try PendingFile.create(at: path, directIO: options.directIO)
     }
     return try writeNew(pending, stopwatch, progress, cancellation)
+  }
+
+  /// Writes the image into `file`, where it stays; as into a file with `inPlace`.
+  ///
+  /// For files that have no name, or that somebody else opened. Direct I/O is as the file was opened.
+  ///
+  /// - Throws: as the other `run`.
+  public func run(
+    into file: File, progress: Progress = Progress(), cancellation: Cancellation = Cancellation()
+  ) throws(ImageError) -> TransferReport {
+    try writeInPlace(file, Stopwatch(), progress, cancellation)
   }
 
   private func writeNew(
