@@ -57,25 +57,25 @@ int32_t CLinux_blockDeviceSize(int32_t descriptor, uint64_t *byteCount) {
 
 int32_t CLinux_extents(int32_t descriptor, uint64_t offset, uint64_t byteCount,
                        CLinux_Extent *extents, uint32_t *count) {
-  struct {
-    struct fiemap head;
-    struct fiemap_extent extents[CLinux_EXTENTS];
-  } map;
-  memset(&map.head, 0, sizeof map.head);
-  map.head.fm_start = offset;
-  map.head.fm_length = byteCount;
-  map.head.fm_extent_count = CLinux_EXTENTS;
+  // The extents follow the head in one piece of memory.
+  _Alignas(struct fiemap) char
+      memory[sizeof(struct fiemap) + CLinux_EXTENTS * sizeof(struct fiemap_extent)];
+  struct fiemap *map = (struct fiemap *)memory;
+  memset(map, 0, sizeof *map);
+  map->fm_start = offset;
+  map->fm_length = byteCount;
+  map->fm_extent_count = CLinux_EXTENTS;
   *count = 0;
-  if (ioctl(descriptor, FS_IOC_FIEMAP, &map) != 0)
+  if (ioctl(descriptor, FS_IOC_FIEMAP, map) != 0)
     return -errno;
-  for (uint32_t i = 0; i < map.head.fm_mapped_extents; i++) {
-    struct fiemap_extent found = map.extents[i];
+  for (uint32_t i = 0; i < map->fm_mapped_extents; i++) {
+    struct fiemap_extent found = map->fm_extents[i];
     extents[i].offset = found.fe_logical;
     extents[i].byteCount = found.fe_length;
     extents[i].isUnwritten = (found.fe_flags & FIEMAP_EXTENT_UNWRITTEN) != 0;
     extents[i].isLast = (found.fe_flags & FIEMAP_EXTENT_LAST) != 0;
   }
-  *count = map.head.fm_mapped_extents;
+  *count = map->fm_mapped_extents;
   return 0;
 }
 

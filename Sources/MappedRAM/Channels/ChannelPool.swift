@@ -1,4 +1,3 @@
-import BasicContainers
 import LinuxIO
 
 /// The channels of one save or restore: starts them, hands them work, waits for them, ends them.
@@ -8,7 +7,7 @@ struct ChannelPool: ~Copyable {
   private let queue: WorkQueue
   private let counters: ChannelCounters
   private let notes: ChannelNotes
-  private var threads = UniqueArray<PosixThread<Void, Never>>()
+  private var threads: [ChannelThread] = []
 
   /// Starts the channels with what `options` ask for, falling back to positioned calls where that cannot be had.
   ///
@@ -29,10 +28,10 @@ struct ChannelPool: ~Copyable {
     let shape = ChannelShape(options, pieceBytes: pieceBytes)
     for number in 0..<options.channels {
       do throws(SystemCallError) {
-        threads.append(
-          try PosixThread(name: "channel \(number)") {
-            Self.work(shape, factory: factory, notes: notes, queue: queue, counters: counters)
-          })
+        let thread = try PosixThread(name: "channel \(number)") {
+          Self.work(shape, factory: factory, notes: notes, queue: queue, counters: counters)
+        }
+        threads.append(ChannelThread(thread))
       } catch {
         // The threads that did start must not wait for work: they are joined as this goes.
         queue.fail(.system(error))
@@ -77,12 +76,19 @@ struct ChannelPool: ~Copyable {
   mutating func finish() throws(ImageError) -> ChannelReport {
     try queue.sync()
     queue.close()
-    while let thread = threads.popLast() { thread.join() }
+    threads.removeAll()
     return ChannelReport(totals: counters.totals, notes: notes.all)
   }
 
   /// Stops what is still running; each thread is joined as it goes.
-  deinit { if threads.count > 0 { queue.fail(.cancelled) } }
+  deinit { if !threads.isEmpty { queue.fail(.cancelled) } }
+}
+
+/// A channel's thread, which is joined when the last reference goes. (An array cannot hold what cannot be copied.)
+private final class ChannelThread: Sendable {
+  private let thread: PosixThread<Void, Never>
+
+  init(_ thread: consuming PosixThread<Void, Never>) { self.thread = thread }
 }
 
 /// What the channels did, and how.
