@@ -92,6 +92,23 @@ import Testing
     }
   }
 
+  /// In a child, as a user who may have no more threads.
+  @Test(.enabled(if: geteuid() == 0, "needs root to become another user"))
+  func aThreadAboveTheLimitIsAnError() async {
+    await #expect(processExitsWith: .success) {
+      var limit = rlimit(rlim_cur: 1, rlim_max: 1)
+      let limited = unsafe setrlimit(__rlimit_resource_t(__RLIMIT_NPROC.rawValue), &limit)
+      precondition(limited == 0 && setuid(65534) == 0)
+      do throws(SystemCallError) {
+        try PosixThread(name: "none") {}.join()
+        preconditionFailure("A thread was started")
+      } catch {
+        precondition(error.call == .pthread_create)
+        precondition(error.errno == .resourceTemporarilyUnavailable)
+      }
+    }
+  }
+
   @Test func manyThreadsAtOnceAllGiveTheirValues() throws {
     let count = Atomic<Int>(0)
     func start(_ left: Int) throws -> Int {
