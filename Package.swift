@@ -67,7 +67,7 @@ let package = Package(
       swiftSettings: ours),
     .testTarget(
       name: "QEMUTests",
-      dependencies: ["MappedRAM", "MappedRAMFormat", "TestSupport", system],
+      dependencies: ["LinuxIO", "MappedRAM", "MappedRAMFormat", "TestSupport", system],
       swiftSettings: ours),
   ],
   swiftLanguageModes: [.v6]

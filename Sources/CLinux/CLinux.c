@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/stat.h>
 #include <pthread.h>
@@ -52,6 +53,38 @@ int32_t CLinux_punchHole(int32_t descriptor, int64_t offset, int64_t byteCount) 
 
 int32_t CLinux_blockDeviceSize(int32_t descriptor, uint64_t *byteCount) {
   return ioctl(descriptor, BLKGETSIZE64, byteCount) == 0 ? 0 : -errno;
+}
+
+int32_t CLinux_extents(int32_t descriptor, uint64_t offset, uint64_t byteCount,
+                       CLinux_Extent *extents, uint32_t *count) {
+  struct {
+    struct fiemap head;
+    struct fiemap_extent extents[CLinux_EXTENTS];
+  } map;
+  memset(&map.head, 0, sizeof map.head);
+  map.head.fm_start = offset;
+  map.head.fm_length = byteCount;
+  map.head.fm_extent_count = CLinux_EXTENTS;
+  *count = 0;
+  if (ioctl(descriptor, FS_IOC_FIEMAP, &map) != 0)
+    return -errno;
+  for (uint32_t i = 0; i < map.head.fm_mapped_extents; i++) {
+    struct fiemap_extent found = map.extents[i];
+    extents[i].offset = found.fe_logical;
+    extents[i].byteCount = found.fe_length;
+    extents[i].isUnwritten = (found.fe_flags & FIEMAP_EXTENT_UNWRITTEN) != 0;
+    extents[i].isLast = (found.fe_flags & FIEMAP_EXTENT_LAST) != 0;
+  }
+  *count = map.head.fm_mapped_extents;
+  return 0;
+}
+
+int32_t CLinux_terminalWidth(int32_t descriptor, uint32_t *columns) {
+  struct winsize size;
+  if (ioctl(descriptor, TIOCGWINSZ, &size) != 0)
+    return -errno;
+  *columns = size.ws_col;
+  return 0;
 }
 
 int32_t CLinux_linkDescriptor(int32_t descriptor, int32_t directory, const char *name) {

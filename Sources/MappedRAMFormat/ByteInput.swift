@@ -15,6 +15,13 @@ public struct ByteInput: ~Escapable {
     position = 0
   }
 
+  /// A cursor at the first of `bytes`, which stand at `base` in their file.
+  @_lifetime(copy bytes)
+  public init(_ bytes: Span<UInt8>, at base: FileOffset = .zero) {
+    // SAFETY: a span of `UInt8` has no padding, so all of its bytes are initialized.
+    self.init(unsafe bytes.bytes, at: base)
+  }
+
   /// The place in the file of the next byte.
   public var offset: FileOffset { base + ByteCount(position) }
 
@@ -25,6 +32,7 @@ public struct ByteInput: ~Escapable {
   ///
   /// - Throws: `FormatError.Kind.truncated`.
   public func require(_ count: Int, in context: FormatError.Context) throws(FormatError) {
+    precondition(count >= 0, "a count is not negative")
     guard count <= remaining else {
       throw FormatError(
         .truncated(needed: ByteCount(count), available: ByteCount(remaining)), at: offset,
@@ -82,8 +90,9 @@ public struct ByteInput: ~Escapable {
 
   /// The byte `distance` bytes ahead, or `nil` past the end.
   public func peek(_ distance: Int = 0) -> UInt8? {
+    precondition(distance >= 0, "a cursor looks ahead")
     guard distance < remaining else { return nil }
-    // SAFETY: position + distance is below the byte count, by the guard.
+    // SAFETY: position + distance is not negative, and below the byte count, by the guard.
     return unsafe bytes.unsafeLoad(fromByteOffset: position + distance, as: UInt8.self)
   }
 
@@ -93,10 +102,12 @@ public struct ByteInput: ~Escapable {
   public mutating func readName(
     _ count: Int, in context: FormatError.Context
   ) throws(FormatError) -> String {
+    let before = self
     let start = offset
     guard count > 0 else { throw FormatError(.nameEmpty, at: start, in: context) }
     let bytes = try readBytes(count, in: context)
     guard bytes.allSatisfy({ (0x20...0x7e).contains($0) }) else {
+      self = before
       throw FormatError(.nameNotPrintable(bytes), at: start, in: context)
     }
     return String(decoding: bytes, as: UTF8.self)
@@ -106,8 +117,14 @@ public struct ByteInput: ~Escapable {
   public mutating func readCountedName(
     in context: FormatError.Context
   ) throws(FormatError) -> String {
+    let before = self
     let count = try readBigEndian(UInt8.self, in: context)
-    return try readName(Int(count), in: context)
+    do throws(FormatError) {
+      return try readName(Int(count), in: context)
+    } catch {
+      self = before
+      throw error
+    }
   }
 
   /// Where `pattern` first stands in the bytes that are left, counted from the next byte; `nil` if it does not.

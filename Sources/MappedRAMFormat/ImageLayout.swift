@@ -25,8 +25,11 @@ public struct ImageLayout: Equatable, Sendable {
   ) throws(FormatError) {
     self.streamOffset = streamOffset
     let context = FormatError.Context.ramBlockList
-    let head = prologue.encoded(at: streamOffset)
-    blockList = head.offset
+    let headBytes = ByteCount(prologue.encoded(at: .zero).bytes.count)
+    guard let blockList = streamOffset.adding(headBytes),
+      let firstEntry = blockList.adding(ByteCount(RAMWord.byteCount))
+    else { throw FormatError(.numberOverflow, at: streamOffset, in: context) }
+    self.blockList = blockList
     guard blocks.count <= ImageLimits.blocks else {
       throw FormatError(
         .overLimit(.blocks, found: UInt64(blocks.count), limit: UInt64(ImageLimits.blocks)),
@@ -38,7 +41,7 @@ public struct ImageLayout: Equatable, Sendable {
     }
     let form = RAMBlockEntry.Form(prologue.configuration)
     var layouts: [BlockLayout] = []
-    var next = blockList + ByteCount(RAMWord.byteCount)
+    var next = firstEntry
     for block in blocks {
       let entryBytes = RAMBlockEntry.byteCount(of: block, form: form)
       guard let headerEnd = next.adding(entryBytes) else {

@@ -19,6 +19,9 @@ public enum StreamElement: Equatable, Sendable {
   /// The most bytes that an element's head can have: a command with its data.
   public static let maximumByteCount = 5 + Int(UInt16.max)
 
+  /// The most bytes that the head of a section can have: a START or FULL with the longest idstr.
+  public static let maximumSectionHeadByteCount = 1 + 4 + 1 + 255 + 4 + 4
+
   /// Reads the head of the next element and leaves the input at its body.
   ///
   /// - Throws: `truncated`, `unknownSectionType`, `misplacedSection`, a name's or a command's errors.

@@ -1,4 +1,6 @@
+import MappedRAMCommands
+
 @main
 struct MappedRAMTool {
-  static func main() {}
+  static func main() { MappedRAMCommand.run() }
 }

@@ -15,7 +15,8 @@ GUEST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "Guest", 
 
 
 def firmware(path, **parameters):
-    """Writes the guest of Tests/Guest to `path` as a firmware, with its parameters set."""
+    """Writes the guest of Tests/Guest to `path` as a firmware, with its parameters set. Returns what it did."""
+    text = f"# {path}: Tests/Guest with " + " ".join(f"{name}={value:#x}" for name, value in parameters.items())
     rom = bytearray(open(GUEST, "rb").read())
     for i, name in enumerate(("end", "mask", "seed", "churn", "churn_end")):
         if name in parameters:
@@ -23,13 +24,15 @@ def firmware(path, **parameters):
     assert not parameters, parameters
     with open(path, "wb") as file:
         file.write(rom)
+    return text
 
 
 def boot_sector(path, **parameters):
     """The same guest as a disk of one sector, padded to 1 MiB."""
-    firmware(path, **parameters)
+    text = firmware(path, **parameters)
     os.truncate(path, 512)
     os.truncate(path, 1 << 20)
+    return text + ", as a boot sector"
 
 
 class QEMU:
@@ -82,11 +85,15 @@ class QEMU:
     def command(self, name, **arguments):
         request = {"execute": name, "arguments": {k.replace("_", "-"): v for k, v in arguments.items()}}
         if not name.startswith("q"):
-            self.history.append(name + "".join(f" {k}={v}" for k, v in request["arguments"].items()))
+            shown = {k: "+".join(c["capability"] for c in v) if k == "capabilities" else v for k, v in arguments.items()}
+            self.history.append(name + "".join(f" {k.replace('_', '-')}={v}" for k, v in shown.items()))
         self.lines.write(json.dumps(request).encode() + b"\n")
         self.lines.flush()
         while True:
-            line = self.lines.readline()
+            try:
+                line = self.lines.readline()
+            except ConnectionError:
+                line = b""
             if not line:
                 raise RuntimeError("QEMU ended: " + self.output())
             answer = json.loads(line)
@@ -121,3 +128,8 @@ class QEMU:
         self.command("migrate", uri=f"file:{path}" + (f",offset={offset}" if offset else ""))
         if wait:
             self.wait()
+
+    def load(self, path, *more, offset=0):
+        self.capabilities("mapped-ram", *more)
+        self.command("migrate-incoming", uri=f"file:{path}" + (f",offset={offset}" if offset else ""))
+        self.wait()

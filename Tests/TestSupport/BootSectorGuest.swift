@@ -1,20 +1,23 @@
 import Foundation
 public import SystemPackage
 
-/// The guest of `Tests/Guest/boot.asm`, as a firmware: it starts in milliseconds, fills RAM from 1 MiB to `end` with a
-/// pattern, then for ever sums the pattern, prints a count and the sum, and rewrites the churn area.
+/// The guest of `Tests/Guest/boot.asm`, as a firmware: it starts in milliseconds, fills RAM from 1
+/// MiB to `end` with a pattern, then for ever sums the pattern, prints a count and the sum, and
+/// rewrites the churn area.
 ///
-/// The lines that one guest prints count up by one and all have the same sum, also when it was saved and restored
-/// in between. So the lines before a save and those after the restore, put together, show both that it went on
-/// where it stood and that its memory is whole.
+/// The lines that one guest prints count up by one and all have the same sum, also when it was
+/// saved and restored in between. So the lines before a save and those after the restore, put
+/// together, show both that it went on where it stood and that its memory is whole.
 public struct BootSectorGuest: Sendable {
   /// The first address past the pattern; a multiple of 4096.
   public var end: UInt32
-  /// Pages whose number & mask is 0 stay zero: with 7 one page in eight, with 0xffff_ffff only page 0.
+  /// Pages whose number & mask is 0 stay zero: with 7 one page in eight, with 0xffff_ffff only page
+  /// 0.
   public var mask: UInt32
   /// Each word of the pattern is its address ^ seed.
   public var seed: UInt32
-  /// The addresses of the pages that change all the time, half of them to zero in each round; past `end`.
+  /// The addresses of the pages that change all the time, half of them to zero in each round; past
+  /// `end`.
   public var churn: Range<UInt32>
 
   /// Where the pattern begins: 1 MiB.
@@ -45,7 +48,8 @@ public struct BootSectorGuest: Sendable {
     try Data(rom).write(to: URL(fileURLWithPath: path.string))
   }
 
-  /// The word that stands at `address` (a multiple of 4 in the pattern's range) once the guest has printed a line.
+  /// The word that stands at `address` (a multiple of 4 in the pattern's range) once the guest has
+  /// printed a line.
   public func word(at address: UInt32) -> UInt32 {
     (address >> 12) & mask == 0 ? 0 : address ^ seed
   }
@@ -80,8 +84,9 @@ public struct BootSectorGuest: Sendable {
     public var sum: UInt32
   }
 
-  /// The whole lines of `text`, which is what guests printed one after the other on their serial ports.
-  /// - Throws: `HarnessError` at a line that is none of this guest's: the text was torn or the guest is broken.
+  /// The whole lines of `text`, which is what guests printed one after the other on their serial
+  /// ports.
+  /// - Throws: `HarnessError` at a line that is none of this guest's.
   public static func lines(of text: String) throws -> [Line] {
     let whole = text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
     return try whole.map { line in

@@ -37,7 +37,8 @@ public struct Fixture: Sendable, CustomStringConvertible {
     }
   }
 
-  /// Unpacks the image as `NAME.img` into `directory`, with the holes that QEMU left, and gives its path.
+  /// Unpacks the image as `NAME.img` into `directory`, with the holes that QEMU left, and gives its
+  /// path.
   public func unpack(into directory: TemporaryDirectory) throws -> FilePath {
     let packed = Self.directory.appending(name + ".tar.xz")
     try Subprocess.succeed(["tar", "-xJf", packed.string, "-C", directory.path.string])
@@ -50,7 +51,8 @@ public struct Fixture: Sendable, CustomStringConvertible {
 
 /// The independent reader, for images that a test made.
 public enum ImageDecoderOracle {
-  /// What `Tests/Reference/read_image.py` finds in the image at `path`, whose stream begins at `offset`.
+  /// What `Tests/Reference/read_image.py` finds in the image at `path`, whose stream begins at
+  /// `offset`.
   /// - Throws: `HarnessError` with its message where it refuses the image.
   public static func read(_ path: FilePath, offset: UInt64 = 0) throws -> FixtureExpectation {
     let script = Repository.file("Tests/Reference/read_image.py")

@@ -1,10 +1,13 @@
-/// What stands in an image, by the independent reader. Sizes in bytes, offsets in bytes from the file's beginning.
+/// What stands in an image, by the independent reader. Sizes in bytes, offsets in bytes from the
+/// file's beginning.
 public struct FixtureExpectation: Decodable, Sendable {
-  /// Why a reader must refuse the image as incomplete; nil for a whole image. The text is the oracle's own.
+  /// Why a reader must refuse the image as incomplete; nil for a whole image. The text is the
+  /// oracle's own.
   public var error: String?
   /// The file's logical size.
   public var fileSize: UInt64
-  /// Bytes of the file that are not in holes, on the file system where it was made (4096-byte blocks).
+  /// Bytes of the file that are not in holes, on the file system where it was made (4096-byte
+  /// blocks).
   public var dataBytes: UInt64?
   /// SHA-256 of the whole file, holes as zeros; lower-case hex.
   public var sha256: String?

@@ -28,7 +28,8 @@ extension QEMU {
     return answer?["status"] as? String ?? ""
   }
 
-  /// `count` bytes of guest-physical memory from `address` on, as QEMU itself saves them (`pmemsave`).
+  /// `count` bytes of guest-physical memory from `address` on, as QEMU itself saves them
+  /// (`pmemsave`).
   public func physicalMemory(at address: UInt64, count: Int) throws -> [UInt8] {
     let path = directory.file("pmemsave")
     defer { try? FileManager.default.removeItem(atPath: path.string) }

@@ -4,8 +4,8 @@ public import SystemPackage
 
 /// A stock QEMU under the control of a test, killed when the last reference goes.
 ///
-/// It runs with `-accel tcg -nodefaults`, its serial port goes to a file. The harness speaks QMP over QEMU's
-/// standard input and output; a second QMP is at `qmpSocket` for the code under test.
+/// It runs with `-accel tcg -nodefaults`, its serial port goes to a file. The harness speaks QMP
+/// over QEMU's standard input and output; a second QMP is at `qmpSocket` for the code under test.
 public final class QEMU {
   /// What is to be started.
   public struct Configuration {

@@ -12,8 +12,8 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable {
     state = seed
   }
 
-  /// The generator for one test: of the seed in `MAPPED_RAM_SEED` (decimal, or hex with 0x) if that is set, else
-  /// of a random one. The seed is printed once for each run of the tests.
+  /// The generator for one test: of the seed in `MAPPED_RAM_SEED` (decimal, or hex with 0x) if that
+  /// is set, else of a random one. The seed is printed once for each run of the tests.
   public init() {
     self.init(seed: Self.seedOfRun)
   }

@@ -15,12 +15,13 @@ public struct Subprocess: Sendable {
 
   /// Runs `arguments[0]`, found in PATH, to its end.
   ///
-  /// Standard input is empty. Both outputs go through files, so a program can write as much as it likes.
+  /// Standard input is empty. Both outputs go through files, so a program can write as much as it
+  /// likes.
   /// - Parameters:
   ///   - arguments: the program and its arguments.
   ///   - environment: variables to add or replace.
   ///   - seconds: after this time the program is killed.
-  /// - Throws: `HarnessError` if it cannot be started or takes too long. Any exit status is an answer.
+  /// - Throws: `HarnessError` if it cannot be started or takes too long, not at any exit status.
   public static func run(
     _ arguments: [String], environment: [String: String] = [:], seconds: Double = 120
   ) throws -> Subprocess {

@@ -3,8 +3,8 @@ public import SystemPackage
 
 /// A new directory of its own, removed with all its contents when the last reference goes.
 ///
-/// It is made in `MAPPED_RAM_TEST_DIRECTORY` if that is set (to run tests on another file system), else in
-/// the system's directory for temporary files.
+/// It is made in `MAPPED_RAM_TEST_DIRECTORY` if that is set (to run tests on another file system),
+/// else in the system's directory for temporary files.
 public final class TemporaryDirectory: Sendable {
   /// The directory's absolute path.
   public let path: FilePath

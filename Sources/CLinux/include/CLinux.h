@@ -29,6 +29,26 @@ int32_t CLinux_punchHole(int32_t descriptor, int64_t offset, int64_t byteCount);
 /// ioctl(2), BLKGETSIZE64.
 int32_t CLinux_blockDeviceSize(int32_t descriptor, uint64_t *byteCount);
 
+/// The most extents that one call of CLinux_extents gives.
+enum { CLinux_EXTENTS = 1024 };
+
+/// A part of a file that has blocks, or data that has none yet.
+typedef struct {
+  uint64_t offset;
+  uint64_t byteCount;
+  /// Allocated beforehand: reads as zeros, but for data that is in the page cache alone.
+  uint32_t isUnwritten;
+  uint32_t isLast;
+} CLinux_Extent;
+
+/// ioctl(2), FS_IOC_FIEMAP: the first extents that overlap the range, whole, in ascending order.
+/// `extents` has room for CLinux_EXTENTS.
+int32_t CLinux_extents(int32_t descriptor, uint64_t offset, uint64_t byteCount,
+                       CLinux_Extent *extents, uint32_t *count);
+
+/// ioctl(2), TIOCGWINSZ: columns of the terminal behind the descriptor; ENOTTY for anything else.
+int32_t CLinux_terminalWidth(int32_t descriptor, uint32_t *columns);
+
 /// linkat(2) through /proc/self/fd: gives an O_TMPFILE file the name `name` in `directory`.
 int32_t CLinux_linkDescriptor(int32_t descriptor, int32_t directory, const char *name);
 

@@ -69,16 +69,17 @@ extension JSONParser {
   mutating func parseString() throws(FormatError) -> String {
     position += 1
     var start = position
-    var result = ""
+    // What stands before the last escape; most strings have none.
+    var head: [UInt8] = []
     while true {
       switch try nextByte() {
       case UInt8(ascii: "\""):
-        let last = try substring(start..<position)
+        let tail = try substring(start..<position)
         position += 1
-        return result.isEmpty ? last : result + last
+        return head.isEmpty ? tail : String(decoding: head, as: UTF8.self) + tail
       case UInt8(ascii: "\\"):
-        result += try substring(start..<position)
-        result.unicodeScalars.append(try parseEscape())
+        if start < position { head.append(contentsOf: try substring(start..<position).utf8) }
+        head.append(contentsOf: UTF8.encode(try parseEscape()) ?? UTF8.encodedReplacementCharacter)
         start = position
       case 0..<0x20:
         throw fail(.badString)

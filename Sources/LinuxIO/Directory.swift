@@ -1,0 +1,46 @@
+import Glibc
+public import SystemPackage
+
+/// Directories: making them, and taking back what was made.
+public enum Directory {
+  /// Makes the directory at `path`, for its owner alone, unless it is there. Its parent must be.
+  ///
+  /// - Returns: whether it was made.
+  /// - Throws: what mkdir(2) gives; ENOTDIR where something else is there.
+  public static func make(_ path: FilePath) throws(SystemCallError) -> Bool {
+    // SAFETY: the path's bytes end with a zero and live for the call.
+    let result = unsafe path.withPlatformString { unsafe mkdir($0, 0o700) }
+    if result == 0 { return true }
+    let number = errno
+    if number == EEXIST {
+      guard FileType(at: path) == .directory else {
+        throw SystemCallError(call: .mkdir, errno: .notDirectory, subject: .file(path))
+      }
+      return false
+    }
+    throw SystemCallError(call: .mkdir, errno: Errno(rawValue: number), subject: .file(path))
+  }
+
+  /// Removes the directory at `path` if it is empty; an error has nobody to go to.
+  public static func removeIfEmpty(_ path: FilePath) {
+    // SAFETY: the path's bytes end with a zero and live for the call.
+    _ = unsafe path.withPlatformString { unsafe rmdir($0) }
+  }
+}
+
+extension File {
+  /// Whether a block device is at `path`, after symbolic links.
+  public static func isBlockDevice(_ path: FilePath) -> Bool {
+    FileType(at: path) == .blockDevice
+  }
+}
+
+extension FileType {
+  /// What is at `path`, after symbolic links; `nil` if nothing is, or it may not be looked at.
+  public init?(at path: FilePath) {
+    var found = stat()
+    // SAFETY: the path's bytes end with a zero; `found` is filled and not kept.
+    guard unsafe path.withPlatformString({ unsafe stat($0, &found) }) == 0 else { return nil }
+    self.init(mode: found.st_mode)
+  }
+}

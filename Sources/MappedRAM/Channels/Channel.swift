@@ -1,0 +1,231 @@
+import LinuxIO
+import SystemPackage
+
+/// One worker: claims pieces, reads them, asks their transfer what to write, writes that.
+///
+/// It runs on a thread of its own and owns its I/O and its buffers; nothing but the work queue and the counters is shared.
+/// Several pieces are under way at once, each in a slot with a buffer of its own. A slot is reading, then writing, then free.
+struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
+  private var io: IO
+  private var slots: [Slot]
+  private var requests: RequestTable
+  private let queue: WorkQueue
+  private let counters: ChannelCounters
+  private let requestBytes: Int
+  private var isStopping = false
+  /// Whether the I/O itself failed, so that no completion can be waited for.
+  private var isBroken = false
+
+  /// A channel with as many pieces in memory at once as `shape` says.
+  ///
+  /// - Precondition: `arena` has room for them, and outlives the channel.
+  init(
+    io: consuming IO, arena: UnsafeMutableRawBufferPointer, shape: ChannelShape,
+    queue: WorkQueue, counters: ChannelCounters
+  ) {
+    precondition(arena.count >= shape.arenaBytes, "a buffer for each slot")
+    let pieceBytes = shape.pieceBytes
+    slots = (0..<shape.slots).map { index in
+      unsafe Slot(
+        buffer: UnsafeMutableRawBufferPointer(
+          rebasing: arena[(index * pieceBytes)..<((index + 1) * pieceBytes)]))
+    }
+    requestBytes = shape.requestBytes
+    requests = RequestTable(capacity: io.capacity)
+    self.io = io
+    self.queue = queue
+    self.counters = counters
+  }
+
+  /// Works until the queue is closed and empty, or any channel has failed.
+  ///
+  /// Errors go to the queue. When this returns, no claim is held and nothing is under way, unless the I/O itself is
+  /// broken; the ring drains what is left when it goes, before the buffers do.
+  mutating func run() {
+    while true {
+      if !isStopping, queue.mustStop() { isStopping = true }
+      let isDone = isStopping ? false : fillSlots()
+      if !isStopping { issueRequests() }
+      if io.inFlight > 0, !isBroken {
+        awaitCompletions()
+      } else if isStopping {
+        abandonSlots()
+        return
+      } else if isDone, slots.allSatisfy(\.isFree) {
+        return
+      }
+    }
+  }
+
+  // MARK: Claiming
+
+  /// Claims pieces for the free slots. Returns whether no more work will come.
+  private mutating func fillSlots() -> Bool {
+    for index in slots.indices where slots[index].isFree {
+      let isIdle = io.inFlight == 0 && slots.allSatisfy(\.isFree)
+      switch queue.claim(wait: isIdle) {
+      case .claim(let claim):
+        begin(claim, in: index)
+        if isStopping { return false }
+      case .nothingYet:
+        return false
+      case .closed:
+        return true
+      }
+    }
+    return false
+  }
+
+  private mutating func begin(_ claim: WorkQueue.Claim, in index: Int) {
+    slots[index].begin(claim)
+    do throws(SystemCallError) {
+      try claim.transfer.chooseReads(of: slots[index].piece, into: &slots[index].parts)
+      switch claim.transfer.source {
+      case .file:
+        break
+      case .memory(let mapping):
+        slots[index].point(into: mapping)
+        slots[index].skipParts()
+      case .copy(let source):
+        let slot = slots[index]
+        for part in slot.parts {
+          try unsafe source.copy(
+            into: slot.bytes(of: part), from: slot.piece.sourceOffset + UInt64(part.start))
+          counters.moved(part.count, isRead: true)
+        }
+        slots[index].skipParts()
+      }
+    } catch {
+      stop(.system(error))
+      return
+    }
+    if !slots[index].hasPartsLeft { beginWriting(index) }
+  }
+
+  // MARK: Writing
+
+  private mutating func beginWriting(_ index: Int) {
+    guard let claim = slots[index].claim else { preconditionFailure("a slot with a piece") }
+    slots[index].turnToWriting()
+    unsafe claim.transfer.chooseWrites(
+      of: slots[index].piece, in: slots[index].pieceBytes, read: slots[index].read,
+      into: &slots[index].parts)
+    if case .copy(let target) = claim.transfer.target {
+      let slot = slots[index]
+      do throws(SystemCallError) {
+        for part in slot.parts {
+          try unsafe target.copy(
+            from: UnsafeRawBufferPointer(slot.bytes(of: part)),
+            to: slot.piece.targetOffset + UInt64(part.start))
+          counters.moved(part.count, isRead: false)
+        }
+      } catch {
+        stop(.system(error))
+        return
+      }
+      slots[index].skipParts()
+    }
+    if !slots[index].hasPartsLeft { finish(index) }
+  }
+
+  private mutating func finish(_ index: Int) {
+    counters.finish(slots[index].piece.byteCount)
+    slots[index].claim = nil
+    queue.finished()
+  }
+
+  // MARK: Requests
+
+  /// Makes requests for the parts of all slots, as far as there is room.
+  private mutating func issueRequests() {
+    for index in slots.indices {
+      while slots[index].hasPartsLeft {
+        guard io.inFlight < io.capacity else { return }
+        let part = slots[index].takePart(limit: requestBytes)
+        let piece = slots[index].piece
+        let isRead = slots[index].phase == .reading
+        issue(
+          Request(
+            slot: index, isRead: isRead, start: part.start, remaining: part.count,
+            fileOffset: (isRead ? piece.sourceOffset : piece.targetOffset) + UInt64(part.start)))
+      }
+    }
+  }
+
+  private mutating func issue(_ request: Request) {
+    guard let transfer = slots[request.slot].claim?.transfer else {
+      preconditionFailure("a request of a slot with a piece")
+    }
+    let tag = requests.insert(request)
+    let part = Part(request.start..<(request.start + request.remaining))
+    let bytes = unsafe slots[request.slot].bytes(of: part)
+    if request.isRead, case .file(let file) = transfer.source {
+      unsafe io.read(file, into: bytes, at: request.fileOffset, tag: tag)
+      counters.countRequest(
+        isDirect: file.isDirect(
+          offset: request.fileOffset, address: UInt(bitPattern: bytes.baseAddress),
+          byteCount: bytes.count))
+    } else if !request.isRead, case .file(let file) = transfer.target {
+      unsafe io.write(
+        file, from: UnsafeRawBufferPointer(bytes), at: request.fileOffset, tag: tag)
+      counters.countRequest(
+        isDirect: file.isDirect(
+          offset: request.fileOffset, address: UInt(bitPattern: bytes.baseAddress),
+          byteCount: bytes.count))
+    } else {
+      preconditionFailure("requests are made of files only")
+    }
+  }
+
+  private mutating func awaitCompletions() {
+    do throws(SystemCallError) {
+      try io.wait()
+    } catch {
+      isBroken = true
+      stop(.system(error))
+    }
+    while let completion = io.nextCompletion() { handle(completion) }
+  }
+
+  private mutating func handle(_ completion: IOCompletion) {
+    var request = requests.remove(completion.tag)
+    guard !isStopping else { return }
+    guard let file = slots[request.slot].file else {
+      preconditionFailure("requests are made of files only")
+    }
+    switch completion.result {
+    case -Int(Errno.interrupted.rawValue), -Int(Errno.resourceTemporarilyUnavailable.rawValue):
+      issue(request)
+    case ..<0:
+      stop(.system(request.error(Errno(rawValue: CInt(-completion.result)), file: file)))
+    case 0 where request.isRead:
+      stop(.endedEarly(file.path, at: request.fileOffset))
+    case 0:
+      stop(.system(request.error(.ioError, file: file)))
+    default:
+      precondition(completion.result <= request.remaining, "no more than was asked for")
+      counters.moved(completion.result, isRead: request.isRead)
+      request.advance(by: completion.result)
+      if request.remaining > 0 {
+        issue(request)
+      } else if slots[request.slot].endRequest() {
+        slots[request.slot].phase == .reading
+          ? beginWriting(request.slot) : finish(request.slot)
+      }
+    }
+  }
+
+  // MARK: Stopping
+
+  private mutating func stop(_ error: ImageError) {
+    isStopping = true
+    queue.fail(error)
+  }
+
+  private mutating func abandonSlots() {
+    for index in slots.indices where !slots[index].isFree {
+      slots[index].claim = nil
+      queue.finished()
+    }
+  }
+}

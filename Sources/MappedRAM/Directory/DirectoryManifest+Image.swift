@@ -1,0 +1,112 @@
+import MappedRAMFormat
+import SystemPackage
+
+extension DirectoryManifest {
+  /// The manifest of an image whose blocks went to `files`.
+  init(
+    _ image: Image, prologue: StreamPrologue, files: [String: String],
+    presentZeros: [String: PageBitmap], hasPrefix: Bool
+  ) {
+    container = image.container.name
+    streamOffset = image.streamOffset.rawValue
+    prefixFile = hasPrefix ? Self.prefixFileName : nil
+    machineType = prologue.configuration.machineType
+    configuration = prologue.configuration.subsections.map(Subsection.init)
+    preambleFile = prologue.preamble.isEmpty ? nil : Self.preambleFileName
+    ramSectionID = prologue.ramSectionID
+    hasFooters = prologue.hasFooters ? nil : false
+    vmstateFile = Self.vmstateFileName
+    blocks = image.blocks.map { block in
+      let idstr = block.block.idstr
+      let runs = presentZeros[idstr]?.runs.map { [$0.lowerBound, $0.count] } ?? []
+      return Block(
+        idstr: idstr, usedLength: block.block.usedLength.rawValue,
+        pageSize: UInt64(block.block.pageSize.byteCount), file: files[idstr],
+        address: block.block.address, presentZeroPages: runs.isEmpty ? nil : runs)
+    }
+  }
+
+  /// The prologue that the manifest describes, around the bytes of its preamble.
+  func prologue(preamble: [UInt8], at path: FilePath) throws(ImageError) -> StreamPrologue {
+    var subsections: [Configuration.Subsection] = []
+    for subsection in configuration {
+      guard let value = subsection.value else {
+        throw .plan(
+          .manifest(path, .badValue(key: "configuration", found: "\(subsection)")))
+      }
+      subsections.append(value)
+    }
+    return StreamPrologue(
+      configuration: Configuration(machineType: machineType, subsections: subsections),
+      preamble: preamble, ramSectionID: ramSectionID, hasFooters: hasFooters ?? true)
+  }
+}
+
+extension DirectoryManifest.Block {
+  /// The block that this entry describes.
+  func ramBlock(at path: FilePath) throws(ImageError) -> RAMBlock {
+    guard let size = PageSize(byteCount: pageSize) else {
+      throw .plan(.manifest(path, .badValue(key: "pageSize", found: "\(pageSize)")))
+    }
+    do throws(FormatError) {
+      return try RAMBlock(
+        idstr: idstr, usedLength: ByteCount(usedLength), pageSize: size, address: address,
+        isIgnored: file == nil)
+    } catch {
+      throw .plan(.manifest(path, .badBlock(error)))
+    }
+  }
+
+  /// The pages that are to be present though they are zero.
+  func presentZeros(of block: RAMBlock, at path: FilePath) throws(ImageError) -> PageBitmap? {
+    guard let presentZeroPages else { return nil }
+    var bitmap = PageBitmap(pageCount: block.pageCount)
+    for run in presentZeroPages {
+      guard run.count == 2, run[0] >= 0, run[1] >= 0, run[0] <= block.pageCount,
+        run[1] <= block.pageCount - run[0]
+      else {
+        throw .plan(.manifest(path, .badValue(key: "presentZeroPages", found: "\(run)")))
+      }
+      bitmap.insert(run[0]..<(run[0] + run[1]))
+    }
+    return bitmap
+  }
+}
+
+extension DirectoryManifest.Subsection {
+  init(_ subsection: Configuration.Subsection) {
+    switch subsection {
+    case .targetPageBits(let bits): targetPageBits = bits
+    case .capabilities(let names): capabilities = names
+    case .uuid(let bytes): uuid = UUIDText.format(bytes)
+    }
+  }
+
+  /// The subsection, if just one key is there and has a value that can be.
+  var value: Configuration.Subsection? {
+    switch (capabilities, targetPageBits, uuid) {
+    case (let names?, nil, nil):
+      let isGood = names.allSatisfy { name in
+        (1...ImageLimits.nameBytes).contains(name.utf8.count)
+          && name.utf8.allSatisfy { (0x20...0x7e).contains($0) }
+      }
+      return isGood && names.count <= ImageLimits.capabilities ? .capabilities(names) : nil
+    case (nil, let bits?, nil):
+      return PageSize.shifts.contains(Int(bits)) ? .targetPageBits(bits) : nil
+    case (nil, nil, let text?):
+      return UUIDText.parse(text).map { .uuid($0) }
+    default:
+      return nil
+    }
+  }
+}
+
+extension Image.Container {
+  /// The name of this kind of container in JSON.
+  public var name: String {
+    switch self {
+    case .qemu: "qemu"
+    case .libvirt: "libvirt"
+    }
+  }
+}

@@ -1,0 +1,77 @@
+/// What `image.json` says: all that is needed, beside the files that it names, to build an image again.
+///
+/// ```json
+/// {
+///   "blocks" : [
+///     { "file" : "pc.ram.ram", "idstr" : "pc.ram", "pageSize" : 4096, "usedLength" : 8388608 }
+///   ],
+///   "configuration" : [ { "capabilities" : [ "mapped-ram" ] } ],
+///   "container" : "qemu",
+///   "machineType" : "pc-q35-10.0",
+///   "ramSectionID" : 1,
+///   "schemaVersion" : 1,
+///   "streamOffset" : 0,
+///   "vmstateFile" : "vmstate.bin"
+/// }
+/// ```
+public struct DirectoryManifest: Codable, Equatable, Sendable {
+  /// The version of this form, 1.
+  public var schemaVersion = Self.currentVersion
+  /// `qemu` or `libvirt`; for people, `prefixFile` has the bytes.
+  public var container: String
+  /// Where the stream begins in the image.
+  public var streamOffset: UInt64
+  /// The bytes before the stream, if there are any.
+  public var prefixFile: String?
+  /// The machine type with its version.
+  public var machineType: String
+  /// The subsections of the configuration, in file order.
+  public var configuration: [Subsection]
+  /// The elements between the configuration and RAM, if there are any.
+  public var preambleFile: String?
+  /// The id of the RAM section.
+  public var ramSectionID: UInt32
+  /// False where sections end without a footer.
+  public var hasFooters: Bool?
+  /// The blocks, in the list's order.
+  public var blocks: [Block]
+  /// What follows RAM's START section.
+  public var vmstateFile: String
+
+  /// The only version there is.
+  public static let currentVersion = 1
+  /// The manifest's own name.
+  public static let fileName = "image.json"
+  /// The name of the file with the rest of the stream.
+  public static let vmstateFileName = "vmstate.bin"
+  /// The name of the file with what stands before the stream.
+  public static let prefixFileName = "prefix.bin"
+  /// The name of the file with what stands between the configuration and RAM.
+  public static let preambleFileName = "preamble.bin"
+
+  /// A subsection: one of the keys is there.
+  public struct Subsection: Codable, Equatable, Sendable {
+    /// Names of capabilities.
+    public var capabilities: [String]?
+    /// Binary logarithm of the target's page size.
+    public var targetPageBits: UInt32?
+    /// The VM's UUID: 32 hexadecimal digits, with dashes.
+    public var uuid: String?
+  }
+
+  /// A block.
+  public struct Block: Codable, Equatable, Sendable {
+    /// The block's name.
+    public var idstr: String
+    /// Bytes in use.
+    public var usedLength: UInt64
+    /// Bytes of a page.
+    public var pageSize: UInt64
+    /// The file with the block's contents; absent where the image has none (`x-ignore-shared`).
+    public var file: String?
+    /// The address of the block's memory region, with `x-ignore-shared`.
+    public var address: UInt64?
+    /// Pages that the image has though they are zero, as pairs of first page and count.
+    public var presentZeroPages: [[Int]]?
+  }
+}

@@ -1,0 +1,70 @@
+import BasicContainers
+import LinuxIO
+import MappedRAMFormat
+import SystemPackage
+
+/// The files of a restore, until all are complete: then they get their names, in the order in which they were added.
+struct DirectoryOutput: ~Copyable {
+  private let directory: FilePath
+  private let directIO: DirectIOPolicy
+  private var names: [String] = []
+  private var pending = UniqueArray<PendingFile>()
+  /// The files of the blocks, by idstr.
+  private(set) var blockFiles: [String: String] = [:]
+
+  init(_ directory: FilePath, directIO: DirectIOPolicy) {
+    self.directory = directory
+    self.directIO = directIO
+  }
+
+  /// Adds the file of a block, all holes for now; `nil` for a block without contents.
+  mutating func addBlock(_ block: RAMBlock) throws(ImageError) -> FilePages? {
+    guard !block.isIgnored else { return nil }
+    let name = FileName.ofBlock(block.idstr, index: blockFiles.count)
+    let file = try create(name, directIO)
+    blockFiles[block.idstr] = name
+    let byteCount = block.usedLength.rawValue
+    try calling { () throws(SystemCallError) in try file.truncate(to: byteCount) }
+    return FilePages(writing: file, byteCount: byteCount, startsZero: true)
+  }
+
+  /// Adds a file of these bytes.
+  mutating func add(_ name: String, bytes: [UInt8]) throws(ImageError) {
+    let file = try create(name, .off)
+    try calling { () throws(SystemCallError) in try file.write(bytes, at: 0) }
+  }
+
+  /// Adds a file that `fill` fills.
+  mutating func add(
+    _ name: String, fill: (File) throws(ImageError) -> Void
+  ) throws(ImageError) {
+    try fill(try create(name, .off))
+  }
+
+  private mutating func create(
+    _ name: String, _ directIO: DirectIOPolicy
+  ) throws(ImageError) -> File {
+    let file = try opening { () throws(FileError) in
+      try PendingFile.create(at: directory.appending(name), directIO: directIO)
+    }
+    names.append(name)
+    let opened = file.file
+    pending.append(file)
+    return opened
+  }
+
+  /// Gives all files their names.
+  ///
+  /// - Returns: the names.
+  consuming func commit() throws(ImageError) -> [String] {
+    while !pending.isEmpty {
+      let file = pending.remove(at: 0)
+      do throws(SystemCallError) {
+        try file.commit()
+      } catch {
+        throw .system(error)
+      }
+    }
+    return names
+  }
+}

@@ -1,0 +1,125 @@
+import BasicContainers
+import LinuxIO
+import MappedRAMFormat
+public import SystemPackage
+
+/// Takes an image apart into a directory: a raw file for each RAMBlock, the device state, and a manifest.
+public struct DirectoryRestore: Sendable {
+  /// The restore of the image's RAM.
+  public var restore: ImageRestore
+  /// Where the files go.
+  public var directory: FilePath
+  /// The blocks that are wanted; `nil` for all, and the device state and the manifest as well.
+  public var selection: [String]?
+
+  /// A restore of `restore` into `directory`, which is made if it is not there.
+  public init(_ restore: ImageRestore, to directory: FilePath, selection: [String]? = nil) {
+    self.restore = restore
+    self.directory = directory
+    self.selection = selection
+  }
+
+  /// What was restored.
+  public struct Outcome: Sendable {
+    /// The image's structures.
+    public var image: Image
+    /// The files that are there now, by name, in the order in which they appeared.
+    public var files: [String]
+    /// Bytes before the stream that were too many to be kept; else 0.
+    public var droppedPrefixBytes: UInt64
+    /// What it took.
+    public var report: TransferReport
+  }
+
+  /// Restores.
+  ///
+  /// Each file appears under its name complete and durable, the manifest last, and none before all are complete. Files that
+  /// have the names are replaced. If this throws before, nothing is there that was not before.
+  ///
+  /// - Throws: `ImageError`; `.plan(.unknownBlock)` where a selected block is not in the image.
+  public func run(
+    progress: Progress = Progress(), cancellation: Cancellation = Cancellation()
+  ) throws(ImageError) -> Outcome {
+    let isNew = try calling { () throws(SystemCallError) in try Directory.make(directory) }
+    do throws(ImageError) {
+      return try fill(progress, cancellation)
+    } catch {
+      // Only an empty directory can be removed, so nothing of value goes.
+      if isNew { Directory.removeIfEmpty(directory) }
+      throw error
+    }
+  }
+
+  private func fill(
+    _ progress: Progress, _ cancellation: Cancellation
+  ) throws(ImageError) -> Outcome {
+    var output = DirectoryOutput(directory, directIO: restore.options.directIO)
+    let outcome = try restore.run(progress: progress, cancellation: cancellation) {
+      (block) throws(ImageError) in
+      guard selection?.contains(block.block.idstr) ?? true else { return nil }
+      return try output.addBlock(block.block)
+    }
+    if let selection {
+      let known = outcome.image.blocks.map(\.block.idstr)
+      for idstr in selection where !known.contains(idstr) {
+        throw .plan(.unknownBlock(idstr, known: known))
+      }
+    }
+    let dropped = try selection == nil ? addRest(outcome, &output, cancellation) : 0
+    try cancellation.check()
+    let files = try output.commit()
+    return Outcome(
+      image: outcome.image, files: files, droppedPrefixBytes: dropped, report: outcome.report)
+  }
+
+  /// Adds all that is not RAM. Returns how many bytes before the stream are too many to be kept.
+  private func addRest(
+    _ outcome: ImageRestore.Outcome, _ output: inout DirectoryOutput, _ cancellation: Cancellation
+  ) throws(ImageError) -> UInt64 {
+    let image = outcome.image
+    guard let prologue = image.prologue, let tail = image.tail else {
+      preconditionFailure("a complete image")
+    }
+    let prefixBytes = image.streamOffset.rawValue
+    let hasPrefix = try hasPrefix(image)
+    let keepsPrefix = hasPrefix && prefixBytes <= Self.maximumPrefixBytes
+    if keepsPrefix {
+      try copy(
+        0..<prefixBytes, to: DirectoryManifest.prefixFileName, &output, cancellation)
+    }
+    if !prologue.preamble.isEmpty {
+      try output.add(DirectoryManifest.preambleFileName, bytes: prologue.preamble)
+    }
+    try copy(
+      tail.lowerBound.rawValue..<tail.upperBound.rawValue, to: DirectoryManifest.vmstateFileName,
+      &output, cancellation)
+    let manifest = DirectoryManifest(
+      image, prologue: prologue, files: output.blockFiles, presentZeros: outcome.presentZeros,
+      hasPrefix: keepsPrefix)
+    try output.add(DirectoryManifest.fileName, bytes: manifest.encoded())
+    return hasPrefix && !keepsPrefix ? prefixBytes : 0
+  }
+
+  /// The longest prefix that is kept: libvirt's header and data area. More is not an image's, but of a file in which it lies.
+  private static let maximumPrefixBytes =
+    ImageLimits.libvirtDataBytes.rawValue + UInt64(LibvirtHeader.byteCount)
+
+  /// Whether there is anything but a hole before the stream.
+  private func hasPrefix(_ image: Image) throws(ImageError) -> Bool {
+    try calling { () throws(SystemCallError) in
+      try restore.file.nextData(in: 0..<image.streamOffset.rawValue) != nil
+    }
+  }
+
+  private func copy(
+    _ range: Range<UInt64>, to name: String, _ output: inout DirectoryOutput,
+    _ cancellation: Cancellation
+  ) throws(ImageError) {
+    try output.add(name) { (target) throws(ImageError) in
+      try calling { () throws(SystemCallError) in
+        try target.truncate(to: range.upperBound - range.lowerBound)
+      }
+      try RangeCopy(from: restore.file, range, to: target, at: 0).run(cancellation)
+    }
+  }
+}

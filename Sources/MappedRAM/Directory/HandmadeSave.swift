@@ -1,0 +1,117 @@
+public import LinuxIO
+public import MappedRAMFormat
+public import SystemPackage
+
+/// Plans an image from raw files and device state that did not come out of an image.
+public struct HandmadeSave: Sendable {
+  /// The machine type with its version, as QEMU names it: `pc-q35-10.0`.
+  public var machineType: String
+  /// The blocks' names and files, in the order of the list. QEMU's own order is the largest first.
+  public var blocks: [(idstr: String, file: FilePath)]
+  /// The device state.
+  public var vmstate: FilePath
+  /// The size of the target's pages.
+  public var pageSize: PageSize
+  /// Where the stream is to begin.
+  public var streamOffset: FileOffset
+
+  /// A plan of its parts.
+  public init(
+    machineType: String, blocks: [(idstr: String, file: FilePath)], vmstate: FilePath,
+    pageSize: PageSize = .fourKiB, streamOffset: FileOffset = .zero
+  ) {
+    self.machineType = machineType
+    self.blocks = blocks
+    self.vmstate = vmstate
+    self.pageSize = pageSize
+    self.streamOffset = streamOffset
+  }
+
+  /// The plan.
+  ///
+  /// The device state may be what a restore wrote as `vmstate.bin`, a whole stream without RAM as QEMU's
+  /// `xen-save-devices-state` writes it, or device sections alone. A stream's header is left out and the end of RAM put in front
+  /// where they are needed.
+  ///
+  /// - Throws: `ImageError`.
+  public func plan(directIO: DirectIOPolicy = .auto) throws(ImageError) -> SavePlan {
+    var planned: [SavePlan.Block] = []
+    for (idstr, path) in blocks {
+      let pages = try FilePages(reading: path, directIO: directIO)
+      do throws(FormatError) {
+        let block = try RAMBlock(
+          idstr: idstr, usedLength: ByteCount(pages.byteCount), pageSize: pageSize)
+        planned.append(SavePlan.Block(block, pages: pages))
+      } catch {
+        throw .format(error, in: path)
+      }
+    }
+    let configuration = Configuration(
+      machineType: machineType,
+      subsections: [.capabilities([Configuration.mappedRAMCapability])])
+    let prologue = StreamPrologue(configuration: configuration)
+    return try SavePlan(
+      prologue: prologue, blocks: planned, tail: try tail(ramSectionID: prologue.ramSectionID),
+      streamOffset: streamOffset, for: vmstate)
+  }
+
+  /// The device state, brought into the form that follows a block list.
+  private func tail(ramSectionID: UInt32) throws(ImageError) -> [StreamBytes] {
+    let file = try openForReading(vmstate)
+    var window = try ImageWindow(file)
+    let isStream = try window.parse(at: .zero, atMost: 4) { input in
+      (0..<4).map { input.peek($0) } == [0x51, 0x45, 0x56, 0x4D]
+    }.value
+    let start = try isStream ? endOfHead(&window) : .zero
+    let rest = StreamBytes.file(file, start.rawValue..<window.end.rawValue)
+    let first = try window.peek(at: start).flatMap(SectionType.init(rawValue:))
+    switch first {
+    case .part, .end, .command: return [rest]
+    default: return [.bytes(endOfRAM(ramSectionID)), rest]
+    }
+  }
+
+  /// Passes over the header and, if there is one, the CONFIGURATION section.
+  private func endOfHead(_ window: inout ImageWindow) throws(ImageError) -> FileOffset {
+    try window.parse(at: .zero, atMost: 1 << 17) { (input) throws(FormatError) in
+      _ = try StreamHeader(parsing: &input)
+      if input.peek() == SectionType.configuration.rawValue {
+        _ = try Configuration(parsing: &input)
+      }
+    }.end
+  }
+
+  private func endOfRAM(_ id: UInt32) -> [UInt8] {
+    var output = ByteOutput()
+    if MachineVersion(of: machineType).map({ $0 >= MachineVersion(major: 10, minor: 0) }) ?? false {
+      StreamElement.command(Command(.switchoverStart)).encode(into: &output)
+    }
+    StreamElement.end(id: id).encode(into: &output)
+    RAMWord.endOfSection.encode(into: &output)
+    SectionFooter(id: id).encode(into: &output)
+    return output.bytes
+  }
+}
+
+/// The version at the end of a machine type's name. From 10.0 on QEMU writes SWITCHOVER_START before RAM's END.
+struct MachineVersion: Comparable {
+  var major: Int
+  var minor: Int
+
+  init(major: Int, minor: Int) {
+    self.major = major
+    self.minor = minor
+  }
+
+  /// The version of `machineType`, or `nil` for one without, like `microvm`.
+  init?(of machineType: String) {
+    guard let text = machineType.split(separator: "-").last else { return nil }
+    let parts = text.split(separator: ".")
+    guard parts.count >= 2, let major = Int(parts[0]), let minor = Int(parts[1]) else { return nil }
+    self.init(major: major, minor: minor)
+  }
+
+  static func < (left: MachineVersion, right: MachineVersion) -> Bool {
+    (left.major, left.minor) < (right.major, right.minor)
+  }
+}

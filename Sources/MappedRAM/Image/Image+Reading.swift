@@ -1,0 +1,57 @@
+public import LinuxIO
+public import MappedRAMFormat
+
+extension Image {
+  /// Reads an image's structures, never its pages.
+  ///
+  /// A damaged image is no error: what is wrong stands in `problems`, after which reading stopped.
+  ///
+  /// - Parameters:
+  ///   - file: the image.
+  ///   - streamOffset: where the stream begins; `nil` where the container says, or at 0.
+  ///   - onBitmap: called with each block that has a bitmap, and the bitmap, as soon as they are read; none is kept.
+  /// - Throws: `ImageError.system` where the file cannot be read.
+  /// - Complexity: O(bitmaps + sections); 2 MiB of bitmap a 64 GiB of RAM.
+  public init(
+    reading file: File, streamOffset: FileOffset? = nil,
+    onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void = { _, _ in }
+  ) throws(ImageError) {
+    var reader = try ImageReader(file, streamOffset: streamOffset)
+    self.init(path: file.path, fileSize: reader.window.end)
+    do throws(ImageError) {
+      try read(with: &reader, onBitmap)
+    } catch {
+      guard case .format(let problem, _) = error else { throw error }
+      problems.append(problem)
+    }
+    take(reader)
+  }
+
+  /// Takes over what a reader has found besides the blocks.
+  mutating func take(_ reader: ImageReader) {
+    container = reader.container
+    streamOffset = reader.streamOffset
+    sections = reader.scanner.sections
+    description = reader.scanner.description
+    remarks = reader.remarks
+  }
+
+  private mutating func read(
+    with reader: inout ImageReader, _ onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void
+  ) throws(ImageError) {
+    if let problem = try reader.readContainer() { problems.append(problem) }
+    if let problem = try reader.locateDescription() { problems.append(problem) }
+    prologue = try reader.readPrologue()
+    ramTotal = reader.list.total
+    while var block = try reader.nextBlock() {
+      let bitmap = try reader.readBitmap(of: block)
+      block.pagesPresent = bitmap?.population
+      blocks.append(block)
+      if let bitmap { try onBitmap(block, bitmap) }
+    }
+    let tailStart = reader.position
+    let end = try reader.readTail()
+    tail = tailStart..<end
+    if let problem = reader.incompleteness { problems.append(problem) }
+  }
+}

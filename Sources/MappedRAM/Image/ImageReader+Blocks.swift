@@ -1,0 +1,124 @@
+import LinuxIO
+import MappedRAMFormat
+
+extension ImageReader {
+  /// Reads the next entry of the block list; `nil` once the list has come to its end.
+  mutating func nextBlock() throws(ImageError) -> ImageBlock? {
+    guard list.sum < list.total else {
+      try readListEnd()
+      return nil
+    }
+    let start = position
+    let form = list.form
+    let (entry, headerEnd) = try window.parse(
+      at: start, atMost: RAMBlockEntry.maximumByteCount
+    ) { (input) throws(FormatError) in try RAMBlockEntry(parsing: &input, form: form) }
+    guard let header = entry.header else { preconditionFailure("a mapped-ram image") }
+    let block: RAMBlock
+    let layout: BlockLayout
+    do throws(FormatError) {
+      block = try check(entry, header, at: start)
+      layout = try BlockLayout(
+        of: block, entry: start, headerEnd: headerEnd, pagesOffset: header.pagesOffset)
+      try check(header, against: layout, of: block, headerEnd: headerEnd)
+    } catch {
+      throw .format(error, in: window.file.path)
+    }
+    position = layout.end
+    return ImageBlock(block: block, layout: layout)
+  }
+
+  private mutating func check(
+    _ entry: RAMBlockEntry, _ header: MappedRAMHeader, at start: FileOffset
+  ) throws(FormatError) -> RAMBlock {
+    let context = FormatError.Context.ramBlock(entry.idstr)
+    let expected = list.pageSize ?? header.pageSize
+    guard header.pageSize == expected else {
+      throw FormatError(
+        .pageSizeDiffers(found: header.pageSize, expected: expected), at: start, in: context)
+    }
+    if header.isIgnored, !list.form.hasAddress {
+      throw FormatError(.ignoredBlockWithoutCapability, at: start, in: context)
+    }
+    let block = try RAMBlock(
+      idstr: entry.idstr, usedLength: entry.usedLength, pageSize: header.pageSize,
+      address: entry.address, isIgnored: header.isIgnored, at: start)
+    guard list.names.insert(entry.idstr).inserted else {
+      throw FormatError(.duplicateBlock, at: start, in: context)
+    }
+    guard list.names.count <= ImageLimits.blocks else {
+      throw FormatError(
+        .overLimit(
+          .blocks, found: UInt64(list.names.count), limit: UInt64(ImageLimits.blocks)),
+        at: start, in: .ramBlockList)
+    }
+    // Both are below 2^46, so the sum cannot overflow.
+    let sum = list.sum + entry.usedLength
+    guard sum <= list.total else {
+      throw FormatError(.totalMismatch(sum: sum, total: list.total), at: start, in: .ramBlockList)
+    }
+    list.sum = sum
+    list.pageSize = header.pageSize
+    return block
+  }
+
+  private func check(
+    _ header: MappedRAMHeader, against layout: BlockLayout, of block: RAMBlock,
+    headerEnd: FileOffset
+  ) throws(FormatError) {
+    let field = FileOffset(headerEnd.rawValue - 16)
+    guard let bitmap = layout.bitmap, let pages = layout.pages else { return }
+    guard header.bitmapOffset == bitmap.lowerBound else {
+      throw FormatError(
+        .bitmapOffset(found: header.bitmapOffset, expected: bitmap.lowerBound), at: field,
+        in: .mappedRAMHeader(block.idstr))
+    }
+    for (range, context) in [
+      (bitmap, FormatError.Context.pageBitmap(block.idstr)), (pages, .pages(block.idstr)),
+    ] where range.upperBound > window.end {
+      throw FormatError(
+        .pastEndOfFile(end: range.upperBound, fileSize: window.end), at: range.lowerBound,
+        in: context)
+    }
+  }
+
+  /// Reads the bitmap of `block`.
+  ///
+  /// - Complexity: memory of 2 MiB a 64 GiB of guest RAM; the bitmap lies inside the file, by `nextBlock`.
+  mutating func readBitmap(of block: ImageBlock) throws(ImageError) -> PageBitmap? {
+    guard let range = block.layout.bitmap else { return nil }
+    let pageCount = block.block.pageCount
+    let idstr = block.block.idstr
+    let parsed = try window.parse(
+      at: range.lowerBound, atMost: Int(range.byteCount.rawValue)
+    ) { (input) throws(FormatError) in
+      try PageBitmap.parse(&input, pageCount: pageCount, of: idstr)
+    }.value
+    if parsed.strayBits > 0 {
+      remarks.append(.strayBits(idstr: idstr, count: parsed.strayBits))
+    }
+    return parsed.bitmap
+  }
+
+  /// Reads the word behind the last block, and the footer if sections have one.
+  private mutating func readListEnd() throws(ImageError) {
+    let start = position
+    let (word, wordEnd) = try window.parse(at: start, atMost: RAMWord.byteCount) {
+      (input) throws(FormatError) in try RAMWord(parsing: &input, in: .ramBlockList)
+    }
+    guard word.isEndOfSection else {
+      throw word.memorySize != nil
+        ? window.failure(.secondBlockList, at: start, in: .ramBlockList)
+        : window.failure(.ramFlags(found: word.flags), at: start, in: .ramBlockList)
+    }
+    scanner.hasFooters = try window.peek(at: wordEnd) == SectionType.footer.rawValue
+    if !scanner.hasFooters { remarks.append(.noFooters) }
+    position = try scanner.endSection(
+      &window, at: wordEnd, id: list.sectionID, in: .section(SectionIdentity.ram.idstr))
+    scanner.started[list.sectionID] = .ram
+    scanner.sections.append(
+      ImageSection(
+        type: .start, id: list.sectionID, identity: .ram, offset: list.sectionStart,
+        end: position, body: list.bodyStart..<wordEnd))
+  }
+}

@@ -1,0 +1,207 @@
+import LinuxIO
+import MappedRAMFormat
+
+/// Finds the sections of a stream, one after the other, and where each ends.
+///
+/// The length of a section's body is written nowhere. RAM's is known; a device's is in the JSON description; for the others, and
+/// without a description, the section's footer is searched for.
+struct SectionScanner {
+  /// What was found, in file order.
+  var sections: [ImageSection] = []
+  /// The description of the device state, if it has been found.
+  var description: DeviceDescription? {
+    didSet {
+      devices = Dictionary(
+        (description?.devices ?? []).map { (DeviceKey($0.name, $0.instanceID), $0) },
+        uniquingKeysWith: { first, _ in first })
+    }
+  }
+  private var devices: [DeviceKey: DescribedDevice] = [:]
+  /// Where it begins: no section can lie beyond.
+  var descriptionOffset: FileOffset?
+  /// Sections that were started, by their id.
+  var started: [UInt32: SectionIdentity] = [:]
+  /// Whether sections end in a footer.
+  var hasFooters = true
+
+  /// Reads the head of the element at `offset`.
+  func head(
+    _ window: inout ImageWindow, at offset: FileOffset
+  ) throws(ImageError) -> (element: StreamElement, bodyStart: FileOffset) {
+    // Only a command can be long: the others are parsed from what has been read ahead.
+    let isCommand = try window.peek(at: offset) == SectionType.command.rawValue
+    let most =
+      isCommand ? StreamElement.maximumByteCount : StreamElement.maximumSectionHeadByteCount
+    let (element, bodyStart) = try window.parse(at: offset, atMost: most) {
+      (input) throws(FormatError) in try StreamElement(parsing: &input)
+    }
+    return (element, bodyStart)
+  }
+
+  /// Passes over the element at `start`, whose head has been read, and notes it.
+  ///
+  /// - Returns: where the next one begins.
+  mutating func scan(
+    _ element: StreamElement, _ window: inout ImageWindow, from start: FileOffset,
+    bodyStart: FileOffset
+  ) throws(ImageError) -> FileOffset {
+    guard sections.count < ImageLimits.sections else {
+      throw window.failure(
+        .overLimit(
+          .sections, found: UInt64(sections.count + 1), limit: UInt64(ImageLimits.sections)),
+        at: start, in: .sectionHeader)
+    }
+    switch element {
+    case .endOfStream:
+      sections.append(ImageSection(type: .endOfStream, offset: start, end: bodyStart))
+      return bodyStart
+    case .command(let command):
+      var section = ImageSection(type: .command, offset: start, end: bodyStart)
+      section.command = command
+      sections.append(section)
+      return bodyStart
+    case .start(let id, let identity), .full(let id, let identity):
+      started[id] = identity
+      return try scanBody(
+        element.type, id, identity, &window, from: start, bodyStart: bodyStart)
+    case .part(let id), .end(let id):
+      guard let identity = started[id] else {
+        throw window.failure(.unknownSectionID(id), at: start + 1, in: .sectionHeader)
+      }
+      return try scanBody(
+        element.type, id, identity, &window, from: start, bodyStart: bodyStart)
+    }
+  }
+
+  private mutating func scanBody(
+    _ type: SectionType, _ id: UInt32, _ identity: SectionIdentity, _ window: inout ImageWindow,
+    from start: FileOffset, bodyStart: FileOffset
+  ) throws(ImageError) -> FileOffset {
+    let bodyEnd =
+      identity.idstr == SectionIdentity.ram.idstr
+      ? try endOfRAMBody(&window, from: bodyStart)
+      : try endOfBody(type, id, identity, &window, from: bodyStart)
+    let end = try endSection(&window, at: bodyEnd, id: id, in: .section(identity.idstr))
+    sections.append(
+      ImageSection(
+        type: type, id: id, identity: identity, offset: start, end: end,
+        body: bodyStart..<bodyEnd))
+    return end
+  }
+
+  /// Checks the footer of section `id` at `offset`, if sections have footers. Returns where it ends.
+  func endSection(
+    _ window: inout ImageWindow, at offset: FileOffset, id: UInt32, in context: FormatError.Context
+  ) throws(ImageError) -> FileOffset {
+    guard hasFooters else { return offset }
+    return try window.parse(at: offset, atMost: SectionFooter.byteCount) {
+      (input) throws(FormatError) in try SectionFooter(parsing: &input, of: id, in: context)
+    }.end
+  }
+
+  /// A PART or END of RAM in a mapped-ram image has one word, EOS.
+  private func endOfRAMBody(
+    _ window: inout ImageWindow, from start: FileOffset
+  ) throws(ImageError) -> FileOffset {
+    let context = FormatError.Context.section(SectionIdentity.ram.idstr)
+    let (word, end) = try window.parse(at: start, atMost: RAMWord.byteCount) {
+      (input) throws(FormatError) in try RAMWord(parsing: &input, in: context)
+    }
+    guard word.isEndOfSection else {
+      throw word.memorySize != nil
+        ? window.failure(.secondBlockList, at: start, in: context)
+        : window.failure(.ramFlags(found: word.flags), at: start, in: context)
+    }
+    return end
+  }
+
+  private func endOfBody(
+    _ type: SectionType, _ id: UInt32, _ identity: SectionIdentity, _ window: inout ImageWindow,
+    from start: FileOffset
+  ) throws(ImageError) -> FileOffset {
+    if type == .full, let device = devices[DeviceKey(identity.idstr, identity.instanceID)] {
+      let length: ByteCount
+      do throws(FormatError) {
+        length = try DeviceDescription.bodyLength(of: device, at: start)
+      } catch {
+        throw .format(error, in: window.file.path)
+      }
+      guard let end = start.adding(length), end <= window.end else {
+        throw window.failure(
+          .truncated(needed: length, available: window.end - min(start, window.end)), at: start,
+          in: .section(identity.idstr))
+      }
+      return end
+    }
+    guard hasFooters, let end = try searchFooter(of: id, &window, from: start) else {
+      throw window.failure(.sectionLengthUnknown, at: start, in: .section(identity.idstr))
+    }
+    return end
+  }
+
+  /// The first footer of section `id` at or after `start` that something sensible follows.
+  private func searchFooter(
+    of id: UInt32, _ window: inout ImageWindow, from start: FileOffset
+  ) throws(ImageError) -> FileOffset? {
+    var output = ByteOutput()
+    SectionFooter(id: id).encode(into: &output)
+    let footer = output.bytes
+    let end = min(descriptionOffset ?? window.end, window.end)
+    var offset = start
+    while offset < end {
+      let found = try window.parse(at: offset, atMost: ImageWindow.readAhead) { input in
+        input.firstIndex(of: footer)
+      }.value
+      guard let found else {
+        let step = ByteCount(ImageWindow.readAhead - footer.count + 1)
+        offset = offset.adding(step) ?? end
+        continue
+      }
+      let candidate = offset + ByteCount(found)
+      if try isSensible(&window, at: candidate + ByteCount(footer.count)) { return candidate }
+      offset = candidate + 1
+    }
+    return nil
+  }
+
+  /// Whether an element of a stream begins at `offset`.
+  private func isSensible(
+    _ window: inout ImageWindow, at offset: FileOffset
+  ) throws(ImageError) -> Bool {
+    do throws(ImageError) {
+      switch try head(&window, at: offset).element {
+      case .part(let id), .end(let id): return started[id] != nil
+      case .start, .full, .command, .endOfStream: return true
+      }
+    } catch {
+      guard case .format = error else { throw error }
+      return false
+    }
+  }
+}
+
+/// What tells the sections of devices apart.
+private struct DeviceKey: Hashable {
+  var idstr: String
+  var instanceID: UInt32
+
+  init(_ idstr: String, _ instanceID: UInt32) {
+    self.idstr = idstr
+    self.instanceID = instanceID
+  }
+}
+
+extension ImageSection {
+  /// An element from `offset` to `end`; by default it is all body.
+  init(
+    type: SectionType, id: UInt32? = nil, identity: SectionIdentity? = nil, offset: FileOffset,
+    end: FileOffset, body: Range<FileOffset>? = nil
+  ) {
+    self.type = type
+    self.id = id
+    self.identity = identity
+    self.offset = offset
+    byteCount = end - offset
+    self.body = body ?? offset..<end
+  }
+}

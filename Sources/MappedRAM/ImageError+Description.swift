@@ -1,0 +1,60 @@
+import LinuxIO
+import MappedRAMFormat
+import SystemPackage
+
+extension ImageError: CustomStringConvertible {
+  /// One sentence: the file, the place, what was found, what was expected, what to do.
+  public var description: String {
+    switch self {
+    case .format(let error, let path): "\(path): \(error)"
+    case .system(let error): "\(error)"
+    case .file(let error): "\(error)"
+    case .endedEarly(let path, let offset):
+      "\(path): the file ends at 0x\(String(offset, radix: 16)) where more was expected: "
+        + "it was cut off while it was being read."
+    case .plan(let error): "\(error)"
+    case .cancelled: "Interrupted; nothing was left behind."
+    }
+  }
+}
+
+extension PlanError: CustomStringConvertible {
+  /// One sentence: what does not fit, and what to do.
+  public var description: String {
+    switch self {
+    case .unknownBlock(let idstr, let known):
+      "There is no RAMBlock \"\(idstr)\"; the image has \(known.map { "\"\($0)\"" }.joined(separator: ", "))."
+    case .noBlocks:
+      "There is no RAMBlock to save: name at least one with --block IDSTR=FILE."
+    case .sourceSize(let path, let idstr, let found, let expected):
+      "\(path): the contents of RAMBlock \"\(idstr)\" have \(found) bytes; expected \(expected), its used length."
+    case .mixedPageSizes(let idstr, let found, let expected):
+      "RAMBlock \"\(idstr)\" has pages of \(found) bytes; expected \(expected), as the others."
+    case .targetTooSmall(let path, let found, let needed):
+      "\(path): the device has \(found) bytes; the image needs \(needed)."
+    case .prefixLength(let path, let found, let streamOffset):
+      "\(path): \(found) bytes are to stand before the stream, which is to begin at \(streamOffset)."
+    case .fileTooLong(let path, let found, let limit):
+      "\(path): the file has \(found) bytes; at most \(limit) fit."
+    case .manifest(let path, let problem): "\(path): \(problem)"
+    case .writtenImage(let path, let error):
+      "\(path): the image would not be readable, so it was not kept: \(error) The device state that was given is "
+        + "probably not what follows RAM in a migration stream."
+    }
+  }
+}
+
+extension ManifestProblem: CustomStringConvertible {
+  /// What is wrong, as a sentence.
+  public var description: String {
+    switch self {
+    case .unreadable(let detail): "This is no manifest: \(detail)."
+    case .schemaVersion(let found, let supported):
+      "schemaVersion is \(found); this program knows \(supported). Use a later version of it."
+    case .unsafeName(let name):
+      "\"\(name)\" is not the name of a file in this directory."
+    case .badValue(let key, let found): "\(key) has the value \(found), which cannot be."
+    case .badBlock(let error): "\(error.context): \(error.kind)"
+    }
+  }
+}

@@ -1,0 +1,19 @@
+public import LinuxIO
+public import MappedRAMFormat
+public import SystemPackage
+
+/// Why a save, a restore or a reading of an image failed.
+public enum ImageError: Error, Equatable, Sendable {
+  /// The bytes of an image are not right.
+  case format(FormatError, in: FilePath)
+  /// A system call failed.
+  case system(SystemCallError)
+  /// A file is not of a kind that can be used.
+  case file(FileError)
+  /// A file ended while its bytes were being moved: it was cut off under way.
+  case endedEarly(FilePath, at: UInt64)
+  /// A plan, a directory or an argument does not fit.
+  case plan(PlanError)
+  /// A stop was asked for.
+  case cancelled
+}

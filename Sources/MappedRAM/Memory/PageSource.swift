@@ -1,0 +1,74 @@
+public import LinuxIO
+
+/// Where the contents of a RAMBlock come from.
+///
+/// The offsets count from the block's first byte. A source is read by several channels at the same time.
+public protocol PageSource: Sendable {
+  /// Bytes in the source.
+  var byteCount: UInt64 { get }
+
+  /// How a channel gets at the bytes.
+  var readAccess: SourceAccess { get }
+
+  /// The first part of `range` that may hold anything but zeros, or `nil` if there is none.
+  ///
+  /// A source that cannot tell returns `range`.
+  func nextData(in range: Range<UInt64>) throws(SystemCallError) -> Range<UInt64>?
+}
+
+extension PageSource {
+  /// The whole range: this source cannot tell zeros from data without reading them.
+  public func nextData(in range: Range<UInt64>) throws(SystemCallError) -> Range<UInt64>? {
+    range.isEmpty ? nil : range
+  }
+}
+
+/// The ways in which a channel gets bytes.
+public enum SourceAccess: Sendable {
+  /// The bytes are read from a file, by the channel's own ring.
+  case file(File)
+  /// The bytes are addressable and can be written from where they are.
+  case memory(Mapping)
+  /// The bytes must be copied into the channel's buffer.
+  case copy(any CopyingSource)
+}
+
+/// A source whose bytes are copied out by a call, like the memory of another process.
+public protocol CopyingSource: Sendable {
+  /// Fills `buffer` with the bytes at `offset`. Called by several threads at once.
+  ///
+  /// - Throws: an error that says why not all of them could be had.
+  func copy(
+    into buffer: UnsafeMutableRawBufferPointer, from offset: UInt64
+  ) throws(SystemCallError)
+}
+
+/// Where the contents of a RAMBlock go to.
+public protocol PageTarget: Sendable {
+  /// Bytes in the target.
+  var byteCount: UInt64 { get }
+
+  /// How a channel puts the bytes there.
+  var writeAccess: TargetAccess { get }
+
+  /// Whether all that is not written reads as zeros: a new file, fresh memory. Then zero pages need not be written.
+  var startsZero: Bool { get }
+}
+
+/// The ways in which a channel puts bytes.
+public enum TargetAccess: Sendable {
+  /// The bytes are written to a file, by the channel's own ring.
+  case file(File)
+  /// The bytes are copied by a call.
+  case copy(any CopyingTarget)
+}
+
+/// A target whose bytes are copied in by a call.
+public protocol CopyingTarget: Sendable {
+  /// Puts the bytes of `buffer` at `offset`. Called by several threads at once, for parts that do not overlap.
+  ///
+  /// - Throws: an error that says why not all of them could be put.
+  func copy(
+    from buffer: UnsafeRawBufferPointer, to offset: UInt64
+  ) throws(SystemCallError)
+}

@@ -1,0 +1,38 @@
+public import MappedRAMFormat
+public import SystemPackage
+
+/// Why a save or restore cannot be done as asked.
+public enum PlanError: Error, Equatable, Sendable {
+  /// There is no block of this name.
+  case unknownBlock(String, known: [String])
+  /// There is nothing to save.
+  case noBlocks
+  /// A block's source has another size than the block.
+  case sourceSize(FilePath, idstr: String, found: UInt64, expected: UInt64)
+  /// A block's page size is not that of the others.
+  case mixedPageSizes(String, found: PageSize, expected: PageSize)
+  /// The target is a device that is too small.
+  case targetTooSmall(FilePath, found: UInt64, needed: UInt64)
+  /// What is to stand before the stream is longer than there is room.
+  case prefixLength(FilePath, found: UInt64, streamOffset: UInt64)
+  /// A file that goes into an image whole is too long.
+  case fileTooLong(FilePath, found: UInt64, limit: UInt64)
+  /// A manifest is not what it should be.
+  case manifest(FilePath, ManifestProblem)
+  /// The image that was written does not read as it was planned: the device state is not what it should be.
+  case writtenImage(FilePath, FormatError)
+}
+
+/// What is wrong with an `image.json`.
+public enum ManifestProblem: Equatable, Sendable {
+  /// It is not JSON, or lacks a key: `detail` is the decoder's own.
+  case unreadable(detail: String)
+  /// It was written by a later version.
+  case schemaVersion(found: Int, supported: Int)
+  /// A file's name that leads out of the directory.
+  case unsafeName(String)
+  /// A value that cannot be.
+  case badValue(key: String, found: String)
+  /// A block that cannot be.
+  case badBlock(FormatError)
+}

@@ -1,0 +1,112 @@
+public import LinuxIO
+public import MappedRAMFormat
+
+/// Takes an image's RAM out of it, into targets of any kind.
+public struct ImageRestore: Sendable {
+  /// The image.
+  public var file: File
+  /// Where the stream begins; `nil` where the container says, or at 0.
+  public var streamOffset: FileOffset?
+  /// How the channels work.
+  public var options: ChannelOptions
+  /// Makes the channels' I/O in place of what the options ask for; for tests.
+  var factory: (any ChannelIOFactory)?
+
+  /// A restore from `file`.
+  public init(_ file: File, streamOffset: FileOffset? = nil, options: ChannelOptions = .standard) {
+    self.file = file
+    self.streamOffset = streamOffset
+    self.options = options
+  }
+
+  /// What was restored.
+  public struct Outcome: Sendable {
+    /// The image's structures.
+    public var image: Image
+    /// For each block of the image that had a target, the pages that are present though they are zero.
+    public var presentZeros: [String: PageBitmap]
+    /// What it took.
+    public var report: TransferReport
+  }
+
+  /// Restores each block for which `target` gives a target.
+  ///
+  /// A block's pages are queued as soon as its entry has been parsed; the channels are at work while the next entries are read, and
+  /// there is one sync, at the end of the list. The rest of the stream is read after it.
+  ///
+  /// - Parameter target: called for each block in the list's order; `nil` passes over the block.
+  /// - Throws: `ImageError`: whatever is wrong with the image or its blocks. The targets' contents mean nothing then.
+  public func run(
+    progress: Progress = Progress(), cancellation: Cancellation = Cancellation(),
+    target: (ImageBlock) throws(ImageError) -> (any PageTarget)?
+  ) throws(ImageError) -> Outcome {
+    let stopwatch = Stopwatch()
+    var reader = try ImageReader(file, streamOffset: streamOffset)
+    try fail(with: try reader.readContainer())
+    try fail(with: try reader.locateDescription())
+    var image = Image(path: file.path, fileSize: reader.window.end)
+    image.prologue = try reader.readPrologue()
+    image.ramTotal = reader.list.total
+
+    var session: Session?
+    while var block = try reader.nextBlock() {
+      if session == nil {
+        session = try Session(
+          self, pageSize: block.block.pageSize, progress: progress, cancellation: cancellation)
+      }
+      if let bitmap = try reader.readBitmap(of: block) {
+        block.pagesPresent = bitmap.population
+        if let pages = try target(block) { session?.enqueue(block, bitmap, to: pages) }
+      }
+      image.blocks.append(block)
+    }
+    guard var session = session.take() else { preconditionFailure("a list has a block") }
+    try session.pool.sync()
+
+    let tailStart = reader.position
+    image.tail = tailStart..<(try reader.readTail())
+    try fail(with: reader.incompleteness)
+    image.take(reader)
+    let channels = try session.pool.finish()
+    let present = session.restores.reduce(into: UInt64(0)) { $0 += $1.value.presentBytes }
+    return Outcome(
+      image: image, presentZeros: session.restores.mapValues(\.presentZeros.bitmap),
+      report: stopwatch.report(
+        ramBytes: progress.totalBytes, presentBytes: present, channels: channels,
+        options: options, image: file))
+  }
+
+  private func fail(with problem: FormatError?) throws(ImageError) {
+    if let problem { throw .format(problem, in: file.path) }
+  }
+
+  /// The channels and what they were given.
+  private struct Session: ~Copyable {
+    var pool: ChannelPool
+    var restores: [String: BlockRestore] = [:]
+    private let file: File
+    private let pieceBytes: Int
+    private let progress: Progress
+
+    init(
+      _ restore: ImageRestore, pageSize: PageSize, progress: Progress, cancellation: Cancellation
+    ) throws(ImageError) {
+      file = restore.file
+      self.progress = progress
+      pieceBytes = Pieces.pieceBytes(for: pageSize, requestBytes: restore.options.requestBytes)
+      pool = try ChannelPool(
+        restore.options, pieceBytes: pieceBytes, factory: restore.factory, progress: progress,
+        cancellation: cancellation)
+    }
+
+    mutating func enqueue(_ block: ImageBlock, _ bitmap: PageBitmap, to pages: any PageTarget) {
+      guard let slots = block.layout.pages else { return }
+      progress.plan(block.block.usedLength.rawValue)
+      let restore = BlockRestore(
+        block.block, bitmap: bitmap, from: file, slots: slots.lowerBound, to: pages,
+        pieceBytes: pieceBytes)
+      restores[block.block.idstr] = restore
+      pool.enqueue(restore)
+    }
+  }
+}

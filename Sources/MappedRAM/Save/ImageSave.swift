@@ -1,0 +1,153 @@
+public import LinuxIO
+import MappedRAMFormat
+public import SystemPackage
+
+/// Saves blocks and device state into an image, whole or not at all.
+public struct ImageSave: Sendable {
+  /// What is saved.
+  public var plan: SavePlan
+  /// How the channels work.
+  public var options: ChannelOptions
+  /// Makes the channels' I/O in place of what the options ask for; for tests.
+  var factory: (any ChannelIOFactory)?
+
+  /// A save of `plan`.
+  public init(_ plan: SavePlan, options: ChannelOptions = .standard) {
+    self.plan = plan
+    self.options = options
+  }
+
+  /// Writes the image to `path`.
+  ///
+  /// A new file appears under its name once it is complete and durable, in place of whatever had the name; until then nothing is
+  /// visible, and nothing is left if this throws or the process is killed. Into a block device, or an existing file with
+  /// `inPlace`, the image is written where it stays: what was there is made unreadable first, and the stream's first eight
+  /// bytes are written last.
+  ///
+  /// - Throws: `ImageError`; `.plan(.writtenImage)` if what was written does not read as an image, which happens only where the
+  ///   device state that was handed in is not right.
+  public func run(
+    to path: FilePath, inPlace: Bool = false, progress: Progress = Progress(),
+    cancellation: Cancellation = Cancellation()
+  ) throws(ImageError) -> TransferReport {
+    let stopwatch = Stopwatch()
+    if inPlace || File.isBlockDevice(path) {
+      let file = try opening { () throws(FileError) in
+        try File.open(path, access: .readWrite, directIO: options.directIO)
+      }
+      return try writeInPlace(file, stopwatch, progress, cancellation)
+    }
+    let pending = try opening { () throws(FileError) in
+      try PendingFile.create(at: path, directIO: options.directIO)
+    }
+    return try writeNew(pending, stopwatch, progress, cancellation)
+  }
+
+  /// Writes the image into `file`, where it stays; as into a file with `inPlace`.
+  ///
+  /// For files that have no name, or that somebody else opened. Direct I/O is as the file was opened.
+  ///
+  /// - Throws: as the other `run`.
+  public func run(
+    into file: File, progress: Progress = Progress(), cancellation: Cancellation = Cancellation()
+  ) throws(ImageError) -> TransferReport {
+    try writeInPlace(file, Stopwatch(), progress, cancellation)
+  }
+
+  private func writeNew(
+    _ pending: consuming PendingFile, _ stopwatch: Stopwatch, _ progress: Progress,
+    _ cancellation: Cancellation
+  ) throws(ImageError) -> TransferReport {
+    let file = pending.file
+    let writer = ImageWriter(plan, to: file, cancellation: cancellation)
+    try calling { () throws(SystemCallError) in try file.truncate(to: plan.end.rawValue) }
+    let (bitmaps, channels) = try writer.writePages(
+      options, factory: factory, progress: progress)
+    try writer.writeStructures(bitmaps)
+    try writer.writeStreamHeader()
+    try verify(file)
+    try cancellation.check()
+    do throws(SystemCallError) {
+      try pending.commit()
+    } catch {
+      throw .system(error)
+    }
+    return report(stopwatch, bitmaps, channels, file)
+  }
+
+  private func writeInPlace(
+    _ file: File, _ stopwatch: Stopwatch, _ progress: Progress, _ cancellation: Cancellation
+  ) throws(ImageError) -> TransferReport {
+    let writer = ImageWriter(plan, to: file, cancellation: cancellation)
+    try prepare(file)
+    try writer.clearStreamHeader()
+    try calling { () throws(SystemCallError) in try file.syncData() }
+    let (bitmaps, channels) = try writer.writePages(
+      options, factory: factory, progress: progress)
+    try writer.writeStructures(bitmaps)
+    try cancellation.check()
+    try calling { () throws(SystemCallError) in try file.syncData() }
+    try writer.writeStreamHeader()
+    try verify(file)
+    try calling { () throws(SystemCallError) in try file.syncData() }
+    return report(stopwatch, bitmaps, channels, file)
+  }
+
+  /// Makes room in a file that is written in place: a file is cut to what stands before the stream, so that every slot is a hole.
+  private func prepare(_ file: File) throws(ImageError) {
+    switch file.kind {
+    case .regular:
+      try calling { () throws(SystemCallError) in
+        try file.truncate(to: plan.layout.streamOffset.rawValue)
+        try file.truncate(to: plan.end.rawValue)
+      }
+    case .blockDevice:
+      let size = try calling { () throws(SystemCallError) in try file.size() }
+      guard size >= plan.end.rawValue else {
+        throw .plan(.targetTooSmall(file.path, found: size, needed: plan.end.rawValue))
+      }
+    }
+  }
+
+  /// Reads what was written as any reader would: headers, bitmaps and sections.
+  private func verify(_ file: File) throws(ImageError) {
+    let image = try Image(reading: file, streamOffset: plan.layout.streamOffset)
+    if let problem = image.problems.first {
+      throw .plan(.writtenImage(file.path, problem))
+    }
+    precondition(
+      image.blocks.map(\.layout) == plan.layout.blocks, "the reader's layout is the writer's")
+  }
+
+  private func report(
+    _ stopwatch: Stopwatch, _ bitmaps: [PageBitmap?], _ channels: ChannelReport, _ file: File
+  ) -> TransferReport {
+    let pages = bitmaps.reduce(0) { $0 + ($1?.population ?? 0) }
+    return stopwatch.report(
+      ramBytes: plan.ramTotal.rawValue,
+      presentBytes: UInt64(pages) * UInt64(plan.pageSize.byteCount), channels: channels,
+      options: options, image: file)
+  }
+}
+
+/// Calls `body` and gives its error as an `ImageError`.
+func calling<Value>(
+  _ body: () throws(SystemCallError) -> Value
+) throws(ImageError) -> Value {
+  do throws(SystemCallError) {
+    return try body()
+  } catch {
+    throw .system(error)
+  }
+}
+
+/// Calls `body` and gives its error as an `ImageError`.
+func opening<Value: ~Copyable>(
+  _ body: () throws(FileError) -> Value
+) throws(ImageError) -> Value {
+  do throws(FileError) {
+    return try body()
+  } catch {
+    throw .file(error)
+  }
+}

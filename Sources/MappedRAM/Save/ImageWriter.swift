@@ -1,0 +1,115 @@
+import LinuxIO
+import MappedRAMFormat
+
+/// Writes an image as planned into a file: pages by the channels, all else by the calling thread, bitmaps last.
+struct ImageWriter: ~Copyable {
+  private let plan: SavePlan
+  private let file: File
+  private let cancellation: Cancellation
+
+  init(_ plan: SavePlan, to file: File, cancellation: Cancellation) {
+    self.plan = plan
+    self.file = file
+    self.cancellation = cancellation
+  }
+
+  /// Writes the pages.
+  ///
+  /// - Returns: for each block, which pages it has now; `nil` for a block that is left out.
+  func writePages(
+    _ options: ChannelOptions, factory: (any ChannelIOFactory)?, progress: Progress
+  ) throws(ImageError) -> (bitmaps: [PageBitmap?], report: ChannelReport) {
+    progress.plan(plan.ramTotal.rawValue)
+    let pieceBytes = Pieces.pieceBytes(for: plan.pageSize, requestBytes: options.requestBytes)
+    var pool = try ChannelPool(
+      options, pieceBytes: pieceBytes, factory: factory, progress: progress,
+      cancellation: cancellation)
+    var saves: [BlockSave?] = []
+    for (block, layout) in zip(plan.blocks, plan.layout.blocks) {
+      guard let pages = block.pages, let slots = layout.pages else {
+        saves.append(nil)
+        continue
+      }
+      let save = BlockSave(
+        block.block, from: pages, to: file, slots: slots.lowerBound, forced: block.presentZeros,
+        pieceBytes: pieceBytes)
+      pool.enqueue(save)
+      saves.append(save)
+    }
+    try pool.sync()
+    return (saves.map { $0?.present.bitmap }, try pool.finish())
+  }
+
+  /// Writes everything but the pages and the stream's first eight bytes.
+  func writeStructures(_ bitmaps: [PageBitmap?]) throws(ImageError) {
+    if let prefix = plan.prefix { try write(prefix, at: .zero) }
+    let head = plan.prologue.encoded(at: plan.layout.streamOffset)
+    try write(
+      Array(head.bytes.dropFirst(StreamHeader.byteCount)),
+      at: plan.layout.streamOffset + ByteCount(StreamHeader.byteCount))
+    var total = ByteOutput(at: plan.layout.blockList)
+    RAMWord.memorySize(plan.ramTotal).encode(into: &total)
+    try write(total.bytes, at: total.base)
+    for (block, layout) in zip(plan.blocks, plan.layout.blocks) {
+      try cancellation.check()
+      try writeEntry(block.block, layout)
+    }
+    let listEnd = plan.prologue.encodedListEnd(at: plan.layout.listEnd)
+    try write(listEnd.bytes, at: listEnd.base)
+    try writeTail()
+    for (bitmap, layout) in zip(bitmaps, plan.layout.blocks) {
+      try cancellation.check()
+      guard let bitmap, let place = layout.bitmap else { continue }
+      var output = ByteOutput(at: place.lowerBound)
+      bitmap.encode(into: &output)
+      try write(output.bytes, at: output.base)
+    }
+  }
+
+  /// Writes the stream's first eight bytes: from now on the image is one.
+  func writeStreamHeader() throws(ImageError) {
+    var output = ByteOutput(at: plan.layout.streamOffset)
+    StreamHeader().encode(into: &output)
+    try write(output.bytes, at: output.base)
+  }
+
+  /// Makes whatever image was there before unreadable.
+  func clearStreamHeader() throws(ImageError) {
+    try write(
+      Array(repeating: 0, count: StreamHeader.byteCount), at: plan.layout.streamOffset)
+  }
+
+  private func writeEntry(_ block: RAMBlock, _ layout: BlockLayout) throws(ImageError) {
+    var output = ByteOutput(at: layout.entry)
+    RAMBlockEntry(
+      idstr: block.idstr, usedLength: block.usedLength, address: block.address,
+      header: layout.header(pageSize: block.pageSize)
+    ).encode(into: &output)
+    try write(output.bytes, at: output.base)
+  }
+
+  private func writeTail() throws(ImageError) {
+    var position = plan.layout.tail
+    for part in plan.tail {
+      try write(part, at: position)
+      position = position + part.byteCount
+    }
+  }
+
+  private func write(_ part: StreamBytes, at offset: FileOffset) throws(ImageError) {
+    switch part {
+    case .bytes(let bytes):
+      try write(bytes, at: offset)
+    case .file(let source, let range):
+      try RangeCopy(from: source, range, to: file, at: offset.rawValue).run(cancellation)
+    }
+  }
+
+  private func write(_ bytes: [UInt8], at offset: FileOffset) throws(ImageError) {
+    do throws(SystemCallError) {
+      try file.write(bytes, at: offset.rawValue)
+    } catch {
+      throw .system(error)
+    }
+  }
+}

@@ -1,0 +1,103 @@
+public import LinuxIO
+public import MappedRAMFormat
+public import SystemPackage
+
+/// What an image is to hold, and where everything in it will stand.
+public struct SavePlan: Sendable {
+  /// What stands before the block list.
+  public let prologue: StreamPrologue
+  /// The blocks, in the order of the list.
+  public let blocks: [Block]
+  /// What follows RAM's START section: the rest of the stream.
+  public let tail: [StreamBytes]
+  /// What stands at the start of the file, before the stream: somebody else's bytes.
+  public let prefix: StreamBytes?
+  /// Where everything stands.
+  public let layout: ImageLayout
+
+  /// A RAMBlock and its contents.
+  public struct Block: Sendable {
+    /// What it is.
+    public var block: RAMBlock
+    /// Its pages; `nil` for a block that is left out.
+    public var pages: (any PageSource)?
+    /// Pages that are to be written even where they are zero.
+    public var presentZeros: PageBitmap?
+
+    /// A block of its parts.
+    public init(
+      _ block: RAMBlock, pages: (any PageSource)?, presentZeros: PageBitmap? = nil
+    ) {
+      self.block = block
+      self.pages = pages
+      self.presentZeros = presentZeros
+    }
+  }
+
+  /// Plans an image.
+  ///
+  /// - Parameters:
+  ///   - prefix: what stands at the start of the file, before the stream; at most `streamOffset` bytes.
+  ///   - streamOffset: where the stream begins.
+  ///   - path: what errors are about.
+  /// - Throws: `PlanError.noBlocks`; `.sourceSize`; `.mixedPageSizes`; `.prefixLength`; `FormatError` of `ImageLayout`.
+  public init(
+    prologue: StreamPrologue, blocks: [Block], tail: [StreamBytes], prefix: StreamBytes? = nil,
+    streamOffset: FileOffset = .zero, for path: FilePath
+  ) throws(ImageError) {
+    if let length = prefix?.byteCount.rawValue, length > streamOffset.rawValue {
+      throw .plan(
+        .prefixLength(path, found: length, streamOffset: streamOffset.rawValue))
+    }
+    guard let first = blocks.first else { throw .plan(.noBlocks) }
+    for block in blocks {
+      guard block.block.pageSize == first.block.pageSize else {
+        throw .plan(
+          .mixedPageSizes(
+            block.block.idstr, found: block.block.pageSize, expected: first.block.pageSize))
+      }
+      guard let pages = block.pages, !block.block.isIgnored else { continue }
+      let expected = block.block.usedLength.rawValue
+      guard pages.byteCount == expected else {
+        throw .plan(
+          .sourceSize(path, idstr: block.block.idstr, found: pages.byteCount, expected: expected))
+      }
+    }
+    do throws(FormatError) {
+      layout = try ImageLayout(
+        prologue: prologue, blocks: blocks.map(\.block),
+        streamOffset: streamOffset)
+    } catch {
+      throw .format(error, in: path)
+    }
+    self.prologue = prologue
+    self.blocks = blocks
+    self.tail = tail
+    self.prefix = prefix
+  }
+
+  /// The size of the target's pages.
+  public var pageSize: PageSize { blocks[0].block.pageSize }
+
+  /// Bytes of RAM in all blocks.
+  public var ramTotal: ByteCount { blocks.reduce(.zero) { $0 + $1.block.usedLength } }
+
+  /// Where the stream ends.
+  public var end: FileOffset { layout.tail + tail.reduce(.zero) { $0 + $1.byteCount } }
+}
+
+/// Bytes of a stream that go into an image as they are.
+public enum StreamBytes: Sendable {
+  /// These.
+  case bytes([UInt8])
+  /// A part of a file.
+  case file(File, Range<UInt64>)
+
+  /// How many they are.
+  public var byteCount: ByteCount {
+    switch self {
+    case .bytes(let bytes): ByteCount(bytes.count)
+    case .file(_, let range): ByteCount(UInt64(range.count))
+    }
+  }
+}

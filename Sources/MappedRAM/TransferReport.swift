@@ -1,0 +1,49 @@
+public import LinuxIO
+
+/// What a save or restore did, how long it took and what it cost.
+public struct TransferReport: Equatable, Sendable {
+  /// Bytes of guest memory in all blocks.
+  public var ramBytes: UInt64
+  /// Bytes of the pages that are present in the image.
+  public var presentBytes: UInt64
+  /// What the channels moved.
+  public var totals: TransferTotals
+  /// Where the channels could not work as they were asked to.
+  public var notes: [ChannelNote]
+  /// What the requests were made with in the end.
+  public var method: ChannelOptions.IOMethod
+  /// Whether pages of the image bypassed the page cache.
+  public var directIO: DirectIO
+  /// From the start to the durable end.
+  public var elapsed: Duration
+  /// Processor time of this process in that time.
+  public var cpuTime: Duration
+  /// The most memory that this process ever had, in bytes.
+  public var peakMemoryBytes: UInt64
+}
+
+/// Measures from its making on.
+struct Stopwatch {
+  private let start = ContinuousClock.now
+  private let usage = ResourceUsage.current()
+
+  /// The report of a transfer that is over now.
+  func report(
+    ramBytes: UInt64, presentBytes: UInt64, channels: ChannelReport, options: ChannelOptions,
+    image: File
+  ) -> TransferReport {
+    let used = ResourceUsage.current().since(usage)
+    let isRefused = channels.notes.contains {
+      if case .ioUringRefused = $0 { true } else { false }
+    }
+    var notes = channels.notes
+    if case .refused(let refusal) = image.directIO {
+      notes.append(.directIORefused(image.path, refusal))
+    }
+    return TransferReport(
+      ramBytes: ramBytes, presentBytes: presentBytes, totals: channels.totals, notes: notes,
+      method: isRefused ? .sync : options.method, directIO: image.directIO,
+      elapsed: ContinuousClock.now - start, cpuTime: used.cpuTime,
+      peakMemoryBytes: used.maximumResidentBytes)
+  }
+}

@@ -1,0 +1,81 @@
+import LinuxIO
+import MappedRAM
+import SystemPackage
+
+/// Why a command fails, apart from mistakes in its arguments alone.
+enum CommandError: Error, Equatable, Sendable {
+  /// The engine failed; `output` is what was to be made: an image, or a directory.
+  case image(ImageError, output: FilePath?)
+  /// The command's own work failed: a thread, standard output.
+  case system(SystemCallError)
+  /// A directory with a manifest, and options that would contradict it.
+  case manifestAndOptions(FilePath, options: [String])
+  /// A directory without a manifest, and nothing that says what the blocks are.
+  case noManifest(FilePath)
+  /// Another offset is asked for than the one after what stands before the stream.
+  case offsetWithPrefix(FilePath, expected: UInt64)
+  /// What was read back is not what was written.
+  case mismatch(PageMismatches)
+}
+
+extension CommandError {
+  /// Runs `body` and gives its error as this module's.
+  static func image<Value>(
+    to output: FilePath?, _ body: () throws(ImageError) -> Value
+  ) throws(CommandError) -> Value {
+    do throws(ImageError) {
+      return try body()
+    } catch {
+      throw .image(error, output: output)
+    }
+  }
+
+  /// Runs `body` and gives its error as this module's.
+  static func system<Value: ~Copyable>(
+    _ body: () throws(SystemCallError) -> Value
+  ) throws(CommandError) -> Value {
+    do throws(SystemCallError) {
+      return try body()
+    } catch {
+      throw .system(error)
+    }
+  }
+}
+
+/// Pages that were read back with other contents than were written.
+struct PageMismatches: Equatable, Sendable {
+  /// How many.
+  var count: UInt64
+  /// The one with the lowest number.
+  var first: UInt64
+  /// How many pages were looked at.
+  var checked: UInt64
+  /// How many there are.
+  var expected: UInt64
+}
+
+extension CommandError: CustomStringConvertible {
+  /// One or two sentences: what was found, what was expected, what to do.
+  var description: String {
+    switch self {
+    case .image(let error, _): error.description
+    case .system(let error): error.description
+    case .manifestAndOptions(let manifest, let options):
+      "\(manifest): this manifest says what the blocks are, so \(options.joined(separator: ", ")) cannot be given "
+        + "as well. Leave that out, or rename the manifest to build an image by hand from the files beside it."
+    case .noManifest(let manifest):
+      "\(manifest): there is no such file. A directory that \"mapped-ram restore\" made has one; for files of "
+        + "your own give --machine, --vmstate and a --block for each RAMBlock."
+    case .offsetWithPrefix(let manifest, let expected):
+      "\(manifest): what stands before the stream belongs to this image, so the stream begins at \(expected). "
+        + "Leave --offset out."
+    case .mismatch(let found) where found.count == 0:
+      "\(found.checked) pages came back, but \(found.expected) were written. The engine, the file system or the "
+        + "device lost them: do not trust them with an image."
+    case .mismatch(let found):
+      "\(NumberText.count(found.count, "page")) of \(found.checked) came back with other contents than were "
+        + "written, the first of them page \(found.first). The engine, the file system or the device changed them: do "
+        + "not trust them with an image."
+    }
+  }
+}

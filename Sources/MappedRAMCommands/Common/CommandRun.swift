@@ -1,0 +1,101 @@
+import ArgumentParser
+import LinuxIO
+import MappedRAM
+import SystemPackage
+
+/// The frame around a command that moves data: signals, progress, the report, the end.
+struct CommandRun {
+  /// What the user wants to be told.
+  let output: OutputArguments
+  /// Stops the work on a signal.
+  let cancellation = Cancellation()
+
+  /// Runs `body`, prints the report that it gives, and ends.
+  ///
+  /// - Throws: `ExitCode`, once the error has been told.
+  static func perform(
+    _ output: OutputArguments, _ body: (CommandRun) throws(CommandError) -> any CommandReport
+  ) throws {
+    let run = CommandRun(output: output)
+    do throws(CommandError) {
+      let interruption = try CommandError.system { () throws(SystemCallError) in
+        try Interruption(cancelling: run.cancellation)
+      }
+      let outcome: Result<any CommandReport, CommandError>
+      do throws(CommandError) {
+        outcome = .success(try body(run))
+      } catch {
+        outcome = .failure(error)
+      }
+      interruption.finish()
+      try run.tell(try outcome.get())
+    } catch {
+      throw run.tell(error)
+    }
+  }
+
+  /// Runs one transfer of the engine with its progress on show.
+  ///
+  /// - Parameters:
+  ///   - label: what is going on, a word.
+  ///   - target: what is to be made, for the exit status.
+  func transfer<Value>(
+    _ label: String, to target: FilePath?,
+    _ body: (Progress, Cancellation) throws(ImageError) -> Value
+  ) throws(CommandError) -> Value {
+    let progress = Progress()
+    let reporter = try CommandError.system { () throws(SystemCallError) in
+      try ProgressReporter(output.progress, label, progress)
+    }
+    let outcome: Result<Value, CommandError>
+    do throws(ImageError) {
+      outcome = .success(try body(progress, cancellation))
+    } catch {
+      outcome = .failure(.image(error, output: target))
+    }
+    reporter.finish()
+    return try outcome.get()
+  }
+
+  private func tell(_ report: any CommandReport) throws(CommandError) {
+    Console.writeError(output.progress == .json ? report.jsonLine : report.text)
+    try Console.writeOutput(output.json ? report.jsonDocument : report.table)
+  }
+
+  private func tell(_ error: CommandError) -> ExitCode {
+    let status = ExitStatus(error)
+    if output.progress == .json {
+      Console.writeError(
+        JSONText.line(ErrorLine(message: error.description, status: status.rawValue)))
+    } else {
+      Console.writeError("Error: \(error)\n")
+    }
+    return ExitCode(status.rawValue)
+  }
+
+  /// An error for programs.
+  private struct ErrorLine: Encodable {
+    var type = "error"
+    var message: String
+    var status: Int32
+  }
+}
+
+/// What a command says at its end, in either form.
+protocol CommandReport {
+  /// What programs get; `type` is `report`.
+  associatedtype JSON: Encodable
+  /// What programs get.
+  var json: JSON { get }
+  /// What people are told on standard error: lines, each with its newline.
+  var text: String { get }
+  /// What people asked for, on standard output, unless they asked for JSON.
+  var table: String { get }
+}
+
+extension CommandReport {
+  /// Nothing: the command makes files.
+  var table: String { "" }
+  fileprivate var jsonLine: String { JSONText.line(json) }
+  fileprivate var jsonDocument: String { JSONText.document(json) }
+}

@@ -1,0 +1,73 @@
+import LinuxIO
+import MappedRAM
+import SystemPackage
+
+extension ExitStatus {
+  /// The status for `error`.
+  init(_ error: CommandError) {
+    switch error {
+    case .image(let error, let output): self.init(error, output: output)
+    case .system(let error): self.init(error, output: nil)
+    case .manifestAndOptions, .offsetWithPrefix: self = .usage
+    case .noManifest, .mismatch: self = .ioError
+    }
+  }
+
+  /// The status for `error`, of a command that was to make `output`: a file, or a directory with files in it.
+  init(_ error: ImageError, output: FilePath?) {
+    switch error {
+    case .format: self = .badData
+    case .system(let error): self.init(error, output: output)
+    case .file(let error): self.init(error, output: output)
+    case .endedEarly: self = .ioError
+    case .plan(let error): self.init(error)
+    case .cancelled: self = .interrupted
+    }
+  }
+
+  private init(_ error: FileError, output: FilePath?) {
+    switch error {
+    case .system(let error): self.init(error, output: output)
+    case .unsuitable(let path, _, _): self = path.isPart(of: output) ? .cannotCreate : .badData
+    case .directIORefused: self = .unavailable
+    case .outsideFile: self = .badData
+    }
+  }
+
+  private init(_ error: SystemCallError, output: FilePath?) {
+    switch error.errno {
+    case .permissionDenied, .notPermitted: self = .notPermitted
+    case .noSuchFileOrDirectory, .notDirectory, .isDirectory, .fileExists, .readOnlyFileSystem,
+      .fileNameTooLong, .tooManySymbolicLinkLevels:
+      self = error.subject.path?.isPart(of: output) == true ? .cannotCreate : .ioError
+    default: self = .ioError
+    }
+  }
+
+  private init(_ error: PlanError) {
+    switch error {
+    case .unknownBlock, .noBlocks: self = .usage
+    case .targetTooSmall: self = .cannotCreate
+    // The files of a directory that do not fit each other: bad data, whoever wrote them.
+    case .sourceSize, .mixedPageSizes, .prefixLength, .fileTooLong, .manifest, .writtenImage:
+      self = .badData
+    }
+  }
+}
+
+extension SystemCallError.Subject {
+  /// The file that it is about.
+  fileprivate var path: FilePath? {
+    switch self {
+    case .file(let path), .range(let path, _): path
+    case .ring, .memory, .thread, .process: nil
+    }
+  }
+}
+
+extension FilePath {
+  /// Whether this is `output`, or a file in it.
+  fileprivate func isPart(of output: FilePath?) -> Bool {
+    output.map { starts(with: $0) } ?? false
+  }
+}

@@ -1,0 +1,83 @@
+/// Numbers as people read them. Programs get raw numbers.
+enum NumberText {
+  /// Three digits that count, or all of the whole part: `0.012`, `2.31`, `24.3`, `1023`.
+  static func significant(_ value: Double) -> String {
+    guard value.isFinite else { return "-" }
+    switch abs(value) {
+    case ..<0.9995: return fixed(value, places: 3)
+    case ..<9.995: return fixed(value, places: 2)
+    case ..<99.95: return fixed(value, places: 1)
+    default: return fixed(value, places: 0)
+    }
+  }
+
+  /// `value` with `places` digits after the point, rounded to the nearest.
+  ///
+  /// - Precondition: `places` is 0 to 6, and the value times that power of ten fits an Int64.
+  static func fixed(_ value: Double, places: Int) -> String {
+    precondition((0...6).contains(places), "up to six places")
+    let scale = (0..<places).reduce(1) { scale, _ in scale * 10 }
+    let scaled = Int64((abs(value) * Double(scale)).rounded())
+    let sign = value < 0 && scaled > 0 ? "-" : ""
+    guard places > 0 else { return "\(sign)\(scaled)" }
+    let fraction = String(scaled % Int64(scale))
+    let zeros = String(repeating: "0", count: places - fraction.count)
+    return "\(sign)\(scaled / Int64(scale)).\(zeros)\(fraction)"
+  }
+
+  /// A number of bytes in the unit that fits: `512 B`, `8.51 MiB`, `64.0 GiB`.
+  static func bytes(_ count: UInt64) -> String { bytes(Double(count)) }
+
+  private static func bytes(_ count: Double) -> String {
+    var value = count
+    var unit = 0
+    // What would be rounded up to 1024 is one of the next unit.
+    while value >= 1023.5, unit < units.count - 1 {
+      value /= 1024
+      unit += 1
+    }
+    return "\(unit == 0 ? fixed(value, places: 0) : significant(value)) \(units[unit])"
+  }
+
+  private static let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
+
+  /// A rate in GiB/s, whatever its size, so that rates can be compared at a glance.
+  static func rate(bytesPerSecond: Double) -> String {
+    "\(significant(bytesPerSecond / gibibyte)) GiB/s"
+  }
+
+  /// Bytes in a GiB.
+  static let gibibyte = Double(1 << 30)
+
+  /// A time: `0.052 s`, `12.3 s`, `2 min 05 s`, `3 h 07 min`.
+  static func duration(_ duration: Duration) -> String {
+    let seconds = duration.inSeconds
+    if seconds < 99.95 { return "\(significant(seconds)) s" }
+    let whole = Int(seconds.rounded())
+    if whole < 3600 { return "\(whole / 60) min \(twoDigits(whole % 60)) s" }
+    return "\(whole / 3600) h \(twoDigits(whole / 60 % 60)) min"
+  }
+
+  /// A time that is only guessed, in whole seconds: `8 s`, `2 min 05 s`.
+  static func roughDuration(_ duration: Duration) -> String {
+    let seconds = max(duration.inSeconds, 0)
+    return seconds < 99.5 ? "\(fixed(seconds, places: 0)) s" : self.duration(duration)
+  }
+
+  private static func twoDigits(_ number: Int) -> String {
+    number < 10 ? "0\(number)" : "\(number)"
+  }
+
+  /// `count` and the noun, with an s unless it is one.
+  static func count(_ count: UInt64, _ noun: String) -> String {
+    "\(count) \(noun)\(count == 1 ? "" : "s")"
+  }
+}
+
+extension Duration {
+  /// The duration in seconds.
+  var inSeconds: Double {
+    let (seconds, attoseconds) = components
+    return Double(seconds) + Double(attoseconds) / 1e18
+  }
+}

@@ -1,0 +1,79 @@
+import LinuxIO
+import MappedRAM
+
+extension TransferReport {
+  /// Bytes of present pages in a second, from the start to the durable end.
+  var bytesPerSecond: Double { Double(presentBytes) / max(elapsed.inSeconds, 1e-9) }
+
+  /// Bytes of guest memory in a second, zero pages included.
+  var ramBytesPerSecond: Double { Double(ramBytes) / max(elapsed.inSeconds, 1e-9) }
+
+  /// Processor time for 2^30 bytes of present pages; `nil` where there are none.
+  var cpuSecondsPerGiB: Double? {
+    presentBytes > 0 ? cpuTime.inSeconds / (Double(presentBytes) / NumberText.gibibyte) : nil
+  }
+
+  /// Two lines on what it took, and one for each thing that went other than asked for.
+  var text: String {
+    let requests = totals.directRequests + totals.bufferedRequests
+    var lines = [
+      "\(NumberText.bytes(presentBytes)) of \(NumberText.bytes(ramBytes)) of RAM present; "
+        + "\(NumberText.duration(elapsed))\(speed)",
+      "\(NumberText.count(requests, "request")) by \(method.rawValue), \(totals.directRequests) of them direct; "
+        + "peak memory \(NumberText.bytes(peakMemoryBytes))",
+    ]
+    for note in notes { lines.append("Note: \(note.text)") }
+    return lines.map { "  \($0)\n" }.joined()
+  }
+}
+
+extension TransferReport {
+  /// Rate and cost, unless so little was moved that the process's own start is most of both.
+  private var speed: String {
+    guard presentBytes >= 64 << 20, let cpuSecondsPerGiB else { return "" }
+    return ", \(NumberText.rate(bytesPerSecond: bytesPerSecond)), "
+      + "\(NumberText.significant(cpuSecondsPerGiB)) CPU-seconds per GiB"
+  }
+}
+
+/// A transfer as programs get it: raw numbers.
+struct TransferJSON: Encodable, Equatable {
+  var ramBytes: UInt64
+  var presentBytes: UInt64
+  var bytesRead: UInt64
+  var bytesWritten: UInt64
+  var directRequests: UInt64
+  var bufferedRequests: UInt64
+  var method: String
+  var directIO: String
+  var elapsedSeconds: Double
+  var cpuSeconds: Double
+  var bytesPerSecond: Double
+  var ramBytesPerSecond: Double
+  var cpuSecondsPerGiB: Double?
+  var peakMemoryBytes: UInt64
+  var notes: [Note]
+
+  struct Note: Encodable, Equatable {
+    var kind: String
+    var message: String
+  }
+
+  init(_ report: TransferReport) {
+    ramBytes = report.ramBytes
+    presentBytes = report.presentBytes
+    bytesRead = report.totals.bytesRead
+    bytesWritten = report.totals.bytesWritten
+    directRequests = report.totals.directRequests
+    bufferedRequests = report.totals.bufferedRequests
+    method = report.method.rawValue
+    directIO = report.directIO.name
+    elapsedSeconds = report.elapsed.inSeconds
+    cpuSeconds = report.cpuTime.inSeconds
+    bytesPerSecond = report.bytesPerSecond
+    ramBytesPerSecond = report.ramBytesPerSecond
+    cpuSecondsPerGiB = report.cpuSecondsPerGiB
+    peakMemoryBytes = report.peakMemoryBytes
+    notes = report.notes.map { Note(kind: $0.name, message: $0.text) }
+  }
+}
