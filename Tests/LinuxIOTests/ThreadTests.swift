@@ -86,10 +86,22 @@ import Testing
     #expect(seen == nil)
   }
 
-  @Test func droppedWithoutAJoinEndsTheProcess() async {
-    await #expect(processExitsWith: .failure) {
-      _ = try PosixThread(name: "dropped") {}
+  @Test(.timeLimit(.minutes(1))) func oneThatIsDroppedIsWaitedForAndFreed() throws {
+    final class Token: Sendable {
+      let order = Monitor<[String]>([])
     }
+    weak var seen: Token?
+    do {
+      let token = Token()
+      seen = token
+      _ = try PosixThread(name: "dropped") {
+        usleep(20_000)
+        token.order.withLock { $0.append("ended") }
+      }
+      token.order.withLock { $0.append("dropped") }
+      #expect(token.order.withLock { $0 } == ["ended", "dropped"])
+    }
+    #expect(seen == nil)
   }
 
   /// In a child, as a user who may have no more threads.
