@@ -21,6 +21,9 @@ extension File {
       self.descriptor = consume descriptor
     }
 
+    /// For a file that does none.
+    static var off: Direct { Direct() }
+
     private init() {
       state = .off
       descriptor = nil
@@ -38,7 +41,7 @@ extension File {
       like buffered: borrowing OwnedDescriptor, path: FilePath, access: Access,
       policy: DirectIOPolicy, probe: DirectIOProbe
     ) throws(FileError) -> Direct {
-      guard policy != .off else { return Direct() }
+      guard policy != .off else { return off }
       let direct = attempt(like: buffered, path: path, access: access, probe: probe)
       if policy == .required, case .refused(let refusal) = direct.state {
         throw .directIORefused(path, refusal)

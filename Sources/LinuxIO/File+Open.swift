@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 public import SystemPackage
 
@@ -31,6 +32,23 @@ extension File {
   ) throws(FileError) -> File {
     try open(
       FilePath("/proc/self/fd/\(descriptor)"), access: access, directIO: directIO, probe: probe)
+  }
+
+  /// Makes a file of `byteCount` zero bytes that is in memory alone and has no path
+  /// (memfd_create); `name` stands in messages and in /proc/PID/maps.
+  ///
+  /// For memory that is shared with another process. Throws what memfd_create and ftruncate give.
+  public static func inMemory(
+    name: String, byteCount: UInt64
+  ) throws(SystemCallError) -> File {
+    let path = FilePath("memfd:\(name)")
+    // SAFETY: the name's bytes end with a zero and live for the call.
+    let number = unsafe name.withCString { unsafe CLinux_memoryFile($0) }
+    try check(number, .memfd_create, .file(path))
+    let file = File(
+      path: path, kind: .regular, buffered: OwnedDescriptor(owning: number), direct: .off)
+    try file.truncate(to: byteCount)
+    return file
   }
 
   convenience init(

@@ -116,6 +116,26 @@ import Testing
     try mapping.advise(.dontNeed, 5000..<5000)
   }
 
+  /// Two mappings of one file in memory, as in two processes.
+  @Test func aFileInMemoryIsSharedByItsMappings() throws {
+    let file = try File.inMemory(name: "ram", byteCount: 10_000)
+    #expect(file.directIO == .off)
+    #expect(try file.size() == 10_000)
+    let writer = try Mapping(file, range: 0..<10_000, mode: .sharedWrite)
+    let other = try File.open(descriptor: file.bufferedDescriptor, access: .read)
+    let reader = try Mapping(other, range: 9_990..<10_000, mode: .read)
+    unsafe writer.withUnsafeMutableBytes { unsafe $0[9_999] = 8 }
+    #expect(array(reader) == [0, 0, 0, 0, 0, 0, 0, 0, 0, 8])
+    #expect(try file.readBytes(at: 9_999, count: 5) == [8])
+  }
+
+  @Test func aNameTooLongForAFileInMemoryIsAnError() {
+    let name = String(repeating: "x", count: 300)
+    let expected = SystemCallError(
+      call: .memfd_create, errno: .invalidArgument, subject: .file(FilePath("memfd:\(name)")))
+    #expect(throws: expected) { try File.inMemory(name: name, byteCount: 1) }
+  }
+
   @Test(arguments: [Advice.sequential, .willNeed, .dontNeed, .populateRead])
   func adviceIsTakenAtEveryPlace(advice: Advice) throws {
     let mapping = try Mapping(file, range: 4097..<9000, mode: .read)

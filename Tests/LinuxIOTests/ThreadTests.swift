@@ -86,9 +86,38 @@ import Testing
     #expect(seen == nil)
   }
 
-  @Test func droppedWithoutAJoinEndsTheProcess() async {
-    await #expect(processExitsWith: .failure) {
-      _ = try PosixThread(name: "dropped") {}
+  @Test(.timeLimit(.minutes(1))) func oneThatIsDroppedIsWaitedForAndFreed() throws {
+    final class Token: Sendable {
+      let order = Monitor<[String]>([])
+    }
+    weak var seen: Token?
+    do {
+      let token = Token()
+      seen = token
+      _ = try PosixThread(name: "dropped") {
+        usleep(20_000)
+        token.order.withLock { $0.append("ended") }
+      }
+      token.order.withLock { $0.append("dropped") }
+      #expect(token.order.withLock { $0 } == ["ended", "dropped"])
+    }
+    #expect(seen == nil)
+  }
+
+  /// In a child, as a user who may have no more threads.
+  @Test(.enabled(if: geteuid() == 0, "needs root to become another user"))
+  func aThreadAboveTheLimitIsAnError() async {
+    await #expect(processExitsWith: .success) {
+      var limit = rlimit(rlim_cur: 1, rlim_max: 1)
+      let limited = unsafe setrlimit(__rlimit_resource_t(__RLIMIT_NPROC.rawValue), &limit)
+      precondition(limited == 0 && setuid(65534) == 0)
+      do throws(SystemCallError) {
+        try PosixThread(name: "none") {}.join()
+        preconditionFailure("A thread was started")
+      } catch {
+        precondition(error.call == .pthread_create)
+        precondition(error.errno == .resourceTemporarilyUnavailable)
+      }
     }
   }
 

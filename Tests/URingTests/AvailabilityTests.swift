@@ -1,3 +1,4 @@
+import Glibc
 import LinuxIO
 import SystemPackage
 import Testing
@@ -12,6 +13,22 @@ import URing
       guard case .unavailable(error, _) = Ring.probe() else {
         Issue.record("a ring cannot be made, but the probe says \(Ring.probe())")
         return
+      }
+    }
+  }
+
+  /// In a child, which may open nothing.
+  @Test func aRingThatCannotBeMadeIsAnErrorAndTheProbeSaysSo() async {
+    await #expect(processExitsWith: .success) {
+      var limit = rlimit(rlim_cur: 0, rlim_max: 0)
+      let limited = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+      precondition(limited == 0)
+      do throws(SystemCallError) {
+        try Ring(entries: 1).close()
+        preconditionFailure("A ring was made")
+      } catch {
+        precondition(error.call == .io_uring_setup && error.subject == .ring)
+        precondition(Ring.probe() == .unavailable(error, disabledSetting: nil))
       }
     }
   }

@@ -16,17 +16,30 @@ struct RingPropertyTests {
     var count: Int
   }
 
-  @Test(arguments: [false, true], [DirectIOPolicy.auto, .off])
-  func transfersWhatPositionedCallsTransfer(
-    isRegistered: Bool, directIO: DirectIOPolicy
-  ) throws {
+  struct Configuration: Sendable {
+    var isRegistered: Bool
+    var directIO: DirectIOPolicy
+    var work: Ring.CompletionWork
+
+    static let all = [false, true].flatMap { isRegistered in
+      [DirectIOPolicy.auto, .off].flatMap { directIO in
+        Ring.CompletionWork.allCases.map {
+          Configuration(isRegistered: isRegistered, directIO: directIO, work: $0)
+        }
+      }
+    }
+  }
+
+  @Test(arguments: Configuration.all)
+  func transfersWhatPositionedCallsTransfer(configuration: Configuration) throws {
     let scratch = try Scratch(byteCount: 1 << 20)
-    let file = try File.open(scratch.file.path, access: .readWrite, directIO: directIO)
+    let file = try File.open(
+      scratch.file.path, access: .readWrite, directIO: configuration.directIO)
     var generator = SeededGenerator()
     var model = scratch.bytes
     let buffer = try AlignedBuffer(byteCount: Self.slots * Self.slotBytes)
-    var ring = try Ring(entries: Self.slots)
-    if isRegistered { try unsafe ring.registerBuffer(buffer.bytes) }
+    var ring = try Ring(entries: Self.slots, work: configuration.work)
+    if configuration.isRegistered { try unsafe ring.registerBuffer(buffer.bytes) }
     var directRequests = 0
     for _ in 0..<60 {
       // One turn has requests on disjoint parts of the file: their order is not defined.
