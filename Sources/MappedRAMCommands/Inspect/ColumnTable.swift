@@ -1,5 +1,5 @@
 /// Rows of cells in aligned columns.
-struct TextTable {
+struct ColumnTable {
   /// A column's heading and the side on which its cells are flush.
   struct Column {
     var title: String
