@@ -1,5 +1,4 @@
 import LinuxIO
-import Synchronization
 import SystemPackage
 import TestSupport
 
@@ -18,9 +17,9 @@ final class Faults: Sendable {
     case nothing
   }
 
-  private let state: Mutex<(generator: SeededGenerator, count: Int)>
+  private let state: Monitor<(generator: SeededGenerator, count: Int)>
   private let choose: @Sendable (_ number: Int, _ isRead: Bool, inout SeededGenerator) -> Fault
-  private let log = Mutex<[Write]>([])
+  private let log = Monitor<[Write]>([])
 
   /// A write that was carried out, for comparison with a literal list.
   struct Write: Hashable, Comparable, CustomStringConvertible {
@@ -34,7 +33,7 @@ final class Faults: Sendable {
     seed: UInt64 = SeededGenerator.seedOfRun,
     _ choose: @escaping @Sendable (Int, Bool, inout SeededGenerator) -> Fault = { _, _, _ in .none }
   ) {
-    state = Mutex((SeededGenerator(seed: seed), 0))
+    state = Monitor((SeededGenerator(seed: seed), 0))
     self.choose = choose
   }
 
@@ -50,7 +49,7 @@ final class Faults: Sendable {
     state.withLock { Int.random(in: 0..<count, using: &$0.generator) }
   }
 
-  var requestCount: Int { state.withLock(\.count) }
+  var requestCount: Int { state.withLock { $0.count } }
 
   func note(_ write: Write) { log.withLock { $0.append(write) } }
 

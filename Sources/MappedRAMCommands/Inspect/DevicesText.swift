@@ -79,7 +79,7 @@ extension DevicesText {
   private func writeArray(
     _ elements: [DecodedValue], label: String, type: String, indent: Int
   ) {
-    let head = "\(label): \(SizeText.count(elements.count, "element")) (\(type))"
+    let head = "\(label): \(NumberText.count(elements.count, "element")) (\(type))"
     guard elements.allSatisfy({ Self.scalar($0) != nil }) else {
       line(indent, head)
       for (index, element) in elements.enumerated() {
@@ -137,7 +137,7 @@ extension DevicesText {
     let head = "\(label): "
     let tail = " (\(type))"
     if let text = DecodedValue.bytes(bytes).text {
-      return line(indent, "\(head)\"\(text)\", \(SizeText.count(bytes.count, "byte"))\(tail)")
+      return line(indent, "\(head)\"\(text)\", \(NumberText.count(bytes.count, "byte"))\(tail)")
     }
     if bytes.count > 8, bytes.allSatisfy({ $0 == 0 }) {
       return line(indent, "\(head)\(bytes.count) zero bytes\(tail)")

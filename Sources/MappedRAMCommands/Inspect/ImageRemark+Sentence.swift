@@ -6,10 +6,10 @@ extension ImageRemark {
   var sentence: String {
     switch self {
     case .strayBits(let idstr, let count):
-      "The bitmap of RAMBlock \"\(idstr)\" has \(SizeText.count(count, "bit")) set past the last page; readers "
+      "The bitmap of RAMBlock \"\(idstr)\" has \(NumberText.count(count, "bit")) set past the last page; readers "
         + "ignore \(count == 1 ? "it" : "them")."
     case .bytesAfterEnd(let count):
-      "\(SizeText.exact(count.rawValue)) follow the end of the stream; readers ignore them."
+      "\(NumberText.exactBytes(count.rawValue)) follow the end of the stream; readers ignore them."
     case .noDescription:
       "There is no JSON description of the device state, so devices cannot be decoded; the image loads all the same."
     case .noFooters:

@@ -9,30 +9,88 @@ struct InspectCommand: ParsableCommand {
     commandName: "inspect",
     abstract: "Show what is in an image.",
     discussion: """
-      Reads headers, bitmaps and sections, never the pages, so it takes milliseconds whatever the size of the RAM. \
-      Nothing is written to the image. Of a damaged image everything that can be read is shown, then what is wrong.
+      Reads headers, bitmaps and sections, never the pages, so it takes milliseconds whatever the size of the RAM. Of a \
+      damaged image everything that can be read is shown, then what is wrong.
 
-      The table of blocks: "Present" are the pages whose bit is set in the bitmap, and "Bytes" is what they hold. \
+      In the table of blocks, "Present" are the pages whose bit is set in the bitmap, and "Bytes" is what they hold. \
       "On disk" is the space that the block's page slots take in the file. "Stale" are absent pages whose slot takes space \
-      all the same: an older version of the page that a live save left behind, or zeros that were written. Readers take such \
-      pages for zero.
+      all the same: an older version of the page that a live save left behind, or zeros that were written. Readers take \
+      such pages for zero.
 
-      Examples:
+      EXAMPLES:
         mapped-ram inspect vm.img
         mapped-ram inspect vm.img --devices | less
         mapped-ram inspect vm.img --json | jq '.blocks[] | {idstr, pagesPresent}'
 
-      Exit status: 0 the image is whole; 64 usage; 65 it is damaged, incomplete or no image; 73 the picture cannot be \
-      made; 74 it cannot be read; 77 not permitted.
+      \(ExitStatus.help([
+        .success: "the image is whole",
+        .badData: "the image is damaged, incomplete or none at all",
+        .cannotCreate: "the picture cannot be made",
+      ], besides: [.negative, .unavailable, .interrupted]))
       """)
 
-  @Argument(help: "The image.", completion: .file())
-  var image: String
+  @Argument(
+    help: "The image: a file of QEMU's or libvirt's, or a block device.", completion: .file(),
+    transform: { FilePath($0) })
+  var image: FilePath
 
-  @Flag(help: "Print JSON. The keys are stable within a schemaVersion.")
+  @OptionGroup(title: "What to show") var parts: InspectParts
+
+  @Option(
+    help: ArgumentHelp(
+      "Where the stream begins in the file (default: where libvirt's header says, or 0).",
+      valueName: "bytes"))
+  var offset: ByteSize?
+
+  func run() throws {
+    let buffer = OutputBuffer()
+    var status = perform(
+      width: Terminal.width(of: FileDescriptor.standardOutput.rawValue) ?? 80,
+      output: buffer.write,
+      complain: { sentence in
+        buffer.flush()
+        Self.complain(sentence)
+      })
+    do throws(CommandError) {
+      try buffer.finish()
+    } catch {
+      Self.complain(error.description)
+      status = ExitStatus(error)
+    }
+    if status != .success { throw ExitCode(status.rawValue) }
+  }
+
+  /// Runs the command with other outputs than the process's own.
+  ///
+  /// - Parameters:
+  ///   - width: columns for what fills a line.
+  ///   - output: takes data.
+  ///   - complain: takes sentences, without line breaks.
+  func perform(
+    width: Int, output: @escaping (String) -> Void, complain: @escaping (String) -> Void
+  ) -> ExitStatus {
+    let options = InspectRun.Options(
+      image: image, streamOffset: offset.map { FileOffset($0.byteCount) }, parts: parts,
+      width: width)
+    do throws(CommandError) {
+      return try InspectRun(options: options, output: output, complain: complain)()
+    } catch {
+      complain(error.description)
+      return ExitStatus(error)
+    }
+  }
+
+  private static func complain(_ sentence: String) {
+    Console.writeError("Error: \(sentence)\n")
+  }
+}
+
+/// The options of `mapped-ram inspect` that say what is shown.
+struct InspectParts: ParsableArguments {
+  @Flag(help: "Print JSON; a key keeps its meaning as long as schemaVersion stays.")
   var json = false
 
-  @Flag(help: "List every section with its place and length.")
+  @Flag(help: "List every section with its place and length. JSON always has them.")
   var sections = false
 
   @Flag(help: "Decode the state of every device, as far as the image describes it.")
@@ -42,40 +100,7 @@ struct InspectCommand: ParsableCommand {
   var pages = false
 
   @Option(
-    help: ArgumentHelp("Draw the same as a picture.", valueName: "file"),
-    completion: .file(extensions: ["svg"]))
-  var pagesSvg: String?
-
-  @Option(
-    help: ArgumentHelp(
-      "Where the migration stream begins in the file, in bytes; 0x for hexadecimal. (default: where libvirt's header "
-        + "says, else 0)", valueName: "n"),
-    transform: InspectCommand.offset)
-  var offset: FileOffset?
-
-  /// The place that a text names.
-  static func offset(_ text: String) throws -> FileOffset {
-    let isHexadecimal = text.hasPrefix("0x")
-    let digits = isHexadecimal ? text.dropFirst(2) : text[...]
-    guard digits.first != "+", let number = UInt64(digits, radix: isHexadecimal ? 16 : 10) else {
-      throw ValidationError("\"\(text)\" is no number of bytes; expected one like 4096 or 0x1000.")
-    }
-    return FileOffset(number)
-  }
-
-  func run() throws {
-    let run = InspectRun(
-      options: InspectRun.Options(
-        image: FilePath(image), streamOffset: offset, json: json, sections: sections,
-        devices: devices, pages: pages, picture: pagesSvg.map { FilePath($0) },
-        width: Terminal.width(of: FileDescriptor.standardOutput.rawValue) ?? 80),
-      output: { print($0, terminator: "") }, complain: Self.complain)
-    let status = run()
-    if status != .success { throw ExitCode(status.rawValue) }
-  }
-
-  private static func complain(_ sentence: String) {
-    // Nobody is left to tell where this fails.
-    _ = try? FileDescriptor.standardError.writeAll("mapped-ram: \(sentence)\n".utf8)
-  }
+    help: ArgumentHelp("Draw the same as a picture, into this file.", valueName: "file"),
+    completion: .file(extensions: ["svg"]), transform: { FilePath($0) })
+  var pagesSvg: FilePath?
 }

@@ -1,4 +1,3 @@
-import FoundationEssentials
 import MappedRAM
 import MappedRAMFormat
 
@@ -134,16 +133,5 @@ struct InspectJSON: Encodable {
     var machine: OrNull<String>
     var memoryBytes: OrNull<UInt64>
     var vcpus: OrNull<Int>
-  }
-
-  /// The text, with sorted keys and a line break at its end.
-  func encoded() -> String {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    do {
-      return String(decoding: try encoder.encode(self), as: UTF8.self) + "\n"
-    } catch {
-      preconditionFailure("numbers and strings can be encoded: \(error)")
-    }
   }
 }

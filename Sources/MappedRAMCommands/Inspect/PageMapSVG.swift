@@ -12,6 +12,7 @@ enum PageMapSVG {
   private static let markHeight = 3
   private static let margin = 16
   private static let levels = 8
+  private static let empty = "#f0f0f0"
   /// Lightest and darkest of each colour, as red, green, blue.
   private static let blue = ((198, 219, 239), (8, 48, 107))
   private static let red = ((252, 187, 161), (165, 15, 21))
@@ -48,7 +49,7 @@ enum PageMapSVG {
         + "<text x=\"\(left + 18)\" y=\"\(top + 10)\">\(text)</text>\n"
       left += width
     }
-    entry("#ffffff", "no page present", 140)
+    entry(empty, "no page present", 140)
     entry(colour(blue, 1), "few", 60)
     entry(colour(blue, levels), "all present", 110)
     entry(colour(red, levels), "stale slots: bytes that do not count", 260)
@@ -57,13 +58,13 @@ enum PageMapSVG {
   private static func strip(
     _ block: ImageBlock, _ map: PageMap, from top: inout Int, to body: inout String
   ) {
-    let step = SizeText.short(UInt64(block.block.pageSize.bytes(inPages: map.pagesInCell)))
+    let step = NumberText.bytes(UInt64(block.block.pageSize.bytes(inPages: map.pagesInCell)))
     let (present, stale) = map.cells.reduce((0, 0)) { ($0.0 + $1.present, $0.1 + $1.stale) }
     let stalePart = stale > 0 ? ", \(stale) stale" : ""
     let text =
-      "\(block.block.idstr): \(SizeText.short(block.block.usedLength.rawValue)), \(present) of "
-      + "\(SizeText.count(map.pageCount, "page")) present\(stalePart); a cell is "
-      + "\(SizeText.count(map.pagesInCell, "page")) (\(step))"
+      "\(block.block.idstr): \(NumberText.bytes(block.block.usedLength.rawValue)), \(present) of "
+      + "\(NumberText.count(map.pageCount, "page")) present\(stalePart); a cell is "
+      + "\(NumberText.count(map.pagesInCell, "page")) (\(step))"
     body += "<g><title>\(escaped(text))</title>\n"
     body += "<text x=\"\(margin)\" y=\"\(top + 10)\">\(escaped(text))</text>\n"
     top += 16
@@ -73,7 +74,7 @@ enum PageMapSVG {
     for (index, row) in rows.enumerated() {
       let rowTop = top + index * cell.height
       // The frame of the cells that are.
-      rectangle(0..<row.count, rowTop, cell.height, "#f0f0f0", to: &body)
+      rectangle(0..<row.count, rowTop, cell.height, empty, to: &body)
       for (run, level) in runs(row, { self.level($0.present, of: $0.pages) }) {
         rectangle(run, rowTop, cell.height, colour(blue, level), to: &body)
       }

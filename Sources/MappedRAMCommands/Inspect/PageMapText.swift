@@ -11,7 +11,8 @@ enum PageMapText {
   static let lineLimit = 16
   static let legend =
     "Each character stands for a stretch of pages: blank, none present; . : - = + * %, ever more; #, all present;\n"
-    + "o, more stale slots than present pages (a stale slot holds bytes that do not count).\n"
+    + "o, more stale slots than present pages (a stale slot holds bytes that do not count). A line with a star stands\n"
+    + "for lines like the one before.\n"
 
   /// Writes the map of each block that has slots, in lines of at most `width` columns.
   static func write(
@@ -33,16 +34,25 @@ enum PageMapText {
     let columns = powerOfTwo(atMost: max(8, width - digits - 7))
     let map = whole.reduced(toCells: columns * lineLimit)
     let (present, stale) = map.cells.reduce((0, 0)) { ($0.0 + $1.present, $0.1 + $1.stale) }
-    let step = SizeText.short(UInt64(pageSize.bytes(inPages: map.pagesInCell)))
+    let step = NumberText.bytes(UInt64(pageSize.bytes(inPages: map.pagesInCell)))
     let stalePart = stale > 0 ? ", \(stale) stale" : ""
     output(
-      "\n\(block.block.idstr): \(present) of \(SizeText.count(map.pageCount, "page")) present\(stalePart); a "
-        + "character is \(SizeText.count(map.pagesInCell, "page")) (\(step))\n")
+      "\n\(block.block.idstr): \(present) of \(NumberText.count(map.pageCount, "page")) present\(stalePart); a "
+        + "character is \(NumberText.count(map.pagesInCell, "page")) (\(step))\n")
+    var before = ""
+    var isRepeating = false
     for first in stride(from: 0, to: map.cells.count, by: columns) {
+      let cells = map.cells[first..<min(first + columns, map.cells.count)]
+      let line = String(cells.map(mark))
+      if line == before {
+        if !isRepeating { output("  *\n") }
+        isRepeating = true
+        continue
+      }
+      (before, isRepeating) = (line, false)
       let offset = String(pageSize.bytes(inPages: first * map.pagesInCell), radix: 16)
       let zeros = String(repeating: "0", count: digits - offset.count)
-      let cells = map.cells[first..<min(first + columns, map.cells.count)]
-      output("  0x\(zeros)\(offset) |\(String(cells.map(mark)))|\n")
+      output("  0x\(zeros)\(offset) |\(line)|\n")
     }
   }
 

@@ -40,8 +40,8 @@ struct SummaryText {
       ("Complete", completeness),
       (
         "File",
-        SizeText.exact(image.fileSize.rawValue)
-          + ", \(SizeText.short(inspection.allocatedBytes)) on disk"
+        NumberText.exactBytes(image.fileSize.rawValue)
+          + ", \(NumberText.bytes(inspection.allocatedBytes)) on disk"
       ),
       ("Stream", "at \(image.streamOffset)"),
       ("Machine type", configuration?.machineType ?? Self.unknown),
@@ -71,15 +71,16 @@ struct SummaryText {
 
   private var completeness: String {
     guard !image.isComplete else { return "yes" }
-    return "no (\(SizeText.count(image.problems.count, "problem")), see below)"
+    return "no (\(NumberText.count(image.problems.count, "problem")), see below)"
   }
 
   private var ram: String {
     guard let total = image.ramTotal else { return Self.unknown }
     let blocks = image.blocks
-    var text = "\(SizeText.exact(total.rawValue)) in \(SizeText.count(blocks.count, "block"))"
+    var text =
+      "\(NumberText.exactBytes(total.rawValue)) in \(NumberText.count(blocks.count, "block"))"
     let present = blocks.reduce(UInt64(0)) { $0 + ($1.presentBytes ?? 0) }
-    text += ", \(SizeText.short(present)) present"
+    text += ", \(NumberText.bytes(present)) present"
     return text
   }
 
@@ -87,9 +88,10 @@ struct SummaryText {
     guard let tail = image.tail else { return Self.unknown }
     let devices = image.sections.count { $0.type == .full }
     let description =
-      image.description.map { "JSON description of \(SizeText.short(UInt64($0.text.count)))" }
+      image.description.map { "JSON description of \(NumberText.bytes(UInt64($0.text.count)))" }
       ?? "no JSON description"
-    return "\(SizeText.count(devices, "device")) in \(SizeText.exact(tail.byteCount.rawValue)) at "
+    return
+      "\(NumberText.count(devices, "device")) in \(NumberText.exactBytes(tail.byteCount.rawValue)) at "
       + "\(tail.lowerBound), \(description)"
   }
 
@@ -101,15 +103,15 @@ struct SummaryText {
     return [
       ("Domain", domain.name ?? Self.unknown),
       ("  UUID", domain.uuid ?? Self.unknown),
-      ("  memory", domain.memoryBytes.map(SizeText.exact) ?? Self.unknown),
+      ("  memory", domain.memoryBytes.map { NumberText.exactBytes($0) } ?? Self.unknown),
       ("  vCPUs", domain.vcpus.map { "\($0)" } ?? Self.unknown),
       ("  machine", machine.isEmpty ? Self.unknown : machine.joined(separator: ", ")),
       ("  was running", libvirt.header.wasRunning ? "yes" : "no"),
       ("  CPU cookie", libvirt.cookie == nil ? "none" : "present"),
       (
         "  data area",
-        "\(SizeText.exact(UInt64(libvirt.header.dataLength))), XML of "
-          + "\(SizeText.short(UInt64(libvirt.xml.utf8.count)))"
+        "\(NumberText.exactBytes(UInt64(libvirt.header.dataLength))), XML of "
+          + "\(NumberText.bytes(UInt64(libvirt.xml.utf8.count)))"
       ),
     ]
   }
@@ -130,14 +132,16 @@ extension SummaryText {
       let (length, pages) = (block.block.usedLength.rawValue, block.block.pageCount)
       guard let bitmap = block.layout.bitmap, let region = block.layout.pages else {
         table.add([
-          name, SizeText.short(length), "not in the file", "-", "\(pages)", "-", "-", "-", "-",
+          name, NumberText.bytes(length), "not in the file", "-", "\(pages)", "-", "-", "-", "-",
         ])
         continue
       }
       table.add([
-        name, SizeText.short(length), "\(bitmap.lowerBound)", "\(region.lowerBound)", "\(pages)",
-        block.pagesPresent.map { "\($0)" } ?? "?", block.presentBytes.map(SizeText.short) ?? "?",
-        slots.allocatedBytes.map(SizeText.short) ?? "?", slots.pagesStale.map { "\($0)" } ?? "?",
+        name, NumberText.bytes(length), "\(bitmap.lowerBound)", "\(region.lowerBound)", "\(pages)",
+        block.pagesPresent.map { "\($0)" } ?? "?",
+        block.presentBytes.map { NumberText.bytes($0) } ?? "?",
+        slots.allocatedBytes.map { NumberText.bytes($0) } ?? "?",
+        slots.pagesStale.map { "\($0)" } ?? "?",
       ])
     }
     table.write(to: output)
