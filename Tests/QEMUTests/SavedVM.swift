@@ -23,8 +23,10 @@ struct SavedVM {
     image = directory.file("qemu.img")
     let prefix = Data(repeating: Self.prefixByte, count: Int(variant.offset))
     try prefix.write(to: URL(fileURLWithPath: image.string))
-    try Self.dimm(byteCount: 8 << 20).write(
-      to: URL(fileURLWithPath: directory.file("dimm").string))
+    if variant.usesFile {
+      try Self.dimm(byteCount: 8 << 20).write(
+        to: URL(fileURLWithPath: directory.file("dimm").string))
+    }
     qemu = try QEMU(variant.configuration(in: directory))
     try qemu.waitForGuestLines(2)
     variant.isLive ? try saveInRounds() : try qemu.save(to: image, variant.migration)

@@ -62,6 +62,9 @@ struct Variant: Sendable, CustomStringConvertible {
     return configuration
   }
 
+  /// Whether a pc-dimm is a file, which must be there.
+  var usesFile: Bool { arguments.contains { $0.contains("DIR/dimm") } }
+
   /// How QEMU saves it.
   var migration: QEMU.FileMigration {
     var how = QEMU.FileMigration()
