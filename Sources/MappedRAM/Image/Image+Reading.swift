@@ -9,13 +9,17 @@ extension Image {
   /// - Parameters:
   ///   - file: the image.
   ///   - streamOffset: where the stream begins; `nil` where the container says, or at 0.
+  ///   - onBitmap: called with each block that has a bitmap, and the bitmap, as soon as they are read; none is kept.
   /// - Throws: `ImageError.system` where the file cannot be read.
   /// - Complexity: O(bitmaps + sections); 2 MiB of bitmap a 64 GiB of RAM.
-  public init(reading file: File, streamOffset: FileOffset? = nil) throws(ImageError) {
+  public init(
+    reading file: File, streamOffset: FileOffset? = nil,
+    onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void = { _, _ in }
+  ) throws(ImageError) {
     var reader = try ImageReader(file, streamOffset: streamOffset)
     self.init(path: file.path, fileSize: reader.window.end)
     do throws(ImageError) {
-      try read(with: &reader)
+      try read(with: &reader, onBitmap)
     } catch {
       guard case .format(let problem, _) = error else { throw error }
       problems.append(problem)
@@ -32,14 +36,18 @@ extension Image {
     remarks = reader.remarks
   }
 
-  private mutating func read(with reader: inout ImageReader) throws(ImageError) {
+  private mutating func read(
+    with reader: inout ImageReader, _ onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void
+  ) throws(ImageError) {
     if let problem = try reader.readContainer() { problems.append(problem) }
     if let problem = try reader.locateDescription() { problems.append(problem) }
     prologue = try reader.readPrologue()
     ramTotal = reader.list.total
     while var block = try reader.nextBlock() {
-      block.pagesPresent = try reader.readBitmap(of: block)?.population
+      let bitmap = try reader.readBitmap(of: block)
+      block.pagesPresent = bitmap?.population
       blocks.append(block)
+      if let bitmap { try onBitmap(block, bitmap) }
     }
     let tailStart = reader.position
     let end = try reader.readTail()

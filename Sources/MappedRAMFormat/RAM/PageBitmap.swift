@@ -76,10 +76,9 @@ public struct PageBitmap: Equatable, Sendable {
     words[last] &= (1 << UInt64(pageCount & 63)) - 1
   }
 
-  /// The words that hold the bits of `range`, with a mask of those bits in each.
-  private static func words(of range: Range<Int>) -> [(index: Int, mask: UInt64)] {
-    guard !range.isEmpty else { return [] }
-    return (range.lowerBound >> 6...(range.upperBound - 1) >> 6).map { index in
+  /// The words that hold the bits of `range`, with a mask of those bits in each. Nothing is allocated.
+  private static func words(of range: Range<Int>) -> some Sequence<(index: Int, mask: UInt64)> {
+    (range.lowerBound >> 6..<(range.upperBound + 63) >> 6).lazy.map { index in
       var mask = UInt64.max
       let first = index << 6
       if range.lowerBound > first { mask &= .max << UInt64(range.lowerBound - first) }

@@ -1,0 +1,106 @@
+import ArgumentParser
+import LinuxIO
+import MappedRAMFormat
+import SystemPackage
+
+/// `mapped-ram inspect`: the command line and the terminal.
+struct InspectCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "inspect",
+    abstract: "Show what is in an image.",
+    discussion: """
+      Reads headers, bitmaps and sections, never the pages, so it takes milliseconds whatever the size of the RAM. Of a \
+      damaged image everything that can be read is shown, then what is wrong.
+
+      In the table of blocks, "Present" are the pages whose bit is set in the bitmap, and "Bytes" is what they hold. \
+      "On disk" is the space that the block's page slots take in the file. "Stale" are absent pages whose slot takes space \
+      all the same: an older version of the page that a live save left behind, or zeros that were written. Readers take \
+      such pages for zero.
+
+      EXAMPLES:
+        mapped-ram inspect vm.img
+        mapped-ram inspect vm.img --devices | less
+        mapped-ram inspect vm.img --json | jq '.blocks[] | {idstr, pagesPresent}'
+
+      \(ExitStatus.help([
+        .success: "the image is whole",
+        .badData: "the image is damaged, incomplete or none at all",
+        .cannotCreate: "the picture cannot be made",
+      ], besides: [.negative, .unavailable, .interrupted]))
+      """)
+
+  @Argument(
+    help: "The image: a file of QEMU's or libvirt's, or a block device.", completion: .file(),
+    transform: { FilePath($0) })
+  var image: FilePath
+
+  @OptionGroup(title: "What to show") var parts: InspectParts
+
+  @Option(
+    help: ArgumentHelp(
+      "Where the stream begins in the file (default: where libvirt's header says, or 0).",
+      valueName: "bytes"))
+  var offset: ByteSize?
+
+  func run() throws {
+    let buffer = OutputBuffer()
+    var status = perform(
+      width: Terminal.width(of: FileDescriptor.standardOutput.rawValue) ?? 80,
+      output: buffer.write,
+      complain: { sentence in
+        buffer.flush()
+        Self.complain(sentence)
+      })
+    do throws(CommandError) {
+      try buffer.finish()
+    } catch {
+      Self.complain(error.description)
+      status = ExitStatus(error)
+    }
+    if status != .success { throw ExitCode(status.rawValue) }
+  }
+
+  /// Runs the command with other outputs than the process's own.
+  ///
+  /// - Parameters:
+  ///   - width: columns for what fills a line.
+  ///   - output: takes data.
+  ///   - complain: takes sentences, without line breaks.
+  func perform(
+    width: Int, output: @escaping (String) -> Void, complain: @escaping (String) -> Void
+  ) -> ExitStatus {
+    let options = InspectRun.Options(
+      image: image, streamOffset: offset.map { FileOffset($0.byteCount) }, parts: parts,
+      width: width)
+    do throws(CommandError) {
+      return try InspectRun(options: options, output: output, complain: complain)()
+    } catch {
+      complain(error.description)
+      return ExitStatus(error)
+    }
+  }
+
+  private static func complain(_ sentence: String) {
+    Console.writeError("Error: \(sentence)\n")
+  }
+}
+
+/// The options of `mapped-ram inspect` that say what is shown.
+struct InspectParts: ParsableArguments {
+  @Flag(help: "Print JSON; a key keeps its meaning as long as schemaVersion stays.")
+  var json = false
+
+  @Flag(help: "List every section with its place and length. JSON always has them.")
+  var sections = false
+
+  @Flag(help: "Decode the state of every device, as far as the image describes it.")
+  var devices = false
+
+  @Flag(help: "Draw which parts of each block are present; with --json, list the runs of pages.")
+  var pages = false
+
+  @Option(
+    help: ArgumentHelp("Draw the same as a picture, into this file.", valueName: "file"),
+    completion: .file(extensions: ["svg"]), transform: { FilePath($0) })
+  var pagesSvg: FilePath?
+}

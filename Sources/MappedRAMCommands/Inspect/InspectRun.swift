@@ -1,0 +1,100 @@
+import LinuxIO
+import MappedRAM
+import MappedRAMFormat
+import SystemPackage
+
+/// One run of `inspect`, apart from the command line and the terminal.
+struct InspectRun {
+  /// What was asked for.
+  struct Options {
+    var image: FilePath
+    var streamOffset: FileOffset?
+    var parts: InspectParts
+    /// Columns of the terminal.
+    var width = 80
+  }
+
+  let options: Options
+  private var parts: InspectParts { options.parts }
+  /// Takes data.
+  let output: (String) -> Void
+  /// Takes sentences, without line breaks.
+  let complain: (String) -> Void
+
+  /// Inspects the image. What is wrong with it has been said when this returns.
+  ///
+  /// - Throws: where there is no image, or it cannot be read, or the picture cannot be written.
+  func callAsFunction() throws(CommandError) -> ExitStatus {
+    let inspection = try CommandError.image(to: nil) { () throws(ImageError) in
+      try Inspection(of: try open(), streamOffset: options.streamOffset, wishes: wishes)
+    }
+    let problems = inspection.image.problems.map { ImageError.format($0, in: options.image) }
+    if inspection.isNoImage, let problem = problems.first { throw .image(problem, output: nil) }
+    if parts.json {
+      output(JSONText.document(InspectJSON(inspection)))
+    } else {
+      writeText(inspection)
+    }
+    for problem in problems { complain(problem.description) }
+    if let picture = parts.pagesSvg {
+      try CommandError.image(to: picture) { () throws(ImageError) in
+        try write(PageMapSVG.picture(of: inspection), to: picture)
+      }
+    }
+    return problems.isEmpty ? .success : .badData
+  }
+
+  private func open() throws(ImageError) -> File {
+    do throws(FileError) {
+      return try File.open(options.image, access: .read, directIO: .off)
+    } catch {
+      throw .file(error)
+    }
+  }
+
+  private var wishes: Inspection.Wishes {
+    Inspection.Wishes(
+      devices: parts.devices, pages: parts.pages && !parts.json || parts.pagesSvg != nil,
+      runs: parts.pages && parts.json)
+  }
+
+  private func writeText(_ inspection: Inspection) {
+    let summary = SummaryText(inspection: inspection, output: output)
+    summary.write()
+    if parts.sections {
+      output("\n")
+      SectionsText.write(inspection.image.sections, to: output)
+    }
+    if parts.devices {
+      output("\n")
+      DevicesText(output: output).write(inspection)
+    }
+    if parts.pages {
+      output("\n")
+      PageMapText.write(inspection, width: options.width, to: output)
+    }
+    summary.writeRemarks()
+  }
+
+  private func write(_ picture: String, to path: FilePath) throws(ImageError) {
+    do throws(FileError) {
+      let pending = try PendingFile.create(at: path, directIO: .off)
+      do throws(SystemCallError) {
+        try pending.file.write(Array(picture.utf8), at: 0)
+        try pending.commit()
+      } catch {
+        throw .system(error)
+      }
+    } catch {
+      throw .file(error)
+    }
+  }
+}
+
+extension Inspection {
+  /// Whether nothing at all was recognized: the file is something else than an image.
+  var isNoImage: Bool {
+    guard image.container == .qemu, let problem = image.problems.first else { return false }
+    return problem.context == .streamHeader
+  }
+}

@@ -1,0 +1,125 @@
+import LinuxIO
+import MappedRAM
+import MappedRAMFormat
+
+/// All that `inspect` knows of an image, before it is made text or JSON.
+struct Inspection: Equatable, Sendable {
+  /// What stands in the image.
+  var image: Image
+  /// Bytes that the file takes on its file system.
+  var allocatedBytes: UInt64
+  /// What is known of each block's slots, in the order of `image.blocks`.
+  var slots: [SlotFacts]
+  /// The run state at the time of the save, like `running`.
+  var runState: String?
+  /// The summary of libvirt's XML.
+  var domain: DomainSummary?
+  /// The devices, if they were asked for.
+  var devices: [DeviceFacts]?
+
+  /// What to find out besides.
+  struct Wishes: Equatable, Sendable {
+    /// Decode the state of each device.
+    var devices = false
+    /// Keep what of each block is present.
+    var pages = false
+    /// Keep the runs of pages of each block.
+    var runs = false
+  }
+}
+
+/// What is known of the slots of one block.
+struct SlotFacts: Equatable, Sendable {
+  /// Bytes of the pages region that are no hole; `nil` where there is no region or no way to know.
+  var allocatedBytes: UInt64?
+  /// Absent pages whose slot is no hole; `nil` as above.
+  var pagesStale: Int?
+  /// Which pages are present, and which slots are stale.
+  var map: PageMap?
+  /// The runs of present pages.
+  var presentRuns: RunList?
+  /// The runs of stale slots.
+  var staleRuns: RunList?
+}
+
+extension Inspection {
+  /// Reads all of `file` but its pages.
+  ///
+  /// - Parameter streamOffset: where the stream begins; `nil` where the container says, or at 0.
+  /// - Throws: `ImageError.system`.
+  init(
+    of file: File, streamOffset: FileOffset?, wishes: Wishes = Wishes()
+  ) throws(ImageError) {
+    var slots: [String: SlotFacts] = [:]
+    image = try Image(reading: file, streamOffset: streamOffset) {
+      (block, bitmap) throws(ImageError) in
+      let allocation = try SlotAllocation.find(block, present: bitmap, in: file)
+      slots[block.block.idstr] = SlotFacts(bitmap, allocation, wishes: wishes)
+    }
+    self.slots = image.blocks.map { slots[$0.block.idstr] ?? SlotFacts() }
+    do throws(SystemCallError) {
+      allocatedBytes = try file.allocatedBytes()
+    } catch {
+      throw .system(error)
+    }
+    if case .libvirt(let container) = image.container {
+      domain = DomainSummary(xml: container.xml)
+    }
+    runState = try Self.runState(in: image, of: file)
+    devices = wishes.devices ? try DeviceFacts.all(in: image, of: file) : nil
+  }
+
+  /// The run state in the section `globalstate`: the length of a text with its zero (4, big-endian), the text, and other
+  /// things. Source: QEMU v10.0.2, `migration/global_state.c`.
+  private static func runState(in image: Image, of file: File) throws(ImageError) -> String? {
+    let section = image.sections.first {
+      $0.type == .full && $0.identity?.idstr == "globalstate"
+    }
+    guard let body = section?.body else { return nil }
+    let bytes: [UInt8]
+    do throws(SystemCallError) {
+      // The text is some 10 bytes long.
+      bytes = try file.readBytes(
+        at: body.lowerBound.rawValue, count: Int(min(body.byteCount.rawValue, 64)))
+    } catch {
+      throw .system(error)
+    }
+    guard bytes.count >= 4, bytes[0] == 0, bytes[1] == 0, bytes[2] == 0 else { return nil }
+    return DecodedValue.bytes(Array(bytes[4...].prefix(Int(bytes[3])))).text
+  }
+}
+
+extension SlotFacts {
+  fileprivate init(_ present: PageBitmap, _ allocation: SlotAllocation?, wishes: Inspection.Wishes)
+  {
+    let stale = allocation?.stalePages
+    allocatedBytes = allocation?.allocatedBytes.rawValue
+    pagesStale = stale?.population
+    if wishes.pages { map = PageMap(present: present, stale: stale) }
+    if wishes.runs {
+      presentRuns = RunList(present)
+      staleRuns = stale.map { RunList($0) }
+    }
+  }
+}
+
+/// The runs of a bitmap, as far as they are kept.
+struct RunList: Equatable, Sendable {
+  /// First page and count of each.
+  var runs: [[Int]] = []
+  /// Whether there are more.
+  var isCut = false
+
+  /// The most runs that are kept for a block, so that a fragmented one does not swamp the reader.
+  static let limit = 65536
+
+  init(_ bitmap: PageBitmap) {
+    for run in bitmap.runs {
+      guard runs.count < Self.limit else {
+        isCut = true
+        return
+      }
+      runs.append([run.lowerBound, run.count])
+    }
+  }
+}

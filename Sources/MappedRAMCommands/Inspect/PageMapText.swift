@@ -1,0 +1,70 @@
+import MappedRAM
+import MappedRAMFormat
+
+/// The map of blocks in characters.
+enum PageMapText {
+  /// From nothing to everything: the first and the last stand for just that.
+  private static let shades = Array(" .:-=+*%#")
+  /// More stale slots than present pages.
+  private static let staleMark: Character = "o"
+  /// The most lines of one block.
+  static let lineLimit = 16
+  static let legend =
+    "Each character stands for a stretch of pages: blank, none present; . : - = + * %, ever more; #, all present;\n"
+    + "o, more stale slots than present pages (a stale slot holds bytes that do not count). A line with a star stands\n"
+    + "for lines like the one before.\n"
+
+  /// Writes the map of each block that has slots, in lines of at most `width` columns.
+  static func write(
+    _ inspection: Inspection, width: Int, to output: (String) -> Void
+  ) {
+    output(legend)
+    for (block, slots) in zip(inspection.image.blocks, inspection.slots) {
+      guard let map = slots.map else { continue }
+      write(block, map, width: width, to: output)
+    }
+  }
+
+  private static func write(
+    _ block: ImageBlock, _ whole: PageMap, width: Int, to output: (String) -> Void
+  ) {
+    let pageSize = block.block.pageSize
+    let digits = String(block.block.usedLength.rawValue - 1, radix: 16).count
+    // "  0x", digits, " |" and "|"
+    let columns = powerOfTwo(atMost: max(8, width - digits - 7))
+    let map = whole.reduced(toCells: columns * lineLimit)
+    let (present, stale) = map.cells.reduce((0, 0)) { ($0.0 + $1.present, $0.1 + $1.stale) }
+    let step = NumberText.bytes(UInt64(pageSize.bytes(inPages: map.pagesInCell)))
+    let stalePart = stale > 0 ? ", \(stale) stale" : ""
+    output(
+      "\n\(block.block.idstr): \(present) of \(NumberText.count(map.pageCount, "page")) present\(stalePart); a "
+        + "character is \(NumberText.count(map.pagesInCell, "page")) (\(step))\n")
+    var before = ""
+    var isRepeating = false
+    for first in stride(from: 0, to: map.cells.count, by: columns) {
+      let cells = map.cells[first..<min(first + columns, map.cells.count)]
+      let line = String(cells.map(mark))
+      if line == before {
+        if !isRepeating { output("  *\n") }
+        isRepeating = true
+        continue
+      }
+      (before, isRepeating) = (line, false)
+      let offset = String(pageSize.bytes(inPages: first * map.pagesInCell), radix: 16)
+      let zeros = String(repeating: "0", count: digits - offset.count)
+      output("  0x\(zeros)\(offset) |\(line)|\n")
+    }
+  }
+
+  /// The character for a cell.
+  static func mark(_ cell: PageMap.Cell) -> Character {
+    if cell.stale > cell.present { return staleMark }
+    if cell.present == 0 { return shades[0] }
+    if cell.present == cell.pages { return shades[shades.count - 1] }
+    return shades[1 + cell.present * (shades.count - 2) / cell.pages]
+  }
+
+  private static func powerOfTwo(atMost number: Int) -> Int {
+    1 << (Int.bitWidth - 1 - number.leadingZeroBitCount)
+  }
+}

@@ -1,0 +1,171 @@
+import MappedRAM
+import MappedRAMFormat
+import SystemPackage
+
+/// What `inspect` prints for people.
+struct SummaryText {
+  let inspection: Inspection
+  let output: (String) -> Void
+  private var image: Image { inspection.image }
+
+  /// Writes facts, blocks, counts, remarks and problems.
+  func write() {
+    for (name, value) in facts + libvirtFacts {
+      output("\(name.padded(to: Self.width))\(value)\n")
+    }
+    if !image.blocks.isEmpty {
+      output("\n")
+      writeBlocks()
+    }
+  }
+
+  /// Writes what is odd and what is wrong, after everything else.
+  func writeRemarks() {
+    let problems = image.problems.map(\.description)
+    for (title, sentences) in [
+      ("Remarks", image.remarks.map(\.sentence)), ("Problems", problems),
+    ] where !sentences.isEmpty {
+      output("\n\(title)\n")
+      for sentence in sentences { output("  \(sentence)\n") }
+    }
+  }
+
+  private static let width = 14
+
+  private var facts: [(String, String)] {
+    let configuration = image.prologue?.configuration
+    var facts = [
+      ("Image", image.path.string),
+      ("Container", container),
+      ("Complete", completeness),
+      (
+        "File",
+        NumberText.exactBytes(image.fileSize.rawValue)
+          + ", \(NumberText.bytes(inspection.allocatedBytes)) on disk"
+      ),
+      ("Stream", "at \(image.streamOffset)"),
+      ("Machine type", configuration?.machineType ?? Self.unknown),
+      ("Page size", inspection.pageSize.map { "\($0)" } ?? Self.unknown),
+      ("Capabilities", configuration.map { Self.list($0.capabilities) } ?? Self.unknown),
+    ]
+    if let uuid = configuration?.uuid { facts.append(("UUID", UUIDText.format(uuid))) }
+    facts += [
+      ("RAM", ram),
+      ("Run state", inspection.runState ?? Self.unknown),
+      ("Device state", deviceState),
+      ("Sections", "\(image.sections.count)"),
+    ]
+    return facts
+  }
+
+  private static let unknown = "unknown"
+
+  private var container: String {
+    switch image.container {
+    case .qemu: "none (QEMU's own file)"
+    case .libvirt(let libvirt):
+      "libvirt, version \(libvirt.header.version), \(libvirt.header.byteOrder.rawValue)-endian, payload "
+        + "\"\(libvirt.header.format)\""
+    }
+  }
+
+  private var completeness: String {
+    guard !image.isComplete else { return "yes" }
+    return "no (\(NumberText.count(image.problems.count, "problem")), see below)"
+  }
+
+  private var ram: String {
+    guard let total = image.ramTotal else { return Self.unknown }
+    let blocks = image.blocks
+    var text =
+      "\(NumberText.exactBytes(total.rawValue)) in \(NumberText.count(blocks.count, "block"))"
+    let present = blocks.reduce(UInt64(0)) { $0 + ($1.presentBytes ?? 0) }
+    text += ", \(NumberText.bytes(present)) present"
+    return text
+  }
+
+  private var deviceState: String {
+    guard let tail = image.tail else { return Self.unknown }
+    let devices = image.sections.count { $0.type == .full }
+    let description =
+      image.description.map { "JSON description of \(NumberText.bytes(UInt64($0.text.count)))" }
+      ?? "no JSON description"
+    return
+      "\(NumberText.count(devices, "device")) in \(NumberText.exactBytes(tail.byteCount.rawValue)) at "
+      + "\(tail.lowerBound), \(description)"
+  }
+
+  private var libvirtFacts: [(String, String)] {
+    guard case .libvirt(let libvirt) = image.container, let domain = inspection.domain else {
+      return []
+    }
+    let machine = [domain.type, domain.architecture, domain.machine].compactMap { $0 }
+    return [
+      ("Domain", domain.name ?? Self.unknown),
+      ("  UUID", domain.uuid ?? Self.unknown),
+      ("  memory", domain.memoryBytes.map { NumberText.exactBytes($0) } ?? Self.unknown),
+      ("  vCPUs", domain.vcpus.map { "\($0)" } ?? Self.unknown),
+      ("  machine", machine.isEmpty ? Self.unknown : machine.joined(separator: ", ")),
+      ("  was running", libvirt.header.wasRunning ? "yes" : "no"),
+      ("  CPU cookie", libvirt.cookie == nil ? "none" : "present"),
+      (
+        "  data area",
+        "\(NumberText.exactBytes(UInt64(libvirt.header.dataLength))), XML of "
+          + "\(NumberText.bytes(UInt64(libvirt.xml.utf8.count)))"
+      ),
+    ]
+  }
+
+  private static func list(_ names: [String]) -> String {
+    names.isEmpty ? "none" : names.joined(separator: ", ")
+  }
+}
+
+extension SummaryText {
+  private func writeBlocks() {
+    var table = TextTable([
+      .text("RAMBlock"), .number("Used length"), .number("Bitmap at"), .number("Pages at"),
+      .number("Pages"), .number("Present"), .number("Bytes"), .number("On disk"), .number("Stale"),
+    ])
+    for (block, slots) in zip(image.blocks, inspection.slots) {
+      let name = block.block.idstr
+      let (length, pages) = (block.block.usedLength.rawValue, block.block.pageCount)
+      guard let bitmap = block.layout.bitmap, let region = block.layout.pages else {
+        table.add([
+          name, NumberText.bytes(length), "not in the file", "-", "\(pages)", "-", "-", "-", "-",
+        ])
+        continue
+      }
+      table.add([
+        name, NumberText.bytes(length), "\(bitmap.lowerBound)", "\(region.lowerBound)", "\(pages)",
+        block.pagesPresent.map { "\($0)" } ?? "?",
+        block.presentBytes.map { NumberText.bytes($0) } ?? "?",
+        slots.allocatedBytes.map { NumberText.bytes($0) } ?? "?",
+        slots.pagesStale.map { "\($0)" } ?? "?",
+      ])
+    }
+    table.write(to: output)
+  }
+}
+
+extension ImageBlock {
+  /// Bytes of the pages that are present.
+  var presentBytes: UInt64? {
+    pagesPresent.map { UInt64(block.pageSize.bytes(inPages: $0)) }
+  }
+}
+
+extension Inspection {
+  /// The page size, from wherever it is known.
+  var pageSize: PageSize? {
+    image.prologue?.configuration.targetPageSize ?? image.blocks.first?.block.pageSize
+      ?? image.description?.pageSize
+  }
+}
+
+extension String {
+  /// The text with spaces behind it up to a width of at least `width`.
+  func padded(to width: Int) -> String {
+    self + String(repeating: " ", count: max(0, width - count))
+  }
+}
