@@ -10,6 +10,10 @@ import Testing
     try compare("mapped-ram", MappedRAMCommand.helpMessage(columns: 80))
   }
 
+  @Test func inspectsHelp() throws {
+    try compare("inspect", MappedRAMCommand.helpMessage(for: InspectCommand.self, columns: 80))
+  }
+
   @Test func savesHelp() throws {
     try compare("save", MappedRAMCommand.helpMessage(for: SaveCommand.self, columns: 80))
   }

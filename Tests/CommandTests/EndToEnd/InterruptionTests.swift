@@ -1,5 +1,7 @@
 import Foundation
 import LinuxIO
+import MappedRAM
+import MappedRAMFormat
 import SystemPackage
 import TestSupport
 import Testing
@@ -19,11 +21,11 @@ struct InterruptionTests {
 
   static let byteCount = 16 << 30
 
-  /// A directory that describes a guest whose pages are all zero and all to be written.
-  private func makeParts() throws -> String {
-    let pages = Self.byteCount / 4096
+  /// A directory that describes a guest whose pages are all zero, and all to be written nevertheless if `areForced`.
+  private func makeParts(areForced: Bool = true) throws -> String {
+    let forced = areForced ? "[[0,\(Self.byteCount / 4096)]]" : "[]"
     let manifest = """
-      {"blocks":[{"file":"a.ram","idstr":"a","pageSize":4096,"presentZeroPages":[[0,\(pages)]],\
+      {"blocks":[{"file":"a.ram","idstr":"a","pageSize":4096,"presentZeroPages":\(forced),\
       "usedLength":\(Self.byteCount)}],"configuration":[{"capabilities":["mapped-ram"]}],\
       "container":"qemu","machineType":"none","ramSectionID":1,"schemaVersion":1,"streamOffset":0,\
       "vmstateFile":"vmstate.bin"}
@@ -90,13 +92,12 @@ struct InterruptionTests {
   private func makeHollowImage() throws -> String {
     let path = directory.file("hollow.img")
     try Tool.succeed(
-      ["bench", directory.path.string, "--size", "\(Self.byteCount)", "--zero-fraction", "1"]
-        + ["--keep", "hollow.img"])
+      ["save", "--from-directory", try makeParts(areForced: false), path.string])
     let file = try File.open(path, access: .readWrite, directIO: .off)
-    // Where `bench` puts the bitmap of its one block: after the prologue and the block's entry.
-    let bitmapOffset: UInt64 = 139
+    let place = try #require(Image(reading: file).blocks[0].layout.bitmap)
     try file.write(
-      [UInt8](repeating: 0xFF, count: Self.byteCount / 4096 / 8), at: bitmapOffset)
+      [UInt8](repeating: 0xFF, count: Int(place.byteCount.rawValue)),
+      at: place.lowerBound.rawValue)
     return path.string
   }
 
