@@ -104,6 +104,7 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
     #expect(ExitStatus(.noManifest("/d/image.json")) == .ioError)
     #expect(ExitStatus(.manifestAndOptions("/d/image.json", options: ["--block"])) == .usage)
     #expect(ExitStatus(.offsetWithPrefix("/d/image.json", expected: 4096)) == .usage)
+    #expect(ExitStatus(.interruptedInPlace("/dev/vdb")) == .interrupted)
     #expect(ExitStatus(.image(.cancelled, output: nil)) == .interrupted)
     let thread = SystemCallError(
       call: .pthread_create, errno: .resourceTemporarilyUnavailable, subject: .thread)

@@ -43,10 +43,10 @@ struct InterruptionTests {
     return parts.string
   }
 
-  private func startSave() throws -> RunningTool {
+  private func startSave(_ options: [String] = []) throws -> RunningTool {
     let tool = try RunningTool(
       ["save", "--from-directory", try makeParts(), output.file("vm.img").string]
-        + ["--channels", "1", "--queue-depth", "1", "--request-size", "64K"])
+        + ["--channels", "1", "--queue-depth", "1", "--request-size", "64K"] + options)
     try tool.waitUntilBusy()
     return tool
   }
@@ -77,6 +77,17 @@ struct InterruptionTests {
     #expect(try tool.wait() == 130)
     #expect(try output.names() == ["vm.img"])
     #expect(try Data(contentsOf: URL(fileURLWithPath: old.string)) == Data("old".utf8))
+  }
+
+  @Test func anInterruptedSaveInPlaceLeavesNoImage() throws {
+    let old = output.file("vm.img")
+    // A whole image is there before.
+    try Tool.succeed(["bench", output.path.string, "--size", "4K", "--keep", "vm.img"])
+    let tool = try startSave(["--in-place"])
+    tool.signal(SIGINT)
+    #expect(try tool.wait() == 130)
+    #expect(try tool.text().contains("vm.img: interrupted; it holds no image now."))
+    #expect(try Tool.run(["inspect", old.string]).status == 65)
   }
 
   @Test(arguments: [SIGINT, SIGKILL])

@@ -95,6 +95,29 @@ import Testing
     #expect(try !Tool.succeed(restoreArguments).errors.contains("\r"))
   }
 
+  /// What the command writes to a terminal of type `type`, in the time for some looks at the progress.
+  private func onTerminal(_ type: String) throws -> String {
+    let log = directory.file("log").string
+    let command = "'\(Tool.path)' bench '\(directory.path)' --size 1G"
+    let result = try Subprocess.run(
+      ["script", "-qec", command, log], environment: ["TERM": type])
+    #expect(result.status == 0)
+    return String(decoding: try Data(contentsOf: URL(fileURLWithPath: log)), as: UTF8.self)
+  }
+
+  @Test(
+    .enabled(if: (try? Subprocess.run(["script", "--version"]).status) == 0, "needs script(1)"))
+  func onATerminalALineShowsProgressAndGoesAway() throws {
+    let text = try onTerminal("xterm")
+    #expect(
+      text.contains(
+        /\r\x{1b}\[Kwrite +[0-9]+%  [0-9.]+ MiB of 1\.00 GiB  [0-9.]+ GiB\/s  [0-9]+ s left/))
+    let report = try #require(text.range(of: "every byte came back"))
+    let line = try #require(text[..<report.lowerBound].split(separator: "\n").last)
+    #expect(line.contains("\r\u{1b}[K\(directory.path)"))
+    #expect(try !onTerminal("dumb").contains("\u{1b}"))
+  }
+
   @Test func aReaderThatHasGoneIsNoFailure() throws {
     let process = Process()
     let pipe = Pipe()
