@@ -26,7 +26,7 @@ struct SaveCommand: ParsableCommand {
           --vmstate devices.bin --block pc.ram=ram.raw vm.img
         mapped-ram save --from-directory vm --progress json vm.img
 
-      On failure nothing is left behind.
+      On failure nothing is left behind, but a device or file that is written where it is holds no image any more.
 
       \(ExitStatus.help([
         .badData: "the manifest or the files beside it are not right",
