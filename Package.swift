@@ -12,7 +12,6 @@ let ours: [SwiftSetting] = [
 ]
 
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
-let collections = Target.Dependency.product(name: "BasicContainers", package: "swift-collections")
 let argumentParser = Target.Dependency.product(
   name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -24,7 +23,6 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
   ],
   targets: [
@@ -36,7 +34,7 @@ let package = Package(
     .target(name: "URing", dependencies: ["CLiburing", "LinuxIO", system], swiftSettings: ours),
     .target(
       name: "MappedRAM",
-      dependencies: ["LinuxIO", "MappedRAMFormat", "URing", collections, system],
+      dependencies: ["LinuxIO", "MappedRAMFormat", "URing", system],
       swiftSettings: ours),
     .target(
       name: "MappedRAMCommands",
@@ -67,7 +65,7 @@ let package = Package(
       swiftSettings: ours),
     .testTarget(
       name: "QEMUTests",
-      dependencies: ["MappedRAM", "MappedRAMFormat", "TestSupport", system],
+      dependencies: ["LinuxIO", "MappedRAM", "MappedRAMFormat", "TestSupport", system],
       swiftSettings: ours),
   ],
   swiftLanguageModes: [.v6]

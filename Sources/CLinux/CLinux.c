@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -40,11 +39,11 @@ int32_t CLinux_directIOAlignment(int32_t descriptor, uint32_t *memory, uint32_t 
   *offset = 0;
   if (syscall(SYS_statx, descriptor, "", AT_EMPTY_PATH, STATX_DIOALIGN, &found) != 0)
     return -errno;
-  if ((found.stx_mask & STATX_DIOALIGN) != 0) {
-    *memory = found.stx_dio_mem_align;
-    *offset = found.stx_dio_offset_align;
-  }
-  return 0;
+  if ((found.stx_mask & STATX_DIOALIGN) == 0)
+    return 0;
+  *memory = found.stx_dio_mem_align;
+  *offset = found.stx_dio_offset_align;
+  return 1;
 }
 
 int32_t CLinux_punchHole(int32_t descriptor, int64_t offset, int64_t byteCount) {
@@ -58,25 +57,25 @@ int32_t CLinux_blockDeviceSize(int32_t descriptor, uint64_t *byteCount) {
 
 int32_t CLinux_extents(int32_t descriptor, uint64_t offset, uint64_t byteCount,
                        CLinux_Extent *extents, uint32_t *count) {
-  struct {
-    struct fiemap head;
-    struct fiemap_extent extents[CLinux_EXTENTS];
-  } map;
-  memset(&map.head, 0, sizeof map.head);
-  map.head.fm_start = offset;
-  map.head.fm_length = byteCount;
-  map.head.fm_extent_count = CLinux_EXTENTS;
+  // The extents follow the head in one piece of memory.
+  _Alignas(struct fiemap) char
+      memory[sizeof(struct fiemap) + CLinux_EXTENTS * sizeof(struct fiemap_extent)];
+  struct fiemap *map = (struct fiemap *)memory;
+  memset(map, 0, sizeof *map);
+  map->fm_start = offset;
+  map->fm_length = byteCount;
+  map->fm_extent_count = CLinux_EXTENTS;
   *count = 0;
-  if (ioctl(descriptor, FS_IOC_FIEMAP, &map) != 0)
+  if (ioctl(descriptor, FS_IOC_FIEMAP, map) != 0)
     return -errno;
-  for (uint32_t i = 0; i < map.head.fm_mapped_extents; i++) {
-    struct fiemap_extent found = map.extents[i];
+  for (uint32_t i = 0; i < map->fm_mapped_extents; i++) {
+    struct fiemap_extent found = map->fm_extents[i];
     extents[i].offset = found.fe_logical;
     extents[i].byteCount = found.fe_length;
     extents[i].isUnwritten = (found.fe_flags & FIEMAP_EXTENT_UNWRITTEN) != 0;
     extents[i].isLast = (found.fe_flags & FIEMAP_EXTENT_LAST) != 0;
   }
-  *count = map.head.fm_mapped_extents;
+  *count = map->fm_mapped_extents;
   return 0;
 }
 
@@ -111,14 +110,4 @@ int32_t CLinux_fileSystemType(int32_t descriptor, uint64_t *type) {
     return -errno;
   *type = (uint64_t)(unsigned long)found.f_type;
   return 0;
-}
-
-int32_t CLinux_mountMemory(const char *target, uint64_t byteCount) {
-  char options[64];
-  snprintf(options, sizeof options, "size=%llu", (unsigned long long)byteCount);
-  return mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options) == 0 ? 0 : -errno;
-}
-
-int32_t CLinux_unmount(const char *target) {
-  return umount2(target, MNT_DETACH) == 0 ? 0 : -errno;
 }

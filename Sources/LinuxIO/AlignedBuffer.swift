@@ -48,10 +48,10 @@ public struct AlignedBuffer: ~Copyable, @unchecked Sendable {
   }
 
   /// Lends the memory for the time of `body`.
-  public mutating func withUnsafeMutableBytes<Value, Failure: Error>(
+  public func withUnsafeMutableBytes<Value: ~Copyable, Failure: Error>(
     _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Value
   ) throws(Failure) -> Value {
-    // SAFETY: the memory is of `byteCount` bytes and lives as long as self.
+    // SAFETY: the memory is of `byteCount` bytes; self is borrowed, so it lives as long as `body`.
     try unsafe body(bytes)
   }
 }

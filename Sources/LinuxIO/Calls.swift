@@ -73,7 +73,7 @@ func signedOffset(
   return signed
 }
 
-extension FileType {
+extension InodeType {
   /// The type in the bits of `st_mode`.
   init(mode: mode_t) {
     switch mode & S_IFMT {

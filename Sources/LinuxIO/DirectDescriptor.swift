@@ -21,6 +21,9 @@ extension File {
       self.descriptor = consume descriptor
     }
 
+    /// For a file that does none.
+    static var off: Direct { Direct() }
+
     private init() {
       state = .off
       descriptor = nil
@@ -38,7 +41,7 @@ extension File {
       like buffered: borrowing OwnedDescriptor, path: FilePath, access: Access,
       policy: DirectIOPolicy, probe: DirectIOProbe
     ) throws(FileError) -> Direct {
-      guard policy != .off else { return Direct() }
+      guard policy != .off else { return off }
       let direct = attempt(like: buffered, path: path, access: access, probe: probe)
       if policy == .required, case .refused(let refusal) = direct.state {
         throw .directIORefused(path, refusal)
@@ -64,17 +67,39 @@ extension File {
           isPowerOfTwo(memory) && isPowerOfTwo(offset), "Alignments are powers of two")
         return Direct(descriptor, memory: memory, offset: offset)
       }
+      let (memory, offset): (Int, Int)
+      switch alignment(of: descriptor.rawValue) {
+      case .none: return Direct(.notOffered)
+      case .some(let found): (memory, offset) = found
+      }
+      if isInMemory(descriptor.rawValue) { return Direct(.memoryFileSystem) }
+      if let errno = firstRead(descriptor.rawValue, memory: memory, offset: offset) {
+        return Direct(.readFailed(errno))
+      }
+      return Direct(descriptor, memory: memory, offset: offset)
+    }
+
+    /// The alignments of memory and of offsets; nil where statx says that there is none.
+    private static func alignment(of descriptor: CInt) -> (memory: Int, offset: Int)? {
       var memory: UInt32 = 0
       var offset: UInt32 = 0
       // SAFETY: both are written before the call returns, and are not kept.
-      let result = unsafe CLinux_directIOAlignment(descriptor.rawValue, &memory, &offset)
-      guard result == 0, isPowerOfTwo(Int(memory)), isPowerOfTwo(Int(offset)) else {
-        return Direct(.alignmentUnknown)
+      guard unsafe CLinux_directIOAlignment(descriptor, &memory, &offset) == 1 else {
+        let page = sysconf(Int32(_SC_PAGESIZE))
+        return (page, page)
       }
-      if let errno = firstRead(descriptor.rawValue, memory: Int(memory), offset: Int(offset)) {
-        return Direct(.readFailed(errno))
-      }
-      return Direct(descriptor, memory: Int(memory), offset: Int(offset))
+      guard isPowerOfTwo(Int(memory)), isPowerOfTwo(Int(offset)) else { return nil }
+      return (Int(memory), Int(offset))
+    }
+
+    /// Whether the file system keeps its files in memory alone. Newer kernels open those with
+    /// O_DIRECT, and then use the page cache all the same.
+    private static func isInMemory(_ descriptor: CInt) -> Bool {
+      var type: UInt64 = 0
+      // SAFETY: the number is written before the call returns, and is not kept.
+      guard unsafe CLinux_fileSystemType(descriptor, &type) == 0 else { return false }
+      // linux/magic.h: TMPFS_MAGIC, RAMFS_MAGIC, HUGETLBFS_MAGIC.
+      return [0x0102_1994, 0x8584_58f6, 0x9584_58f6].contains(type)
     }
 
     private static func isPowerOfTwo(_ number: Int) -> Bool {

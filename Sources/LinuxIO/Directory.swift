@@ -13,7 +13,7 @@ public enum Directory {
     if result == 0 { return true }
     let number = errno
     if number == EEXIST {
-      guard FileType(at: path) == .directory else {
+      guard InodeType(at: path) == .directory else {
         throw SystemCallError(call: .mkdir, errno: .notDirectory, subject: .file(path))
       }
       return false
@@ -31,11 +31,11 @@ public enum Directory {
 extension File {
   /// Whether a block device is at `path`, after symbolic links.
   public static func isBlockDevice(_ path: FilePath) -> Bool {
-    FileType(at: path) == .blockDevice
+    InodeType(at: path) == .blockDevice
   }
 }
 
-extension FileType {
+extension InodeType {
   /// What is at `path`, after symbolic links; `nil` if nothing is, or it may not be looked at.
   public init?(at path: FilePath) {
     var found = stat()

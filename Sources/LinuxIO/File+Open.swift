@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 public import SystemPackage
 
@@ -16,7 +17,7 @@ extension File {
   ) throws(FileError) -> File {
     let buffered = try openWithoutWaiting(path, access)
     let type = try asFileError { () throws(SystemCallError) in
-      FileType(mode: try status(of: buffered.rawValue, path).st_mode)
+      InodeType(mode: try status(of: buffered.rawValue, path).st_mode)
     }
     return try File(
       adopting: buffered, type: type, path: path, access: access, directIO: directIO, probe: probe)
@@ -33,8 +34,25 @@ extension File {
       FilePath("/proc/self/fd/\(descriptor)"), access: access, directIO: directIO, probe: probe)
   }
 
+  /// Makes a file of `byteCount` zero bytes that is in memory alone and has no path
+  /// (memfd_create); `name` stands in messages and in /proc/PID/maps.
+  ///
+  /// For memory that is shared with another process. Throws what memfd_create and ftruncate give.
+  public static func inMemory(
+    name: String, byteCount: UInt64
+  ) throws(SystemCallError) -> File {
+    let path = FilePath("memfd:\(name)")
+    // SAFETY: the name's bytes end with a zero and live for the call.
+    let number = unsafe name.withCString { unsafe CLinux_memoryFile($0) }
+    try check(number, .memfd_create, .file(path))
+    let file = File(
+      path: path, kind: .regular, buffered: OwnedDescriptor(owning: number), direct: .off)
+    try file.truncate(to: byteCount)
+    return file
+  }
+
   convenience init(
-    adopting buffered: consuming OwnedDescriptor, type: FileType, path: FilePath, access: Access,
+    adopting buffered: consuming OwnedDescriptor, type: InodeType, path: FilePath, access: Access,
     directIO: DirectIOPolicy, probe: DirectIOProbe
   ) throws(FileError) {
     let kind: Kind
@@ -77,12 +95,12 @@ extension File {
   }
 
   /// What is at `path`, where opening it failed because of its type.
-  private static func unsuitableType(_ path: FilePath, _ error: SystemCallError) -> FileType? {
+  private static func unsuitableType(_ path: FilePath, _ error: SystemCallError) -> InodeType? {
     guard error.errno == .isDirectory || error.errno == .noSuchAddressOrDevice else { return nil }
     var found = stat()
     // SAFETY: the path's bytes end with a zero; `found` is filled and not kept.
     guard unsafe path.withPlatformString({ unsafe stat($0, &found) }) == 0 else { return nil }
-    let type = FileType(mode: found.st_mode)
+    let type = InodeType(mode: found.st_mode)
     return type == .regular || type == .blockDevice ? nil : type
   }
 }

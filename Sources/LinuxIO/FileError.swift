@@ -5,7 +5,7 @@ public enum FileError: Error, Equatable, Sendable {
   /// A system call failed.
   case system(SystemCallError)
   /// The path leads to something else than one of the `expected` types.
-  case unsuitable(FilePath, found: FileType, expected: [FileType])
+  case unsuitable(FilePath, found: InodeType, expected: [InodeType])
   /// Direct I/O was required and is not possible.
   case directIORefused(FilePath, DirectIORefusal)
   /// The bytes `range` are not all inside the file, which ends at `byteCount`.
@@ -13,7 +13,7 @@ public enum FileError: Error, Equatable, Sendable {
 }
 
 /// What a path can lead to, from `st_mode` (inode(7)). The raw value is the name in messages.
-public enum FileType: String, CaseIterable, Sendable {
+public enum InodeType: String, CaseIterable, Sendable {
   /// S_IFREG.
   case regular = "regular file"
   /// S_IFBLK.
@@ -44,9 +44,10 @@ public enum DirectIOPolicy: String, CaseIterable, Sendable {
 
 /// Why direct I/O is not used though it was wanted.
 public enum DirectIORefusal: Equatable, Sendable {
-  /// statx gave no alignment: the kernel is older than Linux 6.1, or the file system does not say
-  /// or cannot (tmpfs).
-  case alignmentUnknown
+  /// statx says that the file has none: its alignments are 0.
+  case notOffered
+  /// The file system has no disk beneath its page cache (tmpfs, ramfs, hugetlbfs).
+  case memoryFileSystem
   /// Opening with O_DIRECT failed (EINVAL where the file system has none).
   case openFailed(Errno)
   /// The file opened, but a first aligned read failed.
@@ -68,7 +69,8 @@ public enum DirectIO: Equatable, Sendable {
 
 /// Where the answer about direct I/O comes from. Anything but `kernel` is for tests.
 public enum DirectIOProbe: Equatable, Sendable {
-  /// From statx, checked with a read.
+  /// From statx, checked with a read. Where neither the kernel (older than Linux 6.1) nor the file
+  /// system says anything, a page is tried, which no file system is known to find too little.
   case kernel
   /// These alignments, in bytes; the file is still opened with O_DIRECT, and nothing is checked.
   case assume(memoryAlignment: Int, offsetAlignment: Int)

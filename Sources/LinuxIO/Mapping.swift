@@ -73,22 +73,45 @@ public final class Mapping: @unchecked Sendable {
   }
 
   /// The first byte's address, valid as long as the mapping is referenced.
+  ///
+  /// Swift may drop a reference after its last use, before the end of its scope: keep one in a
+  /// property, or use the address inside `withExtendedLifetime`.
   @unsafe
   public var baseAddress: UnsafeMutableRawPointer { unsafe start }
 
-  /// The memory, valid as long as the mapping is referenced.
+  /// The memory, valid as long as the mapping is referenced; see `baseAddress`.
   @unsafe
   public var bytes: UnsafeRawBufferPointer {
     unsafe UnsafeRawBufferPointer(start: start, count: byteCount)
   }
 
-  /// The memory for writing, valid as long as the mapping is referenced.
+  /// The memory for writing, valid as long as the mapping is referenced; see `baseAddress`.
   ///
   /// Precondition: `isWritable`.
   @unsafe
   public var mutableBytes: UnsafeMutableRawBufferPointer {
     precondition(isWritable, "The mapping is for reading alone")
     return unsafe UnsafeMutableRawBufferPointer(start: start, count: byteCount)
+  }
+
+  /// Lends the memory for the time of `body`.
+  public func withUnsafeBytes<Value: ~Copyable, Failure: Error>(
+    _ body: (UnsafeRawBufferPointer) throws(Failure) -> Value
+  ) throws(Failure) -> Value {
+    // SAFETY: the memory is of `byteCount` bytes, and self lives until `body` is over.
+    defer { withExtendedLifetime(self) {} }
+    return try unsafe body(bytes)
+  }
+
+  /// Lends the memory for writing, for the time of `body`.
+  ///
+  /// Precondition: `isWritable`.
+  public func withUnsafeMutableBytes<Value: ~Copyable, Failure: Error>(
+    _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Value
+  ) throws(Failure) -> Value {
+    // SAFETY: the memory is of `byteCount` bytes, and self lives until `body` is over.
+    defer { withExtendedLifetime(self) {} }
+    return try unsafe body(mutableBytes)
   }
 
   /// Gives the kernel advice about `range`, in bytes from the begin (madvise).

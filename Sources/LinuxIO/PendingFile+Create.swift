@@ -53,7 +53,7 @@ extension PendingFile {
         if errno == .noSuchFileOrDirectory, !current.isEmpty { return current }
         throw .system(SystemCallError(call: .lstat, errno: errno, subject: .file(path)))
       }
-      switch FileType(mode: found.st_mode) {
+      switch InodeType(mode: found.st_mode) {
       case .regular: return current
       case .symbolicLink:
         let link = current

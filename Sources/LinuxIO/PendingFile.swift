@@ -60,8 +60,13 @@ public struct PendingFile: ~Copyable, Sendable {
     var pending = consume self
     try pending.publish()
     let directory = pending.directory.rawValue
-    _ = try retryingInterrupted(.fsync, .file(pending.finalPath.removingLastComponent())) {
-      fsync(directory)
+    do throws(SystemCallError) {
+      _ = try retryingInterrupted(.fsync, .file(pending.finalPath.removingLastComponent())) {
+        fsync(directory)
+      }
+    } catch {
+      // Some network file systems cannot sync a directory, and say so like this (fsync(2)).
+      guard error.errno == .invalidArgument else { throw error }
     }
   }
 

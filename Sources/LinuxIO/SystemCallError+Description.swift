@@ -69,7 +69,7 @@ extension FileError: CustomStringConvertible {
     case .system(let error):
       error.description
     case .unsuitable(let path, let found, let expected):
-      "\(path): is a \(found.rawValue), but a \(FileType.list(expected)) is needed."
+      "\(path): is a \(found.rawValue), but a \(InodeType.list(expected)) is needed."
     case .directIORefused(let path, let refusal):
       "\(path): direct I/O is not possible: \(refusal). Allow buffered I/O, or choose another "
         + "file system."
@@ -85,7 +85,8 @@ extension DirectIORefusal: CustomStringConvertible {
   /// The reason, as a part of a sentence.
   public var description: String {
     switch self {
-    case .alignmentUnknown: "statx reports no alignment for direct I/O"
+    case .notOffered: "the file system says that this file has none"
+    case .memoryFileSystem: "the file system keeps its files in memory alone"
     case .openFailed(let errno): "open with O_DIRECT: \(errno.description)"
     case .readFailed(let errno): "a first read with O_DIRECT: \(errno.description)"
     case .asked: "it was refused on request"
@@ -93,8 +94,8 @@ extension DirectIORefusal: CustomStringConvertible {
   }
 }
 
-extension FileType {
-  fileprivate static func list(_ types: [FileType]) -> String {
+extension InodeType {
+  fileprivate static func list(_ types: [InodeType]) -> String {
     types.map(\.rawValue).joined(separator: " or a ")
   }
 }

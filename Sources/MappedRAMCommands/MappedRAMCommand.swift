@@ -15,7 +15,9 @@ public struct MappedRAMCommand: ParsableCommand {
       \(ExitStatus.help())
       """,
     version: "mapped-ram 0.1.0",
-    subcommands: [SaveCommand.self, RestoreCommand.self, BenchCommand.self])
+    subcommands: [
+      InspectCommand.self, RestoreCommand.self, SaveCommand.self, BenchCommand.self,
+    ])
 
   /// A command without arguments.
   public init() {}

@@ -15,6 +15,13 @@ public struct ByteInput: ~Escapable {
     position = 0
   }
 
+  /// A cursor at the first of `bytes`, which stand at `base` in their file.
+  @_lifetime(copy bytes)
+  public init(_ bytes: Span<UInt8>, at base: FileOffset = .zero) {
+    // SAFETY: a span of `UInt8` has no padding, so all of its bytes are initialized.
+    self.init(unsafe bytes.bytes, at: base)
+  }
+
   /// The place in the file of the next byte.
   public var offset: FileOffset { base + ByteCount(position) }
 

@@ -32,7 +32,8 @@ extension FormatError.Kind: CustomStringConvertible {
   public var description: String {
     switch self {
     case .truncated(let needed, let available):
-      "\(needed) bytes are needed and the file has \(available) more. It is cut off."
+      "\(needed == 1 ? "1 byte is" : "\(needed) bytes are") needed and the file has \(available) more. "
+        + "It is cut off."
     case .overLimit(let limit, let found, let maximum):
       "\(limit) is \(found), over the limit of \(maximum)."
     case .numberOverflow: "a sum of the numbers here leaves 64 bits."

@@ -37,36 +37,33 @@ public struct Ring: ~Copyable {
     }
   }
 
+  /// When the kernel works on completions.
+  package enum CompletionWork: Sendable, CaseIterable {
+    /// When the ring's thread asks for them: SINGLE_ISSUER and DEFER_TASKRUN, Linux 6.1.
+    case whenAsked
+    /// Whenever it likes: it interrupts the thread.
+    case atAnyTime
+  }
+
   /// Makes a ring for at most `entries` requests in flight.
   ///
-  /// The kernel works on completions only when this thread asks for them (SINGLE_ISSUER and
-  /// DEFER_TASKRUN, Linux 6.1), where it can; else as it likes. Precondition: `entries` is from 1
-  /// to 4096. Throws what io_uring_setup gives; ENOSYS also where the kernel may drop completions
-  /// (no IORING_FEAT_NODROP, before Linux 5.5).
+  /// The kernel works on completions only when this thread asks for them, where it can (Linux
+  /// 6.1); else as it likes. Precondition: `entries` is from 1 to 4096. Throws what io_uring_setup
+  /// gives; ENOSYS also where the kernel may drop completions (no IORING_FEAT_NODROP, before Linux
+  /// 5.5).
   public init(entries: Int) throws(SystemCallError) {
-    precondition((1...4096).contains(entries), "A ring has from 1 to 4096 entries")
-    let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
-    unsafe ring.initialize(to: io_uring())
-    var parameters = io_uring_params()
-    parameters.flags =
-      UInt32(IORING_SETUP_SINGLE_ISSUER) | UInt32(IORING_SETUP_DEFER_TASKRUN)
-      | UInt32(IORING_SETUP_TASKRUN_FLAG) | UInt32(IORING_SETUP_SUBMIT_ALL)
-    // SAFETY: `ring` stays where it is until queue_exit; the parameters are not kept.
-    var result = unsafe io_uring_queue_init_params(UInt32(entries), ring, &parameters)
-    if result == -EINVAL {
-      parameters = io_uring_params()
-      unsafe ring.initialize(to: io_uring())
-      result = unsafe io_uring_queue_init_params(UInt32(entries), ring, &parameters)
+    do throws(SystemCallError) {
+      unsafe ring = try Ring.setUp(entries, .whenAsked)
+    } catch {
+      guard error.errno == .invalidArgument else { throw error }
+      unsafe ring = try Ring.setUp(entries, .atAnyTime)
     }
-    if result == 0, parameters.features & UInt32(IORING_FEAT_NODROP) == 0 {
-      unsafe io_uring_queue_exit(ring)
-      result = -ENOSYS
-    }
-    guard result == 0 else {
-      unsafe ring.deallocate()
-      throw SystemCallError(.io_uring_setup, result)
-    }
-    unsafe self.ring = ring
+    self.entries = entries
+  }
+
+  /// Makes a ring whose completions are worked on as `work` says. EINVAL where the kernel cannot.
+  package init(entries: Int, work: CompletionWork) throws(SystemCallError) {
+    unsafe ring = try Ring.setUp(entries, work)
     self.entries = entries
   }
 
@@ -193,6 +190,32 @@ public struct Ring: ~Copyable {
 }
 
 extension Ring {
+  /// A new ring, in memory of its own.
+  private static func setUp(
+    _ entries: Int, _ work: CompletionWork
+  ) throws(SystemCallError) -> UnsafeMutablePointer<io_uring> {
+    precondition((1...4096).contains(entries), "A ring has from 1 to 4096 entries")
+    let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
+    unsafe ring.initialize(to: io_uring())
+    var parameters = io_uring_params()
+    if work == .whenAsked {
+      parameters.flags =
+        UInt32(IORING_SETUP_SINGLE_ISSUER) | UInt32(IORING_SETUP_DEFER_TASKRUN)
+        | UInt32(IORING_SETUP_TASKRUN_FLAG) | UInt32(IORING_SETUP_SUBMIT_ALL)
+    }
+    // SAFETY: `ring` stays where it is until queue_exit; the parameters are not kept.
+    var result = unsafe io_uring_queue_init_params(UInt32(entries), ring, &parameters)
+    if result == 0, parameters.features & UInt32(IORING_FEAT_NODROP) == 0 {
+      unsafe io_uring_queue_exit(ring)
+      result = -ENOSYS
+    }
+    guard result == 0 else {
+      unsafe ring.deallocate()
+      throw SystemCallError(.io_uring_setup, result)
+    }
+    return unsafe ring
+  }
+
   /// Ends the ring, after waiting for all requests that were submitted.
   ///
   /// The same as dropping it, where the place is to be seen: afterwards the kernel touches no

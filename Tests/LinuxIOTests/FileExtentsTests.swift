@@ -1,123 +1,174 @@
+import Glibc
 import LinuxIO
 import SystemPackage
 import TestSupport
 import Testing
 
 @Suite struct FileExtentsTests {
-  private static let searches = [File.DataSearch.extents, .seek]
-  /// Larger than any file system's block here.
-  private static let unit: UInt64 = 65536
-
-  private let directory: TemporaryDirectory
-  private let file: File
+  let directory: TemporaryDirectory
+  let file: File
+  static let block: UInt64 = 65536
+  static let searches = [File.DataSearch.extents, .seek]
 
   init() throws {
     directory = try TemporaryDirectory()
-    let path = directory.file("data")
-    try Subprocess.succeed(["truncate", "-s", "\(Self.unit * 4096)", path.string])
-    file = try File.open(path, access: .readWrite, directIO: .off)
+    try makeFile(directory.file("a"), [])
+    file = try File.open(directory.file("a"), access: .readWrite)
   }
 
-  private func write(_ units: some Sequence<UInt64>, byte: UInt8 = 1) throws {
-    let bytes = [UInt8](repeating: byte, count: Int(Self.unit))
-    for unit in units { try file.write(bytes, at: unit * Self.unit) }
-  }
-
-  private func data(
-    in range: Range<UInt64>? = nil, by search: File.DataSearch
+  private func parts(
+    _ range: Range<UInt64>, _ search: File.DataSearch
   ) throws -> [Range<UInt64>] {
-    var parts: [Range<UInt64>] = []
-    try file.forEachData(in: range ?? 0..<Self.unit * 4096, by: search) { parts.append($0) }
-    return parts
+    var found: [Range<UInt64>] = []
+    try file.forEachData(in: range, by: search) { found.append($0) }
+    return found
   }
 
   @Test(arguments: searches)
-  func anEmptyFileHasNoData(_ search: File.DataSearch) throws {
-    #expect(try data(by: search) == [])
-    #expect(try data(in: 5..<5, by: search) == [])
+  func anEmptyFileAndAnEmptyRangeHaveNone(search: File.DataSearch) throws {
+    #expect(try parts(0..<100, search) == [])
+    try file.write([1], at: 0)
+    #expect(try parts(0..<0, search) == [])
+    #expect(try parts(1 << 30..<1 << 40, search) == [])
   }
 
-  /// Nothing waits for the disk in between, so most of this has no blocks yet.
-  @Test(arguments: searches)
-  func findsWhatWasJustWritten(_ search: File.DataSearch) throws {
-    try write([0, 1, 7, 4095])
-    let unit = Self.unit
-    #expect(
-      try data(by: search) == [0..<2 * unit, 7 * unit..<8 * unit, 4095 * unit..<4096 * unit])
-  }
-
-  @Test(arguments: searches)
-  func findsMoreThanOneCallGives(_ search: File.DataSearch) throws {
-    try write(stride(from: 1, to: 4096, by: 2))
+  /// Data that was not synced, and then the same after a sync, cut to each range.
+  @Test(
+    arguments: searches,
+    [
+      (0..<10, [1..<3, 5..<6]), (0..<1, []), (0..<2, [1..<2]), (2..<3, [2..<3]),
+      (2..<6, [2..<3, 5..<6]), (3..<5, []), (6..<10, []), (1..<2, [1..<2]),
+    ] as [(Range<UInt64>, [Range<UInt64>])])
+  func partsAreMergedAndCutToTheRange(
+    search: File.DataSearch, edge: (range: Range<UInt64>, expected: [Range<UInt64>])
+  ) throws {
+    let block = Self.block
+    try file.truncate(to: 10 * block)
+    for at in [2, 1, 5] {
+      try file.write([UInt8](repeating: 1, count: Int(block)), at: UInt64(at) * block)
+    }
+    let range = edge.range.lowerBound * block..<edge.range.upperBound * block
+    let expected = edge.expected.map { $0.lowerBound * block..<$0.upperBound * block }
+    #expect(try parts(range, search) == expected)
     try file.syncData()
-    let unit = Self.unit
-    #expect(
-      try data(by: search)
-        == stride(from: 1, to: 4096, by: 2).map { $0 * unit..<($0 + 1) * unit })
+    #expect(try parts(range, search) == expected)
   }
 
-  @Test(arguments: searches)
-  func partsAreCutToTheRange(_ search: File.DataSearch) throws {
-    let unit = Self.unit
-    try write(2..<6)
-    #expect(try data(in: 3 * unit + 5..<4 * unit + 7, by: search) == [3 * unit + 5..<4 * unit + 7])
-    #expect(try data(in: 0..<2 * unit, by: search) == [])
-    #expect(try data(in: 6 * unit..<9 * unit, by: search) == [])
-    #expect(try data(in: 5 * unit..<u64Max, by: search) == [5 * unit..<6 * unit])
-  }
-
-  private var u64Max: UInt64 { UInt64(Int64.max) }
-
-  /// What was allocated and never written reads as zeros, but for what was written there since.
-  @Test(arguments: searches)
-  func allocatedIsNotWritten(_ search: File.DataSearch) throws {
-    let unit = Self.unit
-    let place = ["-o", "\(10 * unit)", "-l", "\(20 * unit)"]
-    try Subprocess.succeed(["fallocate"] + place + [directory.file("data").string])
-    try write([12, 13])
-    let parts = try data(by: search)
-    #expect(parts == [12 * unit..<14 * unit])
+  /// Room that posix_fallocate made holds nothing, but what is then written there does, synced
+  /// or not.
+  @Test(arguments: searches, [false, true])
+  func allocatedAndNeverWrittenIsNoData(search: File.DataSearch, isSynced: Bool) throws {
+    let block = Self.block
+    try #require(posix_fallocate(file.bufferedDescriptor, 0, off_t(10 * block)) == 0)
     try file.syncData()
-    #expect(try data(by: search) == parts)
+    #expect(try parts(0..<10 * block, search) == [])
+    try file.write([UInt8](repeating: 1, count: Int(block)), at: 3 * block)
+    if isSynced { try file.syncData() }
+    #expect(try parts(0..<10 * block, search) == [3 * block..<4 * block])
   }
 
-  @Test func bothSearchesAgreeOnRandomFiles() throws {
+  /// More extents than one call gives.
+  @Test(arguments: searches) func thousandsOfExtentsAreAllFound(search: File.DataSearch) throws {
+    let page: UInt64 = 4096
+    for index in UInt64(0)..<2500 {
+      try file.write([1], at: index * 2 * page)
+    }
+    try file.truncate(to: 5000 * page)
+    try file.syncData()
+    let found = try parts(0..<5000 * page, search)
+    #expect(found.count == 2500)
+    #expect(found == (UInt64(0)..<2500).map { $0 * 2 * page..<($0 * 2 + 1) * page })
+  }
+
+  /// What a write touched is in the parts; both ways give the same; outside all bytes are zero.
+  @Test func bothSearchesFindTheSameAndMissNothing() throws {
     var generator = SeededGenerator()
-    for round in 0..<20 {
-      let first = generator.next() % 4000
-      try write(first..<first + generator.next() % 90)
-      let hole = generator.next() % 4000
-      try file.punchHole(hole * Self.unit..<(hole + generator.next() % 90) * Self.unit)
-      if round % 3 == 0 { try file.syncData() }
-      let start = generator.next() % (2048 * Self.unit)
-      let range = start..<start + generator.next() % (2048 * Self.unit)
-      #expect(try data(in: range, by: .extents) == data(in: range, by: .seek))
+    let size: UInt64 = 4 << 20
+    try file.truncate(to: size)
+    for round in 0..<10 {
+      for _ in 0..<10 {
+        let offset = UInt64.random(in: 0..<size - 30_000, using: &generator)
+        let count = Int.random(in: 1...30_000, using: &generator)
+        if Int.random(in: 0..<3, using: &generator) == 0 {
+          try file.punchHole(offset..<offset + UInt64(count))
+        } else {
+          try file.write([UInt8](repeating: 255, count: count), at: offset)
+        }
+      }
+      if round % 2 == 0 { try file.syncData() }
+      let lower = UInt64.random(in: 0..<size, using: &generator)
+      let upper = UInt64.random(in: lower...size, using: &generator)
+      let found = try parts(lower..<upper, .extents)
+      try #require(try parts(lower..<upper, .seek) == found)
+      var position = lower
+      for part in found + [upper..<upper] {
+        try #require(part.lowerBound >= position && part.upperBound <= upper)
+        let gap = try file.readBytes(at: position, count: Int(part.lowerBound - position))
+        try #require(gap.allSatisfy { $0 == 0 })
+        position = part.upperBound
+      }
     }
   }
 
-  /// tmpfs has no FIEMAP.
-  @Test(.enabled(if: TemporaryMemoryFile.isAvailable))
-  func worksWithoutFIEMAP() throws {
-    let memory = try TemporaryMemoryFile()
-    let file = try File.open(memory.path, access: .readWrite, directIO: .off)
-    try file.write([1], at: 3 * Self.unit)
-    try file.truncate(to: 8 * Self.unit)
-    var parts: [Range<UInt64>] = []
-    try file.forEachData(in: 0..<8 * Self.unit) { parts.append($0) }
-    #expect(parts.count == 1)
-    #expect(parts.first?.contains(3 * Self.unit) == true)
-    #expect(parts.first.map { $0.upperBound - $0.lowerBound <= Self.unit } == true)
+  @Test func droppedPagesAreReadFromTheDisk() throws {
+    try file.write([UInt8](repeating: 7, count: 1 << 20), at: 0)
+    try file.syncData()
+    try file.dropCache()
+    #expect(try contents(file.path) == [UInt8](repeating: 7, count: 1 << 20))
   }
 }
 
-/// A file in /dev/shm.
-private final class TemporaryMemoryFile {
-  let path = FilePath("/dev/shm/mapped-ram-\(UInt64.random(in: 0 ... .max))")
+@Suite struct DirectoryTests {
+  let parent: TemporaryDirectory
 
-  static let isAvailable =
-    (try? Subprocess.run(["stat", "-f", "-c", "%T", "/dev/shm"]).text) == "tmpfs\n"
+  init() throws { parent = try TemporaryDirectory() }
 
-  init() throws { try Subprocess.succeed(["truncate", "-s", "0", path.string]) }
+  @Test func isMadeOnceForItsOwnerAlone() throws {
+    let path = parent.file("images")
+    #expect(try Directory.make(path) == true)
+    #expect(try Directory.make(path) == false)
+    #expect(try status(path).st_mode & 0o7777 == 0o700)
+  }
 
-  deinit { _ = try? Subprocess.succeed(["rm", path.string]) }
+  @Test func aFileInItsPlaceIsAnError() throws {
+    let path = parent.file("images")
+    try makeFile(path, [])
+    let expected = SystemCallError(call: .mkdir, errno: .notDirectory, subject: .file(path))
+    #expect(throws: expected) { try Directory.make(path) }
+  }
+
+  @Test func aMissingParentIsAnError() {
+    let path = parent.file("none/images")
+    let expected = SystemCallError(
+      call: .mkdir, errno: .noSuchFileOrDirectory, subject: .file(path))
+    #expect(throws: expected) { try Directory.make(path) }
+  }
+
+  @Test func isRemovedOnlyWhenEmpty() throws {
+    let path = parent.file("images")
+    _ = try Directory.make(path)
+    try makeFile(path.appending("a"), [])
+    Directory.removeIfEmpty(path)
+    #expect(try names(in: path) == ["a"])
+    try Subprocess.succeed(["rm", path.appending("a").string])
+    Directory.removeIfEmpty(path)
+    #expect(try names(in: parent.path) == [])
+    Directory.removeIfEmpty(path)
+  }
+
+  @Test func typesOfPathsAreTold() throws {
+    try makeFile(parent.file("a"), [])
+    try Subprocess.succeed(["ln", "-s", "a", parent.file("link").string])
+    #expect(InodeType(at: parent.path) == .directory)
+    #expect(InodeType(at: parent.file("link")) == .regular)
+    #expect(InodeType(at: parent.file("none")) == nil)
+    #expect(InodeType(at: "/dev/null") == .characterDevice)
+    #expect(!File.isBlockDevice(parent.file("a")))
+  }
+
+  @Test func aFileIsNoTerminal() throws {
+    try makeFile(parent.file("a"), [])
+    let file = try File.open(parent.file("a"), access: .read)
+    #expect(Terminal.width(of: file.bufferedDescriptor) == nil)
+  }
 }

@@ -19,8 +19,8 @@ extern const int32_t CLinux_SEEK_HOLE;
 extern const int32_t CLinux_MADV_POPULATE_READ;
 extern const int32_t CLinux_MADV_POPULATE_WRITE;
 
-/// statx(2), STATX_DIOALIGN. Both alignments are 0 where the kernel or the file system does not
-/// say, and where direct I/O on the file is not possible.
+/// statx(2), STATX_DIOALIGN. Returns 1 where the kernel and the file system say something, else 0
+/// and alignments of 0. Both alignments are 0 as well where direct I/O on the file is not possible.
 int32_t CLinux_directIOAlignment(int32_t descriptor, uint32_t *memory, uint32_t *offset);
 
 /// fallocate(2), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE.
@@ -55,7 +55,7 @@ int32_t CLinux_linkDescriptor(int32_t descriptor, int32_t directory, const char 
 /// memfd_create(2), MFD_CLOEXEC; returns the descriptor.
 int32_t CLinux_memoryFile(const char *name);
 
-/// prctl-like: names the calling thread. At most 15 bytes and a zero.
+/// pthread_setname_np(3): names the calling thread. At most 15 bytes and a zero.
 int32_t CLinux_setThreadName(const char *name);
 
 /// gettid(2).
@@ -63,9 +63,5 @@ int32_t CLinux_threadID(void);
 
 /// statfs(2), f_type of the file system that holds the file.
 int32_t CLinux_fileSystemType(int32_t descriptor, uint64_t *type);
-
-/// mount(2) of a tmpfs of at most `byteCount` bytes, and umount2(2). For tests of a full disk.
-int32_t CLinux_mountMemory(const char *target, uint64_t byteCount);
-int32_t CLinux_unmount(const char *target);
 
 #endif

@@ -43,7 +43,7 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
   /// broken; the ring drains what is left when it goes, before the buffers do.
   mutating func run() {
     while true {
-      if !isStopping, queue.mustStop { isStopping = true }
+      if !isStopping, queue.mustStop() { isStopping = true }
       let isDone = isStopping ? false : fillSlots()
       if !isStopping { issueRequests() }
       if io.inFlight > 0, !isBroken {

@@ -1,5 +1,4 @@
 public import LinuxIO
-import Synchronization
 public import SystemPackage
 
 /// Where a channel could not work as it was asked to, and why.
@@ -14,7 +13,7 @@ public enum ChannelNote: Equatable, Sendable {
 
 /// The notes of all channels, each once.
 final class ChannelNotes: Sendable {
-  private let notes = Mutex<[ChannelNote]>([])
+  private let notes = Monitor<[ChannelNote]>([])
 
   func add(_ note: ChannelNote) {
     notes.withLock { if !$0.contains(note) { $0.append(note) } }

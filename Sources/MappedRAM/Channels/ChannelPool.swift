@@ -1,4 +1,3 @@
-import BasicContainers
 import LinuxIO
 
 /// The channels of one save or restore: starts them, hands them work, waits for them, ends them.
@@ -8,32 +7,19 @@ struct ChannelPool: ~Copyable {
   private let queue: WorkQueue
   private let counters: ChannelCounters
   private let notes: ChannelNotes
-  private var threads = UniqueArray<PosixThread<Void, Never>>()
+  private var threads: [ChannelThread] = []
 
-  /// Starts the channels with what `options` ask for, falling back where the kernel refuses it.
+  /// Starts the channels with what `options` ask for, falling back to positioned calls where that cannot be had.
   ///
-  /// - Parameter pieceBytes: the size of the largest piece that transfers will have.
+  /// - Parameters:
+  ///   - pieceBytes: the size of the largest piece that transfers will have.
+  ///   - factory: makes the channels' I/O in place of what `options` ask for; for tests.
   init(
-    _ options: ChannelOptions, pieceBytes: Int, progress: Progress, cancellation: Cancellation
-  ) throws(ImageError) {
-    let notes = ChannelNotes()
-    switch options.method {
-    case .ioUring:
-      try self.init(
-        options, pieceBytes: pieceBytes, factory: RingFactory(notes: notes), notes: notes,
-        progress: progress, cancellation: cancellation)
-    case .sync:
-      try self.init(
-        options, pieceBytes: pieceBytes, factory: PositionedFactory(), notes: notes,
-        progress: progress, cancellation: cancellation)
-    }
-  }
-
-  /// Starts the channels with I/O from `factory`; where it fails, with positioned calls.
-  init(
-    _ options: ChannelOptions, pieceBytes: Int, factory: some ChannelIOFactory, notes: ChannelNotes,
+    _ options: ChannelOptions, pieceBytes: Int, factory: (any ChannelIOFactory)? = nil,
     progress: Progress, cancellation: Cancellation
   ) throws(ImageError) {
+    let notes = ChannelNotes()
+    let factory = factory ?? options.method.factory(notes)
     let queue = WorkQueue(cancellation: cancellation)
     let counters = ChannelCounters(progress: progress)
     self.queue = queue
@@ -42,11 +28,13 @@ struct ChannelPool: ~Copyable {
     let shape = ChannelShape(options, pieceBytes: pieceBytes)
     for number in 0..<options.channels {
       do throws(SystemCallError) {
-        threads.append(
-          try PosixThread(name: "channel \(number)") {
-            Self.work(shape, factory: factory, notes: notes, queue: queue, counters: counters)
-          })
+        let thread = try PosixThread(name: "channel \(number)") {
+          Self.work(shape, factory: factory, notes: notes, queue: queue, counters: counters)
+        }
+        threads.append(ChannelThread(thread))
       } catch {
+        // The threads that did start must not wait for work: they are joined as this goes.
+        queue.fail(.system(error))
         throw .system(error)
       }
     }
@@ -54,7 +42,7 @@ struct ChannelPool: ~Copyable {
 
   /// The body of a channel's thread.
   private static func work(
-    _ shape: ChannelShape, factory: some ChannelIOFactory, notes: ChannelNotes,
+    _ shape: ChannelShape, factory: any ChannelIOFactory, notes: ChannelNotes,
     queue: WorkQueue, counters: ChannelCounters
   ) {
     do throws(SystemCallError) {
@@ -88,12 +76,19 @@ struct ChannelPool: ~Copyable {
   mutating func finish() throws(ImageError) -> ChannelReport {
     try queue.sync()
     queue.close()
-    while let thread = threads.popLast() { thread.join() }
+    threads.removeAll()
     return ChannelReport(totals: counters.totals, notes: notes.all)
   }
 
   /// Stops what is still running; each thread is joined as it goes.
-  deinit { if threads.count > 0 { queue.fail(.cancelled) } }
+  deinit { if !threads.isEmpty { queue.fail(.cancelled) } }
+}
+
+/// A channel's thread, which is joined when the last reference goes. (An array cannot hold what cannot be copied.)
+private final class ChannelThread: Sendable {
+  private let thread: PosixThread<Void, Never>
+
+  init(_ thread: consuming PosixThread<Void, Never>) { self.thread = thread }
 }
 
 /// What the channels did, and how.
@@ -128,6 +123,15 @@ struct RingFactory: ChannelIOFactory {
     let io = try unsafe RingIO(
       capacity: work.shape.queueDepth, arena: work.arena, notes: notes)
     work.run(io)
+  }
+}
+
+extension ChannelOptions.IOMethod {
+  fileprivate func factory(_ notes: ChannelNotes) -> any ChannelIOFactory {
+    switch self {
+    case .ioUring: RingFactory(notes: notes)
+    case .sync: PositionedFactory()
+    }
   }
 }
 

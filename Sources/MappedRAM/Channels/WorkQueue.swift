@@ -25,7 +25,6 @@ final class WorkQueue: Sendable {
     var claimed = 0
     var isClosed = false
     var failure: ImageError?
-    var laterFailures = 0
   }
 
   private let state = Monitor(State())
@@ -41,8 +40,7 @@ final class WorkQueue: Sendable {
 
   /// Claims the next piece, waiting for one if `wait` is set.
   func claim(wait: Bool) -> Answer {
-    if cancellation.isCancelled { fail(.cancelled) }
-    return state.wait { state -> Answer? in
+    state.wait { state -> Answer? in
       if state.failure != nil { return .closed }
       if let transfer = state.transfers.first {
         let claim = Claim(transfer: transfer, piece: state.nextPiece)
@@ -59,8 +57,11 @@ final class WorkQueue: Sendable {
     }
   }
 
-  /// Whether channels must stop at their next request.
-  var mustStop: Bool { cancellation.isCancelled || state.withLock { $0.failure != nil } }
+  /// Whether channels must stop at their next request. The first to see a cancellation makes it the failure of all.
+  func mustStop() -> Bool {
+    if cancellation.isCancelled { fail(.cancelled) }
+    return state.withLock { $0.failure != nil }
+  }
 
   /// Takes back `count` claims: the pieces are done, or will never be.
   func finished(_ count: Int = 1) { state.withLock { $0.claimed -= count } }
@@ -68,7 +69,7 @@ final class WorkQueue: Sendable {
   /// Stops all channels; the first error is the one that is reported.
   func fail(_ error: ImageError) {
     state.withLock { state in
-      if state.failure == nil { state.failure = error } else { state.laterFailures += 1 }
+      if state.failure == nil { state.failure = error }
       state.transfers.removeAll()
     }
   }

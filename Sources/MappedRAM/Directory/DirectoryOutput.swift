@@ -1,4 +1,3 @@
-import BasicContainers
 import LinuxIO
 import MappedRAMFormat
 import SystemPackage
@@ -8,7 +7,7 @@ struct DirectoryOutput: ~Copyable {
   private let directory: FilePath
   private let directIO: DirectIOPolicy
   private var names: [String] = []
-  private var pending = UniqueArray<PendingFile>()
+  private var pending: [PendingBox] = []
   /// The files of the blocks, by idstr.
   private(set) var blockFiles: [String: String] = [:]
 
@@ -49,7 +48,7 @@ struct DirectoryOutput: ~Copyable {
     }
     names.append(name)
     let opened = file.file
-    pending.append(file)
+    pending.append(PendingBox(file))
     return opened
   }
 
@@ -57,14 +56,21 @@ struct DirectoryOutput: ~Copyable {
   ///
   /// - Returns: the names.
   consuming func commit() throws(ImageError) -> [String] {
-    while !pending.isEmpty {
-      let file = pending.remove(at: 0)
-      do throws(SystemCallError) {
-        try file.commit()
-      } catch {
-        throw .system(error)
-      }
+    for file in pending {
+      try calling { () throws(SystemCallError) in try file.commit() }
     }
     return names
+  }
+}
+
+/// A file that waits for its name. (An array cannot hold what cannot be copied.)
+private final class PendingBox {
+  private var file: PendingFile?
+
+  init(_ file: consuming PendingFile) { self.file = .some(file) }
+
+  func commit() throws(SystemCallError) {
+    guard let file = file.take() else { preconditionFailure("a file gets its name once") }
+    try file.commit()
   }
 }

@@ -1,4 +1,3 @@
-import BasicContainers
 import LinuxIO
 import MappedRAMFormat
 public import SystemPackage

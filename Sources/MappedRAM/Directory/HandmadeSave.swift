@@ -31,7 +31,7 @@ public struct HandmadeSave: Sendable {
   ///
   /// The device state may be what a restore wrote as `vmstate.bin`, a whole stream without RAM as QEMU's
   /// `xen-save-devices-state` writes it, or device sections alone. A stream's header is left out and the end of RAM put in front
-  /// where they are needed.
+  /// where they are needed; where nothing follows the EOF byte, a description that lists no device is put there.
   ///
   /// - Throws: `ImageError`.
   public func plan(directIO: DirectIOPolicy = .auto) throws(ImageError) -> SavePlan {
@@ -65,10 +65,30 @@ public struct HandmadeSave: Sendable {
     let start = try isStream ? endOfHead(&window) : .zero
     let rest = StreamBytes.file(file, start.rawValue..<window.end.rawValue)
     let first = try window.peek(at: start).flatMap(SectionType.init(rawValue:))
-    switch first {
-    case .part, .end, .command: return [rest]
-    default: return [.bytes(endOfRAM(ramSectionID)), rest]
-    }
+    var tail: [StreamBytes] =
+      switch first {
+      case .part, .end, .command: [rest]
+      default: [.bytes(endOfRAM(ramSectionID)), rest]
+      }
+    if try endsWithEOF(&window) { tail.append(.bytes(emptyDescription())) }
+    return tail
+  }
+
+  /// Whether the last byte can be the EOF byte. That of a description cannot: JSON has no zero byte.
+  private func endsWithEOF(_ window: inout ImageWindow) throws(ImageError) -> Bool {
+    guard window.end > .zero else { return false }
+    return try window.peek(at: FileOffset(window.end.rawValue - 1))
+      == SectionType.endOfStream.rawValue
+  }
+
+  /// A description without devices. QEMU warns at a load where there is none, and does not look into it.
+  private func emptyDescription() -> [UInt8] {
+    let text = "{\"page_size\": \(pageSize.byteCount), \"devices\": []}"
+    var output = ByteOutput()
+    output.writeBigEndian(SectionType.description.rawValue)
+    output.writeBigEndian(UInt32(text.utf8.count))
+    output.write(text.utf8)
+    return output.bytes
   }
 
   /// Passes over the header and, if there is one, the CONFIGURATION section.

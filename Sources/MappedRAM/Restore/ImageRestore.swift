@@ -9,6 +9,8 @@ public struct ImageRestore: Sendable {
   public var streamOffset: FileOffset?
   /// How the channels work.
   public var options: ChannelOptions
+  /// Makes the channels' I/O in place of what the options ask for; for tests.
+  var factory: (any ChannelIOFactory)?
 
   /// A restore from `file`.
   public init(_ file: File, streamOffset: FileOffset? = nil, options: ChannelOptions = .standard) {
@@ -50,8 +52,7 @@ public struct ImageRestore: Sendable {
     while var block = try reader.nextBlock() {
       if session == nil {
         session = try Session(
-          file, options, pageSize: block.block.pageSize, progress: progress,
-          cancellation: cancellation)
+          self, pageSize: block.block.pageSize, progress: progress, cancellation: cancellation)
       }
       if let bitmap = try reader.readBitmap(of: block) {
         block.pagesPresent = bitmap.population
@@ -88,14 +89,14 @@ public struct ImageRestore: Sendable {
     private let progress: Progress
 
     init(
-      _ file: File, _ options: ChannelOptions, pageSize: PageSize, progress: Progress,
-      cancellation: Cancellation
+      _ restore: ImageRestore, pageSize: PageSize, progress: Progress, cancellation: Cancellation
     ) throws(ImageError) {
-      self.file = file
+      file = restore.file
       self.progress = progress
-      pieceBytes = Pieces.pieceBytes(for: pageSize, requestBytes: options.requestBytes)
+      pieceBytes = Pieces.pieceBytes(for: pageSize, requestBytes: restore.options.requestBytes)
       pool = try ChannelPool(
-        options, pieceBytes: pieceBytes, progress: progress, cancellation: cancellation)
+        restore.options, pieceBytes: pieceBytes, factory: restore.factory, progress: progress,
+        cancellation: cancellation)
     }
 
     mutating func enqueue(_ block: ImageBlock, _ bitmap: PageBitmap, to pages: any PageTarget) {

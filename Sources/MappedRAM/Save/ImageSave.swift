@@ -8,6 +8,8 @@ public struct ImageSave: Sendable {
   public var plan: SavePlan
   /// How the channels work.
   public var options: ChannelOptions
+  /// Makes the channels' I/O in place of what the options ask for; for tests.
+  var factory: (any ChannelIOFactory)?
 
   /// A save of `plan`.
   public init(_ plan: SavePlan, options: ChannelOptions = .standard) {
@@ -59,7 +61,8 @@ public struct ImageSave: Sendable {
     let file = pending.file
     let writer = ImageWriter(plan, to: file, cancellation: cancellation)
     try calling { () throws(SystemCallError) in try file.truncate(to: plan.end.rawValue) }
-    let (bitmaps, channels) = try writer.writePages(options, progress: progress)
+    let (bitmaps, channels) = try writer.writePages(
+      options, factory: factory, progress: progress)
     try writer.writeStructures(bitmaps)
     try writer.writeStreamHeader()
     try verify(file)
@@ -79,7 +82,8 @@ public struct ImageSave: Sendable {
     try prepare(file)
     try writer.clearStreamHeader()
     try calling { () throws(SystemCallError) in try file.syncData() }
-    let (bitmaps, channels) = try writer.writePages(options, progress: progress)
+    let (bitmaps, channels) = try writer.writePages(
+      options, factory: factory, progress: progress)
     try writer.writeStructures(bitmaps)
     try cancellation.check()
     try calling { () throws(SystemCallError) in try file.syncData() }

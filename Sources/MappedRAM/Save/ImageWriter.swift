@@ -13,21 +13,17 @@ struct ImageWriter: ~Copyable {
     self.cancellation = cancellation
   }
 
-  /// What was written of a block.
-  struct WrittenBlock {
-    var bitmap: PageBitmap?
-  }
-
   /// Writes the pages.
   ///
   /// - Returns: for each block, which pages it has now; `nil` for a block that is left out.
   func writePages(
-    _ options: ChannelOptions, progress: Progress
+    _ options: ChannelOptions, factory: (any ChannelIOFactory)?, progress: Progress
   ) throws(ImageError) -> (bitmaps: [PageBitmap?], report: ChannelReport) {
     progress.plan(plan.ramTotal.rawValue)
     let pieceBytes = Pieces.pieceBytes(for: plan.pageSize, requestBytes: options.requestBytes)
     var pool = try ChannelPool(
-      options, pieceBytes: pieceBytes, progress: progress, cancellation: cancellation)
+      options, pieceBytes: pieceBytes, factory: factory, progress: progress,
+      cancellation: cancellation)
     var saves: [BlockSave?] = []
     for (block, layout) in zip(plan.blocks, plan.layout.blocks) {
       guard let pages = block.pages, let slots = layout.pages else {

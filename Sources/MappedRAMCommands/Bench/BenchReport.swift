@@ -32,10 +32,16 @@ struct BenchReport: CommandReport {
   }
 
   var table: String {
-    let head = [
-      "", "GiB/s", "RAM GiB/s", "CPU-s/GiB", "seconds", "requests", "direct", "peak memory",
-    ]
-    return TextTable.text([head, row("write", write), row("read", read)])
+    var table = TextTable(
+      [.text("")]
+        + [
+          "GiB/s", "RAM GiB/s", "CPU-s/GiB", "seconds", "requests", "direct", "peak memory",
+        ].map { .number($0) })
+    table.add(row("write", write))
+    table.add(row("read", read))
+    var text = ""
+    table.write { text += $0 }
+    return text
   }
 
   private func row(_ name: String, _ report: TransferReport) -> [String] {

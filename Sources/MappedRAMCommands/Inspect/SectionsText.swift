@@ -4,7 +4,7 @@ import MappedRAMFormat
 /// The table of all sections.
 enum SectionsText {
   static func write(_ sections: [ImageSection], to output: (String) -> Void) {
-    var table = ColumnTable([
+    var table = TextTable([
       .text("Type"), .number("Id"), .text("Idstr"), .number("Instance"), .number("Version"),
       .number("Offset"), .number("Length"),
     ])

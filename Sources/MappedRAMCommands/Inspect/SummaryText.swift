@@ -123,7 +123,7 @@ struct SummaryText {
 
 extension SummaryText {
   private func writeBlocks() {
-    var table = ColumnTable([
+    var table = TextTable([
       .text("RAMBlock"), .number("Used length"), .number("Bitmap at"), .number("Pages at"),
       .number("Pages"), .number("Present"), .number("Bytes"), .number("On disk"), .number("Stale"),
     ])

@@ -95,7 +95,7 @@ struct SaveContents: ParsableArguments {
   /// The plan of the image.
   func plan(directIO: DirectIOPolicy) throws(CommandError) -> SavePlan {
     let manifest = fromDirectory?.appending(DirectoryManifest.fileName)
-    let hasManifest = manifest.flatMap(FileType.init(at:)) != nil
+    let hasManifest = manifest.flatMap(InodeType.init(at:)) != nil
     if let manifest, hasManifest, isHandmade {
       throw .manifestAndOptions(manifest, options: handmadeOptions)
     }

@@ -30,25 +30,34 @@ extension DescribedField {
     case (_?, _?):
       throw DescriptionShapeError("alone, without array_len").within("index")
     }
-    state = try Self.state(ofType: type, in: object)
+    (state, list) = try Self.inside(ofType: type, object)
   }
 
   /// Reads what is said of the inside of a field of `type`.
   ///
-  /// Types other than these code a state in ways of their own, some (`qtailq`) describe several in one object: their
-  /// bytes are taken as they are. Before QEMU 10.0 a null pointer among structures had an empty object.
-  private static func state(
-    ofType type: String, in object: DescriptionObject
-  ) throws(DescriptionShapeError) -> DescribedState? {
+  /// `tmp` and `vstruct` have the members of the state beside the field's own; so have lists, where they are repeated
+  /// for each element (observed: QEMU 10.0.2, s390x, `pending_crws`). Before QEMU 10.0 a null pointer among structures was a
+  /// `struct` with an empty object. Other types have a coding of their own: their bytes are taken as they are.
+  private static func inside(
+    ofType type: String, _ object: DescriptionObject
+  ) throws(DescriptionShapeError) -> (state: DescribedState?, list: [DescribedState]?) {
     switch type {
     case "struct":
-      try object.optional("struct") { (value) throws(DescriptionShapeError) in
+      let state = try object.optional("struct") {
+        (value) throws(DescriptionShapeError) -> DescribedState? in
         value == .object([]) ? nil : try DescribedState(description: value)
-      } ?? nil
+      }
+      return (state ?? nil, nil)
     case "tmp", "vstruct":
-      object.has("vmsd_name") ? try DescribedState(description: object) : nil
+      return (object.has("vmsd_name") ? try DescribedState(description: object) : nil, nil)
+    case "qtailq", "qlist":
+      var list: [DescribedState] = []
+      for element in object.split(before: "vmsd_name") {
+        list.append(try DescribedState(description: element))
+      }
+      return (nil, list)
     default:
-      nil
+      return (nil, nil)
     }
   }
 }

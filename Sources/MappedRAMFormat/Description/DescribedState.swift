@@ -56,6 +56,8 @@ public struct DescribedField: Equatable, Sendable {
   public var extent: Extent
   /// What is in the field, if it is a state of its own.
   public var state: DescribedState?
+  /// What is in the elements, if the field is a list: each element has 0x01 before it, and 0x00 ends the list.
+  public var list: [DescribedState]?
 
   /// How many values a field stands for.
   public enum Extent: Equatable, Sendable {
@@ -67,8 +69,9 @@ public struct DescribedField: Equatable, Sendable {
   /// A field of its parts.
   public init(
     name: String, type: String, size: ByteCount, extent: Extent = .single,
-    state: DescribedState? = nil
+    state: DescribedState? = nil, list: [DescribedState]? = nil
   ) {
+    self.list = list
     self.name = name
     self.type = type
     self.size = size

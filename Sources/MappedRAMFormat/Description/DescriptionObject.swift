@@ -40,6 +40,15 @@ struct DescriptionObject {
     self.members = members
   }
 
+  private init(members: ArraySlice<JSONValue.Member>) { self.members = Array(members) }
+
+  /// The members from each of those called `name` up to the next of that name.
+  func split(before name: String) -> [DescriptionObject] {
+    let starts = members.indices.filter { members[$0].name == name }
+    let ends = starts.dropFirst() + [members.endIndex]
+    return zip(starts, ends).map { DescriptionObject(members: members[$0..<$1]) }
+  }
+
   /// Whether there is a member `name`.
   func has(_ name: String) -> Bool { members.contains { $0.name == name } }
 

@@ -50,12 +50,25 @@ extension DeviceDescription {
     }
     return nil
   }
+
+  /// Finds the description that ends a file, from the file's last bytes alone: as `locate` in raw bytes.
+  public static func locate(inLast bytes: Span<UInt8>, endingAt end: FileOffset) -> FileOffset? {
+    // SAFETY: a span of `UInt8` has no padding, so all of its bytes are initialized.
+    unsafe locate(inLast: bytes.bytes, endingAt: end)
+  }
 }
 
 extension RawSpan {
   /// The place of the last byte that is zero, or `nil`.
   fileprivate var lastZero: Int? {
     var index = byteCount
+    // Eight bytes at a time as long as none of them is zero: 0 alone borrows into its high bit when 1 is taken off.
+    while index >= 8 {
+      // SAFETY: the eight bytes before the index are within the byte count; an integer has no invalid bit pattern.
+      let word = unsafe unsafeLoadUnaligned(fromByteOffset: index - 8, as: UInt64.self)
+      guard (word &- 0x0101_0101_0101_0101) & ~word & 0x8080_8080_8080_8080 == 0 else { break }
+      index -= 8
+    }
     while index > 0 {
       index -= 1
       // SAFETY: the index is from 0 to below the byte count.

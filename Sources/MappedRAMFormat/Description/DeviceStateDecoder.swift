@@ -6,6 +6,7 @@
 /// | `int8` to `int64`, `timer` | 1 to 8, big-endian, two's complement | signed |
 /// | `bool` | 1 | 0 or 1; another byte is taken as unsigned |
 /// | `struct`, `tmp`, `vstruct` | its fields, its subsections | structure |
+/// | `qtailq`, `qlist` | 0x01 and a structure for each element; 0x00 | array of structures |
 /// | `nullptr` | 1, 0x30 | absent |
 /// | any other | `size` | bytes |
 ///
@@ -113,12 +114,45 @@ public struct DeviceStateDecoder {
       }
       return .structure(decoded)
     }
+    if let list = field.list { return self.list(list, of: field, &input) }
     do {
       return try DecodedValue(scalar: field, &input)
     } catch {
       stop = Stop(problem: .kind(error.kind), offset: error.offset)
       return nil
     }
+  }
+
+  private mutating func list(
+    _ list: [DescribedState], of field: DescribedField, _ input: inout ByteInput
+  ) -> DecodedValue {
+    let start = input.offset
+    let expected = "a list of length \(list.count)"
+    var elements: [DecodedValue] = []
+    for state in list where stop == nil {
+      guard spend(at: input.offset), read(1, expected: expected, &input) else { break }
+      elements.append(.structure(contents(of: state, from: input.offset, &input)))
+    }
+    if stop == nil { _ = read(0, expected: expected, &input) }
+    if stop == nil, input.offset - start != field.size {
+      stop = Stop(problem: .shape(expected: "as long as its fields"), offset: start)
+    }
+    return .array(elements)
+  }
+
+  /// Reads a byte that must be `marker`. Whether it is.
+  private mutating func read(
+    _ marker: UInt8, expected: String, _ input: inout ByteInput
+  ) -> Bool {
+    let before = input
+    do {
+      if try input.readBigEndian(UInt8.self, in: .sectionHeader) == marker { return true }
+      stop = Stop(problem: .shape(expected: expected), offset: before.offset)
+      input = before
+    } catch {
+      stop = Stop(problem: .kind(error.kind), offset: error.offset)
+    }
+    return false
   }
 
   private mutating func subsection(

@@ -1,0 +1,156 @@
+import Glibc
+import LinuxIO
+import SystemPackage
+import TestSupport
+import Testing
+
+@Suite struct AlignedBufferTests {
+  @Test(arguments: [1, 4095, 4096, 4097, 1 << 20, (1 << 20) + 1])
+  func isAlignedZeroedAndWritable(byteCount: Int) throws {
+    let buffer = try AlignedBuffer(byteCount: byteCount)
+    #expect(buffer.byteCount == byteCount)
+    #expect(unsafe UInt(bitPattern: buffer.base) % UInt(sysconf(Int32(_SC_PAGESIZE))) == 0)
+    unsafe buffer.withUnsafeMutableBytes { bytes in
+      #expect(bytes.count == byteCount)
+      #expect(unsafe bytes.allSatisfy { $0 == 0 })
+      unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0xff)
+    }
+    #expect(unsafe buffer.bytes.allSatisfy { $0 == 0xff })
+  }
+
+  @Test func allPagesArePresentFromTheBegin() throws {
+    let buffer = try AlignedBuffer(byteCount: 16 << 20)
+    let page = sysconf(Int32(_SC_PAGESIZE))
+    var present = [UInt8](repeating: 0, count: buffer.byteCount / page)
+    let result = unsafe mincore(buffer.base, buffer.byteCount, &present)
+    try #require(result == 0)
+    #expect(present.allSatisfy { $0 & 1 == 1 })
+  }
+
+  @Test func moreThanTheAddressSpaceIsAnError() throws {
+    let error = #expect(throws: SystemCallError.self) {
+      _ = try AlignedBuffer(byteCount: Int.max - 65536)
+    }
+    #expect(
+      error
+        == SystemCallError(
+          call: .mmap, errno: .noMemory, subject: .memory(byteCount: Int.max - 65536)))
+  }
+
+  /// In a child, where no other test maps anything.
+  @Test func theMemoryGoesBack() async throws {
+    await #expect(processExitsWith: .success) {
+      let before = try mappedPages()
+      for _ in 0..<1000 { _ = try AlignedBuffer(byteCount: 1 << 20) }
+      let after = try mappedPages()
+      // A gigabyte went through; the heap may have grown a little.
+      precondition((after - before) * sysconf(Int32(_SC_PAGESIZE)) < 500 << 20)
+    }
+  }
+}
+
+@Suite struct MappingTests {
+  let directory: TemporaryDirectory
+  let file: File
+  let bytes = (0..<10_000).map { UInt8(truncatingIfNeeded: $0 / 3) }
+
+  init() throws {
+    directory = try TemporaryDirectory()
+    try makeFile(directory.file("a"), bytes)
+    file = try File.open(directory.file("a"), access: .readWrite)
+  }
+
+  @Test(arguments: [0..<1, 0..<10_000, 1..<10_000, 4095..<4097, 4096..<8192, 9_999..<10_000])
+  func holdsTheBytesOfTheRange(range: Range<Int>) throws {
+    let mapping = try Mapping(
+      file, range: UInt64(range.lowerBound)..<UInt64(range.upperBound), mode: .read)
+    #expect(mapping.byteCount == range.count)
+    #expect(!mapping.isWritable)
+    #expect(array(mapping) == Array(bytes[range]))
+  }
+
+  @Test(arguments: [0..<0, 5..<5, 0..<10_001, 10_000..<10_001, 20_000..<20_001, 0..<UInt64.max])
+  func aRangeNotInTheFileIsAnError(range: Range<UInt64>) throws {
+    let expected = FileError.outsideFile(file.path, range: range, byteCount: 10_000)
+    #expect(throws: expected) { try Mapping(file, range: range, mode: .read) }
+  }
+
+  @Test func sharedWritesReachTheFile() throws {
+    let mapping = try Mapping(file, range: 5000..<5002, mode: .sharedWrite)
+    unsafe mapping.withUnsafeMutableBytes { unsafe $0[1] = 255 }
+    #expect(try file.readBytes(at: 5000, count: 2) == [bytes[5000], 255])
+  }
+
+  @Test func privateWritesDoNotReachTheFile() throws {
+    let mapping = try Mapping(file, range: 5000..<5002, mode: .privateWrite)
+    unsafe mapping.withUnsafeMutableBytes { unsafe $0[1] = 255 }
+    #expect(array(mapping) == [bytes[5000], 255])
+    #expect(try contents(file.path) == bytes)
+  }
+
+  @Test func sharedWritingNeedsAFileOpenForWriting() throws {
+    let reader = try File.open(file.path, access: .read)
+    let expected = SystemCallError(
+      call: .mmap, errno: .permissionDenied, subject: .range(file.path, 0..<1))
+    #expect(throws: FileError.system(expected)) {
+      try Mapping(reader, range: 0..<1, mode: .sharedWrite)
+    }
+  }
+
+  @Test func outlivesTheFileItWasMadeOf() throws {
+    func make() throws -> Mapping {
+      let file = try File.open(directory.file("a"), access: .read)
+      return try Mapping(file, range: 1..<4, mode: .read)
+    }
+    #expect(array(try make()) == Array(bytes[1..<4]))
+  }
+
+  @Test func anonymousMemoryIsZeroedAndWritable() throws {
+    let mapping = try Mapping(anonymousByteCount: 5000)
+    #expect(array(mapping).allSatisfy { $0 == 0 })
+    unsafe mapping.withUnsafeMutableBytes { unsafe $0[4999] = 1 }
+    try mapping.advise(.populateRead, 0..<5000)
+    #expect(array(mapping)[4999] == 1)
+    try mapping.advise(.dontNeed, 4999..<5000)
+    #expect(array(mapping)[4999] == 0)
+    try mapping.advise(.dontNeed, 5000..<5000)
+  }
+
+  /// Two mappings of one file in memory, as in two processes.
+  @Test func aFileInMemoryIsSharedByItsMappings() throws {
+    let file = try File.inMemory(name: "ram", byteCount: 10_000)
+    #expect(file.directIO == .off)
+    #expect(try file.size() == 10_000)
+    let writer = try Mapping(file, range: 0..<10_000, mode: .sharedWrite)
+    let other = try File.open(descriptor: file.bufferedDescriptor, access: .read)
+    let reader = try Mapping(other, range: 9_990..<10_000, mode: .read)
+    unsafe writer.withUnsafeMutableBytes { unsafe $0[9_999] = 8 }
+    #expect(array(reader) == [0, 0, 0, 0, 0, 0, 0, 0, 0, 8])
+    #expect(try file.readBytes(at: 9_999, count: 5) == [8])
+  }
+
+  @Test func aNameTooLongForAFileInMemoryIsAnError() {
+    let name = String(repeating: "x", count: 300)
+    let expected = SystemCallError(
+      call: .memfd_create, errno: .invalidArgument, subject: .file(FilePath("memfd:\(name)")))
+    #expect(throws: expected) { try File.inMemory(name: name, byteCount: 1) }
+  }
+
+  @Test(arguments: [Advice.sequential, .willNeed, .dontNeed, .populateRead])
+  func adviceIsTakenAtEveryPlace(advice: Advice) throws {
+    let mapping = try Mapping(file, range: 4097..<9000, mode: .read)
+    try mapping.advise(advice, 0..<1)
+    try mapping.advise(advice, 4000..<4903)
+    #expect(array(mapping) == Array(bytes[4097..<9000]))
+  }
+}
+
+private func array(_ mapping: Mapping) -> [UInt8] {
+  unsafe mapping.withUnsafeBytes { unsafe Array($0) }
+}
+
+/// The size of this process's address space, in pages: the first number of proc(5)'s statm.
+private func mappedPages() throws -> Int {
+  let text = String(decoding: try contents("/proc/self/statm"), as: UTF8.self)
+  return Int(text.prefix { $0 != " " }) ?? 0
+}

@@ -1,0 +1,115 @@
+import Glibc
+import LinuxIO
+import SystemPackage
+import TestSupport
+import Testing
+
+/// A tmpfs of its own, so small that it is soon full. Needs root.
+final class SmallFileSystem: Sendable {
+  let directory: TemporaryDirectory
+
+  /// Whether this process may mount one.
+  static let isPermitted: Bool = {
+    do {
+      _ = try SmallFileSystem(byteCount: 1 << 20)
+      return true
+    } catch {
+      return false
+    }
+  }()
+
+  init(byteCount: Int) throws {
+    directory = try TemporaryDirectory()
+    try Subprocess.succeed([
+      "mount", "-t", "tmpfs", "-o", "size=\(byteCount)", "tmpfs", directory.path.string,
+    ])
+  }
+
+  deinit {
+    do {
+      try Subprocess.succeed(["umount", "--lazy", directory.path.string])
+    } catch {
+      print("\(directory.path) stays mounted: \(error)")
+    }
+  }
+}
+
+/// A block device over a file. Needs root and losetup.
+final class LoopDevice: Sendable {
+  let path: FilePath
+  let directory: TemporaryDirectory
+
+  static let isPermitted: Bool = {
+    do {
+      _ = try LoopDevice(bytes: [UInt8](repeating: 0, count: 4096))
+      return true
+    } catch {
+      return false
+    }
+  }()
+
+  init(bytes: [UInt8]) throws {
+    directory = try TemporaryDirectory()
+    let file = directory.file("disk")
+    try makeFile(file, bytes)
+    let found = try Subprocess.succeed(["losetup", "--find", "--show", file.string])
+    path = FilePath(String(found.text.prefix { $0 != "\n" }))
+  }
+
+  deinit {
+    do {
+      try Subprocess.succeed(["losetup", "--detach", path.string])
+    } catch {
+      print("\(path) stays attached: \(error)")
+    }
+  }
+}
+
+/// Makes a file with `bytes`, without the code under test.
+func makeFile(_ path: FilePath, _ bytes: [UInt8]) throws {
+  let descriptor = try FileDescriptor.open(
+    path, .writeOnly, options: [.create, .exclusiveCreate], permissions: .ownerReadWrite)
+  try descriptor.closeAfter { _ = try descriptor.writeAll(bytes) }
+}
+
+/// All bytes of a file, without the code under test.
+func contents(_ path: FilePath) throws -> [UInt8] {
+  let descriptor = try FileDescriptor.open(path, .readOnly)
+  return try descriptor.closeAfter {
+    var all: [UInt8] = []
+    var part = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+      let got = try unsafe part.withUnsafeMutableBytes { try unsafe descriptor.read(into: $0) }
+      if got == 0 { return all }
+      all += part[..<got]
+    }
+  }
+}
+
+/// The names in a directory, sorted, without `.` and `..`.
+func names(in directory: FilePath) throws -> [String] {
+  guard let stream = unsafe directory.withPlatformString({ unsafe opendir($0) }) else {
+    throw Errno(rawValue: errno)
+  }
+  defer { unsafe closedir(stream) }
+  var found: [String] = []
+  while let entry = unsafe readdir(stream) {
+    let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+      unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    if name != ".", name != ".." { found.append(name) }
+  }
+  return found.sorted()
+}
+
+func status(_ path: FilePath) throws -> stat {
+  var found = stat()
+  let result = unsafe path.withPlatformString { unsafe lstat($0, &found) }
+  if result != 0 { throw Errno(rawValue: errno) }
+  return found
+}
+
+/// How many descriptors this process has open.
+func openDescriptors() -> Int {
+  (CInt(0)..<1024).count { fcntl($0, F_GETFD) != -1 }
+}
