@@ -23,24 +23,36 @@ import Testing
     let blocks = try #require(expected.blocks)
     let tail = try #require(blocks.last.map { $0.pagesOffset + $0.usedLength })
     let first = try #require(blocks.first).bitmapOffset + 20
-    var lengths = Array(stride(from: tail, to: expected.fileSize, by: 97))
+    // Some hundred cuts of the device state: an image of libvirt's has no other there.
+    var lengths =
+      expected.libvirt == nil ? Array(stride(from: tail, to: expected.fileSize, by: 131)) : []
     lengths += blocks.flatMap { [$0.offset, $0.bitmapOffset, $0.pagesOffset, $0.pagesOffset + 1] }
     lengths += expected.sections.flatMap { [$0.offset, $0.offset + 1] }
     lengths += expected.libvirt == nil ? 0..<first : expected.streamOffset - 20..<first
     lengths += [0, 1, 15, 16, 91, 92, 93]
     for length in Set(lengths).sorted(by: >) where length < expected.fileSize {
       try file.truncate(to: length)
-      let text = try InspectOutcome(path, Self.all)
       let json = try InspectOutcome(path, Self.all + ["--json"])
-      #expect(text.status == 65 && json.status == 65, "cut at \(length)")
-      #expect(text.complaints.count == 1 && text.complaints == json.complaints, "cut at \(length)")
+      #expect(json.status == 65, "cut at \(length)")
+      #expect(json.complaints.count == 1, "cut at \(length)")
       guard length >= expected.streamOffset + 8 else { continue }
       let found: InspectedImage = try json.decoded()
       #expect(found.problems.count == 1 && !found.complete, "cut at \(length)")
-      #expect(text.output.hasSuffix("\nProblems\n  \(found.problems[0])\n"), "cut at \(length)")
+      #expect(json.complaints == found.problems.map { "\(path): \($0)" }, "cut at \(length)")
       let whole = blocks.prefix { $0.pagesOffset + $0.usedLength <= length }
       #expect(found.blocks.map(\.idstr) == whole.map(\.idstr), "cut at \(length)")
     }
+  }
+
+  /// For people the problem comes last, and once more on standard error.
+  @Test func problemsStandAtTheEnd() throws {
+    let path = try Fixture("killed").unpack(into: directory)
+    let outcome = try InspectOutcome(path, Self.all)
+    let complaint = try #require(outcome.complaints.first)
+    #expect(outcome.status == 65)
+    #expect(outcome.complaints.count == 1)
+    #expect(outcome.output.contains("Complete      no (1 problem, see below)\n"))
+    #expect(outcome.output.hasSuffix("\nProblems\n  \(complaint.dropFirst("\(path): ".count))\n"))
   }
 
   /// One changed byte at a time: whatever it makes of the image, there is an end and an answer.
@@ -51,7 +63,7 @@ import Testing
     var generator = SeededGenerator()
     let start = try #require(fixture.expected.sections.dropFirst().first).offset
     let places = Array(0..<300) + Array(start..<fixture.expected.fileSize)
-    for _ in 0..<300 {
+    for _ in 0..<200 {
       let place = try #require(places.randomElement(using: &generator))
       let before = try file.readBytes(at: place, count: 1)
       try file.write([UInt8.random(in: 0...255, using: &generator)], at: place)

@@ -104,7 +104,8 @@ import Testing
   @Test(arguments: [
     (DecodedValue.bytes([]), "no bytes"), (.bytes([1, 0xab]), "01 ab"),
     (.bytes(Array("abc".utf8) + [0]), "\"abc\", 4 bytes"),
-    (.bytes(Array(repeating: 0, count: 9)), "9 zero bytes"), (.absent, "null"), (.bool(true), "true"),
+    (.bytes(Array(repeating: 0, count: 9)), "9 zero bytes"), (.absent, "null"),
+    (.bool(true), "true"),
     (.signed(-5), "-5"), (.unsigned(.max), "18446744073709551615 = 0xffffffffffffffff"),
   ])
   func valuesOnOneLine(_ value: DecodedValue, _ expected: String) {

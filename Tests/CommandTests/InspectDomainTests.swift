@@ -27,12 +27,13 @@ import Testing
     #expect(domain.machine == "q35")
   }
 
-  @Test(arguments: [
-    ("<memory>1</memory>", 1024), ("<memory unit='b'>1</memory>", 1),
-    ("<memory unit='KB'>1</memory>", 1000), ("<memory unit='TiB'>1</memory>", 1 << 40),
-    ("<memory unit='light-years'>1</memory>", nil), ("<memory>many</memory>", nil),
-    ("<memory unit='TiB'>16777216</memory>", nil), ("<memory/>", nil), ("", nil),
-  ] as [(String, UInt64?)])
+  @Test(
+    arguments: [
+      ("<memory>1</memory>", 1024), ("<memory unit='b'>1</memory>", 1),
+      ("<memory unit='KB'>1</memory>", 1000), ("<memory unit='TiB'>1</memory>", 1 << 40),
+      ("<memory unit='light-years'>1</memory>", nil), ("<memory>many</memory>", nil),
+      ("<memory unit='TiB'>16777216</memory>", nil), ("<memory/>", nil), ("", nil),
+    ] as [(String, UInt64?)])
   func readsMemoryInItsUnit(_ element: String, _ bytes: UInt64?) {
     #expect(DomainSummary(xml: "<domain>\(element)</domain>").memoryBytes == bytes)
   }

@@ -129,11 +129,45 @@ import Testing
     #expect(found.wasRunning == (fixture.expected.libvirt.map { $0.wasRunning == 1 }))
   }
 
-  /// The key is there and null, not missing, so that a program can tell "unknown" from "old version".
-  @Test func writesNullForWhatIsUnknown() throws {
+  /// Programs may rely on every key, and on null for what is unknown.
+  @Test func everyKeyIsThereWhateverTheImage() throws {
     let object = try inspect(try Fixture("no-vmdesc")).0.object()
+    #expect(
+      Set(object.keys) == [
+        "allocatedBytes", "blocks", "capabilities", "complete", "container", "fileSize",
+        "hasDescription", "libvirt", "machineType", "pageSize", "path", "problemDetails",
+        "problems", "ramTotalBytes", "remarks", "runState", "schemaVersion", "sections",
+        "streamOffset", "uuid",
+      ])
     #expect(object["uuid"] is NSNull)
     #expect(object["libvirt"] is NSNull)
-    #expect(object["devices"] == nil)
+    let block = try #require((object["blocks"] as? [[String: Any]])?.first)
+    #expect(
+      Set(block.keys) == [
+        "address", "allocatedBytes", "bitmapOffset", "idstr", "isIgnored", "pageCount", "pageSize",
+        "pagesOffset", "pagesPresent", "pagesStale", "presentBytes", "presentRuns",
+        "presentRunsCut", "staleRuns", "staleRunsCut", "usedLength",
+      ])
+    let section = try #require((object["sections"] as? [[String: Any]])?.first)
+    #expect(
+      Set(section.keys) == [
+        "command", "id", "idstr", "instanceID", "length", "offset", "type", "version",
+      ])
+  }
+
+  @Test func whatTheFileCannotSayIsNull() throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.file("cut")
+    try Subprocess.succeed(["sh", "-c", "printf 'QEVM\\0\\0\\0\\3\\7' > '\(path)'"])
+    let outcome = try InspectOutcome(path, ["--json"])
+    #expect(outcome.status == 65)
+    let object = try outcome.object()
+    for key in ["capabilities", "machineType", "pageSize", "ramTotalBytes", "runState"] {
+      #expect(object[key] is NSNull)
+    }
+    #expect((object["problems"] as? [String])?.count == 1)
+    let details = try #require((object["problemDetails"] as? [[String: Any]])?.first)
+    #expect(details["offset"] as? Int == 9)
+    #expect(details["context"] as? String == "CONFIGURATION section")
   }
 }

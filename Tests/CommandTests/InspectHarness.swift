@@ -17,9 +17,10 @@ struct InspectOutcome {
     let command = try #require(
       try InspectCommand.parseAsRoot([image.string] + arguments) as? InspectCommand)
     var (output, complaints) = ("", [String]())
-    status = command.perform(
-      width: 80, output: { output += $0 }, complain: { complaints.append($0) }
-    ).rawValue
+    status =
+      command.perform(
+        width: 80, output: { output += $0 }, complain: { complaints.append($0) }
+      ).rawValue
     self.output = output
     self.complaints = complaints
   }

@@ -6,7 +6,7 @@ import Testing
 
 @Suite struct InspectTextTests {
   @Test func columnsLineUpAndLinesEndWithoutSpace() {
-    var table = ColumnTable([.text("Name"), .number("Size"), .text("Kind")])
+    var table = TextTable([.text("Name"), .number("Size"), .text("Kind")])
     table.add(["a", "12345", "x"])
     table.add(["longer", "7", ""])
     var text = ""
@@ -14,10 +14,11 @@ import Testing
     #expect(text == "Name     Size  Kind\na       12345  x\nlonger      7\n")
   }
 
-  @Test(arguments: [
-    (0, "0 bytes"), (1, "1 byte"), (1023, "1023 bytes"), (1024, "1.00 KiB (1024 bytes)"),
-    (9_876_543, "9.42 MiB (9876543 bytes)"),
-  ] as [(UInt64, String)])
+  @Test(
+    arguments: [
+      (0, "0 bytes"), (1, "1 byte"), (1023, "1023 bytes"), (1024, "1.00 KiB (1024 bytes)"),
+      (9_876_543, "9.42 MiB (9876543 bytes)"),
+    ] as [(UInt64, String)])
   func smallNumbersOfBytesAreExactAtOnce(_ count: UInt64, _ text: String) {
     #expect(NumberText.exactBytes(count) == text)
   }
