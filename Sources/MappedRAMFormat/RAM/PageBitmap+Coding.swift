@@ -13,14 +13,12 @@ extension PageBitmap {
   public static func parse(
     _ input: inout ByteInput, pageCount: Int, of idstr: String
   ) throws(FormatError) -> Parsed {
-    let count = wordCount(for: pageCount)
-    try input.require(count * 8, in: .pageBitmap(idstr))
-    var words: [UInt64] = []
-    words.reserveCapacity(count)
-    for _ in 0..<count { words.append(try input.readLittleEndian(in: .pageBitmap(idstr))) }
-    let all = words.reduce(0) { $0 + $1.nonzeroBitCount }
-    let bitmap = PageBitmap(pageCount: pageCount, words: words)
-    return Parsed(bitmap: bitmap, strayBits: all - bitmap.population)
+    let words = try input.readLittleEndianWords(
+      wordCount(for: pageCount), in: .pageBitmap(idstr))
+    let used = UInt64(pageCount & 63)
+    let stray = used == 0 ? 0 : (words.last ?? 0) >> used
+    return Parsed(
+      bitmap: PageBitmap(pageCount: pageCount, words: words), strayBits: stray.nonzeroBitCount)
   }
 
   /// Appends the bitmap's bytes.
