@@ -44,8 +44,8 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
     #expect(status(.plan(error)) == .usage)
   }
 
-  @Test(arguments: [LinuxIO.FileType.directory, .fifo, .characterDevice, .socket, .unknown])
-  func theWrongKindOfFileIs65AsInputAnd73AsOutput(type: LinuxIO.FileType) {
+  @Test(arguments: [InodeType.directory, .fifo, .characterDevice, .socket, .unknown])
+  func theWrongKindOfFileIs65AsInputAnd73AsOutput(type: InodeType) {
     func error(_ path: FilePath) -> ImageError {
       .file(.unsuitable(path, found: type, expected: [.regular]))
     }
@@ -87,7 +87,7 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
   }
 
   @Test func refusedDirectIOIs69() {
-    #expect(status(.file(.directIORefused("/in.img", .alignmentUnknown))) == .unavailable)
+    #expect(status(.file(.directIORefused("/in.img", .notOffered))) == .unavailable)
     #expect(status(.file(.directIORefused(Self.output, .asked))) == .unavailable)
   }
 

@@ -47,10 +47,12 @@ import Testing
   }
 
   @Test func tablesLineUp() {
-    let rows = [["", "GiB/s", "n"], ["write", "2.31", "1024"], ["read", "12.3", "7"]]
-    #expect(
-      TextTable.text(rows) == "       GiB/s     n\nwrite   2.31  1024\nread    12.3     7\n")
-    #expect(TextTable.text([]) == "")
+    var table = TextTable([.text(""), .number("GiB/s"), .text("by")])
+    table.add(["write", "2.31", "io_uring"])
+    table.add(["read", "12.3", ""])
+    var text = ""
+    table.write { text += $0 }
+    #expect(text == "       GiB/s  by\nwrite   2.31  io_uring\nread    12.3\n")
   }
 
   @Test func aReportHasALineForEachFallback() {

@@ -53,7 +53,7 @@ struct InterruptionTests {
   func aSignalStopsASave(number: Int32) throws {
     let tool = try startSave()
     tool.signal(number)
-    #expect(tool.wait() == 130)
+    #expect(try tool.wait() == 130)
     #expect(
       try tool.text().contains(
         #"{"message":"Interrupted; nothing was left behind.","status":130,"type":"error"}"#))
@@ -63,7 +63,7 @@ struct InterruptionTests {
   @Test func aKilledSaveLeavesNothing() throws {
     let tool = try startSave()
     tool.signal(SIGKILL)
-    #expect(tool.wait() == 128 + SIGKILL)
+    #expect(try tool.wait() == 128 + SIGKILL)
     #expect(try output.names() == [])
   }
 
@@ -72,7 +72,7 @@ struct InterruptionTests {
     try Data("old".utf8).write(to: URL(fileURLWithPath: old.string))
     let tool = try startSave()
     tool.signal(SIGINT)
-    #expect(tool.wait() == 130)
+    #expect(try tool.wait() == 130)
     #expect(try output.names() == ["vm.img"])
     #expect(try Data(contentsOf: URL(fileURLWithPath: old.string)) == Data("old".utf8))
   }
@@ -82,7 +82,7 @@ struct InterruptionTests {
     let tool = try RunningTool(["bench", output.path.string, "--size", "\(Self.byteCount)"])
     try tool.waitUntilBusy()
     tool.signal(number)
-    #expect(tool.wait() == (number == SIGINT ? 130 : 128 + number))
+    #expect(try tool.wait() == (number == SIGINT ? 130 : 128 + number))
     #expect(try output.names() == [])
   }
 
@@ -107,7 +107,7 @@ struct InterruptionTests {
         + ["--channels", "1", "--queue-depth", "1", "--request-size", "64K"])
     try tool.waitUntilBusy()
     tool.signal(number)
-    #expect(tool.wait() == (number == SIGINT ? 130 : 128 + number))
+    #expect(try tool.wait() == (number == SIGINT ? 130 : 128 + number))
     // A killed process cannot take back the directory, but it is empty.
     let expected = number == SIGINT ? [] : ["parts"]
     #expect(try output.names() == expected)

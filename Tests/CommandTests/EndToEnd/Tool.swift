@@ -58,7 +58,14 @@ final class RunningTool {
   func signal(_ number: Int32) { kill(process.processIdentifier, number) }
 
   /// Waits for its end. Gives its status, or 128 and the signal that ended it.
-  func wait() -> Int32 {
+  ///
+  /// - Throws: where it goes on for a minute.
+  func wait() throws -> Int32 {
+    let deadline = ContinuousClock.now + .seconds(60)
+    while process.isRunning {
+      try #require(ContinuousClock.now < deadline, "it does not end")
+      Thread.sleep(forTimeInterval: 0.002)
+    }
     process.waitUntilExit()
     return process.terminationStatus + (process.terminationReason == .uncaughtSignal ? 128 : 0)
   }
