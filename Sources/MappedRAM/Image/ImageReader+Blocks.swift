@@ -87,18 +87,23 @@ extension ImageReader {
   /// - Complexity: memory of 2 MiB a 64 GiB of guest RAM; the bitmap lies inside the file, by `nextBlock`.
   mutating func readBitmap(of block: ImageBlock) throws(ImageError) -> PageBitmap? {
     guard let range = block.layout.bitmap else { return nil }
-    let pageCount = block.block.pageCount
     let idstr = block.block.idstr
-    let parsed = try window.parse(
-      at: range.lowerBound, atMost: Int(range.byteCount.rawValue)
-    ) { (input) throws(FormatError) in
-      try PageBitmap.parse(&input, pageCount: pageCount, of: idstr)
-    }.value
+    var bitmap = PageBitmap.Reader(pageCount: block.block.pageCount)
+    var offset = range.lowerBound
+    while bitmap.missingBytes > 0 {
+      offset = try window.parse(
+        at: offset, atMost: min(bitmap.missingBytes, Self.bitmapPartBytes)
+      ) { (input) throws(FormatError) in try bitmap.read(&input, of: idstr) }.end
+    }
+    let parsed = bitmap.finish()
     if parsed.strayBits > 0 {
       remarks.append(.strayBits(idstr: idstr, count: parsed.strayBits))
     }
     return parsed.bitmap
   }
+
+  /// Bytes of a bitmap that are in memory as they stand in the file: 1 MiB, the bitmap of 32 GiB.
+  private static let bitmapPartBytes = 1 << 20
 
   /// Reads the word behind the last block, and the footer if sections have one.
   private mutating func readListEnd() throws(ImageError) {

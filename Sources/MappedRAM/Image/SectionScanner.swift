@@ -28,10 +28,11 @@ struct SectionScanner {
   func head(
     _ window: inout ImageWindow, at offset: FileOffset
   ) throws(ImageError) -> (element: StreamElement, bodyStart: FileOffset) {
-    // Only a command can be long: the others are parsed from what has been read ahead.
-    let isCommand = try window.peek(at: offset) == SectionType.command.rawValue
+    // Only a command can be long. No more of it is read than it says, or each small one would cost a large read.
     let most =
-      isCommand ? StreamElement.maximumByteCount : StreamElement.maximumSectionHeadByteCount
+      try window.parse(at: offset, atMost: Command.headByteCount) { input in
+        StreamElement.byteCountOfCommand(at: input)
+      }.value ?? StreamElement.maximumSectionHeadByteCount
     let (element, bodyStart) = try window.parse(at: offset, atMost: most) {
       (input) throws(FormatError) in try StreamElement(parsing: &input)
     }
@@ -140,6 +141,8 @@ struct SectionScanner {
   }
 
   /// The first footer of section `id` at or after `start` that something sensible follows.
+  ///
+  /// - Complexity: O(bytes), however many footers nothing sensible follows.
   private func searchFooter(
     of id: UInt32, _ window: inout ImageWindow, from start: FileOffset
   ) throws(ImageError) -> FileOffset? {
@@ -147,34 +150,50 @@ struct SectionScanner {
     SectionFooter(id: id).encode(into: &output)
     let footer = output.bytes
     let end = min(descriptionOffset ?? window.end, window.end)
+    // Footers are looked for in one part after the other, with so much behind each that what follows is there too.
+    let step = ImageWindow.readAhead
+    let overlap = footer.count + StreamElement.maximumByteCount
     var offset = start
     while offset < end {
-      let found = try window.parse(at: offset, atMost: ImageWindow.readAhead) { input in
-        input.firstIndex(of: footer)
+      let found = try window.parse(at: offset, atMost: step + overlap) { input in
+        firstFooter(footer, in: &input, startingBelow: step)
       }.value
-      guard let found else {
-        let step = ByteCount(ImageWindow.readAhead - footer.count + 1)
-        offset = offset.adding(step) ?? end
-        continue
-      }
-      let candidate = offset + ByteCount(found)
-      if try isSensible(&window, at: candidate + ByteCount(footer.count)) { return candidate }
-      offset = candidate + 1
+      if let found { return found < end ? found : nil }
+      offset = offset.adding(ByteCount(step)) ?? end
     }
     return nil
   }
 
-  /// Whether an element of a stream begins at `offset`.
-  private func isSensible(
-    _ window: inout ImageWindow, at offset: FileOffset
-  ) throws(ImageError) -> Bool {
-    do throws(ImageError) {
-      switch try head(&window, at: offset).element {
+  /// The place of the first `footer` that begins in the next `count` bytes and that something sensible follows.
+  private func firstFooter(
+    _ footer: [UInt8], in input: inout ByteInput, startingBelow count: Int
+  ) -> FileOffset? {
+    var rest = count
+    while let index = input.firstIndex(of: footer), index < rest {
+      do throws(FormatError) {
+        try input.skip(index, in: .sectionHeader)
+        let found = input.offset
+        var next = input
+        try next.skip(footer.count, in: .sectionHeader)
+        if isSensible(&next) { return found }
+        try input.skip(1, in: .sectionHeader)
+        rest -= index + 1
+      } catch {
+        return nil
+      }
+    }
+    return nil
+  }
+
+  /// Whether an element of a stream begins here.
+  private func isSensible(_ input: inout ByteInput) -> Bool {
+    guard let byte = input.peek(), SectionType(rawValue: byte) != nil else { return false }
+    do throws(FormatError) {
+      switch try StreamElement(parsing: &input) {
       case .part(let id), .end(let id): return started[id] != nil
       case .start, .full, .command, .endOfStream: return true
       }
     } catch {
-      guard case .format = error else { throw error }
       return false
     }
   }
