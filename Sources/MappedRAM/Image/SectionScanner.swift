@@ -119,27 +119,55 @@ struct SectionScanner {
     _ type: SectionType, _ id: UInt32, _ identity: SectionIdentity, _ window: inout ImageWindow,
     from start: FileOffset
   ) throws(ImageError) -> FileOffset {
-    if type == .full, let device = devices[DeviceKey(identity.idstr, identity.instanceID)] {
-      let length: ByteCount
-      do throws(FormatError) {
-        length = try DeviceDescription.bodyLength(of: device, at: start)
-      } catch {
-        throw .format(error, in: window.file.path)
-      }
-      guard let end = start.adding(length), end <= window.end else {
-        throw window.failure(
-          .truncated(needed: length, available: window.end - min(start, window.end)), at: start,
-          in: .section(identity.idstr))
-      }
-      return end
+    let described = try describedEnd(type, identity, window, from: start)
+    if let described {
+      if !hasFooters { return described }
+      if try isFooter(of: id, &window, at: described) { return described }
     }
-    guard hasFooters, let end = try searchFooter(of: id, &window, from: start) else {
+    // QEMU before 10.0 describes arrays with null pointers in them wrongly (s390x), so a length that no footer follows is
+    // not the last word.
+    if hasFooters, let end = try searchFooter(of: id, &window, from: start) { return end }
+    guard let described else {
       throw window.failure(.sectionLengthUnknown, at: start, in: .section(identity.idstr))
+    }
+    return described
+  }
+
+  /// Where a body that begins at `start` ends by the description; `nil` if that says nothing of it.
+  private func describedEnd(
+    _ type: SectionType, _ identity: SectionIdentity, _ window: ImageWindow, from start: FileOffset
+  ) throws(ImageError) -> FileOffset? {
+    guard type == .full, let device = devices[DeviceKey(identity.idstr, identity.instanceID)]
+    else { return nil }
+    let length: ByteCount
+    do throws(FormatError) {
+      length = try DeviceDescription.bodyLength(of: device, at: start)
+    } catch {
+      throw .format(error, in: window.file.path)
+    }
+    guard let end = start.adding(length), end <= window.end else {
+      throw window.failure(
+        .truncated(needed: length, available: window.end - min(start, window.end)), at: start,
+        in: .section(identity.idstr))
     }
     return end
   }
 
+  /// Whether the footer of section `id` is at `offset`.
+  private func isFooter(
+    of id: UInt32, _ window: inout ImageWindow, at offset: FileOffset
+  ) throws(ImageError) -> Bool {
+    var output = ByteOutput()
+    SectionFooter(id: id).encode(into: &output)
+    let footer = output.bytes
+    return try window.parse(at: offset, atMost: footer.count) { input in
+      input.firstIndex(of: footer) == 0
+    }.value
+  }
+
   /// The first footer of section `id` at or after `start` that something sensible follows.
+  ///
+  /// - Complexity: O(bytes up to it), also where many footers are imitated.
   private func searchFooter(
     of id: UInt32, _ window: inout ImageWindow, from start: FileOffset
   ) throws(ImageError) -> FileOffset? {
@@ -147,31 +175,43 @@ struct SectionScanner {
     SectionFooter(id: id).encode(into: &output)
     let footer = output.bytes
     let end = min(descriptionOffset ?? window.end, window.end)
-    var offset = start
-    while offset < end {
-      let found = try window.parse(at: offset, atMost: ImageWindow.readAhead) { input in
-        input.firstIndex(of: footer)
-      }.value
-      guard let found else {
-        let step = ByteCount(ImageWindow.readAhead - footer.count + 1)
-        offset = offset.adding(step) ?? end
-        continue
+    // The search has a window of its own, so that a look behind a candidate does not cost it what it has read.
+    var text = window
+    var chunk = start..<start
+    while chunk.lowerBound < end {
+      if chunk.isEmpty { chunk = chunk.lowerBound..<text.chunkEnd(after: chunk.lowerBound) }
+      let found = try text.parse(
+        at: chunk.lowerBound, atMost: Int(chunk.byteCount.rawValue)
+      ) { input in input.firstIndex(of: footer) }.value
+      if let found {
+        let candidate = chunk.lowerBound + ByteCount(found)
+        if try isSensible(&window, at: candidate + ByteCount(footer.count)) { return candidate }
+        chunk = (candidate + 1)..<chunk.upperBound
+      } else {
+        guard chunk.upperBound < end else { return nil }
+        // The next chunk begins where a footer may that does not fit into this one.
+        let next = FileOffset(chunk.upperBound.rawValue - UInt64(footer.count - 1))
+        chunk = max(next, chunk.lowerBound)..<max(next, chunk.lowerBound)
       }
-      let candidate = offset + ByteCount(found)
-      if try isSensible(&window, at: candidate + ByteCount(footer.count)) { return candidate }
-      offset = candidate + 1
     }
     return nil
   }
 
-  /// Whether an element of a stream begins at `offset`.
+  /// Whether an element of a stream begins at `offset`. No more than the head of a section is read.
   private func isSensible(
     _ window: inout ImageWindow, at offset: FileOffset
   ) throws(ImageError) -> Bool {
     do throws(ImageError) {
-      switch try head(&window, at: offset).element {
+      let (element, end) = try window.parse(
+        at: offset, atMost: StreamElement.maximumSectionHeadByteCount
+      ) { (input) throws(FormatError) in try StreamElement(parsing: &input) }
+      switch element {
       case .part(let id), .end(let id): return started[id] != nil
-      case .start, .full, .command, .endOfStream: return true
+      case .start, .full, .command: return true
+      case .endOfStream:
+        // Where there is a description, it is next.
+        if description == nil { return true }
+        return try window.peek(at: end) == SectionType.description.rawValue
       }
     } catch {
       guard case .format = error else { throw error }
