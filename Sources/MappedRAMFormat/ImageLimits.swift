@@ -16,8 +16,9 @@ public enum ImageLimits {
   /// Capabilities in the CONFIGURATION section; QEMU 11 knows about 30.
   public static let capabilities = 256
 
-  /// Bytes of the JSON device description: 64 MiB. A guest with 4 CPUs has 40 kB, one with 1,000 some 5 MB.
-  public static let descriptionBytes = ByteCount(UInt64(64) << 20)
+  /// Bytes of the JSON device description: 16 MiB. A guest with 4 CPUs has 40 kB, one with 1,000 some 5 MB; more than
+  /// 13 MB would have too many values.
+  public static let descriptionBytes = ByteCount(UInt64(16) << 20)
 
   /// Nested values in the JSON device description; QEMU's own stay below 30.
   public static let descriptionDepth = 128
@@ -28,6 +29,6 @@ public enum ImageLimits {
   /// Bytes between the CONFIGURATION section and RAM: 16 MiB. It is empty in most images; early devices have some 100 bytes.
   public static let preambleBytes = ByteCount(UInt64(16) << 20)
 
-  /// Bytes of libvirt's XML and cookie with their padding: 64 MiB. libvirt's own are some 100 kB.
-  public static let libvirtDataBytes = ByteCount(UInt64(64) << 20)
+  /// Bytes of libvirt's XML and cookie with their padding: 16 MiB. libvirt's own are some 100 kB.
+  public static let libvirtDataBytes = ByteCount(UInt64(16) << 20)
 }

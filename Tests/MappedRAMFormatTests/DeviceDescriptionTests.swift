@@ -97,20 +97,20 @@ import Testing
     }
   }
 
-  @Test(arguments: [64 << 20 + 1, .max] as [UInt32])
+  @Test(arguments: [16 << 20 + 1, .max] as [UInt32])
   func lengthOverTheLimitIsRefused(_ length: UInt32) throws {
     #expect(
       try failure([6] + be(length), at: 9, DeviceDescription.init(parsing:))
         == FormatError(
-          .overLimit(.descriptionBytes, found: UInt64(length), limit: 64 << 20), at: 10,
+          .overLimit(.descriptionBytes, found: UInt64(length), limit: 16 << 20), at: 10,
           in: .description))
   }
 
   @Test func longTextIsRefusedBeforeItIsRead() {
-    let text = [UInt8](repeating: 0x20, count: 64 << 20 + 1)
+    let text = [UInt8](repeating: 0x20, count: 16 << 20 + 1)
     #expect(
       throws: FormatError(
-        .overLimit(.descriptionBytes, found: 64 << 20 + 1, limit: 64 << 20), at: 7,
+        .overLimit(.descriptionBytes, found: 16 << 20 + 1, limit: 16 << 20), at: 7,
         in: .description)
     ) { try DeviceDescription(text: text, at: 7) }
   }

@@ -84,16 +84,22 @@ extension ImageReader {
 
   /// Reads the bitmap of `block`.
   ///
-  /// - Complexity: memory of 2 MiB a 64 GiB of guest RAM; the bitmap lies inside the file, by `nextBlock`.
+  /// - Complexity: memory of 2 MiB a 64 GiB of guest RAM, read 1 MiB at a time; the bitmap lies inside the file, by
+  ///   `nextBlock`.
   mutating func readBitmap(of block: ImageBlock) throws(ImageError) -> PageBitmap? {
     guard let range = block.layout.bitmap else { return nil }
-    let pageCount = block.block.pageCount
     let idstr = block.block.idstr
-    let parsed = try window.parse(
-      at: range.lowerBound, atMost: Int(range.byteCount.rawValue)
-    ) { (input) throws(FormatError) in
-      try PageBitmap.parse(&input, pageCount: pageCount, of: idstr)
-    }.value
+    let count = PageBitmap.wordCount(for: block.block.pageCount)
+    var words: [UInt64] = []
+    words.reserveCapacity(count)
+    while words.count < count {
+      let part = min(count - words.count, ImageWindow.bitmapBytes / 8)
+      let place = range.lowerBound + ByteCount(words.count * 8)
+      _ = try window.parse(at: place, atMost: part * 8) { (input) throws(FormatError) in
+        try PageBitmap.parseWords(part, from: &input, into: &words, of: idstr)
+      }
+    }
+    let parsed = PageBitmap.Parsed(pageCount: block.block.pageCount, words: words)
     if parsed.strayBits > 0 {
       remarks.append(.strayBits(idstr: idstr, count: parsed.strayBits))
     }
