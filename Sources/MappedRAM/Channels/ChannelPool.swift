@@ -97,6 +97,12 @@ public struct ChannelReport: Equatable, Sendable {
   public var totals: TransferTotals
   /// Where they could not work as they were asked to.
   public var notes: [ChannelNote]
+
+  /// That of no channel.
+  static let idle = ChannelReport(
+    totals: TransferTotals(
+      bytesRead: 0, bytesWritten: 0, directRequests: 0, bufferedRequests: 0),
+    notes: [])
 }
 
 /// What a channel is made of, besides its I/O.

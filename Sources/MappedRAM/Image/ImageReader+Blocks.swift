@@ -84,7 +84,8 @@ extension ImageReader {
 
   /// Reads the bitmap of `block`.
   ///
-  /// - Complexity: memory of 2 MiB a 64 GiB of guest RAM; the bitmap lies inside the file, by `nextBlock`.
+  /// - Complexity: memory of 2 MiB a 64 GiB of guest RAM, read 1 MiB at a time; the bitmap lies inside the file, by
+  ///   `nextBlock`.
   mutating func readBitmap(of block: ImageBlock) throws(ImageError) -> PageBitmap? {
     guard let range = block.layout.bitmap else { return nil }
     let idstr = block.block.idstr

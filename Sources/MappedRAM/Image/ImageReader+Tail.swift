@@ -6,44 +6,59 @@ extension ImageReader {
   ///
   /// - Returns: what is wrong with it. An image without a description, or with something behind it, is read all the same.
   mutating func locateDescription() throws(ImageError) -> FormatError? {
-    let most = ImageLimits.descriptionBytes.rawValue + 5
-    var count = min(UInt64(ImageWindow.readAhead), window.end.rawValue)
+    guard let found = try placeOfLastDescription() else { return nil }
+    do throws(ImageError) {
+      scanner.description = try parseDescription(at: found).value
+      scanner.descriptionOffset = found
+      return nil
+    } catch {
+      guard case .format(let problem, _) = error else { throw error }
+      return problem
+    }
+  }
+
+  /// Where the description begins that ends the file, if one does.
+  private func placeOfLastDescription() throws(ImageError) -> FileOffset? {
+    let most = min(
+      ImageLimits.descriptionBytes.rawValue + UInt64(DeviceDescription.headByteCount),
+      window.end.rawValue)
+    var count = min(UInt64(ImageWindow.readAhead), most)
     while true {
-      let start = FileOffset(window.end.rawValue - count)
-      let bytes = try window.bytes(start..<window.end, in: .description)
+      let bytes = try calling { () throws(SystemCallError) in
+        try window.file.readBytes(at: window.end.rawValue - count, count: Int(count))
+      }
+      guard UInt64(bytes.count) == count else { return nil }
       if let found = unsafe DeviceDescription.locate(inLast: bytes.span.bytes, endingAt: window.end)
       {
-        do throws(ImageError) {
-          scanner.description = try parseDescription(at: found).value
-          scanner.descriptionOffset = found
-          return nil
-        } catch {
-          guard case .format(let problem, _) = error else { throw error }
-          return problem
-        }
+        return found
       }
       // A zero byte cannot be part of the text, so what is before it does not matter.
-      guard !bytes.dropFirst(4).contains(0), count < min(most, window.end.rawValue) else {
-        return nil
-      }
-      count = min(count * 4, most, window.end.rawValue)
+      guard !bytes.dropFirst(4).contains(0), count < most else { return nil }
+      count = min(count * 4, most)
     }
   }
 
   private mutating func parseDescription(
     at offset: FileOffset
   ) throws(ImageError) -> (value: DeviceDescription, end: FileOffset) {
-    // The length is read first, so that no more than the text is held in memory, whatever follows it.
-    let length = try window.parse(at: offset, atMost: DeviceDescription.headByteCount) {
-      (input) throws(FormatError) in
-      try input.skip(1, in: .description)
-      return try input.readBigEndian(UInt32.self, in: .description)
-    }.value
-    let most =
-      DeviceDescription.headByteCount
-      + Int(min(UInt64(length), ImageLimits.descriptionBytes.rawValue))
-    return try window.parse(at: offset, atMost: most) { (input) throws(FormatError) in
-      try DeviceDescription(parsing: &input)
+    let (count, textOffset) = try window.parse(
+      at: offset, atMost: DeviceDescription.headByteCount
+    ) { (input) throws(FormatError) in try DeviceDescription.textByteCount(parsing: &input) }
+    // The text is long and kept, so it does not go through the window as well.
+    let text = try calling { () throws(SystemCallError) in
+      try window.file.readBytes(
+        at: textOffset.rawValue, count: Int(min(UInt64(count), (window.end - textOffset).rawValue)))
+    }
+    guard text.count == count else {
+      throw window.failure(
+        .truncated(needed: ByteCount(count), available: ByteCount(text.count)), at: textOffset,
+        in: .description)
+    }
+    do throws(FormatError) {
+      let description = try DeviceDescription(text: text, at: textOffset)
+      return (description, textOffset + ByteCount(count))
+    } catch {
+      throw .format(error, in: window.file.path)
     }
   }
 

@@ -12,6 +12,8 @@ struct ImageWindow {
 
   /// Bytes that are read at least, so that small structures beside one another cost one call.
   static let readAhead = 64 << 10
+  /// Bytes of a bitmap that are read, or written, at once.
+  static let bitmapBytes = 1 << 20
 
   init(_ file: File) throws(ImageError) {
     self.file = file
@@ -63,6 +65,11 @@ extension ImageWindow {
     _ kind: FormatError.Kind, at offset: FileOffset, in context: FormatError.Context
   ) -> ImageError {
     .format(FormatError(kind, at: offset, in: context), in: file.path)
+  }
+
+  /// The end of the bytes that are read at once from `offset` on.
+  func chunkEnd(after offset: FileOffset) -> FileOffset {
+    offset.adding(ByteCount(Self.readAhead)).map { min($0, end) } ?? end
   }
 
   /// The byte at `offset`, or `nil` past the end of the file.

@@ -120,24 +120,50 @@ struct SectionScanner {
     _ type: SectionType, _ id: UInt32, _ identity: SectionIdentity, _ window: inout ImageWindow,
     from start: FileOffset
   ) throws(ImageError) -> FileOffset {
-    if type == .full, let device = devices[DeviceKey(identity.idstr, identity.instanceID)] {
-      let length: ByteCount
-      do throws(FormatError) {
-        length = try DeviceDescription.bodyLength(of: device, at: start)
-      } catch {
-        throw .format(error, in: window.file.path)
-      }
-      guard let end = start.adding(length), end <= window.end else {
-        throw window.failure(
-          .truncated(needed: length, available: window.end - min(start, window.end)), at: start,
-          in: .section(identity.idstr))
-      }
-      return end
+    let described = try describedEnd(type, identity, window, from: start)
+    if let described {
+      if !hasFooters { return described }
+      if try isFooter(of: id, &window, at: described) { return described }
     }
-    guard hasFooters, let end = try searchFooter(of: id, &window, from: start) else {
+    // QEMU before 10.0 describes arrays with null pointers in them wrongly (s390x), so a length that no footer follows is
+    // not the last word.
+    if hasFooters, let end = try searchFooter(of: id, &window, from: start) { return end }
+    guard let described else {
       throw window.failure(.sectionLengthUnknown, at: start, in: .section(identity.idstr))
     }
+    return described
+  }
+
+  /// Where a body that begins at `start` ends by the description; `nil` if that says nothing of it.
+  private func describedEnd(
+    _ type: SectionType, _ identity: SectionIdentity, _ window: ImageWindow, from start: FileOffset
+  ) throws(ImageError) -> FileOffset? {
+    guard type == .full, let device = devices[DeviceKey(identity.idstr, identity.instanceID)]
+    else { return nil }
+    let length: ByteCount
+    do throws(FormatError) {
+      length = try DeviceDescription.bodyLength(of: device, at: start)
+    } catch {
+      throw .format(error, in: window.file.path)
+    }
+    guard let end = start.adding(length), end <= window.end else {
+      throw window.failure(
+        .truncated(needed: length, available: window.end - min(start, window.end)), at: start,
+        in: .section(identity.idstr))
+    }
     return end
+  }
+
+  /// Whether the footer of section `id` is at `offset`.
+  private func isFooter(
+    of id: UInt32, _ window: inout ImageWindow, at offset: FileOffset
+  ) throws(ImageError) -> Bool {
+    var output = ByteOutput()
+    SectionFooter(id: id).encode(into: &output)
+    let footer = output.bytes
+    return try window.parse(at: offset, atMost: footer.count) { input in
+      input.firstIndex(of: footer) == 0
+    }.value
   }
 
   /// The first footer of section `id` at or after `start` that something sensible follows.
@@ -191,7 +217,11 @@ struct SectionScanner {
     do throws(FormatError) {
       switch try StreamElement(parsing: &input) {
       case .part(let id), .end(let id): return started[id] != nil
-      case .start, .full, .command, .endOfStream: return true
+      case .start, .full, .command: return true
+      case .endOfStream:
+        // Where there is a description, it is next.
+        if description == nil { return true }
+        return input.peek() == SectionType.description.rawValue
       }
     } catch {
       return false

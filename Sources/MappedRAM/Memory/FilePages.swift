@@ -31,7 +31,10 @@ public struct FilePages: PageSource, PageTarget {
   public var writeAccess: TargetAccess { .file(file) }
 
   /// The first part of `range` that is no hole (lseek(2), SEEK_DATA).
+  ///
+  /// Where the file has been cut since it was opened, what is gone is no hole: the answer is `range`, and reading it fails.
   public func nextData(in range: Range<UInt64>) throws(SystemCallError) -> Range<UInt64>? {
-    try file.nextData(in: range)
+    if let data = try file.nextData(in: range) { return data }
+    return try file.size() < range.upperBound ? range : nil
   }
 }

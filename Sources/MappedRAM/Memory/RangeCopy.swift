@@ -1,6 +1,7 @@
 import LinuxIO
 
-/// Copies a part of a file into another, through the page cache: for what is small or not aligned. Holes stay holes.
+/// Copies a part of a file into another, through the page cache: for what is small or not aligned. Holes stay holes,
+/// but on a device, which has other bytes there: zeros are written to it.
 struct RangeCopy {
   private let source: File
   private let range: Range<UInt64>
@@ -10,7 +11,8 @@ struct RangeCopy {
   /// Bytes in memory at once.
   static let chunkBytes = 1 << 20
 
-  /// A copy of `range` of `source` to `offset` of `target`, which has zeros there and is long enough.
+  /// A copy of `range` of `source` to `offset` of `target`, which is long enough and, unless it is a device, has zeros
+  /// there.
   init(from source: File, _ range: Range<UInt64>, to target: File, at offset: UInt64) {
     self.source = source
     self.range = range
@@ -27,8 +29,9 @@ struct RangeCopy {
     var position = range.lowerBound
     while position < range.upperBound {
       try cancellation.check()
+      let rest = position..<range.upperBound
       let data = try calling { () throws(SystemCallError) in
-        try source.nextData(in: position..<range.upperBound)
+        target.kind == .blockDevice ? rest : try source.nextData(in: rest)
       }
       guard let data else { return }
       let count = Int(min(UInt64(Self.chunkBytes), data.upperBound - data.lowerBound))

@@ -60,17 +60,18 @@ public struct ImageRestore: Sendable {
       }
       image.blocks.append(block)
     }
-    guard var session = session.take() else { preconditionFailure("a list has a block") }
-    try session.pool.sync()
+    try session?.pool.sync()
 
     let tailStart = reader.position
     image.tail = tailStart..<(try reader.readTail())
     try fail(with: reader.incompleteness)
     image.take(reader)
-    let channels = try session.pool.finish()
-    let present = session.restores.reduce(into: UInt64(0)) { $0 += $1.value.presentBytes }
+    // A machine without RAM has an image without blocks, which is nothing to start channels for.
+    let channels = try session?.pool.finish() ?? .idle
+    let restores = session?.restores ?? [:]
+    let present = restores.reduce(into: UInt64(0)) { $0 += $1.value.presentBytes }
     return Outcome(
-      image: image, presentZeros: session.restores.mapValues(\.presentZeros.bitmap),
+      image: image, presentZeros: restores.mapValues(\.presentZeros.bitmap),
       report: stopwatch.report(
         ramBytes: progress.totalBytes, presentBytes: present, channels: channels,
         options: options, image: file))

@@ -58,10 +58,19 @@ struct ImageWriter: ~Copyable {
     try write(listEnd.bytes, at: listEnd.base)
     try writeTail()
     for (bitmap, layout) in zip(bitmaps, plan.layout.blocks) {
+      guard let place = layout.bitmap else { continue }
+      // On a device what was there before stands where nothing is written.
+      try write(bitmap ?? PageBitmap(pageCount: Int(place.byteCount.rawValue) * 8), at: place)
+    }
+  }
+
+  private func write(_ bitmap: PageBitmap, at place: Range<FileOffset>) throws(ImageError) {
+    let words = bitmap.words
+    let step = ImageWindow.bitmapBytes / 8
+    for first in stride(from: 0, to: words.count, by: step) {
       try cancellation.check()
-      guard let bitmap, let place = layout.bitmap else { continue }
-      var output = ByteOutput(at: place.lowerBound)
-      bitmap.encode(into: &output)
+      var output = ByteOutput(at: place.lowerBound + ByteCount(first * 8))
+      bitmap.encode(first..<min(first + step, words.count), into: &output)
       try write(output.bytes, at: output.base)
     }
   }
@@ -81,8 +90,10 @@ struct ImageWriter: ~Copyable {
 
   private func writeEntry(_ block: RAMBlock, _ layout: BlockLayout) throws(ImageError) {
     var output = ByteOutput(at: layout.entry)
+    let form = RAMBlockEntry.Form(plan.prologue.configuration)
     RAMBlockEntry(
-      idstr: block.idstr, usedLength: block.usedLength, address: block.address,
+      idstr: block.idstr, usedLength: block.usedLength,
+      address: form.hasAddress ? block.address ?? 0 : nil,
       header: layout.header(pageSize: block.pageSize)
     ).encode(into: &output)
     try write(output.bytes, at: output.base)
@@ -93,6 +104,12 @@ struct ImageWriter: ~Copyable {
     for part in plan.tail {
       try write(part, at: position)
       position = position + part.byteCount
+    }
+    // Behind an EOF byte on a device an old 0x06 would begin a description.
+    if file.kind == .blockDevice,
+      try calling({ () throws(SystemCallError) in try file.size() }) > position.rawValue
+    {
+      try write([0], at: position)
     }
   }
 

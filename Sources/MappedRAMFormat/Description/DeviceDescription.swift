@@ -52,6 +52,16 @@ public struct DeviceDescription: Equatable, Sendable {
   ///
   /// - Throws: `truncated`, `unknownSectionType`, `misplacedSection`, and as `init(text:at:)`.
   public init(parsing input: inout ByteInput) throws(FormatError) {
+    let count = try Self.textByteCount(parsing: &input)
+    let textOffset = input.offset
+    let text = try input.readBytes(count, in: .description)
+    self = try DeviceDescription(text: text, at: textOffset)
+  }
+
+  /// Reads the bytes before the text. How many the text has, which is within the limit.
+  ///
+  /// - Throws: `truncated`, `unknownSectionType`, `misplacedSection`, `overLimit`.
+  package static func textByteCount(parsing input: inout ByteInput) throws(FormatError) -> Int {
     let start = input.offset
     let byte = try input.readBigEndian(UInt8.self, in: .description)
     guard byte == SectionType.description.rawValue else {
@@ -60,13 +70,11 @@ public struct DeviceDescription: Equatable, Sendable {
         at: start, in: .description)
     }
     let lengthOffset = input.offset
-    let length = try input.readBigEndian(UInt32.self, in: .description)
-    guard ByteCount(UInt64(length)) <= ImageLimits.descriptionBytes else {
-      throw Self.overLimit(ByteCount(UInt64(length)), at: lengthOffset)
+    let length = ByteCount(UInt64(try input.readBigEndian(UInt32.self, in: .description)))
+    guard length <= ImageLimits.descriptionBytes else {
+      throw overLimit(length, at: lengthOffset)
     }
-    let textOffset = input.offset
-    let text = try input.readBytes(Int(length), in: .description)
-    self = try DeviceDescription(text: text, at: textOffset)
+    return Int(length.rawValue)
   }
 
   /// Appends the element's bytes.

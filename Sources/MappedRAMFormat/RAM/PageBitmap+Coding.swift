@@ -54,7 +54,19 @@ extension PageBitmap {
   }
 
   /// Appends the bitmap's bytes.
-  public func encode(into output: inout ByteOutput) {
-    for word in words { output.writeLittleEndian(word) }
+  public func encode(into output: inout ByteOutput) { encode(words.indices, into: &output) }
+
+  /// Appends the bytes of the words in `range`, for writers that give it out in parts.
+  package func encode(_ range: Range<Int>, into output: inout ByteOutput) {
+    for word in words[range] { output.writeLittleEndian(word) }
+  }
+}
+
+extension PageBitmap.Parsed {
+  /// The bitmap in `words`, all that there are.
+  package init(pageCount: Int, words: [UInt64]) {
+    let all = words.reduce(0) { $0 + $1.nonzeroBitCount }
+    bitmap = PageBitmap(pageCount: pageCount, words: words)
+    strayBits = all - bitmap.population
   }
 }

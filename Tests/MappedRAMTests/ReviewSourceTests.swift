@@ -1,0 +1,30 @@
+import LinuxIO
+import MappedRAMFormat
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import MappedRAM
+
+/// Sources that are not what they were when they were opened.
+@Suite struct ReviewSourceTests {
+  /// What somebody cut off a raw file is not taken for zeros.
+  @Test(arguments: [0, 1, 1 << 20, (4 << 20) - 4096] as [UInt64])
+  func rawFileThatIsCutDuringTheSaveIsAnError(_ length: UInt64) throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.file("pc.ram")
+    let raw = try PendingFile.create(at: path).file
+    try raw.truncate(to: 4 << 20)
+    let pages = try FilePages(reading: raw)
+    let block = try RAMBlock(idstr: "pc.ram", usedLength: 4_194_304, pageSize: .fourKiB)
+    let configuration = Configuration(
+      machineType: "none", subsections: [.capabilities(["mapped-ram"])])
+    let plan = try SavePlan(
+      prologue: StreamPrologue(configuration: configuration),
+      blocks: [SavePlan.Block(block, pages: pages)], tail: [], for: path)
+    try raw.truncate(to: length)
+    #expect { try ImageSave(plan).run(to: directory.file("image")) } throws: { error in
+      if case .endedEarly(let file, _)? = error as? ImageError { file == path } else { false }
+    }
+  }
+}
