@@ -93,7 +93,7 @@ extension ImageReader {
     var offset = range.lowerBound
     while bitmap.missingBytes > 0 {
       offset = try window.parse(
-        at: offset, atMost: min(bitmap.missingBytes, Self.bitmapPartBytes)
+        at: offset, atMost: min(bitmap.missingBytes, ImageWindow.bitmapBytes)
       ) { (input) throws(FormatError) in try bitmap.read(&input, of: idstr) }.end
     }
     let parsed = bitmap.finish()
@@ -102,9 +102,6 @@ extension ImageReader {
     }
     return parsed.bitmap
   }
-
-  /// Bytes of a bitmap that are in memory as they stand in the file: 1 MiB, the bitmap of 32 GiB.
-  private static let bitmapPartBytes = 1 << 20
 
   /// Reads the word behind the last block, and the footer if sections have one.
   private mutating func readListEnd() throws(ImageError) {
