@@ -72,7 +72,7 @@ extension File {
       case .none: return Direct(.notOffered)
       case .some(let found): (memory, offset) = found
       }
-      if isInMemory(descriptor.rawValue) { return Direct(.memoryFileSystem) }
+      if isInMemory(descriptor.rawValue, path) { return Direct(.memoryFileSystem) }
       if let errno = firstRead(descriptor.rawValue, memory: memory, offset: offset) {
         return Direct(.readFailed(errno))
       }
@@ -94,7 +94,11 @@ extension File {
 
     /// Whether the file system keeps its files in memory alone. Newer kernels open those with
     /// O_DIRECT, and then use the page cache all the same.
-    private static func isInMemory(_ descriptor: CInt) -> Bool {
+    ///
+    /// A device's file system is that of its node, devtmpfs, and says nothing of the device.
+    private static func isInMemory(_ descriptor: CInt, _ path: FilePath) -> Bool {
+      let mode = (try? status(of: descriptor, path).st_mode) ?? S_IFREG
+      guard InodeType(mode: mode) == .regular else { return false }
       var type: UInt64 = 0
       // SAFETY: the number is written before the call returns, and is not kept.
       guard unsafe CLinux_fileSystemType(descriptor, &type) == 0 else { return false }
