@@ -9,8 +9,9 @@ public enum ImageLimits {
   /// each of 1,000 PCI functions it stays below.
   public static let blocks = 4096
 
-  /// Bytes of RAM in all blocks: 64 TiB, four times the largest guest that vendors support today. Its bitmaps have
-  /// 2 GiB, so a block's bitmap is read in pieces wherever a file could lie about it.
+  /// Bytes of RAM in all blocks: 64 TiB, four times the largest guest that vendors support today. A block's bitmap
+  /// is held in memory, 32 MiB for each TiB with pages of 4 KiB; its place and the pages' must lie inside the file, but a
+  /// sparse file takes no space to be that long.
   public static let ramBytes = ByteCount(UInt64(1) << 46)
 
   /// Capabilities in the CONFIGURATION section; QEMU 11 knows about 30.
