@@ -43,12 +43,16 @@ public final class Monitor<State>: @unchecked Sendable {
   }
 
   /// Runs `body` on the state with the lock held, then wakes those who wait, also after an error.
+  ///
+  /// `wakesWaiters` may be false where the change is one that nobody waits for: it saves a system
+  /// call here, and a turn of each waiter.
   @discardableResult
   public func withLock<Value, Failure: Error>(
+    wakesWaiters: Bool = true,
     _ body: (inout sending State) throws(Failure) -> sending Value
   ) throws(Failure) -> sending Value {
     acquire()
-    defer { release() }
+    defer { release(wakesWaiters: wakesWaiters) }
     // SAFETY: the lock is held, so this is the only access.
     return unsafe try body(&state.pointee)
   }
@@ -99,9 +103,9 @@ public final class Monitor<State>: @unchecked Sendable {
     precondition(result == 0, "The lock cannot be taken")
   }
 
-  private func release() {
+  private func release(wakesWaiters: Bool = true) {
     // SAFETY: both live as long as self.
-    if waiters > 0 { unsafe pthread_cond_broadcast(changed) }
+    if wakesWaiters, waiters > 0 { unsafe pthread_cond_broadcast(changed) }
     unsafe pthread_mutex_unlock(lock)
   }
 }

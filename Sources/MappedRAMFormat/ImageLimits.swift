@@ -9,8 +9,9 @@ public enum ImageLimits {
   /// each of 1,000 PCI functions it stays below.
   public static let blocks = 4096
 
-  /// Bytes of RAM in all blocks: 64 TiB, four times the largest guest that vendors support today. Its bitmaps have
-  /// 2 GiB, so a block's bitmap is read in pieces wherever a file could lie about it.
+  /// Bytes of RAM in all blocks: 64 TiB, four times the largest guest that vendors support today. A block's bitmap
+  /// is held in memory, 32 MiB for each TiB with pages of 4 KiB; its place and the pages' must lie inside the file, but a
+  /// sparse file takes no space to be that long.
   public static let ramBytes = ByteCount(UInt64(1) << 46)
 
   /// Capabilities in the CONFIGURATION section; QEMU 11 knows about 30.
@@ -23,8 +24,9 @@ public enum ImageLimits {
   /// Nested values in the JSON device description; QEMU's own stay below 30.
   public static let descriptionDepth = 128
 
-  /// Sections in a stream. A live save writes one PART of RAM per round of its loop; 7,230 were seen.
-  public static let sections = 1 << 20
+  /// Sections in a stream. A live save writes one PART of RAM per round of its loop, some ten a second where its
+  /// bandwidth is limited: that is seven hours. 7,230 were seen.
+  public static let sections = 1 << 18
 
   /// Bytes between the CONFIGURATION section and RAM: 16 MiB. It is empty in most images; early devices have some 100 bytes.
   public static let preambleBytes = ByteCount(UInt64(16) << 20)

@@ -27,4 +27,26 @@ import Testing
       if case .endedEarly(let file, _)? = error as? ImageError { file == path } else { false }
     }
   }
+
+  /// A manifest may say anything of where the stream begins: sums past the largest file are refused before they trap.
+  @Test(arguments: [0, 1 << 20, 9 << 20, .max >> 1, .max >> 1 + 4096] as [UInt64])
+  func streamBeyondTheLargestFileIsRefused(_ below: UInt64) throws {
+    let offset = UInt64.max - below
+    let block = try RAMBlock(idstr: "pc.ram", usedLength: 4_194_304, pageSize: .fourKiB)
+    let configuration = Configuration(
+      machineType: "none", subsections: [.capabilities(["mapped-ram"])])
+    let tail = [UInt8](repeating: 0, count: 9 << 20)
+    #expect {
+      try SavePlan(
+        prologue: StreamPrologue(configuration: configuration),
+        blocks: [SavePlan.Block(block, pages: nil)], tail: [.bytes(tail)],
+        streamOffset: FileOffset(offset), for: "image")
+    } throws: { error in
+      if case .format(let error, _)? = error as? ImageError {
+        error.kind == .numberOverflow
+      } else {
+        false
+      }
+    }
+  }
 }

@@ -1,4 +1,5 @@
 import LinuxIO
+import Synchronization
 
 /// The work of all channels, and who waits for what.
 ///
@@ -25,9 +26,25 @@ final class WorkQueue: Sendable {
     var claimed = 0
     var isClosed = false
     var failure: ImageError?
+
+    /// The next piece, or that there will be none; `nil` where that is not known yet.
+    mutating func take() -> Answer? {
+      if failure != nil { return .closed }
+      guard let transfer = transfers.first else { return isClosed ? .closed : nil }
+      let claim = Claim(transfer: transfer, piece: nextPiece)
+      claimed += 1
+      nextPiece += 1
+      if nextPiece == transfer.pieceCount {
+        transfers.removeFirst()
+        nextPiece = 0
+      }
+      return .claim(claim)
+    }
   }
 
   private let state = Monitor(State())
+  /// Whether there is a failure: channels look at it at each turn, without the lock.
+  private let hasFailed = Atomic<Bool>(false)
   private let cancellation: Cancellation
 
   init(cancellation: Cancellation) { self.cancellation = cancellation }
@@ -40,37 +57,33 @@ final class WorkQueue: Sendable {
 
   /// Claims the next piece, waiting for one if `wait` is set.
   func claim(wait: Bool) -> Answer {
-    state.wait { state -> Answer? in
-      if state.failure != nil { return .closed }
-      if let transfer = state.transfers.first {
-        let claim = Claim(transfer: transfer, piece: state.nextPiece)
-        state.claimed += 1
-        state.nextPiece += 1
-        if state.nextPiece == transfer.pieceCount {
-          state.transfers.removeFirst()
-          state.nextPiece = 0
-        }
-        return .claim(claim)
-      }
-      if state.isClosed { return .closed }
-      return wait ? nil : .nothingYet
-    }
+    // Nobody waits for a claim, and a wake-up for each would cost as much as the claim.
+    if let answer = state.withLock(wakesWaiters: false, { $0.take() }) { return answer }
+    return wait ? state.wait { $0.take() } : .nothingYet
   }
 
   /// Whether channels must stop at their next request. The first to see a cancellation makes it the failure of all.
   func mustStop() -> Bool {
     if cancellation.isCancelled { fail(.cancelled) }
-    return state.withLock { $0.failure != nil }
+    return hasFailed.load(ordering: .relaxed)
   }
 
   /// Takes back `count` claims: the pieces are done, or will never be.
-  func finished(_ count: Int = 1) { state.withLock { $0.claimed -= count } }
+  func finished(_ count: Int = 1) {
+    let isIdle = state.withLock(wakesWaiters: false) { state in
+      state.claimed -= count
+      return state.claimed == 0
+    }
+    // A sync waits for the last claim alone; it looks for itself whether that is still so.
+    if isIdle { state.withLock { _ in } }
+  }
 
   /// Stops all channels; the first error is the one that is reported.
   func fail(_ error: ImageError) {
     state.withLock { state in
       if state.failure == nil { state.failure = error }
       state.transfers.removeAll()
+      hasFailed.store(true, ordering: .relaxed)
     }
   }
 

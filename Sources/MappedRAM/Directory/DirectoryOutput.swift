@@ -52,10 +52,13 @@ struct DirectoryOutput: ~Copyable {
     return opened
   }
 
-  /// Gives all files their names.
+  /// Gives all files their names, once all are on the disk: a disk that is full shows itself before the first name.
   ///
   /// - Returns: the names.
   consuming func commit() throws(ImageError) -> [String] {
+    for file in pending {
+      try calling { () throws(SystemCallError) in try file.syncData() }
+    }
     for file in pending {
       try calling { () throws(SystemCallError) in try file.commit() }
     }
@@ -68,6 +71,8 @@ private final class PendingBox {
   private var file: PendingFile?
 
   init(_ file: consuming PendingFile) { self.file = .some(file) }
+
+  func syncData() throws(SystemCallError) { try file?.file.syncData() }
 
   func commit() throws(SystemCallError) {
     guard let file = file.take() else { preconditionFailure("a file gets its name once") }

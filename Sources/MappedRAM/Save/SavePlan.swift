@@ -40,7 +40,8 @@ public struct SavePlan: Sendable {
   ///   - prefix: what stands at the start of the file, before the stream; at most `streamOffset` bytes.
   ///   - streamOffset: where the stream begins.
   ///   - path: what errors are about.
-  /// - Throws: `PlanError.noBlocks`; `.sourceSize`; `.mixedPageSizes`; `.prefixLength`; `FormatError` of `ImageLayout`.
+  /// - Throws: `PlanError.noBlocks`; `.sourceSize`; `.mixedPageSizes`; `.prefixLength`; `FormatError` of `ImageLayout`;
+  ///   `numberOverflow` where the stream would end past 2^63 - 1, the most that a file can have.
   public init(
     prologue: StreamPrologue, blocks: [Block], tail: [StreamBytes], prefix: StreamBytes? = nil,
     streamOffset: FileOffset = .zero, for path: FilePath
@@ -70,6 +71,13 @@ public struct SavePlan: Sendable {
     } catch {
       throw .format(error, in: path)
     }
+    var end: FileOffset? = layout.tail
+    for part in tail { end = end?.adding(part.byteCount) }
+    guard let end, end.rawValue <= UInt64(Int64.max) else {
+      throw .format(
+        FormatError(.numberOverflow, at: streamOffset, in: .ramBlockList), in: path)
+    }
+    self.end = end
     self.prologue = prologue
     self.blocks = blocks
     self.tail = tail
@@ -83,7 +91,7 @@ public struct SavePlan: Sendable {
   public var ramTotal: ByteCount { blocks.reduce(.zero) { $0 + $1.block.usedLength } }
 
   /// Where the stream ends.
-  public var end: FileOffset { layout.tail + tail.reduce(.zero) { $0 + $1.byteCount } }
+  public let end: FileOffset
 }
 
 /// Bytes of a stream that go into an image as they are.

@@ -1,0 +1,75 @@
+import LinuxIO
+import MappedRAMFormat
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import MappedRAM
+
+/// Images on block devices, which have neither holes nor an end.
+@Suite(.serialized, .enabled(if: LoopDevice.isAvailable, "needs loop devices"))
+struct ReviewDeviceTests {
+  /// What a device held before does not show through an image: not in holes of the device state, not behind the EOF byte, where
+  /// 0x06 would begin a description.
+  @Test(arguments: [0x06, 0xAA] as [UInt8])
+  func oldBytesOfTheDeviceDoNotShowThrough(_ old: UInt8) throws {
+    let directory = try TemporaryDirectory()
+    let device = try Self.device(directory.file("disk"), byteCount: 16 << 20, filledWith: old)
+    var generator = SeededGenerator()
+    let guest = try TestGuest(pages: [300, 20], using: &generator)
+    let state = try Self.sparseState()
+    let original = try guest.plan()
+    let plan = try SavePlan(
+      prologue: original.prologue, blocks: original.blocks,
+      tail: [.file(state, 0..<(try state.size()))], for: device.path)
+    _ = try ImageSave(plan).run(to: device.path)
+
+    let file = try File.open(device.path, access: .read)
+    let image = try Image(reading: file)
+    #expect(image.isComplete)
+    let tail = try #require(image.tail)
+    #expect(tail.byteCount == ByteCount(try state.size()))
+    #expect(
+      try file.readBytes(at: tail.lowerBound.rawValue, count: Int(tail.byteCount.rawValue))
+        == state.readBytes(at: 0, count: Int(try state.size())))
+    #expect(try restoreToMemory(device.path) == guest.blocks.indices.map(guest.contents))
+  }
+
+  /// Direct I/O is a matter of the device, not of the file system of its node, which is one in memory.
+  @Test func devicesAreReadAndWrittenDirectly() throws {
+    let directory = try TemporaryDirectory()
+    let device = try Self.device(directory.file("disk"), byteCount: 1 << 20, filledWith: 0)
+    let file = try File.open(device.path, access: .readWrite, directIO: .auto)
+    guard case .active = file.directIO else {
+      Issue.record("\(file.directIO)")
+      return
+    }
+  }
+
+  /// A device of `byteCount` bytes, each of them `byte`, over the file `disk`.
+  private static func device(
+    _ disk: FilePath, byteCount: Int, filledWith byte: UInt8
+  ) throws -> LoopDevice {
+    let pending = try PendingFile.create(at: disk)
+    try pending.file.write([UInt8](repeating: byte, count: byteCount), at: 0)
+    try pending.commit()
+    return try LoopDevice(disk)
+  }
+
+  /// The end of RAM, a device whose body is a hole, EOF, and nothing behind it.
+  private static func sparseState() throws -> File {
+    var output = ByteOutput()
+    StreamElement.end(id: 1).encode(into: &output)
+    RAMWord.endOfSection.encode(into: &output)
+    SectionFooter(id: 1).encode(into: &output)
+    let identity = SectionIdentity(idstr: "ram2", instanceID: 0, version: 1)
+    StreamElement.full(id: 7, identity).encode(into: &output)
+    let state = try File.inMemory(name: "vmstate", byteCount: 1 << 20)
+    try state.write(output.bytes, at: 0)
+    var end = ByteOutput()
+    SectionFooter(id: 7).encode(into: &end)
+    StreamElement.endOfStream.encode(into: &end)
+    try state.write(end.bytes, at: (1 << 20) - 6)
+    return state
+  }
+}
