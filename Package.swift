@@ -61,7 +61,11 @@ let package = Package(
       swiftSettings: ours),
     .testTarget(
       name: "CommandTests",
-      dependencies: ["MappedRAM", "MappedRAMCommands", "MappedRAMFormat", "TestSupport", system],
+      dependencies: [
+        "LinuxIO", "MappedRAM", "MappedRAMCommands", "MappedRAMFormat", "TestSupport",
+        argumentParser, system,
+      ],
+      exclude: ["Snapshots"],
       swiftSettings: ours),
     .testTarget(
       name: "QEMUTests",

@@ -72,7 +72,7 @@ extension File {
       case .none: return Direct(.notOffered)
       case .some(let found): (memory, offset) = found
       }
-      if isInMemory(descriptor.rawValue, path) { return Direct(.memoryFileSystem) }
+      if isInMemory(descriptor.rawValue) { return Direct(.memoryFileSystem) }
       if let errno = firstRead(descriptor.rawValue, memory: memory, offset: offset) {
         return Direct(.readFailed(errno))
       }
@@ -93,12 +93,14 @@ extension File {
     }
 
     /// Whether the file system keeps its files in memory alone. Newer kernels open those with
-    /// O_DIRECT, and then use the page cache all the same.
-    ///
-    /// A device's file system is that of its node, devtmpfs, and says nothing of the device.
-    private static func isInMemory(_ descriptor: CInt, _ path: FilePath) -> Bool {
-      let mode = (try? status(of: descriptor, path).st_mode) ?? S_IFREG
-      guard InodeType(mode: mode) == .regular else { return false }
+    /// O_DIRECT, and then use the page cache all the same. A device node lies on such a file system
+    /// (devtmpfs), but its bytes do not.
+    private static func isInMemory(_ descriptor: CInt) -> Bool {
+      var found = stat()
+      // SAFETY: `found` is filled and not kept.
+      guard unsafe fstat(descriptor, &found) == 0, found.st_mode & S_IFMT == S_IFREG else {
+        return false
+      }
       var type: UInt64 = 0
       // SAFETY: the number is written before the call returns, and is not kept.
       guard unsafe CLinux_fileSystemType(descriptor, &type) == 0 else { return false }

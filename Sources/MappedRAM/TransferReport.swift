@@ -36,12 +36,9 @@ struct Stopwatch {
     let isRefused = channels.notes.contains {
       if case .ioUringRefused = $0 { true } else { false }
     }
-    var notes = channels.notes
-    if case .refused(let refusal) = image.directIO {
-      notes.append(.directIORefused(image.path, refusal))
-    }
     return TransferReport(
-      ramBytes: ramBytes, presentBytes: presentBytes, totals: channels.totals, notes: notes,
+      ramBytes: ramBytes, presentBytes: presentBytes, totals: channels.totals,
+      notes: channels.notes,
       method: isRefused ? .sync : options.method, directIO: image.directIO,
       elapsed: ContinuousClock.now - start, cpuTime: used.cpuTime,
       peakMemoryBytes: used.maximumResidentBytes)

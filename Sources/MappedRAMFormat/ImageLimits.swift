@@ -17,8 +17,8 @@ public enum ImageLimits {
   /// Capabilities in the CONFIGURATION section; QEMU 11 knows about 30.
   public static let capabilities = 256
 
-  /// Bytes of the JSON device description: 16 MiB. A guest with 4 CPUs has 40 kB, one with 1,000 some 5 MB; more than
-  /// 13 MB would have too many values.
+  /// Bytes of the JSON device description: 16 MiB, as `descriptionValues` are enough for 13 MB of QEMU's. A guest with 4 CPUs has
+  /// 40 kB, one with 1,000 some 5 MB. The text is in memory up to four times while it is read.
   public static let descriptionBytes = ByteCount(UInt64(16) << 20)
 
   /// Nested values in the JSON device description; QEMU's own stay below 30.
@@ -30,6 +30,7 @@ public enum ImageLimits {
   /// Bytes between the CONFIGURATION section and RAM: 16 MiB. It is empty in most images; early devices have some 100 bytes.
   public static let preambleBytes = ByteCount(UInt64(16) << 20)
 
-  /// Bytes of libvirt's XML and cookie with their padding: 16 MiB. libvirt's own are some 100 kB.
+  /// Bytes of libvirt's XML and cookie with their padding: 16 MiB. libvirt's own are some 100 kB. They are in memory up to four
+  /// times while they are read.
   public static let libvirtDataBytes = ByteCount(UInt64(16) << 20)
 }

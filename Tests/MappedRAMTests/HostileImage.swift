@@ -23,9 +23,12 @@ struct HostileImage {
   static let options = ChannelOptions(
     channels: 1, queueDepth: 1, requestBytes: 64 << 10, method: .sync, directIO: .off)
 
-  init(hasDescription: Bool = true, streamOffset: FileOffset = .zero) throws {
+  /// Writes the image, to `path` or into a directory of its own.
+  init(
+    hasDescription: Bool = true, streamOffset: FileOffset = .zero, path given: FilePath? = nil
+  ) throws {
     directory = try TemporaryDirectory()
-    path = directory.file("tiny.img")
+    path = given ?? directory.file("tiny.img")
     let prologue = StreamPrologue(
       configuration: Configuration(
         machineType: "pc-q35-10.0",

@@ -55,13 +55,20 @@ func expectRestored(
     try expectSame(memories[0], memories[1])
   }
   try target.resume()
-  try target.waitForGuestLines(2)
+  try target.waitForLineEnds(2)
   try target.stop()
   let lines = try BootSectorGuest.lines(of: source.serial + target.serial)
   #expect(lines.map(\.count) == Array(1...UInt32(lines.count)))
   #expect(lines.allSatisfy { $0.sum == variant.guest.sum })
   #expect(target.log == "")
   try target.quit()
+}
+
+extension QEMU {
+  /// Waits until the guest has ended `count` lines here. The first may have begun before the save, elsewhere.
+  func waitForLineEnds(_ count: Int) throws {
+    try wait(for: "\(count) ends of lines") { serial.utf8.count { $0 == 0x0A } >= count }
+  }
 }
 
 extension SavedVM {

@@ -37,7 +37,7 @@ extension RealQEMU {
       #expect(try target.status() == "paused")
       #expect(try target.physicalMemory(at: 0x10_0000, count: 0x50_0000) == memory)
       try target.resume()
-      try target.waitForGuestLines(3)
+      try target.waitForLineEnds(3)
       try target.stop()
       let lines = try BootSectorGuest.lines(of: source.serial + target.serial)
       #expect(lines.map(\.count) == Array(1...UInt32(lines.count)))

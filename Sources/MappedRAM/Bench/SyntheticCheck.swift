@@ -7,7 +7,8 @@ public final class SyntheticCheck: PageTarget, CopyingTarget, Sendable {
   private let guest: SyntheticGuest
   private let checked = Atomic<UInt64>(0)
   private let mismatches = Atomic<UInt64>(0)
-  private let first = Atomic<UInt64>(.max)
+  // Signed: `Atomic<UInt64>.min` compares as though it were (Swift 6.3.1).
+  private let first = Atomic<Int>(.max)
 
   /// A check against `guest`.
   public init(_ guest: SyntheticGuest) { self.guest = guest }
@@ -26,7 +27,7 @@ public final class SyntheticCheck: PageTarget, CopyingTarget, Sendable {
   /// The lowest number of such a page.
   public var firstMismatch: UInt64? {
     let page = first.load(ordering: .relaxed)
-    return page == .max ? nil : page
+    return page == .max ? nil : UInt64(page)
   }
   /// Whether every page came back, as it was.
   public var isGood: Bool { mismatchedPages == 0 && checkedPages == guest.pageCount }
@@ -46,7 +47,7 @@ public final class SyntheticCheck: PageTarget, CopyingTarget, Sendable {
         unsafe !guest.matches(page + UInt64(index), at: base + index * SyntheticGuest.pageBytes)
       else { continue }
       mismatches.wrappingAdd(1, ordering: .relaxed)
-      first.min(page + UInt64(index), ordering: .relaxed)
+      first.min(Int(page) + index, ordering: .relaxed)
     }
     checked.wrappingAdd(UInt64(count), ordering: .relaxed)
   }

@@ -19,5 +19,17 @@ final class ChannelNotes: Sendable {
     notes.withLock { if !$0.contains(note) { $0.append(note) } }
   }
 
+  /// Notes that `file` goes through the page cache, if that was not what was asked for. One file stands for all of its directory.
+  func add(_ file: File) {
+    guard case .refused(let refusal) = file.directIO else { return }
+    notes.withLock { notes in
+      let isKnown = notes.contains { note in
+        guard case .directIORefused(let path, refusal) = note else { return false }
+        return path.removingLastComponent() == file.path.removingLastComponent()
+      }
+      if !isKnown { notes.append(.directIORefused(file.path, refusal)) }
+    }
+  }
+
   var all: [ChannelNote] { notes.withLock { $0 } }
 }

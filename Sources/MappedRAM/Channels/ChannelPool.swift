@@ -63,7 +63,11 @@ struct ChannelPool: ~Copyable {
   }
 
   /// Queues a transfer; its pieces are taken up at once.
-  func enqueue(_ transfer: some Transfer) { queue.append(transfer) }
+  func enqueue(_ transfer: some Transfer) {
+    if case .file(let file) = transfer.source { notes.add(file) }
+    if case .file(let file) = transfer.target { notes.add(file) }
+    queue.append(transfer)
+  }
 
   /// Waits until all that was queued is done. May be called any number of times.
   ///

@@ -17,6 +17,8 @@ struct Slot {
   /// What was read, in the writing phase.
   private(set) var read: [Part] = []
   private var nextPart = 0
+  /// Bytes of the next part for which requests have been made.
+  private var takenBytes = 0
   private var openRequests = 0
 
   enum Phase { case reading, writing }
@@ -58,6 +60,7 @@ struct Slot {
   private mutating func restart() {
     parts.removeAll(keepingCapacity: true)
     nextPart = 0
+    takenBytes = 0
     openRequests = 0
   }
 
@@ -77,13 +80,16 @@ struct Slot {
   /// The next part for which a request is to be made, at most `limit` bytes of it.
   mutating func takePart(limit: Int) -> Part {
     openRequests += 1
+    // The parts stay as they were chosen: what has been read is looked at by them.
     let part = parts[nextPart]
-    guard part.count > limit else {
+    let start = part.start + takenBytes
+    let end = min(start + limit, part.range.upperBound)
+    takenBytes += end - start
+    if end == part.range.upperBound {
       nextPart += 1
-      return part
+      takenBytes = 0
     }
-    parts[nextPart] = Part((part.start + limit)..<part.range.upperBound)
-    return Part(part.start..<(part.start + limit))
+    return Part(start..<end)
   }
 
   /// Notes that a request is complete. Returns whether it was the phase's last.

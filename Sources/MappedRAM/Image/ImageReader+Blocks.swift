@@ -89,17 +89,14 @@ extension ImageReader {
   mutating func readBitmap(of block: ImageBlock) throws(ImageError) -> PageBitmap? {
     guard let range = block.layout.bitmap else { return nil }
     let idstr = block.block.idstr
-    let count = PageBitmap.wordCount(for: block.block.pageCount)
-    var words: [UInt64] = []
-    words.reserveCapacity(count)
-    while words.count < count {
-      let part = min(count - words.count, ImageWindow.bitmapBytes / 8)
-      let place = range.lowerBound + ByteCount(words.count * 8)
-      _ = try window.parse(at: place, atMost: part * 8) { (input) throws(FormatError) in
-        try PageBitmap.parseWords(part, from: &input, into: &words, of: idstr)
-      }
+    var bitmap = PageBitmap.Reader(pageCount: block.block.pageCount)
+    var offset = range.lowerBound
+    while bitmap.missingBytes > 0 {
+      offset = try window.parse(
+        at: offset, atMost: min(bitmap.missingBytes, ImageWindow.bitmapBytes)
+      ) { (input) throws(FormatError) in try bitmap.read(&input, of: idstr) }.end
     }
-    let parsed = PageBitmap.Parsed(pageCount: block.block.pageCount, words: words)
+    let parsed = bitmap.finish()
     if parsed.strayBits > 0 {
       remarks.append(.strayBits(idstr: idstr, count: parsed.strayBits))
     }

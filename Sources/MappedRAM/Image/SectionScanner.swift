@@ -28,10 +28,11 @@ struct SectionScanner {
   func head(
     _ window: inout ImageWindow, at offset: FileOffset
   ) throws(ImageError) -> (element: StreamElement, bodyStart: FileOffset) {
-    // Only a command can be long: the others are parsed from what has been read ahead.
-    let isCommand = try window.peek(at: offset) == SectionType.command.rawValue
+    // Only a command can be long. No more of it is read than it says, or each small one would cost a large read.
     let most =
-      isCommand ? StreamElement.maximumByteCount : StreamElement.maximumSectionHeadByteCount
+      try window.parse(at: offset, atMost: Command.headByteCount) { input in
+        StreamElement.byteCountOfCommand(at: input)
+      }.value ?? StreamElement.maximumSectionHeadByteCount
     let (element, bodyStart) = try window.parse(at: offset, atMost: most) {
       (input) throws(FormatError) in try StreamElement(parsing: &input)
     }
@@ -167,7 +168,7 @@ struct SectionScanner {
 
   /// The first footer of section `id` at or after `start` that something sensible follows.
   ///
-  /// - Complexity: O(bytes up to it), also where many footers are imitated.
+  /// - Complexity: O(bytes), however many footers nothing sensible follows.
   private func searchFooter(
     of id: UInt32, _ window: inout ImageWindow, from start: FileOffset
   ) throws(ImageError) -> FileOffset? {
@@ -175,46 +176,54 @@ struct SectionScanner {
     SectionFooter(id: id).encode(into: &output)
     let footer = output.bytes
     let end = min(descriptionOffset ?? window.end, window.end)
-    // The search has a window of its own, so that a look behind a candidate does not cost it what it has read.
-    var text = window
-    var chunk = start..<start
-    while chunk.lowerBound < end {
-      if chunk.isEmpty { chunk = chunk.lowerBound..<text.chunkEnd(after: chunk.lowerBound) }
-      let found = try text.parse(
-        at: chunk.lowerBound, atMost: Int(chunk.byteCount.rawValue)
-      ) { input in input.firstIndex(of: footer) }.value
-      if let found {
-        let candidate = chunk.lowerBound + ByteCount(found)
-        if try isSensible(&window, at: candidate + ByteCount(footer.count)) { return candidate }
-        chunk = (candidate + 1)..<chunk.upperBound
-      } else {
-        guard chunk.upperBound < end else { return nil }
-        // The next chunk begins where a footer may that does not fit into this one.
-        let next = FileOffset(chunk.upperBound.rawValue - UInt64(footer.count - 1))
-        chunk = max(next, chunk.lowerBound)..<max(next, chunk.lowerBound)
+    // Footers are looked for in one part after the other, with so much behind each that what follows is there too.
+    let step = ImageWindow.readAhead
+    let overlap = footer.count + StreamElement.maximumByteCount
+    var offset = start
+    while offset < end {
+      let found = try window.parse(at: offset, atMost: step + overlap) { input in
+        firstFooter(footer, in: &input, startingBelow: step)
+      }.value
+      if let found { return found < end ? found : nil }
+      offset = offset.adding(ByteCount(step)) ?? end
+    }
+    return nil
+  }
+
+  /// The place of the first `footer` that begins in the next `count` bytes and that something sensible follows.
+  private func firstFooter(
+    _ footer: [UInt8], in input: inout ByteInput, startingBelow count: Int
+  ) -> FileOffset? {
+    var rest = count
+    while let index = input.firstIndex(of: footer), index < rest {
+      do throws(FormatError) {
+        try input.skip(index, in: .sectionHeader)
+        let found = input.offset
+        var next = input
+        try next.skip(footer.count, in: .sectionHeader)
+        if isSensible(&next) { return found }
+        try input.skip(1, in: .sectionHeader)
+        rest -= index + 1
+      } catch {
+        return nil
       }
     }
     return nil
   }
 
-  /// Whether an element of a stream begins at `offset`. No more than the head of a section is read.
-  private func isSensible(
-    _ window: inout ImageWindow, at offset: FileOffset
-  ) throws(ImageError) -> Bool {
-    do throws(ImageError) {
-      let (element, end) = try window.parse(
-        at: offset, atMost: StreamElement.maximumSectionHeadByteCount
-      ) { (input) throws(FormatError) in try StreamElement(parsing: &input) }
-      switch element {
+  /// Whether an element of a stream begins here.
+  private func isSensible(_ input: inout ByteInput) -> Bool {
+    guard let byte = input.peek(), SectionType(rawValue: byte) != nil else { return false }
+    do throws(FormatError) {
+      switch try StreamElement(parsing: &input) {
       case .part(let id), .end(let id): return started[id] != nil
       case .start, .full, .command: return true
       case .endOfStream:
         // Where there is a description, it is next.
         if description == nil { return true }
-        return try window.peek(at: end) == SectionType.description.rawValue
+        return input.peek() == SectionType.description.rawValue
       }
     } catch {
-      guard case .format = error else { throw error }
       return false
     }
   }

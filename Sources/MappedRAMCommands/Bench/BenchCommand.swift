@@ -9,6 +9,7 @@ struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
     abstract: "Measure how fast images are written and read in a directory.",
+    usage: "mapped-ram bench [<options>] <directory>",
     discussion: """
       Writes an image of a made-up guest with the engine of save, reads it back with the engine of restore, compares \
       every byte, and prints how fast each went and what it cost. The image is durable before the clock of the \
@@ -24,9 +25,10 @@ struct BenchCommand: ParsableCommand {
 
       \(ExitStatus.help([
         .success: "the image came back as it was written",
-        .ioError: "I/O error; or the image came back with other bytes",
+        .unavailable: "direct I/O was required and is refused",
+        .ioError: "I/O error, or the image came back with other bytes",
         .cannotCreate: "no file can be made in the directory",
-      ]))
+      ], besides: [.negative, .badData]))
       """)
 
   @Argument(

@@ -14,6 +14,8 @@ enum CommandError: Error, Equatable, Sendable {
   case noManifest(FilePath)
   /// Another offset is asked for than the one after what stands before the stream.
   case offsetWithPrefix(FilePath, expected: UInt64)
+  /// A save into a file or device that is written where it is was interrupted.
+  case interruptedInPlace(FilePath)
   /// What was read back is not what was written.
   case mismatch(PageMismatches)
 }
@@ -69,6 +71,7 @@ extension CommandError: CustomStringConvertible {
     case .offsetWithPrefix(let manifest, let expected):
       "\(manifest): what stands before the stream belongs to this image, so the stream begins at \(expected). "
         + "Leave --offset out."
+    case .interruptedInPlace(let path): "\(path): interrupted; it holds no image now."
     case .mismatch(let found) where found.count == 0:
       "\(found.checked) pages came back, but \(found.expected) were written. The engine, the file system or the "
         + "device lost them: do not trust them with an image."

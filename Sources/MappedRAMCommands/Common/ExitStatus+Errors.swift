@@ -10,6 +10,7 @@ extension ExitStatus {
     case .system(let error): self.init(error, output: nil)
     case .manifestAndOptions, .offsetWithPrefix: self = .usage
     case .noManifest, .mismatch: self = .ioError
+    case .interruptedInPlace: self = .interrupted
     }
   }
 

@@ -61,7 +61,8 @@ enum NumberText {
   /// A time that is only guessed, in whole seconds: `8 s`, `2 min 05 s`.
   static func roughDuration(_ duration: Duration) -> String {
     let seconds = max(duration.inSeconds, 0)
-    return seconds < 99.5 ? "\(fixed(seconds, places: 0)) s" : self.duration(duration)
+    return seconds < 99.5
+      ? "\(fixed(seconds, places: 0)) s" : self.duration(.seconds(seconds.rounded()))
   }
 
   private static func twoDigits(_ number: Int) -> String {

@@ -21,7 +21,8 @@ struct DevicesText {
     }
   }
 
-  private func write(_ device: DeviceFacts) {
+  /// Writes one device.
+  func write(_ device: DeviceFacts) {
     let identity = device.identity
     output(
       "\(identity.idstr), instance \(identity.instanceID), version \(identity.version): "

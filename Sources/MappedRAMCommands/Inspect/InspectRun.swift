@@ -58,7 +58,8 @@ struct InspectRun {
       runs: parts.pages && parts.json)
   }
 
-  private func writeText(_ inspection: Inspection) {
+  /// Writes what was asked for, for people.
+  func writeText(_ inspection: Inspection) {
     let summary = SummaryText(inspection: inspection, output: output)
     summary.write()
     if parts.sections {

@@ -9,10 +9,13 @@ enum PageMapText {
   private static let staleMark: Character = "o"
   /// The most lines of one block.
   static let lineLimit = 16
-  static let legend =
-    "Each character stands for a stretch of pages: blank, none present; . : - = + * %, ever more; #, all present;\n"
-    + "o, more stale slots than present pages (a stale slot holds bytes that do not count). A line with a star stands\n"
-    + "for lines like the one before.\n"
+  static let legend = """
+    Each character stands for a stretch of pages: blank, none present;
+    . : - = + * %, ever more; #, all present; o, more stale slots than present pages
+    (bytes that do not count). A star on a line of its own stands for lines like the
+    one before.
+
+    """
 
   /// Writes the map of each block that has slots, in lines of at most `width` columns.
   static func write(

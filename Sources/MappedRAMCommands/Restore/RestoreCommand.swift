@@ -9,6 +9,7 @@ struct RestoreCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "restore",
     abstract: "Take an image apart into files.",
+    usage: "mapped-ram restore [<options>] <image> --to-directory <directory>",
     discussion: """
       Writes the memory of each RAMBlock as a raw file named after it (pc.ram.ram; bytes that are not safe in a file \
       name as %2F), with holes where pages are zero, the device state as vmstate.bin, and image.json with all else that \

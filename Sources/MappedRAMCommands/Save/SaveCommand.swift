@@ -26,7 +26,7 @@ struct SaveCommand: ParsableCommand {
           --vmstate devices.bin --block pc.ram=ram.raw vm.img
         mapped-ram save --from-directory vm --progress json vm.img
 
-      On failure nothing is left behind.
+      On failure nothing is left behind, but a device or file that is written where it is holds no image any more.
 
       \(ExitStatus.help([
         .badData: "the manifest or the files beside it are not right",
@@ -48,12 +48,21 @@ struct SaveCommand: ParsableCommand {
   func run() throws {
     try CommandRun.perform(output) { (run) throws(CommandError) in
       let plan = try contents.plan(directIO: channels.directIO)
-      let report = try run.transfer("save", to: image) {
-        (progress, cancellation) throws(ImageError) in
-        try ImageSave(plan, options: channels.options).run(
-          to: image, inPlace: contents.inPlace, progress: progress, cancellation: cancellation)
-      }
+      let report = try save(plan, run)
       return SaveReport(image: image, plan: plan, report: report)
+    }
+  }
+
+  private func save(_ plan: SavePlan, _ run: CommandRun) throws(CommandError) -> TransferReport {
+    let isInPlace = contents.inPlace || File.isBlockDevice(image)
+    do throws(CommandError) {
+      return try run.transfer("save", to: image) { (progress, cancellation) throws(ImageError) in
+        try ImageSave(plan, options: channels.options).run(
+          to: image, inPlace: isInPlace, progress: progress, cancellation: cancellation)
+      }
+    } catch {
+      guard isInPlace, error == .image(.cancelled, output: image) else { throw error }
+      throw .interruptedInPlace(image)
     }
   }
 }

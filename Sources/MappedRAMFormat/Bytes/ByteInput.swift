@@ -72,14 +72,34 @@ public struct ByteInput: ~Escapable {
     _ count: Int, in context: FormatError.Context
   ) throws(FormatError) -> [UInt8] {
     try require(count, in: context)
-    var result: [UInt8] = []
-    result.reserveCapacity(count)
-    for index in position..<(position + count) {
-      // SAFETY: the index is below the byte count, by `require`.
-      result.append(unsafe bytes.unsafeLoad(fromByteOffset: index, as: UInt8.self))
+    // SAFETY: the bytes of the span live for the call, and are copied.
+    let result = unsafe bytes.extracting(position..<position + count).withUnsafeBytes {
+      unsafe [UInt8]($0)
     }
     position += count
     return result
+  }
+
+  /// Reads `count` words of 64 bits, little-endian.
+  ///
+  /// - Complexity: O(`count`), one copy; nothing is allocated before the bytes are known to be there.
+  mutating func readLittleEndianWords(
+    _ count: Int, in context: FormatError.Context
+  ) throws(FormatError) -> [UInt64] {
+    let byteCount = count * MemoryLayout<UInt64>.size
+    try require(byteCount, in: context)
+    var words = unsafe bytes.extracting(position..<position + byteCount).withUnsafeBytes { source in
+      // SAFETY: `words` has room for as many bytes as `source` has, and all of them are filled; any bits are a word.
+      unsafe [UInt64](unsafeUninitializedCapacity: count) { words, initialized in
+        unsafe UnsafeMutableRawBufferPointer(words).copyMemory(from: source)
+        initialized = count
+      }
+    }
+    position += byteCount
+    if UInt64(1).littleEndian != 1 {
+      for index in words.indices { words[index] = UInt64(littleEndian: words[index]) }
+    }
+    return words
   }
 
   /// Passes over `count` bytes.

@@ -13,19 +13,44 @@ extension PageBitmap {
   public static func parse(
     _ input: inout ByteInput, pageCount: Int, of idstr: String
   ) throws(FormatError) -> Parsed {
-    let count = wordCount(for: pageCount)
-    try input.require(count * 8, in: .pageBitmap(idstr))
-    var words: [UInt64] = []
-    words.reserveCapacity(count)
-    try parseWords(count, from: &input, into: &words, of: idstr)
-    return Parsed(pageCount: pageCount, words: words)
+    try input.require(wordCount(for: pageCount) * 8, in: .pageBitmap(idstr))
+    var reader = Reader(pageCount: pageCount)
+    try reader.read(&input, of: idstr)
+    return reader.finish()
   }
 
-  /// Appends the next `count` words of a bitmap to `words`, for readers that take it in parts.
-  package static func parseWords(
-    _ count: Int, from input: inout ByteInput, into words: inout [UInt64], of idstr: String
-  ) throws(FormatError) {
-    for _ in 0..<count { words.append(try input.readLittleEndian(in: .pageBitmap(idstr))) }
+  /// A bitmap that is read in several parts, so that its bytes need not be in memory at once.
+  public struct Reader: Sendable {
+    private let pageCount: Int
+    private var words: [UInt64] = []
+
+    /// Nothing has been read of the bitmap of `pageCount` pages. Memory for all of it is reserved.
+    public init(pageCount: Int) {
+      self.pageCount = pageCount
+      words.reserveCapacity(wordCount(for: pageCount))
+    }
+
+    /// Bytes that have still to be read.
+    public var missingBytes: Int { (wordCount(for: pageCount) - words.count) * 8 }
+
+    /// Reads the next words: all that `input` has, or that are missing. At least one.
+    ///
+    /// - Throws: `truncated`.
+    public mutating func read(
+      _ input: inout ByteInput, of idstr: String
+    ) throws(FormatError) {
+      let count = min(max(input.remaining / 8, 1), missingBytes / 8)
+      words += try input.readLittleEndianWords(count, in: .pageBitmap(idstr))
+    }
+
+    /// The bitmap, all of which has been read.
+    public consuming func finish() -> Parsed {
+      precondition(missingBytes == 0, "all words have been read")
+      let used = UInt64(pageCount & 63)
+      let stray = used == 0 ? 0 : (words.last ?? 0) >> used
+      return Parsed(
+        bitmap: PageBitmap(pageCount: pageCount, words: words), strayBits: stray.nonzeroBitCount)
+    }
   }
 
   /// Appends the bitmap's bytes.

@@ -52,6 +52,9 @@ public struct Command: Equatable, Sendable {
     }
   }
 
+  /// The bytes before the data: type byte, code, length.
+  public static let headByteCount = 5
+
   /// A command of its parts.
   public init(_ code: Code, data: [UInt8] = []) {
     self.code = code

@@ -22,6 +22,13 @@ public enum StreamElement: Equatable, Sendable {
   /// The most bytes that the head of a section can have: a START or FULL with the longest idstr.
   public static let maximumSectionHeadByteCount = 1 + 4 + 1 + 255 + 4 + 4
 
+  /// All bytes of the command that begins at `input`, as far as its length says; `nil` where something else begins.
+  public static func byteCountOfCommand(at input: borrowing ByteInput) -> Int? {
+    guard input.peek() == SectionType.command.rawValue else { return nil }
+    guard let high = input.peek(3), let low = input.peek(4) else { return Command.headByteCount }
+    return Command.headByteCount + (Int(high) << 8 | Int(low))
+  }
+
   /// Reads the head of the next element and leaves the input at its body.
   ///
   /// - Throws: `truncated`, `unknownSectionType`, `misplacedSection`, a name's or a command's errors.

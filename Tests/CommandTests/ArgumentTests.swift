@@ -1,0 +1,129 @@
+import ArgumentParser
+import LinuxIO
+import MappedRAM
+import SystemPackage
+import Testing
+
+@testable import MappedRAMCommands
+
+@Suite struct ArgumentTests {
+  /// What the command says about these arguments, or `nil` if they are good.
+  private func complaint(_ arguments: String) -> String? {
+    do {
+      _ = try MappedRAMCommand.parseAsRoot(arguments.split(separator: " ").map(String.init))
+      return nil
+    } catch {
+      #expect(
+        MappedRAMCommand.exitCode(for: error).rawValue
+          == MappedRAMCommands.ExitStatus.usage.rawValue)
+      return MappedRAMCommand.message(for: error)
+    }
+  }
+
+  @Test func withoutOptionsTheStandardHolds() throws {
+    #expect(try ChannelArguments.parse([]).options == .standard)
+  }
+
+  @Test func everyTransferOptionArrives() throws {
+    let arguments = try ChannelArguments.parse([
+      "--channels", "64", "--queue-depth", "1024", "--request-size", "16M", "--io", "sync",
+      "--direct-io", "required",
+    ])
+    let expected = ChannelOptions(
+      channels: 64, queueDepth: 1024, requestBytes: 16 << 20, method: .sync, directIO: .required)
+    #expect(arguments.options == expected)
+  }
+
+  @Test(arguments: [
+    "--channels 1", "--channels 64", "--queue-depth 1", "--queue-depth 1024",
+    "--request-size 64K", "--request-size 16M", "--direct-io off", "--direct-io auto",
+    "--io io_uring", "--progress json", "--progress none", "--json", "--in-place",
+    "--offset 0x1000",
+  ])
+  func allowedValuesAreTaken(option: String) {
+    #expect(complaint("save --from-directory d x.img \(option)") == nil)
+  }
+
+  @Test(arguments: [
+    ("--channels 0", "--channels is 0; expected 1 to 64."),
+    ("--channels 65", "--channels is 65; expected 1 to 64."),
+    ("--queue-depth 0", "--queue-depth is 0; expected 1 to 1024."),
+    ("--queue-depth 1025", "--queue-depth is 1025; expected 1 to 1024."),
+    ("--request-size 32K", "--request-size is 32K; expected a power of two, 64K to 16M."),
+    ("--request-size 32M", "--request-size is 32M; expected a power of two, 64K to 16M."),
+    ("--request-size 96K", "--request-size is 96K; expected a power of two, 64K to 16M."),
+    ("--request-size 16E", "The value '16E' is invalid for '--request-size <bytes>'"),
+    ("--channels=-1", "--channels is -1; expected 1 to 64."),
+  ])
+  func valuesPastTheLimitsAreRefused(option: String, message: String) {
+    #expect(complaint("save --from-directory d x.img \(option)") == message)
+  }
+
+  @Test func anImageByHandNeedsAllItsParts() {
+    #expect(
+      complaint("save x.img")
+        == "Nothing says what to save: give --from-directory, or --machine, --vmstate and --block.")
+    #expect(
+      complaint("save --block a=b x.img")
+        == "To build an image from files of your own, give --machine and --vmstate as well.")
+    #expect(
+      complaint("save --page-size 8K x.img")
+        == "To build an image from files of your own, give --machine and --vmstate and --block as well."
+    )
+    #expect(complaint("save --block a=b --machine pc --vmstate v x.img") == nil)
+  }
+
+  @Test func aBlockHasOneFile() {
+    #expect(
+      complaint("save --block a=b --block a=c --machine pc --vmstate v x.img")
+        == "--block names \"a\" twice; a RAMBlock has one file.")
+  }
+
+  @Test(arguments: ["512", "3K", "128K"])
+  func pageSizesThatDoNotExistAreRefused(size: String) {
+    #expect(
+      complaint("save --block a=b --machine pc --vmstate v --page-size \(size) x.img")
+        == "--page-size is \(size); expected a power of two, 1K to 64K.")
+  }
+
+  @Test func aMachineTypeIsANameOfUpTo255Bytes() {
+    let start = "save --block a=b --vmstate v x.img --machine "
+    #expect(complaint(start + String(repeating: "m", count: 255)) == nil)
+    let long = String(repeating: "m", count: 256)
+    #expect(
+      complaint(start + long)
+        == "--machine is \"\(long)\"; expected 1 to 255 printable ASCII characters.")
+    #expect(
+      complaint(start + "é") == "--machine is \"é\"; expected 1 to 255 printable ASCII characters.")
+  }
+
+  @Test func aBlockIsSplitAtTheFirstEqualsSign() {
+    #expect(BlockFile(argument: "/rom@etc/acpi=a=b")?.idstr == "/rom@etc/acpi")
+    #expect(BlockFile(argument: "/rom@etc/acpi=a=b")?.file == "a=b")
+    for bad in ["", "=", "a", "a=", "=b"] { #expect(BlockFile(argument: bad) == nil) }
+  }
+
+  @Test(arguments: ["4K", "64T"])
+  func benchTakesSizesUpToItsLimit(size: String) {
+    #expect(complaint("bench . --size \(size)") == nil)
+  }
+
+  @Test(arguments: [
+    ("--size 0", "--size is 0; expected a multiple of 4K, up to 64T."),
+    ("--size 4097", "--size is 4097; expected a multiple of 4K, up to 64T."),
+    ("--size 65T", "--size is 65T; expected a multiple of 4K, up to 64T."),
+    ("--zero-fraction 1.01", "--zero-fraction is 1.01; expected 0 to 1."),
+    ("--zero-fraction=-0.1", "--zero-fraction is -0.1; expected 0 to 1."),
+    ("--zero-fraction nan", "--zero-fraction is nan; expected 0 to 1."),
+    ("--keep a/b", "--keep is \"a/b\"; expected the name of a file."),
+    ("--keep ..", "--keep is \"..\"; expected the name of a file."),
+  ])
+  func benchRefusesWhatCannotBe(option: String, message: String) {
+    #expect(complaint("bench . \(option)") == message)
+  }
+
+  @Test func restoreNeedsADirectory() {
+    #expect(complaint("restore x.img") == "Missing expected argument '--to-directory <directory>'")
+    #expect(complaint("restore x.img --to-directory d --block a --block b") == nil)
+  }
+}

@@ -1,0 +1,151 @@
+import Foundation
+import SystemPackage
+import TestSupport
+import Testing
+
+/// How the built command fails: its status, one sentence, and nothing left behind.
+@Suite struct FailureTests {
+  let directory: TemporaryDirectory
+  let image: FilePath
+  let parts: FilePath
+
+  init() throws {
+    directory = try TemporaryDirectory()
+    image = try Fixture("microvm").unpack(into: directory)
+    parts = directory.file("parts")
+    try Tool.succeed(["restore", image.string, "--to-directory", parts.string])
+  }
+
+  private func expectFailure(
+    _ status: Int32, _ message: String, _ arguments: [String],
+    location: SourceLocation = #_sourceLocation
+  ) throws {
+    let before = try directory.names()
+    let result = try Tool.run(arguments)
+    #expect(result.status == status, sourceLocation: location)
+    #expect(result.errors.hasPrefix("Error: "), sourceLocation: location)
+    #expect(
+      result.errors.contains(message), "\(result.errors)", sourceLocation: location)
+    #expect(result.output.isEmpty, sourceLocation: location)
+    #expect(try directory.names() == before, sourceLocation: location)
+  }
+
+  private var target: String { directory.file("target").string }
+
+  @Test func noImage() throws {
+    try expectFailure(
+      74, "No such file or directory",
+      ["restore", directory.file("none").string, "--to-directory", target])
+  }
+
+  @Test func aDirectoryAsImage() throws {
+    try expectFailure(65, "is a directory", ["restore", parts.string, "--to-directory", target])
+  }
+
+  @Test func aDeviceAsImage() throws {
+    try expectFailure(65, "character device", ["restore", "/dev/zero", "--to-directory", target])
+  }
+
+  @Test func aPipeAsImageDoesNotHang() throws {
+    let pipe = directory.file("pipe")
+    try Subprocess.succeed(["mkfifo", pipe.string])
+    try expectFailure(65, "is a FIFO", ["restore", pipe.string, "--to-directory", target])
+  }
+
+  @Test func anotherFileAsImage() throws {
+    try expectFailure(
+      65, "QEVM",
+      ["restore", parts.appending("image.json").string, "--to-directory", target])
+  }
+
+  @Test func aBlockThatIsNotThere() throws {
+    try expectFailure(
+      64, "There is no RAMBlock \"nope\"; the image has ",
+      ["restore", image.string, "--to-directory", target, "--block", "nope"])
+  }
+
+  @Test func aDirectoryThatCannotBeMade() throws {
+    try expectFailure(
+      73, "No such file or directory",
+      ["restore", image.string, "--to-directory", directory.file("a/b").string])
+    try expectFailure(
+      73, "Not a directory", ["restore", image.string, "--to-directory", image.string])
+  }
+
+  @Test func anImageThatCannotBeMade() throws {
+    let save = ["save", "--from-directory", parts.string]
+    try expectFailure(73, "No such file", save + [directory.file("a/b.img").string])
+    try expectFailure(73, "Not a directory", save + [image.appending("b.img").string])
+    try expectFailure(73, "is a directory", save + [parts.string])
+    try expectFailure(73, "is a character device", save + ["/dev/null"])
+    try expectFailure(73, "No such file", save + ["--in-place", target])
+  }
+
+  @Test func noDirectoryToSaveFrom() throws {
+    try expectFailure(
+      74, "there is no such file. A directory that \"mapped-ram restore\" made has one",
+      ["save", "--from-directory", directory.file("none").string, target])
+  }
+
+  @Test func aManifestAndBlocksByHand() throws {
+    try expectFailure(
+      64,
+      "this manifest says what the blocks are, so --block, --vmstate, --machine cannot be given",
+      ["save", "--from-directory", parts.string, "--machine", "pc", "--vmstate", "vmstate.bin"]
+        + ["--block", "a=b", target])
+  }
+
+  @Test func aManifestThatIsNotRight() throws {
+    let manifest = parts.appending("image.json")
+    try Data("{}".utf8).write(to: URL(fileURLWithPath: manifest.string))
+    try expectFailure(65, "has no key", ["save", "--from-directory", parts.string, target])
+  }
+
+  @Test func aBlockFileThatIsTooShort() throws {
+    let files = try FileManager.default.contentsOfDirectory(atPath: parts.string)
+    let block = try #require(files.first { $0.hasSuffix(".ram") })
+    try Subprocess.succeed(["truncate", "-s", "-4096", parts.appending(block).string])
+    try expectFailure(65, "bytes; expected", ["save", "--from-directory", parts.string, target])
+  }
+
+  @Test func aBlockFileThatIsMissing() throws {
+    let files = try FileManager.default.contentsOfDirectory(atPath: parts.string)
+    let block = try #require(files.first { $0.hasSuffix(".ram") })
+    try FileManager.default.removeItem(atPath: parts.appending(block).string)
+    try expectFailure(74, "No such file", ["save", "--from-directory", parts.string, target])
+  }
+
+  @Test func deviceStateThatIsNone() throws {
+    let block = directory.file("block")
+    try Data(count: 4096).write(to: URL(fileURLWithPath: block.string))
+    try expectFailure(
+      65, "The device state that was given is probably not",
+      ["save", "--machine", "pc", "--vmstate", parts.appending("image.json").string]
+        + ["--block", "a=\(block.string)", target])
+  }
+
+  @Test func aBlockFileOfBrokenPages() throws {
+    try expectFailure(
+      65, "RAMBlock \"a\"",
+      ["save", "--machine", "pc", "--vmstate", parts.appending("vmstate.bin").string]
+        + ["--block", "a=\(parts.appending("image.json").string)", target])
+  }
+
+  @Test(.enabled(if: geteuid() == 0, "needs root, to become another user"))
+  func whatIsNotPermitted() throws {
+    // Temporary directories belong to root and others may not write in them.
+    try Subprocess.succeed(["chmod", "-R", "a+rX", directory.path.string])
+    let result = try Subprocess.run(
+      ["setpriv", "--reuid=65534", "--clear-groups", Tool.path, "bench", directory.path.string])
+    #expect(result.status == 77, "\(result.errors)")
+    #expect(result.errors.contains("Permission denied"))
+  }
+
+  @Test(.enabled(if: Mounts.areAllowed, "needs mount(8)"))
+  func requiredDirectIOThatIsRefused() throws {
+    let mount = try MemoryMount(bytes: 1 << 20)
+    let result = try Tool.run(["bench", mount.path, "--size", "4K", "--direct-io", "required"])
+    #expect(result.status == 69, "\(result.errors)")
+    #expect(result.errors.contains("direct I/O is not possible"))
+  }
+}

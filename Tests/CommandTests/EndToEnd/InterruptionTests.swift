@@ -1,0 +1,141 @@
+import Foundation
+import LinuxIO
+import MappedRAM
+import MappedRAMFormat
+import SystemPackage
+import TestSupport
+import Testing
+
+/// A command that is stopped under way leaves nothing behind.
+///
+/// The work is big without taking room before: pages that are holes in the source, but must be present in the image.
+@Suite(.serialized)
+struct InterruptionTests {
+  let directory: TemporaryDirectory
+  let output: TemporaryDirectory
+
+  init() throws {
+    directory = try TemporaryDirectory()
+    output = try TemporaryDirectory()
+  }
+
+  static let byteCount = 16 << 30
+
+  /// A directory that describes a guest whose pages are all zero, and all to be written nevertheless if `areForced`.
+  private func makeParts(areForced: Bool = true) throws -> String {
+    let forced = areForced ? "[[0,\(Self.byteCount / 4096)]]" : "[]"
+    let manifest = """
+      {"blocks":[{"file":"a.ram","idstr":"a","pageSize":4096,"presentZeroPages":\(forced),\
+      "usedLength":\(Self.byteCount)}],"configuration":[{"capabilities":["mapped-ram"]}],\
+      "container":"qemu","machineType":"none","ramSectionID":1,"schemaVersion":1,"streamOffset":0,\
+      "vmstateFile":"vmstate.bin"}
+      """
+    let parts = directory.file("parts")
+    try FileManager.default.createDirectory(
+      atPath: parts.string, withIntermediateDirectories: false)
+    func write(_ name: String, _ data: Data) throws {
+      try data.write(to: URL(fileURLWithPath: parts.appending(name).string))
+    }
+    try write("image.json", Data(manifest.utf8))
+    try write("vmstate.bin", Data([3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 16, 0x7E, 0, 0, 0, 1, 0]))
+    try write("a.ram", Data())
+    try Subprocess.succeed(["truncate", "-s", "\(Self.byteCount)", parts.appending("a.ram").string])
+    return parts.string
+  }
+
+  private func startSave(_ options: [String] = []) throws -> RunningTool {
+    let tool = try RunningTool(
+      ["save", "--from-directory", try makeParts(), output.file("vm.img").string]
+        + ["--channels", "1", "--queue-depth", "1", "--request-size", "64K"] + options)
+    try tool.waitUntilBusy()
+    return tool
+  }
+
+  @Test(arguments: [SIGINT, SIGTERM, SIGHUP])
+  func aSignalStopsASave(number: Int32) throws {
+    let tool = try startSave()
+    tool.signal(number)
+    #expect(try tool.wait() == 130)
+    #expect(
+      try tool.text().contains(
+        #"{"message":"Interrupted; nothing was left behind.","status":130,"type":"error"}"#))
+    #expect(try output.names() == [])
+  }
+
+  @Test func aKilledSaveLeavesNothing() throws {
+    let tool = try startSave()
+    tool.signal(SIGKILL)
+    #expect(try tool.wait() == 128 + SIGKILL)
+    #expect(try output.names() == [])
+  }
+
+  @Test func anOlderImageSurvivesASignal() throws {
+    let old = output.file("vm.img")
+    try Data("old".utf8).write(to: URL(fileURLWithPath: old.string))
+    let tool = try startSave()
+    tool.signal(SIGINT)
+    #expect(try tool.wait() == 130)
+    #expect(try output.names() == ["vm.img"])
+    #expect(try Data(contentsOf: URL(fileURLWithPath: old.string)) == Data("old".utf8))
+  }
+
+  @Test func anInterruptedSaveInPlaceLeavesNoImage() throws {
+    let old = output.file("vm.img")
+    // A whole image is there before.
+    try Tool.succeed(["bench", output.path.string, "--size", "4K", "--keep", "vm.img"])
+    let tool = try startSave(["--in-place"])
+    tool.signal(SIGINT)
+    #expect(try tool.wait() == 130)
+    #expect(try tool.text().contains("vm.img: interrupted; it holds no image now."))
+    #expect(try Tool.run(["inspect", old.string]).status == 65)
+  }
+
+  @Test(arguments: [SIGINT, SIGKILL])
+  func aSignalStopsBench(number: Int32) throws {
+    let tool = try RunningTool(["bench", output.path.string, "--size", "\(Self.byteCount)"])
+    try tool.waitUntilBusy()
+    tool.signal(number)
+    #expect(try tool.wait() == (number == SIGINT ? 130 : 128 + number))
+    #expect(try output.names() == [])
+  }
+
+  /// An image whose slots are all holes though its bitmap says that they are present.
+  private func makeHollowImage() throws -> String {
+    let path = directory.file("hollow.img")
+    try Tool.succeed(
+      ["save", "--from-directory", try makeParts(areForced: false), path.string])
+    let file = try File.open(path, access: .readWrite, directIO: .off)
+    let place = try #require(Image(reading: file).blocks[0].layout.bitmap)
+    try file.write(
+      [UInt8](repeating: 0xFF, count: Int(place.byteCount.rawValue)),
+      at: place.lowerBound.rawValue)
+    return path.string
+  }
+
+  @Test(arguments: [SIGINT, SIGKILL])
+  func aSignalStopsARestore(number: Int32) throws {
+    let tool = try RunningTool(
+      ["restore", try makeHollowImage(), "--to-directory", output.file("parts").string]
+        + ["--channels", "1", "--queue-depth", "1", "--request-size", "64K"])
+    try tool.waitUntilBusy()
+    tool.signal(number)
+    #expect(try tool.wait() == (number == SIGINT ? 130 : 128 + number))
+    // A killed process cannot take back the directory, but it is empty.
+    let expected = number == SIGINT ? [] : ["parts"]
+    #expect(try output.names() == expected)
+    if number == SIGKILL {
+      let parts = output.file("parts").string
+      #expect(try FileManager.default.contentsOfDirectory(atPath: parts) == [])
+    }
+  }
+
+  @Test func aSignalThatWasIgnoredFromTheStartStaysIgnored() throws {
+    // As nohup does it, and shells for work in the background.
+    let result = try Subprocess.run([
+      "sh", "-c",
+      "trap '' INT; \"$0\" bench \"$1\" --size 512M & sleep 0.2; kill -INT $!; wait $!", Tool.path,
+      output.path.string,
+    ])
+    #expect(result.status == 0, "\(result.errors)")
+  }
+}

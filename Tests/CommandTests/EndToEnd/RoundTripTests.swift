@@ -1,0 +1,131 @@
+import Foundation
+import LinuxIO
+import SystemPackage
+import TestSupport
+import Testing
+
+/// Takes real images apart and puts them together with the built command.
+@Suite struct RoundTripTests {
+  static var images: [Fixture] {
+    // With stale slots, or RAM that changed under way, there is nothing that could be equal.
+    Fixture.complete.filter { fixture in
+      (fixture.expected.blocks ?? []).allSatisfy { ($0.stale ?? 0) == 0 }
+    }
+  }
+
+  /// A fixture taken apart into `parts`.
+  private func takeApart(
+    _ fixture: Fixture, _ directory: TemporaryDirectory, _ options: [String] = []
+  ) throws -> FilePath {
+    let image = try fixture.unpack(into: directory)
+    let isContained = fixture.expected.libvirt != nil || fixture.expected.streamOffset == 0
+    let offset = isContained ? [] : ["--offset", "\(fixture.expected.streamOffset)"]
+    try Tool.succeed(
+      ["restore", image.string, "--to-directory", directory.file("parts").string] + offset + options
+    )
+    return image
+  }
+
+  private func expectSameBytes(_ left: FilePath, _ right: FilePath) throws {
+    let result = try Subprocess.run(["cmp", left.string, right.string])
+    #expect(result.status == 0, "\(result.text)\(result.errors)")
+  }
+
+  @Test(arguments: images)
+  func theImageComesBackByteForByteWithItsHoles(fixture: Fixture) throws {
+    let directory = try TemporaryDirectory()
+    let image = try takeApart(fixture, directory)
+    let copy = directory.file("copy.img")
+    try Tool.succeed(["save", "--from-directory", directory.file("parts").string, copy.string])
+    try expectSameBytes(image, copy)
+    try expectHoles(of: image, in: copy)
+  }
+
+  /// Expects a hole in `copy` wherever `image` has one, in whole blocks of 4 KiB.
+  private func expectHoles(of image: FilePath, in copy: FilePath) throws {
+    let image = try File.open(image, access: .read, directIO: .off)
+    let copy = try File.open(copy, access: .read, directIO: .off)
+    try copy.syncData()
+    let size = try image.size()
+    var position: UInt64 = 0
+    while let data = try copy.nextData(in: position..<size) {
+      for block in stride(from: data.lowerBound, to: data.upperBound, by: 4096) {
+        let end = min(block + 4096, data.upperBound)
+        let isData = try image.nextData(in: block..<end) != nil
+        #expect(isData, "a hole at \(block) was filled")
+      }
+      position = data.upperBound
+    }
+  }
+
+  @Test(arguments: [
+    ["--io", "sync"], ["--direct-io", "off"], ["--channels", "1", "--queue-depth", "1"],
+    ["--channels", "7", "--request-size", "64K"], ["--request-size", "16M"],
+  ])
+  func theTransferOptionsChangeNothingInTheFiles(options: [String]) throws {
+    let directory = try TemporaryDirectory()
+    let image = try takeApart(try Fixture("q35"), directory, options)
+    let copy = directory.file("copy.img")
+    try Tool.succeed(
+      ["save", "--from-directory", directory.file("parts").string, copy.string] + options)
+    try expectSameBytes(image, copy)
+  }
+
+  @Test func aSingleBlockComesAlone() throws {
+    let directory = try TemporaryDirectory()
+    _ = try takeApart(try Fixture("q35"), directory, ["--block", "pc.ram", "--block", "pc.bios"])
+    let parts = try FileManager.default.contentsOfDirectory(atPath: directory.file("parts").string)
+    #expect(parts.sorted() == ["pc.bios.ram", "pc.ram.ram"])
+  }
+
+  @Test func anImageBuiltByHandIsTheSame() throws {
+    let directory = try TemporaryDirectory()
+    let fixture = try Fixture("q35")
+    let image = try takeApart(fixture, directory)
+    let parts = directory.file("parts")
+    try FileManager.default.removeItem(atPath: parts.appending("image.json").string)
+    let copy = directory.file("copy.img")
+    let blocks = (fixture.expected.blocks ?? []).flatMap { block in
+      ["--block", "\(block.idstr)=\(block.idstr.replacing("/", with: "%2F")).ram"]
+    }
+    try Tool.succeed(
+      ["save", "--from-directory", parts.string, "--machine", fixture.expected.machine]
+        + ["--vmstate", "vmstate.bin"] + blocks + [copy.string])
+    try expectSameBytes(image, copy)
+  }
+
+  @Test func anImageInPlaceIsTheSame() throws {
+    let directory = try TemporaryDirectory()
+    let image = try takeApart(try Fixture("q35"), directory)
+    let copy = directory.file("copy.img")
+    try Data(repeating: 0xAA, count: 30 << 20).write(to: URL(fileURLWithPath: copy.string))
+    let identity = try Subprocess.succeed(["stat", "-c", "%i", copy.string]).text
+    try Tool.succeed(
+      ["save", "--from-directory", directory.file("parts").string, "--in-place", copy.string])
+    #expect(try Subprocess.succeed(["stat", "-c", "%i", copy.string]).text == identity)
+    try expectSameBytes(image, copy)
+  }
+
+  @Test func anotherOffsetIsUsedWhereNothingStandsBefore() throws {
+    let directory = try TemporaryDirectory()
+    let image = try takeApart(try Fixture("q35"), directory)
+    let parts = directory.file("parts")
+    let (moved, again) = (directory.file("moved.img"), directory.file("again"))
+    try Tool.succeed(["save", "--from-directory", parts.string, "--offset", "1M", moved.string])
+    try Tool.succeed(
+      ["restore", moved.string, "--offset", "0x100000", "--to-directory", again.string])
+    try Tool.succeed(
+      ["save", "--from-directory", again.string, "--offset", "0", directory.file("b.img").string])
+    try expectSameBytes(image, directory.file("b.img"))
+  }
+
+  @Test func libvirtsHeaderIsNotCutOff() throws {
+    let directory = try TemporaryDirectory()
+    _ = try takeApart(try Fixture("libvirt"), directory)
+    let parts = directory.file("parts").string
+    let result = try Tool.run(
+      ["save", "--from-directory", parts, "--offset", "0", directory.file("x.img").string])
+    #expect(result.status == 64)
+    #expect(result.errors.contains("what stands before the stream belongs to this image"))
+  }
+}

@@ -1,0 +1,38 @@
+import ArgumentParser
+import Foundation
+import Testing
+
+@testable import MappedRAMCommands
+
+/// The help as files in Snapshots/; `SNAPSHOT_UPDATE=1` writes them anew.
+@Suite struct HelpSnapshotTests {
+  @Test func theRootsHelp() throws {
+    try compare("mapped-ram", MappedRAMCommand.helpMessage(columns: 80))
+  }
+
+  @Test func inspectsHelp() throws {
+    try compare("inspect", MappedRAMCommand.helpMessage(for: InspectCommand.self, columns: 80))
+  }
+
+  @Test func savesHelp() throws {
+    try compare("save", MappedRAMCommand.helpMessage(for: SaveCommand.self, columns: 80))
+  }
+
+  @Test func restoresHelp() throws {
+    try compare("restore", MappedRAMCommand.helpMessage(for: RestoreCommand.self, columns: 80))
+  }
+
+  @Test func benchsHelp() throws {
+    try compare("bench", MappedRAMCommand.helpMessage(for: BenchCommand.self, columns: 80))
+  }
+
+  private func compare(_ name: String, _ text: String) throws {
+    let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .appending(path: "Snapshots/\(name).txt")
+    if ProcessInfo.processInfo.environment["SNAPSHOT_UPDATE"] == "1" {
+      try Data((text + "\n").utf8).write(to: file)
+    }
+    let expected = String(decoding: try Data(contentsOf: file), as: UTF8.self)
+    #expect(text + "\n" == expected)
+  }
+}

@@ -1,0 +1,87 @@
+import LinuxIO
+import SystemPackage
+import Testing
+
+@testable import MappedRAM
+@testable import MappedRAMCommands
+
+@Suite struct MessageTests {
+  @Test func eachErrorSaysWhatToDo() {
+    #expect(
+      CommandError.manifestAndOptions("d/image.json", options: ["--block", "--machine"]).description
+        == "d/image.json: this manifest says what the blocks are, so --block, --machine cannot be given as well. "
+        + "Leave that out, or rename the manifest to build an image by hand from the files beside it."
+    )
+    #expect(
+      CommandError.noManifest("d/image.json").description
+        == "d/image.json: there is no such file. A directory that \"mapped-ram restore\" made has one; for files of "
+        + "your own give --machine, --vmstate and a --block for each RAMBlock.")
+    #expect(
+      CommandError.offsetWithPrefix("d/image.json", expected: 4096).description
+        == "d/image.json: what stands before the stream belongs to this image, so the stream begins at 4096. "
+        + "Leave --offset out.")
+  }
+
+  @Test func aMismatchNamesTheFirstPage() {
+    #expect(
+      CommandError.mismatch(PageMismatches(count: 2, first: 7, checked: 9, expected: 9)).description
+        == "2 pages of 9 came back with other contents than were written, the first of them page 7. The engine, the "
+        + "file system or the device changed them: do not trust them with an image.")
+    #expect(
+      CommandError.mismatch(PageMismatches(count: 0, first: 0, checked: 8, expected: 9)).description
+        == "8 pages came back, but 9 were written. The engine, the file system or the device lost them: do not trust "
+        + "them with an image.")
+  }
+
+  @Test func notesNameWhatWasDoneInPlaceOfWhatWasAsked() {
+    let refused = SystemCallError(call: .io_uring_setup, errno: .noFunction, subject: .ring)
+    #expect(
+      ChannelNote.ioUringRefused(refused).text
+        == "pread and pwrite were used in place of io_uring: \(refused)")
+    #expect(
+      ChannelNote.buffersNotRegistered(refused).text
+        == "Buffers are not registered with the ring, so each request maps its own: \(refused)")
+    #expect(
+      ChannelNote.directIORefused("vm.img", .asked).text
+        == "vm.img: the page cache was used in place of direct I/O: it was refused on request.")
+  }
+
+  @Test func tablesLineUp() {
+    var table = TextTable([.text(""), .number("GiB/s"), .text("by")])
+    table.add(["write", "2.31", "io_uring"])
+    table.add(["read", "12.3", ""])
+    var text = ""
+    table.write { text += $0 }
+    #expect(text == "       GiB/s  by\nwrite   2.31  io_uring\nread    12.3\n")
+  }
+
+  @Test func aReportHasALineForEachFallback() {
+    var report = Self.report
+    #expect(
+      report.text
+        == "  512 MiB of 1.00 GiB of RAM present; 0.250 s, 2.00 GiB/s, 0.500 CPU-seconds per GiB\n"
+        + "  10 requests by io_uring, 8 of them direct; peak memory 48.0 MiB\n")
+    report.notes = [.directIORefused("vm.img", .asked)]
+    #expect(
+      report.text.hasSuffix(
+        "\n  Note: vm.img: the page cache was used in place of direct I/O: it was refused on request.\n"
+      ))
+  }
+
+  @Test func aSmallTransferHasNoRate() {
+    var report = Self.report
+    report.presentBytes = 64 << 20 - 1
+    #expect(report.text.hasPrefix("  64.0 MiB of 1.00 GiB of RAM present; 0.250 s\n"))
+    report.presentBytes = 64 << 20
+    #expect(report.text.hasPrefix("  64.0 MiB of 1.00 GiB of RAM present; 0.250 s, 0.250 GiB/s"))
+    report.presentBytes = 0
+    #expect(TransferJSON(report).cpuSecondsPerGiB == nil)
+  }
+
+  static let report = TransferReport(
+    ramBytes: 1 << 30, presentBytes: 512 << 20,
+    totals: TransferTotals(
+      bytesRead: 1 << 30, bytesWritten: 512 << 20, directRequests: 8, bufferedRequests: 2),
+    notes: [], method: .ioUring, directIO: .off, elapsed: .milliseconds(250),
+    cpuTime: .milliseconds(250), peakMemoryBytes: 48 << 20)
+}
