@@ -1,4 +1,5 @@
 public import ArgumentParser
+import LinuxIO
 
 /// The command `mapped-ram`: its verbs are its subcommands.
 public struct MappedRAMCommand: ParsableCommand {
@@ -25,6 +26,7 @@ public struct MappedRAMCommand: ParsableCommand {
   /// Runs the command that the process's arguments ask for, and ends the process.
   public static func run() -> Never {
     Console.ignoreBrokenPipes()
+    OpenFiles.raiseLimit()
     main()
     exit()
   }
