@@ -49,4 +49,21 @@ import Testing
       }
     }
   }
+
+  /// A file that always wants to be asked again can be given up.
+  @Test(.timeLimit(.minutes(1))) func endlessRetriesCanBeCancelled() throws {
+    var generator = SeededGenerator()
+    let directory = try TemporaryDirectory()
+    let guest = try TestGuest(pages: [100], zeroFraction: 0, using: &generator)
+    let cancellation = Cancellation()
+    let faults = Faults { count, _, _ in
+      if count == 1000 { cancellation.cancel() }
+      return .error(.resourceTemporarilyUnavailable)
+    }
+    var save = ImageSave(try guest.plan())
+    save.factory = FaultyFactory(faults: faults)
+    #expect(throws: ImageError.cancelled) {
+      try save.run(to: directory.file("image"), cancellation: cancellation)
+    }
+  }
 }

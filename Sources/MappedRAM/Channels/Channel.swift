@@ -184,7 +184,11 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
       isBroken = true
       stop(.system(error))
     }
-    while let completion = io.nextCompletion() { handle(completion) }
+    // No more than were under way: requests that are made again at once must not keep the channel from looking whether to stop.
+    for _ in 0..<io.capacity {
+      guard let completion = io.nextCompletion() else { return }
+      handle(completion)
+    }
   }
 
   private mutating func handle(_ completion: IOCompletion) {

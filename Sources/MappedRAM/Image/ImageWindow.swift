@@ -67,11 +67,6 @@ extension ImageWindow {
     .format(FormatError(kind, at: offset, in: context), in: file.path)
   }
 
-  /// The end of the bytes that are read at once from `offset` on.
-  func chunkEnd(after offset: FileOffset) -> FileOffset {
-    offset.adding(ByteCount(Self.readAhead)).map { min($0, end) } ?? end
-  }
-
   /// The byte at `offset`, or `nil` past the end of the file.
   mutating func peek(at offset: FileOffset) throws(ImageError) -> UInt8? {
     try parse(at: offset, atMost: 1) { $0.peek() }.value

@@ -14,7 +14,7 @@ public final class MemoryPages: PageSource, PageTarget, CopyingSource, CopyingTa
   /// Bytes in the block.
   public let byteCount: UInt64
 
-  /// `byteCount` bytes of zeros.
+  /// `byteCount` bytes of zeros, at least one.
   ///
   /// - Throws: where there is not as much memory.
   public init(byteCount: Int) throws(SystemCallError) {
