@@ -75,4 +75,15 @@ public final class File: Sendable {
       && address & memoryMask == 0
       && (offset | UInt64(truncatingIfNeeded: byteCount)) & offsetMask == 0
   }
+
+  /// The descriptor for a request that moves `memory` to or from `offset`; only the memory's place and length matter.
+  public func descriptor(for memory: UnsafeRawBufferPointer, at offset: UInt64) -> CInt {
+    unsafe isDirect(for: memory, at: offset) ? directNumber : buffered.rawValue
+  }
+
+  /// Whether such a request goes past the page cache.
+  public func isDirect(for memory: UnsafeRawBufferPointer, at offset: UInt64) -> Bool {
+    isDirect(
+      offset: offset, address: UInt(bitPattern: memory.baseAddress), byteCount: memory.count)
+  }
 }

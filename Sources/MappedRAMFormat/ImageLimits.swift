@@ -24,9 +24,9 @@ public enum ImageLimits {
   /// Nested values in the JSON device description; QEMU's own stay below 30.
   public static let descriptionDepth = 128
 
-  /// Sections in a stream. A live save writes one PART of RAM per round of its loop, some ten a second where its
-  /// bandwidth is limited: that is seven hours. 7,230 were seen.
-  public static let sections = 1 << 18
+  /// Sections in a stream. A live save writes one PART of RAM per round of its loop: some ten a second where its bandwidth is
+  /// limited, and many more where dirty bitmaps keep the loop spinning (7,230 were seen). A section takes 100 bytes of memory.
+  public static let sections = 1 << 20
 
   /// Bytes between the CONFIGURATION section and RAM: 16 MiB. It is empty in most images; early devices have some 100 bytes.
   public static let preambleBytes = ByteCount(UInt64(16) << 20)

@@ -69,16 +69,3 @@ extension Fixture {
 func sha256(_ path: FilePath) throws -> String {
   String(try Subprocess.succeed(["sha256sum", path.string]).text.prefix(64))
 }
-
-/// Where a file has data: everything else is holes.
-func dataMap(_ path: FilePath) throws -> [Range<UInt64>] {
-  let file = try File.open(path, access: .read, directIO: .off)
-  let size = try file.size()
-  var ranges: [Range<UInt64>] = []
-  var position: UInt64 = 0
-  while let range = try file.nextData(in: position..<size) {
-    ranges.append(range)
-    position = range.upperBound
-  }
-  return ranges
-}

@@ -117,16 +117,3 @@ func expectSame(
   let result = try Subprocess.run(arguments + [left.string, right.string])
   #expect(result.status == 0, "\(result.text)\(result.errors)")
 }
-
-/// Where a file has data: everything else is holes.
-func dataMap(_ path: FilePath) throws -> [Range<UInt64>] {
-  let file = try File.open(path, access: .read, directIO: .off)
-  let size = try file.size()
-  var ranges: [Range<UInt64>] = []
-  var position: UInt64 = 0
-  while let range = try file.nextData(in: position..<size) {
-    ranges.append(range)
-    position = range.upperBound
-  }
-  return ranges
-}

@@ -153,28 +153,19 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
   }
 
   private mutating func issue(_ request: Request) {
-    guard let transfer = slots[request.slot].claim?.transfer else {
-      preconditionFailure("a request of a slot with a piece")
+    guard let file = slots[request.slot].file else {
+      preconditionFailure("requests are made of files only")
     }
     let tag = requests.insert(request)
     let part = Part(request.start..<(request.start + request.remaining))
     let bytes = unsafe slots[request.slot].bytes(of: part)
-    if request.isRead, case .file(let file) = transfer.source {
+    let memory = UnsafeRawBufferPointer(bytes)
+    if request.isRead {
       unsafe io.read(file, into: bytes, at: request.fileOffset, tag: tag)
-      counters.countRequest(
-        isDirect: file.isDirect(
-          offset: request.fileOffset, address: UInt(bitPattern: bytes.baseAddress),
-          byteCount: bytes.count))
-    } else if !request.isRead, case .file(let file) = transfer.target {
-      unsafe io.write(
-        file, from: UnsafeRawBufferPointer(bytes), at: request.fileOffset, tag: tag)
-      counters.countRequest(
-        isDirect: file.isDirect(
-          offset: request.fileOffset, address: UInt(bitPattern: bytes.baseAddress),
-          byteCount: bytes.count))
     } else {
-      preconditionFailure("requests are made of files only")
+      unsafe io.write(file, from: memory, at: request.fileOffset, tag: tag)
     }
+    unsafe counters.countRequest(isDirect: file.isDirect(for: memory, at: request.fileOffset))
   }
 
   private mutating func awaitCompletions() {

@@ -16,8 +16,7 @@ struct PositionedIO: ChannelIO, ~Copyable {
   mutating func read(
     _ file: File, into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64, tag: Int
   ) {
-    let descriptor = file.descriptor(
-      offset: offset, address: UInt(bitPattern: buffer.baseAddress), byteCount: buffer.count)
+    let descriptor = unsafe file.descriptor(for: UnsafeRawBufferPointer(buffer), at: offset)
     // SAFETY: the buffer is the caller's, and the call is over when this returns.
     let result = unsafe pread(descriptor, buffer.baseAddress, buffer.count, off_t(offset))
     complete(tag, result)
@@ -26,8 +25,7 @@ struct PositionedIO: ChannelIO, ~Copyable {
   mutating func write(
     _ file: File, from buffer: UnsafeRawBufferPointer, at offset: UInt64, tag: Int
   ) {
-    let descriptor = file.descriptor(
-      offset: offset, address: UInt(bitPattern: buffer.baseAddress), byteCount: buffer.count)
+    let descriptor = unsafe file.descriptor(for: buffer, at: offset)
     // SAFETY: as in `read`.
     let result = unsafe pwrite(descriptor, buffer.baseAddress, buffer.count, off_t(offset))
     complete(tag, result)

@@ -25,8 +25,7 @@ struct RingIO: ChannelIO, ~Copyable {
   mutating func read(
     _ file: File, into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64, tag: Int
   ) {
-    let descriptor = file.descriptor(
-      offset: offset, address: UInt(bitPattern: buffer.baseAddress), byteCount: buffer.count)
+    let descriptor = unsafe file.descriptor(for: UnsafeRawBufferPointer(buffer), at: offset)
     unsafe ring.prepareRead(
       descriptor: descriptor, into: buffer, offset: offset, tag: UInt64(tag))
   }
@@ -34,8 +33,7 @@ struct RingIO: ChannelIO, ~Copyable {
   mutating func write(
     _ file: File, from buffer: UnsafeRawBufferPointer, at offset: UInt64, tag: Int
   ) {
-    let descriptor = file.descriptor(
-      offset: offset, address: UInt(bitPattern: buffer.baseAddress), byteCount: buffer.count)
+    let descriptor = unsafe file.descriptor(for: buffer, at: offset)
     unsafe ring.prepareWrite(
       descriptor: descriptor, from: buffer, offset: offset, tag: UInt64(tag))
   }

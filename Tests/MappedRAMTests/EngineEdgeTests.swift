@@ -7,7 +7,7 @@ import Testing
 @testable import MappedRAM
 
 /// Sources that are not what they were when they were opened.
-@Suite struct ReviewSourceTests {
+@Suite struct EngineEdgeTests {
   /// What somebody cut off a raw file is not taken for zeros.
   @Test(arguments: [0, 1, 1 << 20, (4 << 20) - 4096] as [UInt64])
   func rawFileThatIsCutDuringTheSaveIsAnError(_ length: UInt64) throws {

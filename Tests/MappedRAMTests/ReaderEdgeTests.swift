@@ -7,7 +7,7 @@ import Testing
 @testable import MappedRAM
 
 /// Streams without RAM, made by hand: what the reader makes of sections that are hard to tell apart.
-@Suite struct ReviewReaderTests {
+@Suite struct ReaderEdgeTests {
   private static let end: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0x10]
 
   private static func section(_ element: StreamElement, id: UInt32, _ body: [UInt8]) -> [UInt8] {
