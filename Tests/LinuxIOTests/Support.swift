@@ -34,37 +34,6 @@ final class SmallFileSystem: Sendable {
   }
 }
 
-/// A block device over a file. Needs root and losetup.
-final class LoopDevice: Sendable {
-  let path: FilePath
-  let directory: TemporaryDirectory
-
-  static let isPermitted: Bool = {
-    do {
-      _ = try LoopDevice(bytes: [UInt8](repeating: 0, count: 4096))
-      return true
-    } catch {
-      return false
-    }
-  }()
-
-  init(bytes: [UInt8]) throws {
-    directory = try TemporaryDirectory()
-    let file = directory.file("disk")
-    try makeFile(file, bytes)
-    let found = try Subprocess.succeed(["losetup", "--find", "--show", file.string])
-    path = FilePath(String(found.text.prefix { $0 != "\n" }))
-  }
-
-  deinit {
-    do {
-      try Subprocess.succeed(["losetup", "--detach", path.string])
-    } catch {
-      print("\(path) stays attached: \(error)")
-    }
-  }
-}
-
 /// Makes a file with `bytes`, without the code under test.
 func makeFile(_ path: FilePath, _ bytes: [UInt8]) throws {
   let descriptor = try FileDescriptor.open(

@@ -128,25 +128,3 @@ import Testing
     #expect(report.totals.bytesWritten % 5 == 0)
   }
 }
-
-/// A loop device over a file, for a test's time.
-final class LoopDevice {
-  let path: FilePath
-
-  init(_ backing: FilePath) throws {
-    let text = try Subprocess.succeed(["losetup", "--find", "--show", backing.string]).text
-    path = FilePath(String(text.prefix { $0 != "\n" }))
-  }
-
-  deinit { _ = try? Subprocess.run(["losetup", "--detach", path.string]) }
-
-  /// Whether this machine and this user can have one.
-  static let isAvailable: Bool = {
-    guard let directory = try? TemporaryDirectory() else { return false }
-    let backing = directory.file("probe")
-    guard (try? Subprocess.succeed(["truncate", "-s", "1M", backing.string])) != nil else {
-      return false
-    }
-    return (try? LoopDevice(backing)) != nil
-  }()
-}

@@ -8,7 +8,7 @@ import Testing
 
 /// Images on block devices, which have neither holes nor an end.
 @Suite(.serialized, .enabled(if: LoopDevice.isAvailable, "needs loop devices"))
-struct ReviewDeviceTests {
+struct BlockDeviceTests {
   /// What a device held before does not show through an image: not in holes of the device state, not behind the EOF byte, where
   /// 0x06 would begin a description.
   @Test(arguments: [0x06, 0xAA] as [UInt8])
