@@ -33,17 +33,31 @@ import Testing
     let path = directory.file("image")
     _ = try ImageSave(try guest.plan()).run(to: path)
     let before = try sha256(path)
-    let bad = try SavePlan(
-      prologue: StreamPrologue(configuration: TestGuest.configuration),
-      blocks: guest.blocks.map { SavePlan.Block($0.block, pages: $0.pages) },
-      tail: [.bytes([0x55, 0x55])], for: "plan")
     #expect {
-      try ImageSave(bad).run(to: path)
+      try ImageSave(planWithBadTail()).run(to: path)
     } throws: { error in
       if case .plan(.writtenImage)? = error as? ImageError { true } else { false }
     }
     #expect(try sha256(path) == before)
     #expect(try names(in: directory) == ["image"])
+  }
+
+  /// In place there is no old image to keep, but the bad one is not left to be taken for one.
+  @Test func anUnreadableImageInPlaceHasNoHeader() throws {
+    let path = directory.file("image")
+    _ = try ImageSave(try guest.plan()).run(to: path)
+    #expect(throws: ImageError.self) {
+      try ImageSave(planWithBadTail()).run(to: path, inPlace: true)
+    }
+    let image = try Image(reading: File.open(path, access: .read))
+    #expect(image.problems.map(\.context) == [.streamHeader])
+  }
+
+  private func planWithBadTail() throws -> SavePlan {
+    try SavePlan(
+      prologue: StreamPrologue(configuration: TestGuest.configuration),
+      blocks: guest.blocks.map { SavePlan.Block($0.block, pages: $0.pages) },
+      tail: [.bytes([0x55, 0x55])], for: "plan")
   }
 
   /// In place, the file stays the same inode, what stands before the stream stays too, and the image is readable at its offset.

@@ -88,7 +88,12 @@ public struct ImageSave: Sendable {
     try cancellation.check()
     try calling { () throws(SystemCallError) in try file.syncData() }
     try writer.writeStreamHeader()
-    try verify(file)
+    do throws(ImageError) {
+      try verify(file)
+    } catch {
+      try writer.clearStreamHeader()
+      throw error
+    }
     try calling { () throws(SystemCallError) in try file.syncData() }
     return report(stopwatch, bitmaps, channels, file)
   }
