@@ -88,6 +88,8 @@ public struct ByteInput: ~Escapable {
   ) throws(FormatError) -> [UInt64] {
     let byteCount = count * MemoryLayout<UInt64>.size
     try require(byteCount, in: context)
+    // With a capacity of 0 the standard library would write to the empty array that all share (Swift 6.3.1).
+    guard count > 0 else { return [] }
     var words = unsafe bytes.extracting(position..<position + byteCount).withUnsafeBytes { source in
       // SAFETY: `words` has room for as many bytes as `source` has, and all of them are filled; any bits are a word.
       unsafe [UInt64](unsafeUninitializedCapacity: count) { words, initialized in
