@@ -29,6 +29,8 @@ extension Image {
 
   /// Takes over what a reader has found besides the blocks.
   mutating func take(_ reader: ImageReader) {
+    // Whether there are footers is known only behind the block list.
+    prologue?.hasFooters = reader.scanner.hasFooters
     container = reader.container
     streamOffset = reader.streamOffset
     sections = reader.scanner.sections
