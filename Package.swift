@@ -19,6 +19,7 @@ let package = Package(
   name: "mapped-ram",
   products: [
     .library(name: "MappedRAM", targets: ["MappedRAM"]),
+    .library(name: "QEMUControl", targets: ["QEMUControl"]),
     .executable(name: "mapped-ram", targets: ["mapped-ram"]),
   ],
   dependencies: [
@@ -37,8 +38,14 @@ let package = Package(
       dependencies: ["LinuxIO", "MappedRAMFormat", "URing", system],
       swiftSettings: ours),
     .target(
+      name: "QEMUControl",
+      dependencies: ["LinuxIO", "MappedRAM", "MappedRAMFormat", system],
+      swiftSettings: ours),
+    .target(
       name: "MappedRAMCommands",
-      dependencies: ["LinuxIO", "MappedRAM", "MappedRAMFormat", argumentParser, system],
+      dependencies: [
+        "LinuxIO", "MappedRAM", "MappedRAMFormat", "QEMUControl", argumentParser, system,
+      ],
       swiftSettings: ours),
     .executableTarget(
       name: "mapped-ram", dependencies: ["MappedRAMCommands"], swiftSettings: ours),
@@ -60,16 +67,24 @@ let package = Package(
       dependencies: ["LinuxIO", "MappedRAM", "MappedRAMFormat", "TestSupport", "URing", system],
       swiftSettings: ours),
     .testTarget(
+      name: "QEMUControlTests",
+      dependencies: [
+        "LinuxIO", "MappedRAM", "MappedRAMFormat", "QEMUControl", "TestSupport", system,
+      ],
+      swiftSettings: ours),
+    .testTarget(
       name: "CommandTests",
       dependencies: [
-        "LinuxIO", "MappedRAM", "MappedRAMCommands", "MappedRAMFormat", "TestSupport",
-        argumentParser, system,
+        "LinuxIO", "MappedRAM", "MappedRAMCommands", "MappedRAMFormat", "QEMUControl",
+        "TestSupport", argumentParser, system,
       ],
       exclude: ["Snapshots"],
       swiftSettings: ours),
     .testTarget(
       name: "QEMUTests",
-      dependencies: ["LinuxIO", "MappedRAM", "MappedRAMFormat", "TestSupport", system],
+      dependencies: [
+        "LinuxIO", "MappedRAM", "MappedRAMFormat", "QEMUControl", "TestSupport", system,
+      ],
       swiftSettings: ours),
   ],
   swiftLanguageModes: [.v6]
