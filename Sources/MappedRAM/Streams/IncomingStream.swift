@@ -17,6 +17,8 @@ public struct IncomingStream: Sendable {
   public let configuration: Configuration
   /// The blocks whose pages are in the stream, by their names in the image.
   public let carried: Set<String>
+  /// What the stream is to say that the VM was doing; `nil` for what the image says.
+  public var runState: RunState?
   private let image: Image
   private let file: File
   private let prologue: StreamPrologue
@@ -118,11 +120,24 @@ public struct IncomingStream: Sendable {
         guard section.type == .end, !hasEnd else { continue }
         hasEnd = true
       }
-      let start = section.offset.rawValue
-      try sink.copy(start..<(start + section.byteCount.rawValue), of: file)
+      try write(section, to: &sink)
     }
     try sink.flush()
     return sink.byteCount
+  }
+
+  /// Writes an element as it stands in the image.
+  private func write(_ section: ImageSection, to sink: inout StreamSink) throws(ImageError) {
+    var start = section.offset.rawValue
+    let end = start + section.byteCount.rawValue
+    if let runState, section.isGlobalState,
+      section.body.byteCount >= ByteCount(GlobalState.byteCount)
+    {
+      try sink.copy(start..<section.body.lowerBound.rawValue, of: file)
+      try sink.write { GlobalState(runState).encode(into: &$0) }
+      start = section.body.lowerBound.rawValue + UInt64(GlobalState.byteCount)
+    }
+    try sink.copy(start..<end, of: file)
   }
 
   /// Writes all up to the end of RAM's START section.
