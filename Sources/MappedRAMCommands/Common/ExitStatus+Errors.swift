@@ -50,7 +50,8 @@ extension ExitStatus {
     case .unknownBlock, .noBlocks: self = .usage
     case .targetTooSmall: self = .cannotCreate
     // The files of a directory that do not fit each other: bad data, whoever wrote them.
-    case .sourceSize, .mixedPageSizes, .prefixLength, .fileTooLong, .manifest, .writtenImage:
+    case .sourceSize, .mixedPageSizes, .prefixLength, .fileTooLong, .manifest, .writtenImage,
+      .blockDiffers:
       self = .badData
     }
   }
