@@ -25,6 +25,8 @@ public struct SystemCallError: Error, Equatable, Sendable {
     case thread
     /// The process itself.
     case process
+    /// A socket by its path, or by a name that says what it is.
+    case socket(FilePath)
   }
 
   /// An error of `call`, which gave `errno`, about `subject`.
@@ -44,4 +46,6 @@ public enum SystemCall: String, CaseIterable, Sendable {
   case process_vm_readv, process_vm_writev
   case io_uring_setup, io_uring_enter, io_uring_register
   case pthread_create
+  case socket, socketpair, setsockopt, getsockopt, connect, bind, listen, accept4
+  case sendmsg, recvmsg, poll
 }

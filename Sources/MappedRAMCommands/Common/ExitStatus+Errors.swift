@@ -62,7 +62,7 @@ extension SystemCallError.Subject {
   fileprivate var path: FilePath? {
     switch self {
     case .file(let path), .range(let path, _): path
-    case .ring, .memory, .thread, .process: nil
+    case .ring, .memory, .thread, .process, .socket: nil
     }
   }
 }
