@@ -44,4 +44,5 @@ public enum SystemCall: String, CaseIterable, Sendable {
   case process_vm_readv, process_vm_writev
   case io_uring_setup, io_uring_enter, io_uring_register
   case pthread_create
+  case posix_spawnp, fork, pidfd_open, pidfd_send_signal, waitid, signalfd
 }

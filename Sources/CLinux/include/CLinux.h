@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "child.h"
+
 extern const int32_t CLinux_O_DIRECT;
 extern const int32_t CLinux_O_TMPFILE;
 extern const int32_t CLinux_O_PATH;
