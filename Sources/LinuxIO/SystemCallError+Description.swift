@@ -57,6 +57,15 @@ extension SystemCallError: CustomStringConvertible {
       "The name is taken: remove the file if nobody uses it, or choose another name."
     case (_, .fileNameTooLong):
       "Choose a shorter name."
+    case (.posix_spawnp, .noSuchFileOrDirectory):
+      "There is no such program: install it, or give its path."
+    case (.posix_spawnp, .permissionDenied):
+      "The file is not a program that this user may start."
+    case (.posix_spawnp, .execFormatError):
+      "The file is not a program for this machine."
+    case (.posix_spawnp, .resourceTemporarilyUnavailable),
+      (.fork, .resourceTemporarilyUnavailable):
+      "No more processes are allowed: raise the limit (ulimit -u, or pids.max of the control group)."
     case (_, .noSpace):
       "Free space on the file system, or choose another place."
     case (_, .diskQuotaExceeded):

@@ -48,4 +48,5 @@ public enum SystemCall: String, CaseIterable, Sendable {
   case pthread_create
   case socket, socketpair, setsockopt, getsockopt, connect, bind, listen, accept4
   case sendmsg, recvmsg, poll
+  case posix_spawnp, fork, pidfd_open, pidfd_send_signal, waitid, signalfd
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "sockets.h"
+#include "child.h"
 
 extern const int32_t CLinux_O_DIRECT;
 extern const int32_t CLinux_O_TMPFILE;

@@ -1,0 +1,47 @@
+#ifndef CLINUX_CHILD_H
+#define CLINUX_CHILD_H
+
+// Starting, watching and ending a child. Every function returns 0 (or the value that its comment names) when it
+// succeeds and -errno when it fails.
+
+#include <stdint.h>
+
+/// What a child is to get, besides the caller's environment, directory and inheritable descriptors.
+typedef struct {
+  /// Descriptors that keep their number.
+  const int32_t *descriptors;
+  int32_t descriptorCount;
+  /// The standard input, output and error; -1 for the caller's own.
+  int32_t standard[3];
+  /// Whether it is to lead a session of its own (setsid).
+  int32_t startsSession;
+} CLinux_SpawnOptions;
+
+/// posix_spawnp(3): starts `program`, found in PATH; no signal is blocked in it, and SIGPIPE is not ignored. Returns the process's
+/// number; an error of exec is told here. SIGCHLD of the caller is set to its default action if it was ignored.
+int32_t CLinux_spawn(const char *program, char *const *arguments, const CLinux_SpawnOptions *options);
+
+/// pidfd_open(2), close-on-exec; returns the descriptor.
+int32_t CLinux_processDescriptor(int32_t process);
+
+/// pidfd_send_signal(2).
+int32_t CLinux_signalProcess(int32_t descriptor, int32_t number);
+
+/// waitid(2) of a child. Returns 1 when it has ended, which is told once, and 0 where it still runs and `blocks` is 0. `status` is the
+/// exit status or the signal, `how` CLD_EXITED (1), CLD_KILLED (2) or CLD_DUMPED (3).
+int32_t CLinux_waitChild(int32_t process, int32_t blocks, int32_t *how, int32_t *status);
+
+/// Forks a process that kills the one behind `target` (a pidfd) with SIGKILL when this process ends. Returns its number;
+/// `release` is a descriptor: a byte written to it, as CLinux_releaseGuard does, makes the guard go without harm.
+int32_t CLinux_startGuard(int32_t target, int32_t *release);
+
+/// Ends the guard without harm to its target, closes `release`, and waits for the guard's end.
+int32_t CLinux_releaseGuard(int32_t guard, int32_t release);
+
+/// signalfd(2), close-on-exec and non-blocking; returns the descriptor. The signals must be blocked by the caller.
+int32_t CLinux_signalDescriptor(const int32_t *numbers, int32_t count);
+
+/// Reads one signal. Returns its number, or -EAGAIN. `isFromKernel` is 1 for one that no process sent: the terminal's.
+int32_t CLinux_readSignal(int32_t descriptor, int32_t *isFromKernel);
+
+#endif

@@ -1,0 +1,175 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+/// A program that this process has started, killed when the value goes, unless it has ended or was let go.
+///
+/// While it is held, a small process of ours watches over it: if this process ends in any way, also by SIGKILL, the program is
+/// killed. (PR_SET_PDEATHSIG could not be taken back by `letGo`, and looks at the starting thread alone. There are some microseconds
+/// between the program's start and the guard's.)
+public struct ChildProcess: ~Copyable, Sendable {
+  /// The number of the process.
+  public let processID: Int32
+  /// Whether it gets the signals of this process's terminal.
+  public let sharesTerminal: Bool
+  private let handle: OwnedDescriptor
+  private let guardID: Int32
+  private let guardRelease: Int32
+  private var end: ChildEnd?
+  private var isHeld = true
+
+  /// What a program gets besides its arguments.
+  public struct Options: Sendable {
+    /// Descriptors that it inherits, under their own numbers. Those that this process inherited itself, and which are not
+    /// close-on-exec, it inherits in any case.
+    public var descriptors: [CInt] = []
+    /// Its standard input; nil for this process's own.
+    public var standardInput: CInt?
+    /// Its standard output; nil for this process's own.
+    public var standardOutput: CInt?
+    /// Its standard error; nil for this process's own.
+    public var standardError: CInt?
+    /// Whether it leads a session of its own, out of reach of this process's terminal.
+    public var startsSession = false
+
+    /// Nothing but what this process has.
+    public init() {}
+  }
+
+  /// Starts `program`, which is looked for in PATH unless it has a slash.
+  ///
+  /// It has this process's environment and directory, no signal blocked, and SIGPIPE's default action. If this process
+  /// ignored SIGCHLD, it does so no longer.
+  ///
+  /// - Throws: what posix_spawnp(3) gives: ENOENT where there is no such program; pidfd_open(2); fork(2).
+  public init(
+    starting program: String, _ arguments: [String] = [], _ options: Options = Options()
+  ) throws(SystemCallError) {
+    let started = Self.spawn(program, arguments, options)
+    guard started > 0 else {
+      throw SystemCallError(
+        call: .posix_spawnp, errno: Errno(rawValue: -started), subject: .file(FilePath(program)))
+    }
+    let descriptor = CLinux_processDescriptor(started)
+    guard descriptor >= 0 else {
+      Self.killAndReap(started)
+      throw SystemCallError(
+        call: .pidfd_open, errno: Errno(rawValue: -descriptor), subject: .process)
+    }
+    var release: Int32 = -1
+    // SAFETY: the number is written before the call returns, and is not kept.
+    let watching = unsafe CLinux_startGuard(descriptor, &release)
+    guard watching > 0 else {
+      Self.killAndReap(started)
+      close(descriptor)
+      throw SystemCallError(call: .fork, errno: Errno(rawValue: -watching), subject: .process)
+    }
+    processID = started
+    handle = OwnedDescriptor(owning: descriptor)
+    guardID = watching
+    guardRelease = release
+    sharesTerminal = !options.startsSession
+  }
+
+  deinit {
+    // An error has nobody to go to here.
+    if isHeld, end == nil {
+      _ = CLinux_signalProcess(handle.rawValue, SIGKILL)
+      _ = Self.reap(processID, blocks: true)
+    }
+    _ = CLinux_releaseGuard(guardID, guardRelease)
+  }
+
+  /// A descriptor that poll(2) finds readable once the process has ended; valid as long as the value lives.
+  public var descriptor: CInt { handle.rawValue }
+
+  /// Sends a signal. Nothing happens to a process that has ended.
+  ///
+  /// - Throws: what pidfd_send_signal(2) gives; EPERM for a program that has become another user.
+  public func send(_ signal: CInt) throws(SystemCallError) {
+    let result = CLinux_signalProcess(handle.rawValue, signal)
+    if result == -ESRCH { return }
+    try check(result, .pidfd_send_signal, .process)
+  }
+
+  /// How the process has ended; nil while it runs.
+  ///
+  /// - Throws: what waitid(2) gives: ECHILD where somebody else has taken the status.
+  public mutating func endIfOver() throws(SystemCallError) -> ChildEnd? {
+    if let end { return end }
+    end = try Self.reap(processID, blocks: false).get()
+    return end
+  }
+
+  /// Waits until the process has ended.
+  ///
+  /// - Throws: as `endIfOver`.
+  public mutating func wait() throws(SystemCallError) -> ChildEnd {
+    if let end { return end }
+    guard let found = try Self.reap(processID, blocks: true).get() else {
+      preconditionFailure("waitid came back before the process had ended")
+    }
+    end = found
+    return found
+  }
+
+  /// Waits until the process has ended, but for at most `duration`; then nil.
+  ///
+  /// - Throws: as `endIfOver`.
+  public mutating func wait(for duration: Duration) throws(SystemCallError) -> ChildEnd? {
+    let deadline = ContinuousClock.now + duration
+    while true {
+      if let end = try endIfOver() { return end }
+      let left = deadline - .now
+      guard left > .zero else { return nil }
+      let seconds = min(left.components.seconds, 60)
+      let milliseconds = seconds * 1000 + left.components.attoseconds / 1_000_000_000_000_000
+      var waiting = pollfd(fd: handle.rawValue, events: Int16(POLLIN), revents: 0)
+      // SAFETY: one pollfd, alive for the call. Whatever it gives, the loop looks again.
+      _ = unsafe poll(&waiting, 1, CInt(milliseconds) + 1)
+    }
+  }
+
+  /// Lets the process run on when this one ends.
+  public consuming func letGo() {
+    isHeld = false
+  }
+
+  private static func killAndReap(_ process: Int32) {
+    kill(process, SIGKILL)
+    _ = reap(process, blocks: true)
+  }
+
+  private static func reap(
+    _ process: Int32, blocks: Bool
+  ) -> Result<ChildEnd?, SystemCallError> {
+    var (how, status): (Int32, Int32) = (0, 0)
+    // SAFETY: both numbers are written before the call returns, and are not kept.
+    let result = unsafe CLinux_waitChild(process, blocks ? 1 : 0, &how, &status)
+    if result < 0 {
+      return .failure(
+        SystemCallError(call: .waitid, errno: Errno(rawValue: -result), subject: .process))
+    }
+    return .success(result == 0 ? nil : ChildEnd(how: how, status: status))
+  }
+
+  /// The process's number, or an error number with its sign turned.
+  private static func spawn(_ program: String, _ arguments: [String], _ options: Options) -> Int32 {
+    var words: [UnsafeMutablePointer<CChar>?] = unsafe ([program] + arguments).map {
+      unsafe strdup($0)
+    }
+    unsafe words.append(nil)
+    // SAFETY: strdup gave them.
+    defer { unsafe words.forEach { unsafe free($0) } }
+    let standard = (
+      options.standardInput ?? -1, options.standardOutput ?? -1, options.standardError ?? -1
+    )
+    // SAFETY: the words end with a nil, and all of it lives for the call, which keeps nothing.
+    return unsafe options.descriptors.withUnsafeBufferPointer { descriptors in
+      var request = unsafe CLinux_SpawnOptions(
+        descriptors: descriptors.baseAddress, descriptorCount: Int32(descriptors.count),
+        standard: standard, startsSession: options.startsSession ? 1 : 0)
+      return unsafe CLinux_spawn(program, words, &request)
+    }
+  }
+}

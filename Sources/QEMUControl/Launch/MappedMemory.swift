@@ -1,0 +1,100 @@
+import MappedRAMFormat
+
+/// The RAM blocks of an image, for a QEMU that is to run on them.
+public struct MappedMemory: Equatable, Sendable {
+  /// The image, as QEMU shall open it.
+  public var path: String
+  /// Its blocks; also those that are not RAM.
+  public var blocks: [Block]
+
+  /// A block of the image.
+  public struct Block: Equatable, Sendable {
+    /// The block's name.
+    public var idstr: String
+    /// Its used length in bytes, a multiple of the page size.
+    public var byteCount: UInt64
+    /// Where its first page is, in bytes from the begin of the file; a multiple of the host's page size.
+    public var offset: UInt64
+
+    /// A block of its numbers.
+    public init(idstr: String, byteCount: UInt64, offset: UInt64) {
+      self.idstr = idstr
+      self.byteCount = byteCount
+      self.offset = offset
+    }
+  }
+
+  /// What became of the blocks.
+  public struct Outcome: Equatable, Sendable {
+    /// The names of the blocks that QEMU will map from the image. All others are to be put in place.
+    public var mapped: [String] = []
+    /// What the user should know.
+    public var notes: [LaunchNote] = []
+
+    /// Nothing mapped.
+    public init() {}
+  }
+
+  /// The memory of `blocks` in the file at `path`.
+  public init(path: String, blocks: [Block]) {
+    self.path = path
+    self.blocks = blocks
+  }
+
+  /// The properties with which a backend maps `block`.
+  ///
+  /// Without `readonly=on` QEMU would open the image for writing, and punch holes into it for pages that a balloon
+  /// gives back; `rom=off` lets the guest write to its private copies all the same (both since QEMU 8.2). The last
+  /// one settles the block's name, which old machine types derive in another way (tried on pc-q35-2.12).
+  func properties(of block: Block, id: String) -> [(key: String, value: MappedProperty)] {
+    [
+      ("qom-type", .text("memory-backend-file")), ("id", .text(id)), ("mem-path", .text(path)),
+      ("offset", .bytes(block.offset)), ("size", .bytes(block.byteCount)),
+      ("share", .isOn(false)), ("readonly", .isOn(true)), ("rom", .text("off")),
+      (
+        "x-use-canonical-path-for-ramblock-id",
+        .isOn(block.idstr == Self.canonicalName(of: id))
+      ),
+    ]
+  }
+
+  /// The block whose memory is that of the backend `id`.
+  func block(ofBackend id: String) -> Block? {
+    blocks.first { $0.idstr == id || $0.idstr == Self.canonicalName(of: id) }
+  }
+
+  /// The block that is the main memory of a VM without backends.
+  var mainBlock: Block? { blocks.first { Self.mainNames.contains($0.idstr) } }
+
+  private static func canonicalName(of id: String) -> String { "/objects/\(id)" }
+
+  /// The names that machine types give their main memory (`default-ram-id` of `query-machines`, all targets of
+  /// QEMU 10.0.2).
+  private static let mainNames: Set<String> = [
+    "pc.ram", "microvm.ram", "mach-virt.ram", "s390.ram", "ppc_spapr.ram", "riscv_virt_board.ram",
+    "loongarch.ram", "ram", "sbsa-ref.ram", "m68k_virt.ram", "m68k_mac.ram", "pnv.ram",
+    "ppc_core99.ram", "ppc_heathrow.ram", "pegasos2.ram", "mpc8544ds.ram", "ppc4xx.sdram",
+    "versatile.ram", "integrator.ram", "highbank.dram", "sabrelite.ram", "ddr-ram", "ddr",
+    "cubieboard.ram", "orangepi.ram", "bpim2u.ram", "mcimx6ul-evk.ram", "mcimx7d-sabre.ram",
+    "imx25.ram", "imx8mp-evk.ram", "vexpress.highmem", "mps.ram", "DDR", "zynq.ext_ram",
+    "riscv.spike.ram", "riscv.sifive.u.ram", "riscv.sifive.e.ram", "riscv.shakti.c.ram",
+    "microchip.icicle.kit.ram", "riscv.lowrisc.ibex.ram", "next.ram", "an5206.ram", "mcf5208.ram",
+    "kzm.ram", "musicpal.ram", "omap1.dram", "strongarm.sdram", "ext-sdram",
+  ]
+}
+
+/// A value of a property, for both ways of writing properties.
+enum MappedProperty {
+  case text(String)
+  case bytes(UInt64)
+  case isOn(Bool)
+
+  /// In the way of a list, or of a JSON object.
+  func value(isJSON: Bool) -> QEMUProperties.Value {
+    switch self {
+    case .text(let text): .text(text)
+    case .bytes(let count): isJSON ? .json(.unsigned(count)) : .text(String(count))
+    case .isOn(let isOn): isJSON ? .json(.bool(isOn)) : .text(isOn ? "on" : "off")
+    }
+  }
+}
