@@ -13,6 +13,9 @@ extension SystemCallError: CustomStringConvertible {
       head = "\(path): \(call.rawValue) at \(place): \(reason)"
     case .memory(let byteCount):
       head = "\(call.rawValue) of \(byteCount) bytes of memory: \(reason)"
+    case .processMemory(let number, let range):
+      let place = "0x\(String(range.lowerBound, radix: 16)) (\(range.count64) bytes)"
+      head = "process \(number): \(call.rawValue) at \(place): \(reason)"
     case .ring, .thread, .process:
       head = "\(call.rawValue): \(reason)"
     }
@@ -33,6 +36,8 @@ extension SystemCallError: CustomStringConvertible {
     case (.process_vm_readv, .notPermitted), (.process_vm_writev, .notPermitted):
       "Reading another process needs the same user and kernel.yama.ptrace_scope 0, or "
         + "CAP_SYS_PTRACE."
+    case (.process_vm_readv, .noSuchProcess), (.process_vm_writev, .noSuchProcess):
+      "The process has ended."
     case (.memfd_create, .noMemory), (.mmap, .noMemory), (.madvise, .noMemory):
       "There is not enough memory: free some, or raise the limit of the process."
     case (.pthread_create, .resourceTemporarilyUnavailable):

@@ -25,6 +25,8 @@ public struct SystemCallError: Error, Equatable, Sendable {
     case thread
     /// The process itself.
     case process
+    /// Addresses of another process.
+    case processMemory(Int32, Range<UInt64>)
     /// A socket by its path, or by a name that says what it is.
     case socket(FilePath)
   }
@@ -45,7 +47,7 @@ public enum SystemCall: String, CaseIterable, Sendable {
   case mmap, munmap, madvise, memfd_create, posix_fadvise
   case process_vm_readv, process_vm_writev
   case io_uring_setup, io_uring_enter, io_uring_register
-  case pthread_create
+  case pthread_create, pipe2
   case socket, socketpair, setsockopt, getsockopt, connect, bind, listen, accept4
   case sendmsg, recvmsg, poll
   case posix_spawnp, fork, pidfd_open, pidfd_send_signal, waitid, signalfd

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "processes.h"
 #include "sockets.h"
 #include "child.h"
 
