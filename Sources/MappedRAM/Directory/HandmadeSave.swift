@@ -112,26 +112,3 @@ public struct HandmadeSave: Sendable {
     return output.bytes
   }
 }
-
-/// The version at the end of a machine type's name. From 10.0 on QEMU writes SWITCHOVER_START before RAM's END.
-struct MachineVersion: Comparable {
-  var major: Int
-  var minor: Int
-
-  init(major: Int, minor: Int) {
-    self.major = major
-    self.minor = minor
-  }
-
-  /// The version of `machineType`, or `nil` for one without, like `microvm`.
-  init?(of machineType: String) {
-    guard let text = machineType.split(separator: "-").last else { return nil }
-    let parts = text.split(separator: ".")
-    guard parts.count >= 2, let major = Int(parts[0]), let minor = Int(parts[1]) else { return nil }
-    self.init(major: major, minor: minor)
-  }
-
-  static func < (left: MachineVersion, right: MachineVersion) -> Bool {
-    (left.major, left.minor) < (right.major, right.minor)
-  }
-}
