@@ -13,7 +13,7 @@ extension DeviceDescription {
     } else {
       members.insert(member, at: 0)
     }
-    return try DeviceDescription(text: JSONValue.object(members).text)
+    return try DeviceDescription(text: Array(JSONValue.object(members).text.utf8))
   }
 
   /// A description of sections of which only the length is known, in the form that QEMU itself uses for devices that it cannot
@@ -49,7 +49,7 @@ extension DeviceDescription {
       .init(name: "page_size", value: .unsigned(UInt64(pageSize.byteCount))),
       .init(name: "devices", value: .array(described)),
     ])
-    try self.init(text: root.text)
+    try self.init(text: Array(root.text.utf8))
   }
 
   /// What QEMU says of a CONFIGURATION section (observed: QEMU 10.0.2).

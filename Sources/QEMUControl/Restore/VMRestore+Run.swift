@@ -15,18 +15,18 @@ extension VMRestore {
     cancellation: Cancellation = Cancellation()
   ) throws(VMError) -> VMRestoreReport {
     let start = ContinuousClock.now
-    let vm = try RunningVM(connection)
-    guard vm.status == "inmigrate" else {
-      throw .state(found: vm.status, expected: ["inmigrate"])
+    let vm = try talking { () throws(QMPError) in try RunningVM(asking: connection) }
+    guard vm.runState == .inMigrate else {
+      throw .state(found: vm.runState.rawValue, expected: [RunState.inMigrate.rawValue])
     }
     try check(source, vm, connection)
-    let access = try GuestMemory.access(to: vm, processID: processID)
+    let access = GuestMemory.access(to: vm, processID: processID)
     let destination = Destination(
       source: source, vm: vm, connection: connection, options: options)
     // The VM is not to go on by itself: `stop` keeps a waiting VM from it.
     try talking { () throws(QMPError) in _ = try connection.execute("stop") }
     var report = VMRestoreReport(
-      engine: engine, engineReasons: [], blocks: [], state: "", processID: vm.processID,
+      engine: engine, engineReasons: [], blocks: [], state: "", processID: vm.possibleProcesses.first,
       elapsed: .zero, transfer: nil)
     switch (engine, access) {
     case (.qemu, _): report.blocks = try destination.load(progress, cancellation)
@@ -57,7 +57,7 @@ extension VMRestore {
   ) throws(VMError) {
     let check = DestinationCheck(image: source.image)
     var mismatches = check.machineType(vm.machineType)
-    if let platform = GuestPlatform(architecture: vm.architecture, machineType: vm.machineType),
+    if let platform = GuestPlatform(architecture: vm.target, machineType: vm.machineType),
       let pageSize = source.image.blocks.first?.block.pageSize, pageSize != platform.pageSize
     {
       mismatches.append(.pageSize(found: platform.pageSize, expected: pageSize))
@@ -65,8 +65,7 @@ extension VMRestore {
     mismatches += check.blocks(
       vm.blocks.map { block in
         DestinationCheck.Block(
-          idstr: block.idstr, usedLength: ByteCount(block.usedLength),
-          maximumLength: ByteCount(block.maxLength))
+          idstr: block.idstr, usedLength: block.usedLength, maximumLength: block.maxLength)
       })
     mismatches += check.devices(try devices(of: connection) ?? [])
     guard mismatches.isEmpty else { throw .mismatches(source.file.path, mismatches) }
@@ -77,7 +76,7 @@ extension VMRestore {
   /// It tells by writing their state, which harms nothing: that of the image comes over it.
   private func devices(of connection: QMPConnection) throws(VMError) -> [SectionIdentity]? {
     do throws(VMError) {
-      return try DeviceStateCapture(connection: connection).devicesOnly().sections.map(\.identity)
+      return try DeviceStateCapture(connection: connection).devicesOnly().devices.map(\.identity)
     } catch .qmp(.refused) {
       return nil
     }
@@ -90,7 +89,7 @@ extension VMRestore {
     let goesOn = afterwards.map { $0 == .resume } ?? source.wasRunning
     return try talking { () throws(QMPError) in
       if goesOn { _ = try connection.execute("cont", timeout: .seconds(60)) }
-      return try RunningVM.status(connection)
+      return try connection.execute(QMP.QueryStatus()).rawValue
     }
   }
 }

@@ -22,7 +22,7 @@ struct CaptureSave {
 
   /// Saves. Whatever goes wrong, the VM is afterwards what it was before.
   func run(_ progress: Progress, _ cancellation: Cancellation) throws(VMError) -> Outcome {
-    let standStill = try StandStill(connection, state: vm.status)
+    let standStill = try StandStill(connection, state: vm.runState)
     return try standStill.endingIfFailed { () throws(VMError) in
       try snapshots.undoneIfFailed { () throws(VMError) in
         try write(standStill, progress, cancellation)
@@ -40,8 +40,7 @@ struct CaptureSave {
       case .devicesOnly: try capture.devicesOnly()
       case .migration: try capture.migration(cancellation)
       }
-    // Resizable blocks may have grown until the VM stood still.
-    let plan = try plan(of: state, memory: try memory.again(by: connection))
+    let plan = try plan(of: state, memory: try memoryNow())
     var hookError: VMError?
     let transfer: TransferReport
     do throws(ImageError) {
@@ -62,6 +61,20 @@ struct CaptureSave {
       plan: plan, deviceState: route, pause: standStill.pause, transfer: transfer)
   }
 
+  /// The memory as it is now: resizable blocks may have grown until the VM stood still.
+  private func memoryNow() throws(VMError) -> GuestMemory {
+    let blocks = try talking { () throws(QMPError) in
+      try connection.ramBlocks().filter(\.isMigratable)
+    }
+    guard blocks != vm.blocks else { return memory }
+    var now = vm
+    now.blocks = blocks
+    switch GuestMemory.access(to: now, processID: memory.processID) {
+    case .success(let memory): return memory
+    case .failure(let obstacle): throw .cannotCapture([obstacle])
+    }
+  }
+
   /// All pages have been read: the VM goes on if it is to.
   private func goOn(_ standStill: StandStill) throws(VMError) {
     guard save.afterwards == nil || save.afterwards == .resume else { return }
@@ -74,7 +87,7 @@ struct CaptureSave {
   /// the VM goes on afterwards.
   private func route(ran: Bool) -> DeviceStateRoute {
     let goesOn = ran && save.afterwards != .pause && save.afterwards != .quit
-    return goesOn && memory.isIgnoredByMigration && vm.has(capability: "x-ignore-shared")
+    return goesOn && memory.isIgnoredByMigration && vm.capabilities[Configuration.ignoreSharedCapability] != nil
       ? .migration : .devicesOnly
   }
 
@@ -84,11 +97,11 @@ struct CaptureSave {
     try moving { () throws(ImageError) in
       let prologue = StreamPrologue(
         configuration: platform.configuration(machineType: vm.machineType))
-      let runState: RunState = vm.status == "running" ? .running : .paused
+      let runState: RunState = vm.runState == .running ? .running : .paused
       return try SavePlan(
         prologue: prologue, blocks: memory.planned(pageSize: platform.pageSize),
         tail: state.tail(
-          for: prologue, pageSize: platform.pageSize, announcesSwitchover: announcesSwitchover,
+          after: prologue, pageSize: platform.pageSize, switchoverStart: announcesSwitchover,
           runState: runState),
         for: save.image)
     }
@@ -98,6 +111,6 @@ struct CaptureSave {
   private var announcesSwitchover: Bool {
     let since = MachineVersion(major: 10, minor: 0)
     if let version = MachineVersion(of: vm.machineType) { return version >= since }
-    return vm.version.map { $0.major >= 10 } ?? false
+    return vm.version.major >= 10
   }
 }

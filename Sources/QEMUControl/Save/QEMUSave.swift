@@ -41,7 +41,7 @@ struct QEMUSave {
     let standStill: StandStill
     do throws(VMError) {
       standStill = try StandStill(
-        connection, state: vm.status,
+        connection, state: vm.runState,
         undoing: [("migrate_cancel", [:])] + settings.restoringCommands)
     } catch {
       try? settings.restore(on: connection)
@@ -81,7 +81,7 @@ struct QEMUSave {
   ) throws(VMError) -> Image {
     do throws(ImageError) {
       return try file.commit(
-        runState: vm.status == "running" ? .running : .paused, cancellation: cancellation)
+        runState: vm.runState == .running ? .running : .paused, cancellation: cancellation)
     } catch {
       throw .image(error)
     }

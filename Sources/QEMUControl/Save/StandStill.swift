@@ -15,13 +15,13 @@ final class StandStill {
   private var watchdog: Watchdog?
 
   /// The states in which a VM goes on by itself: it is stopped for a save, and goes on after it.
-  static let runningStates: Set<String> = ["running", "suspended"]
+  static let runningStates: Set<RunState> = [.running, RunState(rawValue: "suspended")]
 
   /// Stops the VM, if it is in a running `state`.
   ///
   /// - Parameter undoing: what has to be done before the VM goes on if this process ends without a word.
   init(
-    _ connection: QMPConnection, state: String,
+    _ connection: QMPConnection, state: RunState,
     undoing: [(name: String, arguments: JSONValue)] = []
   ) throws(VMError) {
     self.connection = connection

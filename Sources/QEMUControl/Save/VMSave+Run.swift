@@ -14,11 +14,8 @@ extension VMSave {
     _ connection: QMPConnection, progress: Progress = Progress(),
     cancellation: Cancellation = Cancellation()
   ) throws(VMError) -> VMSaveReport {
-    let vm = try RunningVM(connection)
-    guard Self.savableStates.contains(vm.status) else {
-      throw .state(found: vm.status, expected: Self.savableStates.sorted())
-    }
-    let choice = try CaptureChoice(vm, processID: processID)
+    let vm = try talking { () throws(QMPError) in try RunningVM(asking: connection) }
+    let choice = CaptureChoice(vm, processID: processID)
     let snapshots = try snapshotDirectory.map { (directory) throws(VMError) in
       try DiskSnapshots(
         of: vm.writableDisks, in: directory, for: image, by: connection)
@@ -39,17 +36,12 @@ extension VMSave {
     }
     report.disks = vm.writableDisks.map { disk in
       VMSaveReport.DiskOfImage(
-        name: disk.name, file: disk.file, overlay: snapshots?.overlay(of: disk.name))
+        name: disk.label, file: disk.file.map { FilePath($0) },
+        overlay: snapshots?.overlay(of: disk))
     }
     report.stateAfter = try end(connection)
     return report
   }
-
-  /// The states in which a VM has all of its memory and devices in place.
-  static let savableStates: Set<String> = [
-    "running", "paused", "suspended", "prelaunch", "postmigrate", "io-error", "watchdog",
-    "guest-panicked", "shutdown", "debug",
-  ]
 
   /// Does what is to be done with a VM whose image is in place. Returns its state.
   private func end(_ connection: QMPConnection) throws(VMError) -> String? {
@@ -59,11 +51,11 @@ extension VMSave {
         _ = try connection.execute("quit", timeout: .seconds(60))
         return nil
       case .resume:
-        let status = try RunningVM.status(connection)
-        if !StandStill.runningStates.contains(status) { _ = try connection.execute("cont") }
+        let state = try connection.execute(QMP.QueryStatus())
+        if !StandStill.runningStates.contains(state) { _ = try connection.execute("cont") }
       case .pause, nil: break
       }
-      return try RunningVM.status(connection)
+      return try connection.execute(QMP.QueryStatus()).rawValue
     }
   }
 }

@@ -32,8 +32,8 @@ public struct VMSaveReport: Equatable, Sendable {
   public struct DiskOfImage: Equatable, Sendable {
     /// The device or node, as the VM's configuration names it.
     public var name: String
-    /// The file that belongs to the image.
-    public var file: FilePath
+    /// The file that belongs to the image; `nil` for one that is none, like a network disk.
+    public var file: FilePath?
     /// The file to which the VM writes from then on; `nil` where there is no snapshot.
     public var overlay: FilePath?
   }
