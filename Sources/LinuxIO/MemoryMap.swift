@@ -40,25 +40,8 @@ public struct MemoryMap: Equatable, Sendable {
   public static func all(of processID: Int32) throws(SystemCallError) -> [MemoryMap] {
     let path = FilePath("/proc/\(processID)/maps")
     let descriptor = try openDescriptor(path, flags: O_RDONLY)
-    let text = try readAll(descriptor, path)
+    let text = try ProcessText.read(descriptor, path)
     return text.split(separator: "\n").compactMap { MemoryMap(parsing: $0) }
-  }
-
-  /// Reads a file of /proc, which has no size, to its end.
-  private static func readAll(
-    _ descriptor: borrowing OwnedDescriptor, _ path: FilePath
-  ) throws(SystemCallError) -> String {
-    let number = descriptor.rawValue
-    var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 64 << 10)
-    while true {
-      let count = try retryingInterrupted(.read, .file(path)) {
-        // SAFETY: the array is as long as the call is told, and lives for it.
-        unsafe chunk.withUnsafeMutableBytes { unsafe Glibc.read(number, $0.baseAddress, $0.count) }
-      }
-      if count == 0 { return String(decoding: bytes, as: UTF8.self) }
-      bytes += chunk[..<count]
-    }
   }
 }
 

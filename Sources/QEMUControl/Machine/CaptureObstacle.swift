@@ -1,3 +1,6 @@
+public import LinuxIO
+public import MappedRAMFormat
+
 /// Why a VM cannot be saved from outside now.
 ///
 /// The capture route needs `xen-save-devices-state`, which writes the devices that have no
@@ -19,6 +22,17 @@ public enum CaptureObstacle: Equatable, Hashable, Sendable {
   case capability(String)
   /// This QEMU does not have a command that is needed.
   case missingCommand(String)
+  /// What an image of such a machine begins with is not known.
+  case unknownPlatform(target: String, machineType: String)
+  /// QEMU's process was not found among those that can be seen from here.
+  case unknownProcess
+  /// QEMU's memory may not be read: why.
+  case notPermitted(SystemCallError)
+
+  /// Whether more permission would help.
+  public var isMissingPermission: Bool {
+    if case .notPermitted = self { true } else { false }
+  }
 }
 
 extension CaptureObstacle {
@@ -56,6 +70,13 @@ extension CaptureObstacle: CustomStringConvertible {
     case .capability(let name):
       "The migration capability \(name) is on, which only QEMU can fulfil."
     case .missingCommand(let name): "This QEMU does not have the command \(name)."
+    case .unknownPlatform(let target, let machineType):
+      "What an image of a \(machineType) of \(target) begins with is not known."
+    case .unknownProcess:
+      "The process of this QEMU cannot be seen from here: it runs on another machine, or in another PID namespace. "
+        + "Give its number with --pid, or run this command where it runs."
+    case .notPermitted(let error):
+      "QEMU's memory may not be read. \(error)"
     }
   }
 }

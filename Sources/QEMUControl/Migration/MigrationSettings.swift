@@ -2,11 +2,11 @@ import MappedRAMFormat
 
 /// QEMU's migration capabilities and parameters as they were found, to be put back after they have been changed.
 struct MigrationSettings {
-  private let capabilities: [(name: String, state: Bool)]
-  private let parameters: JSONValue
-  /// What has been changed, in the form of the commands that set it.
-  private var changedCapabilities: [String] = []
-  private var changedParameters: [String] = []
+  private let capabilities: [String: Bool]
+  private let parameters: [String: JSONValue]
+  /// What has been changed, as it was before.
+  private var changedCapabilities: [String: Bool] = [:]
+  private var changedParameters: [String: JSONValue] = [:]
 
   /// Capabilities that do not change what a migration to or from a file does, or that are the user's to decide: they stay.
   private static let kept: Set<String> = [
@@ -15,19 +15,12 @@ struct MigrationSettings {
 
   /// Asks QEMU for all of them.
   init(of connection: QMPConnection) throws(QMPError) {
-    let answer = QMPAnswer(
-      try connection.execute("query-migrate-capabilities"), to: "query-migrate-capabilities")
-    var capabilities: [(name: String, state: Bool)] = []
-    for element in try answer.elements() {
-      capabilities.append(
-        (try element.member("capability").string(), try element.member("state").bool()))
-    }
-    self.capabilities = capabilities
-    parameters = try connection.execute("query-migrate-parameters")
+    capabilities = try connection.execute(.queryMigrationCapabilities)
+    parameters = try connection.execute(.queryMigrationParameters)
   }
 
   /// Whether this QEMU has the capability.
-  func has(capability name: String) -> Bool { capabilities.contains { $0.name == name } }
+  func has(capability name: String) -> Bool { capabilities[name] != nil }
 
   /// Whether this QEMU has the parameter.
   func has(parameter name: String) -> Bool { parameters[name] != nil }
@@ -35,55 +28,45 @@ struct MigrationSettings {
   /// Switches on exactly the capabilities `names` (and leaves alone those that do not matter here), and sets those of
   /// `values` that this QEMU has. What cannot be set leaves the settings as they were.
   mutating func set(
-    capabilities names: [String], parameters values: [JSONValue.Member] = [],
+    capabilities names: [String], parameters values: [String: JSONValue] = [:],
     on connection: QMPConnection
   ) throws(QMPError) {
-    let switched = capabilities.filter { capability in
-      let wanted = names.contains(capability.name)
-      return wanted != capability.state && (wanted || !Self.kept.contains(capability.name))
+    let wanted = Set(names)
+    changedCapabilities = capabilities.filter { name, state in
+      wanted.contains(name) != state && !(state && Self.kept.contains(name))
     }
-    let known = values.filter { value in
-      parameters[value.name].map { $0 != value.value } ?? false
+    changedParameters = parameters.filter { name, value in
+      values[name].map { $0 != value } ?? false
     }
-    changedParameters = known.map(\.name)
-    changedCapabilities = switched.map(\.name)
     do throws(QMPError) {
-      if !known.isEmpty {
-        _ = try connection.execute("migrate-set-parameters", arguments: .object(known))
+      if !changedParameters.isEmpty {
+        try connection.execute(
+          .setMigrationParameters(values.filter { changedParameters[$0.key] != nil }))
       }
-      if !switched.isEmpty {
-        _ = try connection.execute(
-          "migrate-set-capabilities", arguments: Self.states(switched.map { ($0.name, !$0.state) }))
+      if !changedCapabilities.isEmpty {
+        try connection.execute(
+          .setMigrationCapabilities(changedCapabilities.mapValues { !$0 }))
       }
     } catch {
-      _ = try? restore(on: connection)
+      try? restore(on: connection)
       throw error
     }
   }
 
   /// Sets everything that was changed back to what was found.
   func restore(on connection: QMPConnection) throws(QMPError) {
-    for command in restoringCommands {
-      _ = try connection.execute(command.name, arguments: command.arguments)
-    }
+    for command in restoringCommands { try connection.execute(command) }
   }
 
   /// The commands that set everything back.
-  var restoringCommands: [(name: String, arguments: JSONValue)] {
-    var commands: [(name: String, arguments: JSONValue)] = []
-    let states = capabilities.filter { changedCapabilities.contains($0.name) }
-    if !states.isEmpty { commands.append(("migrate-set-capabilities", Self.states(states))) }
-    let values = changedParameters.compactMap { name in
-      parameters[name].map { JSONValue.Member(name: name, value: $0) }
+  var restoringCommands: [QMPCommand<Void>] {
+    var commands: [QMPCommand<Void>] = []
+    if !changedCapabilities.isEmpty {
+      commands.append(.setMigrationCapabilities(changedCapabilities))
     }
-    if !values.isEmpty { commands.append(("migrate-set-parameters", .object(values))) }
+    if !changedParameters.isEmpty {
+      commands.append(.setMigrationParameters(changedParameters))
+    }
     return commands
-  }
-
-  private static func states(_ states: [(name: String, state: Bool)]) -> JSONValue {
-    let list = states.map { capability -> JSONValue in
-      ["capability": .string(capability.name), "state": .bool(capability.state)]
-    }
-    return ["capabilities": .array(list)]
   }
 }

@@ -87,12 +87,12 @@ struct Destination {
     let descriptor = try reading(file, direct: false)
     try load(
       [descriptor.rawValue], offset: 0, capabilities: stream.configuration.capabilities,
-      parameters: [], Progress(), cancellation)
+      parameters: [:], Progress(), cancellation)
   }
 
   private func load(
     _ descriptors: [CInt], offset: UInt64, capabilities: [String],
-    parameters: [JSONValue.Member], _ progress: Progress, _ cancellation: Cancellation
+    parameters: [String: JSONValue], _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) {
     let settings = try talking { () throws(QMPError) in
       var settings = try MigrationSettings(of: connection)
@@ -100,10 +100,10 @@ struct Destination {
       return settings
     }
     let set = try talking { () throws(QMPError) in
-      try DescriptorSet(descriptors, to: connection, called: "mapped-ram")
+      try DescriptorSet(descriptors, to: connection)
     }
     defer { set.remove() }
-    try Migration(connection: connection).load(
+    try FileMigration(connection: connection).load(
       from: "file:\(set.path)" + (offset == 0 ? "" : ",offset=\(offset)"), progress,
       cancellation)
     try talking { () throws(QMPError) in try settings.restore(on: connection) }

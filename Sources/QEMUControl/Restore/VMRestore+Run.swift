@@ -24,7 +24,7 @@ extension VMRestore {
     let destination = Destination(
       source: source, vm: vm, connection: connection, options: options)
     // The VM is not to go on by itself: `stop` keeps a waiting VM from it.
-    try talking { () throws(QMPError) in _ = try connection.execute("stop") }
+    try talking { () throws(QMPError) in try connection.execute(.stop) }
     var report = VMRestoreReport(
       engine: engine, engineReasons: [], blocks: [], state: "", processID: vm.possibleProcesses.first,
       elapsed: .zero, transfer: nil)
@@ -88,8 +88,8 @@ extension VMRestore {
   ) throws(VMError) -> String {
     let goesOn = afterwards.map { $0 == .resume } ?? source.wasRunning
     return try talking { () throws(QMPError) in
-      if goesOn { _ = try connection.execute("cont", timeout: .seconds(60)) }
-      return try connection.execute(QMP.QueryStatus()).rawValue
+      if goesOn { try connection.execute(.cont) }
+      return try connection.execute(.queryStatus).rawValue
     }
   }
 }

@@ -11,9 +11,7 @@ struct DeviceStateCapture {
     let file = try system { () throws(SystemCallError) in try File.inMemory(name: "device state", byteCount: 0) }
     try handing(file) { (path) throws(VMError) in
       try talking { () throws(QMPError) in
-        _ = try connection.execute(
-          "xen-save-devices-state", arguments: ["filename": .string(path), "live": false],
-          timeout: .seconds(120))
+        try connection.execute(.saveDeviceState(file: path))
       }
     }
     return try moving { () throws(ImageError) in try DeviceStateStream(reading: file) }
@@ -27,12 +25,12 @@ struct DeviceStateCapture {
       var settings = try MigrationSettings(of: connection)
       try settings.set(
         capabilities: [Configuration.ignoreSharedCapability],
-        parameters: [.init(name: "max-bandwidth", value: 0)], on: connection)
+        parameters: ["max-bandwidth": 0], on: connection)
       return settings
     }
     defer { try? settings.restore(on: connection) }
     try handing(file) { (path) throws(VMError) in
-      try Migration(connection: connection).save(to: "file:\(path)", Progress(), cancellation)
+      try FileMigration(connection: connection).save(to: "file:\(path)", Progress(), cancellation)
     }
     return try moving { () throws(ImageError) in try DeviceStateStream(reading: file) }
   }
@@ -48,7 +46,7 @@ struct DeviceStateCapture {
       throw .image(.file(error))
     }
     let set = try talking { () throws(QMPError) in
-      try DescriptorSet([descriptor.rawValue], to: connection, called: "mapped-ram")
+      try DescriptorSet([descriptor.rawValue], to: connection)
     }
     defer { set.remove() }
     try body(set.path)

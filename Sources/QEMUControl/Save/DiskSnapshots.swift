@@ -1,68 +1,46 @@
 import Glibc
 import LinuxIO
-import MappedRAMFormat
 import SystemPackage
 
 /// External snapshots of all writable disks of a VM, taken together: from then on it writes to new files, and the old ones stay as
 /// they were at that moment.
 struct DiskSnapshots {
   private let connection: QMPConnection
-  private let disks: [Disk]
-
-  /// A disk, and the file that it will write to.
-  struct Disk {
-    /// As the VM's configuration names it.
-    var name: String
-    /// The argument by which QMP finds it: `device` or `node-name`.
-    var reference: JSONValue.Member
-    /// The node that is written to until the snapshot.
-    var baseNode: String
-    /// The node that is written to afterwards.
-    var overlayNode: String
-    /// The file of that node.
-    var overlay: FilePath
-  }
+  private let snapshots: [DiskSnapshot]
 
   /// Plans snapshots of `disks` with files in `directory`, called after `image`.
   ///
   /// - Throws: `snapshotExists` where a file has the name.
   init(
-    of disks: [WritableDisk], in directory: FilePath, for image: FilePath,
-    by connection: QMPConnection
+    of disks: [Disk], in directory: FilePath, for image: FilePath, by connection: QMPConnection
   ) throws(VMError) {
     self.connection = connection
     let stem = image.stem ?? "image"
-    var planned: [Disk] = []
-    for (number, disk) in disks.enumerated() {
-      let safe = String(
-        disk.name.map { $0.isLetter || $0.isNumber || "-_.".contains($0) ? $0 : "-" })
-      let overlay = directory.appending("\(stem).\(safe).\(number).qcow2")
+    let mark = String(UInt32.random(in: 0...UInt32.max), radix: 16)
+    var planned: [DiskSnapshot] = []
+    for disk in disks {
+      guard let node = disk.medium?.node else { continue }
+      let name = disk.label.split(separator: "/").last.map(String.init) ?? "disk"
+      let safe = String(name.map { $0.isLetter || $0.isNumber || "-_.".contains($0) ? $0 : "-" })
+      let overlay = directory.appending("\(stem).\(safe).\(planned.count).qcow2")
       if InodeType(at: overlay) != nil { throw .snapshotExists(overlay) }
       planned.append(
-        Disk(
-          name: disk.name, reference: disk.reference, baseNode: disk.nodeName,
-          overlayNode: "mapped-ram-\(UInt32.random(in: 0...UInt32.max))-\(number)",
-          overlay: overlay))
+        DiskSnapshot(
+          node: node, file: overlay.string, newNode: "mapped-ram-\(mark)-\(planned.count)"))
     }
-    self.disks = planned
+    snapshots = planned
   }
 
-  /// The file to which the disk `name` will write.
-  func overlay(of name: String) -> FilePath? { disks.first { $0.name == name }?.overlay }
+  /// The file to which `disk` will write.
+  func overlay(of disk: Disk) -> FilePath? {
+    snapshots.first { $0.node == disk.medium?.node }.map { FilePath($0.file) }
+  }
 
   /// Takes all of them, or none.
   func take() throws(QMPError) {
-    guard !disks.isEmpty else { return }
-    let actions = disks.map { disk -> JSONValue in
-      let data: [JSONValue.Member] = [
-        disk.reference, .init(name: "snapshot-file", value: .string(disk.overlay.string)),
-        .init(name: "snapshot-node-name", value: .string(disk.overlayNode)),
-        .init(name: "format", value: "qcow2"),
-      ]
-      return ["type": "blockdev-snapshot-sync", "data": .object(data)]
-    }
+    guard !snapshots.isEmpty else { return }
     do throws(QMPError) {
-      _ = try connection.execute("transaction", arguments: ["actions": .array(actions)])
+      try connection.execute(.snapshot(snapshots))
     } catch {
       // QEMU makes the files before it finds that it cannot use them.
       removeFiles()
@@ -74,44 +52,45 @@ struct DiskSnapshots {
   ///
   /// - Throws: `snapshotsRemain` where QEMU does not do it.
   func undo() throws(VMError) {
-    for disk in disks {
+    for snapshot in snapshots {
       do throws(QMPError) {
-        try commit(disk)
+        try commit(snapshot)
       } catch {
-        throw .snapshotsRemain(disks.map(\.overlay), cause: error)
+        throw .snapshotsRemain(snapshots.map { FilePath($0.file) }, cause: error)
       }
     }
     removeFiles()
   }
 
-  private func commit(_ disk: Disk) throws(QMPError) {
-    let job = disk.overlayNode
-    _ = try connection.execute(
-      "block-commit",
-      arguments: [
-        "job-id": .string(job), "device": .string(disk.overlayNode),
-        "base-node": .string(disk.baseNode),
-      ])
-    try wait(for: "ready", job)
-    _ = try connection.execute("block-job-complete", arguments: ["device": .string(job)])
-    try wait(for: nil, job)
+  private func commit(_ snapshot: DiskSnapshot) throws(QMPError) {
+    let job = snapshot.newNode
+    try connection.execute(
+      .blockCommit(job: job, device: snapshot.newNode, baseNode: snapshot.node))
+    try wait(job) { $0?.isReady ?? true }
+    try connection.execute(.blockJobComplete(job))
+    try wait(job) { $0 == nil }
   }
 
-  /// Waits until the job has the status, or is no more.
-  private func wait(for status: String?, _ job: String) throws(QMPError) {
-    for _ in 0..<30_000 {
-      let jobs = try connection.execute("query-block-jobs").elements ?? []
-      let found = jobs.first { $0["device"]?.string == job }
-      if found == nil || status != nil && found?["status"]?.string == status { return }
+  /// How long a commit may take before it is given up: what was written in the time of a save is little.
+  private static let patience = Duration.seconds(60)
+
+  /// Waits until the job is as wanted.
+  private func wait(_ id: String, _ isDone: (BlockJob?) -> Bool) throws(QMPError) {
+    let deadline = ContinuousClock.now + Self.patience
+    while true {
+      let jobs = try connection.execute(.queryBlockJobs)
+      if isDone(jobs.first { $0.id == id }) { return }
+      guard ContinuousClock.now < deadline else {
+        throw .timedOut(command: "block-commit", connection.path, after: Self.patience)
+      }
       usleep(2000)
     }
-    throw .timedOut(command: "block-commit", connection.path, after: .seconds(60))
   }
 
   private func removeFiles() {
-    for disk in disks {
+    for snapshot in snapshots {
       // SAFETY: the path's bytes end with a zero. A file that is not there was not made.
-      _ = unsafe disk.overlay.withPlatformString { unsafe unlink($0) }
+      _ = unsafe FilePath(snapshot.file).withPlatformString { unsafe unlink($0) }
     }
   }
 }

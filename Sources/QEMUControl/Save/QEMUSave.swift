@@ -42,7 +42,7 @@ struct QEMUSave {
     do throws(VMError) {
       standStill = try StandStill(
         connection, state: vm.runState,
-        undoing: [("migrate_cancel", [:])] + settings.restoringCommands)
+        undoing: [.migrateCancel] + settings.restoringCommands)
     } catch {
       try? settings.restore(on: connection)
       throw error
@@ -99,10 +99,10 @@ struct QEMUSave {
     var numbers = [buffered.rawValue]
     if let number = direct?.rawValue { numbers.append(number) }
     let set = try talking { () throws(QMPError) in
-      try DescriptorSet(numbers, to: connection, called: "mapped-ram")
+      try DescriptorSet(numbers, to: connection)
     }
     defer { set.remove() }
-    try Migration(connection: connection).save(to: "file:\(set.path)", progress, cancellation)
+    try FileMigration(connection: connection).save(to: "file:\(set.path)", progress, cancellation)
   }
 
   /// Whether the file takes O_DIRECT.
@@ -111,12 +111,10 @@ struct QEMUSave {
   }
 
   /// QEMU's parameters for a mapped-ram migration at full speed.
-  static func parameters(direct: Bool) -> [JSONValue.Member] {
+  static func parameters(direct: Bool) -> [String: JSONValue] {
     [
-      .init(name: "multifd-channels", value: .integer(Int64(channels))),
-      .init(name: "multifd-compression", value: "none"),
-      .init(name: "direct-io", value: .bool(direct)),
-      .init(name: "max-bandwidth", value: 0),
+      "multifd-channels": .integer(Int64(channels)), "multifd-compression": "none",
+      "direct-io": .bool(direct), "max-bandwidth": 0,
     ]
   }
 }

@@ -14,20 +14,17 @@ final class StandStill {
   private var isOver = false
   private var watchdog: Watchdog?
 
-  /// The states in which a VM goes on by itself: it is stopped for a save, and goes on after it.
-  static let runningStates: Set<RunState> = [.running, RunState(rawValue: "suspended")]
-
   /// Stops the VM, if it is in a running `state`.
   ///
   /// - Parameter undoing: what has to be done before the VM goes on if this process ends without a word.
   init(
     _ connection: QMPConnection, state: RunState,
-    undoing: [(name: String, arguments: JSONValue)] = []
+    undoing: [QMPCommand<Void>] = []
   ) throws(VMError) {
     self.connection = connection
-    ran = Self.runningStates.contains(state)
+    ran = state.isLive
     start = .now
-    let commands = undoing + (ran ? [("cont", [:])] : [])
+    let commands = undoing + (ran ? [.cont] : [])
     if !commands.isEmpty {
       watchdog = try system { () throws(SystemCallError) in
         try Watchdog(descriptor: connection.socket.descriptor, script: Self.script(commands))
@@ -36,7 +33,7 @@ final class StandStill {
     guard ran else { return }
     do throws(QMPError) {
       // Disks are flushed before the answer comes.
-      _ = try connection.execute("stop", timeout: .seconds(120))
+      try connection.execute(.stop)
     } catch {
       try? end()
       throw .qmp(error)
@@ -69,10 +66,10 @@ final class StandStill {
       return
     }
     do throws(QMPError) {
-      _ = try connection.execute("cont", timeout: .seconds(60))
+      try connection.execute(.cont)
     } catch {
       try connection.reconnect()
-      _ = try connection.execute("cont", timeout: .seconds(60))
+      try connection.execute(.cont)
     }
     pause = .now - start
     finish()
@@ -85,7 +82,7 @@ final class StandStill {
   }
 
   private static func script(
-    _ commands: [(name: String, arguments: JSONValue)]
+    _ commands: [QMPCommand<Void>]
   ) -> [Watchdog.Step] {
     commands.enumerated().map { number, command in
       let id = "mapped-ram-watchdog-\(number)"

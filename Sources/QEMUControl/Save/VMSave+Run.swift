@@ -36,7 +36,7 @@ extension VMSave {
     }
     report.disks = vm.writableDisks.map { disk in
       VMSaveReport.DiskOfImage(
-        name: disk.label, file: disk.file.map { FilePath($0) },
+        name: disk.label, file: disk.medium.map { FilePath($0.file) },
         overlay: snapshots?.overlay(of: disk))
     }
     report.stateAfter = try end(connection)
@@ -48,14 +48,14 @@ extension VMSave {
     try talking { () throws(QMPError) in
       switch afterwards {
       case .quit:
-        _ = try connection.execute("quit", timeout: .seconds(60))
+        try connection.execute(.quit)
         return nil
       case .resume:
-        let state = try connection.execute(QMP.QueryStatus())
-        if !StandStill.runningStates.contains(state) { _ = try connection.execute("cont") }
+        let state = try connection.execute(.queryStatus)
+        if !state.isLive { try connection.execute(.cont) }
       case .pause, nil: break
       }
-      return try connection.execute(QMP.QueryStatus()).rawValue
+      return try connection.execute(.queryStatus).rawValue
     }
   }
 }

@@ -51,3 +51,26 @@ public enum DeviceStateRoute: String, Equatable, Sendable {
   /// A migration without the shared RAM, with QEMU's own description.
   case migration = "x-ignore-shared"
 }
+
+extension VMSaveReport {
+  /// The report of a capture. The disks and the VM's state afterwards are still to come.
+  init(_ vm: RunningVM, _ outcome: CaptureSave.Outcome, _ memory: GuestMemory) {
+    let plan = outcome.plan
+    self.init(
+      engine: .capture, engineReasons: [], memory: memory.blocks,
+      deviceState: outcome.deviceState, pause: outcome.pause, stateBefore: vm.runState.rawValue,
+      stateAfter: nil, machineType: plan.prologue.configuration.machineType,
+      blocks: plan.blocks.map(\.block.idstr), fileSize: plan.end.rawValue, disks: [],
+      transfer: outcome.transfer)
+  }
+
+  /// The report of a save by QEMU, likewise.
+  init(_ vm: RunningVM, _ outcome: QEMUSave.Outcome) {
+    let image = outcome.image
+    self.init(
+      engine: .qemu, engineReasons: [], memory: [], deviceState: nil, pause: outcome.pause,
+      stateBefore: vm.runState.rawValue, stateAfter: nil, machineType: vm.machineType,
+      blocks: image.blocks.map(\.block.idstr), fileSize: image.fileSize.rawValue, disks: [],
+      transfer: outcome.transfer)
+  }
+}

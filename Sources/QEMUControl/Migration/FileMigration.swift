@@ -1,9 +1,8 @@
 import Glibc
 import MappedRAM
-import MappedRAMFormat
 
 /// A migration that QEMU carries out, out of or into a file, watched from here.
-struct Migration {
+struct FileMigration {
   let connection: QMPConnection
 
   /// How often QEMU is asked how far it is: at first, and later on.
@@ -14,7 +13,7 @@ struct Migration {
     to uri: String, _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) {
     try talking { () throws(QMPError) in
-      _ = try connection.execute("migrate", arguments: ["uri": .string(uri)])
+      try connection.execute(.migrate(uri: uri))
     }
     try wait(progress, cancellation, canCancel: true)
   }
@@ -24,16 +23,14 @@ struct Migration {
     from uri: String, _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) {
     try talking { () throws(QMPError) in
-      let arguments: JSONValue = ["uri": .string(uri)]
       do throws(QMPError) {
         // Without it a QEMU that cannot load ends, and takes its reason with it. QEMU 9.0 does not know it.
-        _ = try connection.execute(
-          "migrate-incoming", arguments: ["uri": .string(uri), "exit-on-error": false])
+        try connection.execute(.migrateIncoming(uri: uri, exitOnError: false))
       } catch {
         guard case .refused(_, _, let text) = error, text.contains("exit-on-error") else {
           throw error
         }
-        _ = try connection.execute("migrate-incoming", arguments: arguments)
+        try connection.execute(.migrateIncoming(uri: uri, exitOnError: nil))
       }
     }
     try wait(progress, cancellation, canCancel: false)
@@ -46,39 +43,29 @@ struct Migration {
     var interval = Self.intervals.shortest
     var isCancelling = false
     while true {
-      let answer = try talking { () throws(QMPError) in
-        QMPAnswer(try connection.execute("query-migrate"), to: "query-migrate")
+      let info = try talking { () throws(QMPError) in
+        try connection.execute(.queryMigrate)
       }
-      try report(answer, to: progress)
-      let status = try talking { () throws(QMPError) in
-        try answer.optional("status")?.string() ?? "none"
+      if let ram = info.ram {
+        progress.report(
+          totalBytes: ram.total, doneBytes: ram.total - min(ram.remaining, ram.total),
+          writtenBytes: ram.transferred)
       }
-      switch status {
-      case "completed": return
-      case "failed":
-        throw .migrationFailed(answer.optional("error-desc")?.value.string ?? "no reason was given")
-      case "cancelled": throw .image(.cancelled)
+      switch info.status {
+      case .completed: return
+      case .failed: throw .migrationFailed(info.errorDescription)
+      case .cancelled: throw .image(.cancelled)
       default: break
       }
       if cancellation.isCancelled, !isCancelling {
         guard canCancel else { throw .image(.cancelled) }
         isCancelling = true
-        try talking { () throws(QMPError) in _ = try connection.execute("migrate_cancel") }
+        try talking { () throws(QMPError) in try connection.execute(.migrateCancel) }
         continue
       }
       let micros = interval.components.attoseconds / 1_000_000_000_000
       usleep(UInt32(micros))
       interval = min(interval * 2, Self.intervals.longest)
     }
-  }
-
-  private func report(_ answer: QMPAnswer, to progress: Progress) throws(VMError) {
-    guard let ram = answer.optional("ram"),
-      let total = ram.optional("total")?.value.unsignedInteger,
-      let remaining = ram.optional("remaining")?.value.unsignedInteger
-    else { return }
-    progress.report(
-      totalBytes: total, doneBytes: total - min(remaining, total),
-      writtenBytes: ram.optional("transferred")?.value.unsignedInteger ?? 0)
   }
 }
