@@ -134,11 +134,11 @@ extension RealQEMU {
       #expect(try connection.captureObstacles() == [.capability("dirty-bitmaps")])
     }
 
-    /// At one byte a second, a migration is under way until it is cancelled.
+    /// At 1000 bytes a second, a migration is under way until it is cancelled.
     @Test func aMigrationUnderWayIsAnObstacle() throws {
       let qemu = try QEMU(.init())
       let connection = try QMPConnection(connecting: qemu.qmpSocket)
-      try connection.execute(.setMigrationParameters(["max-bandwidth": 1]))
+      try connection.execute(.setMigrationParameters(["max-bandwidth": 1000]))
       try connection.execute(.migrate(uri: "exec:cat >/dev/null"))
       let obstacles = try connection.captureObstacles()
       guard obstacles.count == 1, case .migrating(let status) = obstacles[0], !status.isOver else {
