@@ -6,7 +6,7 @@ extension SystemCallError: CustomStringConvertible {
     let reason = "\(errno.description)."
     let head: String
     switch subject {
-    case .file(let path):
+    case .file(let path), .socket(let path):
       head = "\(path): \(call.rawValue): \(reason)"
     case .range(let path, let range):
       let place = "0x\(String(range.lowerBound, radix: 16)) (\(range.count64) bytes)"
@@ -51,6 +51,21 @@ extension SystemCallError: CustomStringConvertible {
     case (.posix_spawnp, .resourceTemporarilyUnavailable),
       (.fork, .resourceTemporarilyUnavailable):
       "No more processes are allowed: raise the limit (ulimit -u, or pids.max of the control group)."
+    case (.connect, .connectionRefused):
+      "Nobody listens at this socket: look whether the program that made it still runs."
+    case (.connect, .noSuchFileOrDirectory):
+      "There is no such socket: give the path that QEMU was started with (-qmp unix:PATH,…)."
+    case (.connect, .resourceTemporarilyUnavailable), (.connect, .timedOut):
+      "The program at this socket takes no more connections: another client is probably connected "
+        + "to it, and QEMU serves one at a time. Close that client, or give QEMU a second socket."
+    case (.connect, .protocolWrongTypeForSocket):
+      "This is a socket of another kind; a stream socket is needed."
+    case (.sendmsg, .brokenPipe), (.sendmsg, .connectionReset), (.recvmsg, .connectionReset):
+      "The program at the other end has closed the connection or has ended."
+    case (.bind, .addressInUse):
+      "The name is taken: remove the file if nobody uses it, or choose another name."
+    case (_, .fileNameTooLong):
+      "Choose a shorter name."
     case (_, .noSpace):
       "Free space on the file system, or choose another place."
     case (_, .diskQuotaExceeded):

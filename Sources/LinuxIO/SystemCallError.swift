@@ -25,6 +25,8 @@ public struct SystemCallError: Error, Equatable, Sendable {
     case thread
     /// The process itself.
     case process
+    /// A socket by its path, or by a name that says what it is.
+    case socket(FilePath)
   }
 
   /// An error of `call`, which gave `errno`, about `subject`.
@@ -45,4 +47,6 @@ public enum SystemCall: String, CaseIterable, Sendable {
   case io_uring_setup, io_uring_enter, io_uring_register
   case pthread_create
   case posix_spawnp, fork, pidfd_open, pidfd_send_signal, waitid, signalfd
+  case socket, socketpair, setsockopt, getsockopt, connect, bind, listen, accept4
+  case sendmsg, recvmsg, poll
 }

@@ -40,6 +40,12 @@ extension PlanError: CustomStringConvertible {
     case .writtenImage(let path, let error):
       "\(path): the image would not be readable, so it was not kept: \(error) The device state that was given is "
         + "probably not what follows RAM in a migration stream."
+    case .blockDiffers(let path, let idstr, let found?, let expected?):
+      "\(path): the image has \(found) bytes of RAMBlock \"\(idstr)\"; the VM has \(expected). It was not kept."
+    case .blockDiffers(let path, let idstr, nil, _):
+      "\(path): the image lacks RAMBlock \"\(idstr)\", which the VM has. It was not kept."
+    case .blockDiffers(let path, let idstr, _, nil):
+      "\(path): the image has a RAMBlock \"\(idstr)\", which the VM does not have. It was not kept."
     }
   }
 }

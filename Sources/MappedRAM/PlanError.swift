@@ -21,6 +21,8 @@ public enum PlanError: Error, Equatable, Sendable {
   case manifest(FilePath, ManifestProblem)
   /// The image that was written does not read as it was planned: the device state is not what it should be.
   case writtenImage(FilePath, FormatError)
+  /// A block of the image that somebody wrote has another used length than the VM's, or only one of the two has it (`nil`).
+  case blockDiffers(FilePath, idstr: String, found: UInt64?, expected: UInt64?)
 }
 
 /// What is wrong with an `image.json`.

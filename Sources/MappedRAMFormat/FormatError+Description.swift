@@ -52,6 +52,8 @@ extension FormatError.Kind: CustomStringConvertible {
       .totalMismatch, .mappedRAMVersion, .pageSize, .pageSizeDiffers, .bitmapOffset,
       .pagesUnaligned, .pagesBeforeBitmapEnd, .pastEndOfFile, .ignoredBlockWithoutCapability:
       blockMessage
+    case .ramRecordFlags, .ramFillByte, .recordWithoutBlock, .unlistedBlock, .pageOutsideBlock:
+      recordMessage
     case .incompleteSave, .missingEndOfStream, .description, .descriptionShape:
       endMessage
     case .libvirtIncomplete, .libvirtVersion, .libvirtFormat, .libvirtDataLength,
@@ -146,6 +148,22 @@ extension FormatError.Kind: CustomStringConvertible {
       "it ends at \(end), past the end of the file at \(fileSize). The file is cut off or the number is wrong."
     case .ignoredBlockWithoutCapability:
       "the block has no place in the file, and \"x-ignore-shared\" is not in the configuration."
+    default: ""
+    }
+  }
+
+  private var recordMessage: String {
+    switch self {
+    case .ramRecordFlags(let found):
+      "a record with flags \(hexNumber(found)); expected PAGE (0x8), ZERO (0x2), EOS (0x10) or MULTIFD_FLUSH (0x200)."
+    case .ramFillByte(let found):
+      "a page is filled with \(hex([found])); only zero pages are written so."
+    case .recordWithoutBlock:
+      "the first page has no name of a RAMBlock."
+    case .unlistedBlock:
+      "a page of this block, which is not in the block list."
+    case .pageOutsideBlock(let offset, let usedLength):
+      "a page at \(hexNumber(offset)) of a block of \(hexNumber(usedLength.rawValue)) bytes."
     default: ""
     }
   }

@@ -61,6 +61,12 @@ public struct FormatError: Error, Equatable, Sendable {
     case pagesBeforeBitmapEnd(found: FileOffset, bitmapEnd: FileOffset)
     case pastEndOfFile(end: FileOffset, fileSize: FileOffset)
     case ignoredBlockWithoutCapability
+    // Records of pages
+    case ramRecordFlags(found: UInt64)
+    case ramFillByte(found: UInt8)
+    case recordWithoutBlock
+    case unlistedBlock
+    case pageOutsideBlock(offset: UInt64, usedLength: ByteCount)
     // The end
     case incompleteSave
     case missingEndOfStream

@@ -34,6 +34,7 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
     .sourceSize("/d/a.ram", idstr: "a", found: 1, expected: 2),
     .mixedPageSizes("a", found: .fourKiB, expected: .fourKiB),
     .prefixLength("/d", found: 2, streamOffset: 1), .fileTooLong("/d", found: 2, limit: 1),
+    .blockDiffers("/d/vm", idstr: "a", found: 1, expected: nil),
   ])
   func filesThatDoNotFitEachOtherAre65(error: PlanError) {
     #expect(status(.plan(error)) == .badData)

@@ -3,7 +3,7 @@ import MappedRAMFormat
 extension FormatErrorDescriptionTests {
   /// The whole message of every kind.
   static let messages: [(FormatError.Kind, String)] =
-    headMessages + sectionMessages + blockMessages + endMessages
+    headMessages + sectionMessages + blockMessages + recordMessages + endMessages
 
   private static let headMessages: [(FormatError.Kind, String)] = [
     (
@@ -119,6 +119,20 @@ extension FormatErrorDescriptionTests {
     (
       .ignoredBlockWithoutCapability,
       "the block has no place in the file, and \"x-ignore-shared\" is not in the configuration."
+    ),
+  ]
+
+  private static let recordMessages: [(FormatError.Kind, String)] = [
+    (
+      .ramRecordFlags(found: 0x40),
+      "a record with flags 0x40; expected PAGE (0x8), ZERO (0x2), EOS (0x10) or MULTIFD_FLUSH (0x200)."
+    ),
+    (.ramFillByte(found: 0xEE), "a page is filled with 0xee; only zero pages are written so."),
+    (.recordWithoutBlock, "the first page has no name of a RAMBlock."),
+    (.unlistedBlock, "a page of this block, which is not in the block list."),
+    (
+      .pageOutsideBlock(offset: 0x2000, usedLength: 0x1000),
+      "a page at 0x2000 of a block of 0x1000 bytes."
     ),
   ]
 

@@ -35,6 +35,13 @@ func expectRestored(
   _ image: FilePath, at offset: UInt64 = 0, as variant: Variant, from source: QEMU,
   _ load: LoadOptions
 ) throws {
+  try expectRestored(image, as: variant, from: source, load.migration(offset: offset))
+}
+
+/// As the other function, loaded in any way.
+func expectRestored(
+  _ image: FilePath, as variant: Variant, from source: QEMU, _ how: QEMU.FileMigration
+) throws {
   let directory = try TemporaryDirectory()
   if variant.usesFile {
     try Data(count: variant.mebibytes << 20).write(
@@ -44,7 +51,7 @@ func expectRestored(
   // The image of a VM that ran would run at once.
   configuration.paused = true
   let target = try QEMU(configuration)
-  try target.load(from: image, load.migration(offset: offset))
+  try target.load(from: image, how)
   for place in variant.places {
     let memories = try [source, target].enumerated().map { index, qemu in
       let file = directory.file("memory \(index)")

@@ -83,22 +83,10 @@ extension ImageReader {
   }
 
   /// Reads the bitmap of `block`.
-  ///
-  /// - Complexity: memory of 2 MiB a 64 GiB of guest RAM, read 1 MiB at a time; the bitmap lies inside the file, by
-  ///   `nextBlock`.
   mutating func readBitmap(of block: ImageBlock) throws(ImageError) -> PageBitmap? {
-    guard let range = block.layout.bitmap else { return nil }
-    let idstr = block.block.idstr
-    var bitmap = PageBitmap.Reader(pageCount: block.block.pageCount)
-    var offset = range.lowerBound
-    while bitmap.missingBytes > 0 {
-      offset = try window.parse(
-        at: offset, atMost: min(bitmap.missingBytes, ImageWindow.bitmapBytes)
-      ) { (input) throws(FormatError) in try bitmap.read(&input, of: idstr) }.end
-    }
-    let parsed = bitmap.finish()
+    guard let parsed = try window.readBitmap(of: block) else { return nil }
     if parsed.strayBits > 0 {
-      remarks.append(.strayBits(idstr: idstr, count: parsed.strayBits))
+      remarks.append(.strayBits(idstr: block.block.idstr, count: parsed.strayBits))
     }
     return parsed.bitmap
   }

@@ -11,6 +11,9 @@ public struct ImageSave: Sendable {
   /// Makes the channels' I/O in place of what the options ask for; for tests.
   var factory: (any ChannelIOFactory)?
 
+  /// What the caller does at a certain point of a save; an error ends the save.
+  public typealias Hook = () throws(ImageError) -> Void
+
   /// A save of `plan`.
   public init(_ plan: SavePlan, options: ChannelOptions = .standard) {
     self.plan = plan
@@ -24,49 +27,61 @@ public struct ImageSave: Sendable {
   /// `inPlace`, the image is written where it stays: what was there is made unreadable first, and the stream's first eight
   /// bytes are written last.
   ///
-  /// - Throws: `ImageError`; `.plan(.writtenImage)` if what was written does not read as an image, which happens only where the
-  ///   device state that was handed in is not right.
+  /// - Parameters:
+  ///   - pagesAreRead: called by this thread once no source is read any more: a VM whose memory they are may go on. Bitmaps, device
+  ///     state, syncing and reading back are still to come.
+  ///   - beforeCommit: called by this thread once the image is complete and its bytes are durable, right before it gets its
+  ///     name, or in place its header.
+  /// - Throws: `ImageError`, also that of a hook, after which nothing is left as after any other; `.plan(.writtenImage)` if what was
+  ///   written does not read as an image, which happens only where the device state that was handed in is not right.
   public func run(
     to path: FilePath, inPlace: Bool = false, progress: Progress = Progress(),
-    cancellation: Cancellation = Cancellation()
+    cancellation: Cancellation = Cancellation(), pagesAreRead: Hook = {}, beforeCommit: Hook = {}
   ) throws(ImageError) -> TransferReport {
     let stopwatch = Stopwatch()
     if inPlace || File.isBlockDevice(path) {
       let file = try opening { () throws(FileError) in
         try File.open(path, access: .readWrite, directIO: options.directIO)
       }
-      return try writeInPlace(file, stopwatch, progress, cancellation)
+      return try writeInPlace(
+        file, stopwatch, progress, cancellation, pagesAreRead, beforeCommit)
     }
     let pending = try opening { () throws(FileError) in
       try PendingFile.create(at: path, directIO: options.directIO)
     }
-    return try writeNew(pending, stopwatch, progress, cancellation)
+    return try writeNew(
+      pending, stopwatch, progress, cancellation, pagesAreRead, beforeCommit)
   }
 
   /// Writes the image into `file`, where it stays; as into a file with `inPlace`.
   ///
   /// For files that have no name, or that somebody else opened. Direct I/O is as the file was opened.
   ///
+  /// - Parameters: as of the other `run`.
   /// - Throws: as the other `run`.
   public func run(
-    into file: File, progress: Progress = Progress(), cancellation: Cancellation = Cancellation()
+    into file: File, progress: Progress = Progress(), cancellation: Cancellation = Cancellation(),
+    pagesAreRead: Hook = {}, beforeCommit: Hook = {}
   ) throws(ImageError) -> TransferReport {
-    try writeInPlace(file, Stopwatch(), progress, cancellation)
+    try writeInPlace(file, Stopwatch(), progress, cancellation, pagesAreRead, beforeCommit)
   }
 
   private func writeNew(
     _ pending: consuming PendingFile, _ stopwatch: Stopwatch, _ progress: Progress,
-    _ cancellation: Cancellation
+    _ cancellation: Cancellation, _ pagesAreRead: Hook, _ beforeCommit: Hook
   ) throws(ImageError) -> TransferReport {
     let file = pending.file
     let writer = ImageWriter(plan, to: file, cancellation: cancellation)
     try calling { () throws(SystemCallError) in try file.truncate(to: plan.end.rawValue) }
     let (bitmaps, channels) = try writer.writePages(
       options, factory: factory, progress: progress)
+    try pagesAreRead()
     try writer.writeStructures(bitmaps)
     try writer.writeStreamHeader()
     try verify(file)
     try cancellation.check()
+    try calling { () throws(SystemCallError) in try file.syncData() }
+    try beforeCommit()
     do throws(SystemCallError) {
       try pending.commit()
     } catch {
@@ -76,7 +91,8 @@ public struct ImageSave: Sendable {
   }
 
   private func writeInPlace(
-    _ file: File, _ stopwatch: Stopwatch, _ progress: Progress, _ cancellation: Cancellation
+    _ file: File, _ stopwatch: Stopwatch, _ progress: Progress, _ cancellation: Cancellation,
+    _ pagesAreRead: Hook, _ beforeCommit: Hook
   ) throws(ImageError) -> TransferReport {
     let writer = ImageWriter(plan, to: file, cancellation: cancellation)
     try prepare(file)
@@ -84,9 +100,11 @@ public struct ImageSave: Sendable {
     try calling { () throws(SystemCallError) in try file.syncData() }
     let (bitmaps, channels) = try writer.writePages(
       options, factory: factory, progress: progress)
+    try pagesAreRead()
     try writer.writeStructures(bitmaps)
     try cancellation.check()
     try calling { () throws(SystemCallError) in try file.syncData() }
+    try beforeCommit()
     try writer.writeStreamHeader()
     do throws(ImageError) {
       try verify(file)

@@ -50,7 +50,8 @@ extension ExitStatus {
     case .unknownBlock, .noBlocks: self = .usage
     case .targetTooSmall: self = .cannotCreate
     // The files of a directory that do not fit each other: bad data, whoever wrote them.
-    case .sourceSize, .mixedPageSizes, .prefixLength, .fileTooLong, .manifest, .writtenImage:
+    case .sourceSize, .mixedPageSizes, .prefixLength, .fileTooLong, .manifest, .writtenImage,
+      .blockDiffers:
       self = .badData
     }
   }
@@ -61,7 +62,7 @@ extension SystemCallError.Subject {
   fileprivate var path: FilePath? {
     switch self {
     case .file(let path), .range(let path, _): path
-    case .ring, .memory, .thread, .process: nil
+    case .ring, .memory, .thread, .process, .socket: nil
     }
   }
 }

@@ -26,9 +26,12 @@ public struct RAMWord: Equatable, Sendable {
   /// The flags.
   public var flags: UInt64 { rawValue & Self.flagBits }
 
+  /// The address: an offset in a block, or a total.
+  public var address: UInt64 { rawValue & ~Self.flagBits }
+
   /// The total of a MEM_SIZE word, or `nil` if this is none.
   public var memorySize: ByteCount? {
-    flags == Self.memorySizeFlag ? ByteCount(rawValue & ~Self.flagBits) : nil
+    flags == Self.memorySizeFlag ? ByteCount(address) : nil
   }
 
   /// Whether this word ends the section; its address means nothing then.

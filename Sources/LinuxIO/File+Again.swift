@@ -1,0 +1,23 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+extension File {
+  /// Opens the file once more, for writing alone, with a position and flags of its own: for handing over to another process.
+  ///
+  /// Through /proc/self/fd, so a file without a name can be opened too.
+  ///
+  /// - Parameter direct: whether writes go past the page cache (O_DIRECT); they must be aligned then.
+  /// - Throws: `directIORefused` where `direct` is set and the file refused it when it was opened, or does now; `system`.
+  public func openForWriting(direct: Bool) throws(FileError) -> OwnedDescriptor {
+    if direct, case .refused(let refusal) = directIO { throw .directIORefused(path, refusal) }
+    let flags = O_WRONLY | (direct ? CLinux_O_DIRECT : 0)
+    do throws(SystemCallError) {
+      return try openDescriptor(
+        FilePath("/proc/self/fd/\(buffered.rawValue)"), named: path, flags: flags)
+    } catch {
+      guard direct, error.errno == .invalidArgument else { throw .system(error) }
+      throw .directIORefused(path, .openFailed(error.errno))
+    }
+  }
+}

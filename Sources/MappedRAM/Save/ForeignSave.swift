@@ -1,0 +1,113 @@
+public import LinuxIO
+public import MappedRAMFormat
+public import SystemPackage
+
+/// An image that somebody else writes, like QEMU itself, and that we check, make durable and give its name.
+///
+/// The writer gets descriptors, which it may keep. Nothing is visible until `commit`, and nothing is left if the value is dropped
+/// before. Regular files only: QEMU 10.0.2 cuts the file that it writes to, which a block device refuses (observed).
+public struct ForeignSave: ~Copyable, Sendable {
+  /// The file that the image is written into.
+  public let file: File
+  /// Where the stream is to begin.
+  public let streamOffset: FileOffset
+  /// `nil` for a file that is written where it stays.
+  private var pending: PendingFile?
+
+  /// Makes the file that will appear at `path`, or with `inPlace` opens the one that is there and cuts it at `streamOffset`.
+  ///
+  /// - Throws: `ImageError.file`, `.system`. A device is no file.
+  public init(
+    to path: FilePath, inPlace: Bool = false, streamOffset: FileOffset = .zero,
+    directIO: DirectIOPolicy = .auto
+  ) throws(ImageError) {
+    self.streamOffset = streamOffset
+    guard inPlace else {
+      let pending = try opening { () throws(FileError) in
+        try PendingFile.create(at: path, directIO: directIO)
+      }
+      file = pending.file
+      self.pending = consume pending
+      return
+    }
+    let file = try opening { () throws(FileError) in
+      try File.open(path, access: .readWrite, directIO: directIO)
+    }
+    guard file.kind == .regular else {
+      throw .file(.unsuitable(path, found: .blockDevice, expected: [.regular]))
+    }
+    try calling { () throws(SystemCallError) in try file.truncate(to: streamOffset.rawValue) }
+    self.file = file
+    pending = nil
+  }
+
+  /// A descriptor of the file for the writer: open for writing alone, at position 0.
+  ///
+  /// - Parameter direct: whether it goes past the page cache, as QEMU's channels do with `direct-io`.
+  /// - Throws: `ImageError.file`: `directIORefused` where that cannot be had.
+  public func openDescriptor(direct: Bool) throws(ImageError) -> OwnedDescriptor {
+    try opening { () throws(FileError) in try file.openForWriting(direct: direct) }
+  }
+
+  /// Reads what was written as any reader would, makes it durable, and lets the image appear under its name.
+  ///
+  /// Only once the writer has said that it is done. Where this throws nothing is left; in place, no image.
+  ///
+  /// - Parameters:
+  ///   - blocks: the used length of each block that the image must have, no more and no fewer; `nil` for any.
+  ///   - runState: what the image is to say that the VM was doing; `nil` for what the writer said.
+  ///   - beforeCommit: called once the image is durable, right before it gets its name.
+  /// - Returns: the image's structures.
+  /// - Throws: `format`, where the image is not whole; `PlanError.blockDiffers`; `system`; the hook's error.
+  public consuming func commit(
+    expecting blocks: [String: ByteCount]? = nil, runState: RunState? = nil,
+    cancellation: Cancellation = Cancellation(), beforeCommit: ImageSave.Hook = {}
+  ) throws(ImageError) -> Image {
+    let (file, streamOffset) = (file, streamOffset)
+    let pending = pending.take()
+    let isInPlace = pending == nil
+    do throws(ImageError) {
+      let image = try Self.check(file, streamOffset, blocks, cancellation)
+      if let runState { _ = try image.setRunState(runState, in: file) }
+      try calling { () throws(SystemCallError) in try file.syncData() }
+      try cancellation.check()
+      try beforeCommit()
+      if let pending {
+        do throws(SystemCallError) {
+          try pending.commit()
+        } catch {
+          throw ImageError.system(error)
+        }
+      }
+      return image
+    } catch {
+      // A file without a name goes by itself; of one in place the part that is ours goes.
+      if isInPlace {
+        try calling { () throws(SystemCallError) in
+          try file.truncate(to: streamOffset.rawValue)
+        }
+      }
+      throw error
+    }
+  }
+
+  private static func check(
+    _ file: File, _ streamOffset: FileOffset, _ blocks: [String: ByteCount]?,
+    _ cancellation: Cancellation
+  ) throws(ImageError) -> Image {
+    let image = try Image(reading: file, streamOffset: streamOffset)
+    if let problem = image.problems.first { throw .format(problem, in: file.path) }
+    try cancellation.check()
+    guard let blocks else { return image }
+    let found = Dictionary(
+      image.blocks.map { ($0.block.idstr, $0.block.usedLength) }, uniquingKeysWith: { $1 })
+    for idstr in Set(found.keys).union(blocks.keys).sorted()
+    where found[idstr] != blocks[idstr] {
+      throw .plan(
+        .blockDiffers(
+          file.path, idstr: idstr, found: found[idstr]?.rawValue,
+          expected: blocks[idstr]?.rawValue))
+    }
+    return image
+  }
+}

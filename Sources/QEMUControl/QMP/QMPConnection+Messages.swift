@@ -1,0 +1,116 @@
+import LinuxIO
+import MappedRAMFormat
+import SystemPackage
+
+extension QMPConnection {
+  /// Sends `request`, the command `name`, on a line of its own.
+  func send(
+    _ request: JSONValue, passing descriptors: [CInt], for name: String,
+    deadline: ContinuousClock.Instant, timeout: Duration
+  ) throws(QMPError) {
+    guard !isCut else { throw .closed(command: name, path) }
+    var bytes: [UInt8] = []
+    request.append(to: &bytes)
+    bytes.append(0x0A)
+    do throws(SystemCallError) {
+      try socket.send(bytes, passing: descriptors, deadline: deadline)
+    } catch {
+      isCut = true
+      switch (error.call, error.errno) {
+      case (.sendmsg, .brokenPipe), (.sendmsg, .connectionReset):
+        throw .closed(command: name, path)
+      case (.poll, .timedOut): throw .timedOut(command: name, path, after: timeout)
+      default: throw .system(error)
+      }
+    }
+  }
+
+  /// The next message that is no event, which is kept; `nil` if `deadline` passes first.
+  ///
+  /// - Parameter command: what is awaited, for errors.
+  func nextMessage(
+    for command: String?, deadline: ContinuousClock.Instant
+  ) throws(QMPError) -> QMPMessage? {
+    while let message = try nextLine(for: command, deadline: deadline) {
+      guard case .event(let event) = message else { return message }
+      keep(event)
+    }
+    return nil
+  }
+
+  /// The next message of any kind; `nil` if `deadline` passes first.
+  func nextLine(
+    for command: String?, deadline: ContinuousClock.Instant
+  ) throws(QMPError) -> QMPMessage? {
+    while true {
+      while let range = lines.next() {
+        // QEMU ends its lines with \r\n, and an empty line says nothing.
+        if lines.bytes[range].allSatisfy({ $0 == 0x0D || $0 == 0x20 }) { continue }
+        do throws(QMPMessageError) {
+          return try QMPMessage(parsing: lines.bytes.span.extracting(range))
+        } catch {
+          throw .malformed(path, error.malformation)
+        }
+      }
+      guard try receive(for: command, deadline: deadline) else { return nil }
+    }
+  }
+
+  /// Waits for more bytes. Whether some came before `deadline`.
+  ///
+  /// Throws `closed` at the end; `malformed` where the line at the end of the buffer is too long.
+  func receive(
+    for command: String?, deadline: ContinuousClock.Instant
+  ) throws(QMPError) -> Bool {
+    guard !lines.isOverLimit else { throw .malformed(path, .tooLong(limit: lines.limit)) }
+    let count: Int?
+    do throws(SystemCallError) {
+      count = try socket.receive(into: &lines.bytes, deadline: deadline)
+    } catch {
+      // A peer that closes without having read everything resets the connection.
+      if error.errno == .connectionReset { throw .closed(command: command, path) }
+      throw .system(error)
+    }
+    if count == 0 { throw .closed(command: command, path) }
+    return count != nil
+  }
+
+  private func keep(_ event: QMPEvent) {
+    if events.count == Self.eventLimit {
+      events.removeFirst()
+      droppedEvents += 1
+    }
+    events.append(event)
+  }
+
+  /// Takes the events that came so far, the oldest first, without waiting.
+  ///
+  /// Throws `closed`, `malformed`, `system`, but first gives the events that came before.
+  public func takeEvents() throws(QMPError) -> [QMPEvent] {
+    let now = ContinuousClock.now
+    do throws(QMPError) {
+      while try nextMessage(for: nil, deadline: now) != nil {}
+    } catch {
+      if events.isEmpty { throw error }
+    }
+    defer { events = [] }
+    return events
+  }
+
+  /// Waits for an event with one of `names` and takes it; earlier events with other names stay.
+  ///
+  /// An event that came before and was not taken counts. `nil` if `deadline` passes first.
+  ///
+  /// Throws `closed`, `malformed`, `system`.
+  public func waitForEvent(
+    _ names: Set<String>, deadline: ContinuousClock.Instant
+  ) throws(QMPError) -> QMPEvent? {
+    while true {
+      if let index = events.firstIndex(where: { names.contains($0.name) }) {
+        return events.remove(at: index)
+      }
+      guard let message = try nextLine(for: nil, deadline: deadline) else { return nil }
+      if case .event(let event) = message { keep(event) }
+    }
+  }
+}

@@ -1,0 +1,143 @@
+public import LinuxIO
+public import MappedRAMFormat
+public import SystemPackage
+
+/// A conversation with a QEMU over QMP.
+///
+/// One command is under way at a time, each with a time-out. The class is not `Sendable`: one
+/// thread uses it. Another thread may wake it through `socket` (`UnixSocket.shutdown`).
+///
+/// Whatever else is on the socket is passed over: events (they are kept, see `takeEvents`), answers
+/// to commands that are not ours or came too late, members that are not known.
+public final class QMPConnection {
+  /// The socket's path; for messages, and for `reconnect`.
+  public let path: FilePath
+  /// How long a command waits for its answer, unless it says otherwise: 30 seconds. QEMU answers most
+  /// at once; those that wait for disks (`stop`, `quit`) may need longer.
+  public var timeout: Duration = .seconds(30)
+  /// The connected socket.
+  public internal(set) var socket: UnixSocket
+  /// QEMU's version as its greeting gives it; `nil` where the greeting had been read before.
+  public internal(set) var version: QEMUVersion?
+  /// Events that were dropped since nobody took them.
+  public internal(set) var droppedEvents = 0
+
+  var lines: LineBuffer
+  var events: [QMPEvent] = []
+  /// A command was sent in part, so nothing more can be.
+  var isCut = false
+  private var lastID = Int64.random(in: 0..<1 << 40)
+
+  /// The most bytes that QEMU may send on one line: 64 MiB. The longest known answer, that of
+  /// query-qmp-schema, has 0.2 MiB.
+  public static let lineLimit = 64 << 20
+  /// The most events that are kept: 1024. A command is answered within a few.
+  public static let eventLimit = 1024
+
+  /// Connects to the socket at `path`, waits for the greeting and negotiates, all within `timeout`.
+  ///
+  /// Throws `system` where nobody listens; `noGreeting` where another client is connected; `notQMP`
+  /// where something else answers.
+  public init(
+    connecting path: FilePath, timeout: Duration = .seconds(10), lineLimit: Int = lineLimit
+  ) throws(QMPError) {
+    self.path = path
+    lines = LineBuffer(limit: lineLimit)
+    let deadline = ContinuousClock.now + timeout
+    socket = try asQMPError { () throws(SystemCallError) in
+      try UnixSocket.connect(to: path, timeout: timeout)
+    }
+    try greet(deadline: deadline, after: timeout)
+  }
+
+  /// Takes over a conversation on a connected socket, called `name` in messages. It may be new, or
+  /// negotiated already by somebody else.
+  ///
+  /// Throws `timedOut` where nothing comes within `timeout`.
+  public init(
+    socket: UnixSocket, name: FilePath, timeout: Duration = .seconds(10),
+    lineLimit: Int = lineLimit
+  ) throws(QMPError) {
+    self.path = name
+    self.socket = socket
+    lines = LineBuffer(limit: lineLimit)
+    try negotiate(timeout: timeout)
+  }
+
+  /// Ends the conversation and begins a new one with the same path. Events that nobody took are lost.
+  ///
+  /// Throws as `init(connecting:timeout:)`; then the connection is of no use until a later
+  /// `reconnect` succeeds.
+  public func reconnect(timeout: Duration = .seconds(10)) throws(QMPError) {
+    let deadline = ContinuousClock.now + timeout
+    // QEMU takes the new client only when the old one is gone.
+    socket.shutdown()
+    socket = try asQMPError { () throws(SystemCallError) in
+      try UnixSocket.connect(to: path, timeout: timeout)
+    }
+    lines = LineBuffer(limit: lines.limit)
+    events = []
+    version = nil
+    isCut = false
+    try greet(deadline: deadline, after: timeout)
+  }
+
+  /// Sends a command and waits for its answer.
+  ///
+  /// Throws `refused` with QEMU's own words, `timedOut`, `closed`, `malformed`, `unexpectedAnswer`,
+  /// `system`.
+  public func execute<C: QMPCommand>(_ command: C) throws(QMPError) -> C.Answer {
+    let value = try execute(
+      C.name, arguments: command.arguments, passing: command.descriptors, timeout: command.timeout)
+    return try command.read(QMPAnswer(value, to: C.name))
+  }
+
+  /// Sends the command `name` and gives what QEMU returned.
+  ///
+  /// - Parameters:
+  ///   - arguments: an object.
+  ///   - descriptors: travel with the command, and stay the caller's.
+  ///   - timeout: how long to wait; `nil` for the connection's own time.
+  /// - Throws: as `execute(_:)`.
+  public func execute(
+    _ name: String, arguments: JSONValue = [:], passing descriptors: [CInt] = [],
+    timeout: Duration? = nil
+  ) throws(QMPError) -> JSONValue {
+    let timeout = timeout ?? self.timeout
+    let deadline = ContinuousClock.now + timeout
+    lastID += 1
+    let id = JSONValue.integer(lastID)
+    var request: JSONValue = ["execute": .string(name), "arguments": arguments, "id": id]
+    if arguments == [:] { request = ["execute": .string(name), "id": id] }
+    try send(request, passing: descriptors, for: name, deadline: deadline, timeout: timeout)
+    while let message = try nextMessage(for: name, deadline: deadline) {
+      switch message {
+      case .success(id, let value): return value
+      case .failure(id, let errorClass, let description):
+        throw .refused(command: name, errorClass: errorClass, description: description)
+      default: break
+      }
+    }
+    throw .timedOut(command: name, path, after: timeout)
+  }
+
+  /// Has the human monitor carry out `line` (QMP `human-monitor-command`).
+  ///
+  /// - Returns: what it printed. Errors of the line itself are printed as well: they are no failure.
+  public func humanMonitor(_ line: String) throws(QMPError) -> String {
+    let name = "human-monitor-command"
+    let value = try execute(name, arguments: ["command-line": .string(line)])
+    return try QMPAnswer(value, to: name).string()
+  }
+}
+
+/// What `body` gives, with its error as a QMPError.
+func asQMPError<Value>(
+  _ body: () throws(SystemCallError) -> Value
+) throws(QMPError) -> Value {
+  do throws(SystemCallError) {
+    return try body()
+  } catch {
+    throw .system(error)
+  }
+}

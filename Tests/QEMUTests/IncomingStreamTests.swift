@@ -1,0 +1,85 @@
+import LinuxIO
+import MappedRAM
+import MappedRAMFormat
+import SystemPackage
+import TestSupport
+import Testing
+
+extension RealQEMU {
+  /// Plain streams made of images, loaded by a stock QEMU without `mapped-ram`.
+  @Suite struct IncomingStreamTests {
+    /// All pages travel in the stream.
+    @Test(
+      arguments: [
+        Variant("q35"),
+        Variant("microvm at an offset", machine: "microvm").with { $0.offset = 1000 },
+        Variant("zeros not looked for", machine: "microvm", mebibytes: 4).with {
+          $0.zeroPageDetection = "none"
+        },
+        .numa,
+        Variant("live, two channels, direct", machine: "pc").with {
+          ($0.isLive, $0.channels, $0.isDirect) = (true, 2, true)
+        },
+      ])
+    func wholeStreamRunsOn(_ variant: Variant) throws {
+      let vm = try SavedVM(variant)
+      for writesZeros in [false, true] {
+        let stream = try vm.stream(to: "stream \(writesZeros)") {
+          image, file throws(ImageError) in
+          try IncomingStream(image, in: file, writesZeros: writesZeros)
+        }
+        try expectStreamRestored(stream, as: variant, from: vm.qemu)
+      }
+    }
+
+    /// The main RAM is the image itself, mapped copy-on-write; the stream has the pages of the others. There are no stale slots,
+    /// as the VM was stopped. The block's name at the destination is its backend's.
+    @Test(arguments: ["main", "pc.ram"])
+    func streamWithoutMainRAMRunsOnOverTheMappedImage(_ name: String) throws {
+      let variant = Variant("q35", machine: "q35")
+      let vm = try SavedVM(variant)
+      let file = try File.open(vm.image, access: .read)
+      let image = try Image(reading: file)
+      let main = try #require(image.blocks.first { $0.block.idstr == "pc.ram" })
+      let slots = try #require(main.layout.pages).lowerBound.rawValue
+      let others = Set(image.blocks.map(\.block.idstr)).subtracting(["pc.ram"])
+      let stream = try vm.stream(to: "stream") { image, file throws(ImageError) in
+        try IncomingStream(image, in: file, carrying: others, renaming: ["pc.ram": name])
+      }
+      let backend =
+        "memory-backend-file,id=\(name),size=8M,mem-path=\(vm.image),offset=\(slots),share=off"
+      let mapped = variant.with {
+        $0.machine += ",memory-backend=\(name)"
+        $0.arguments = ["-object", backend]
+      }
+      let before = try Subprocess.succeed(["sha256sum", vm.image.string]).text
+      try expectStreamRestored(stream, as: mapped, from: vm.qemu)
+      #expect(try Subprocess.succeed(["sha256sum", vm.image.string]).text == before)
+    }
+
+    private func expectStreamRestored(
+      _ stream: FilePath, as variant: Variant, from source: QEMU
+    ) throws {
+      var how = QEMU.FileMigration()
+      how.isMapped = false
+      try expectRestored(stream, as: variant, from: source, how)
+    }
+  }
+}
+
+extension SavedVM {
+  /// Makes a stream of the image.
+  fileprivate func stream(
+    to name: String, _ make: (Image, File) throws(ImageError) -> IncomingStream
+  ) throws -> FilePath {
+    let file = try File.open(image, access: .read)
+    let offset = variant.offset == 0 ? nil : FileOffset(variant.offset)
+    let stream = try make(Image(reading: file, streamOffset: offset), file)
+    #expect(stream.configuration.capabilities == [])
+    let path = directory.file(name)
+    try Subprocess.succeed(["touch", path.string])
+    let byteCount = try stream.write(to: File.open(path, access: .readWrite, directIO: .off))
+    #expect(try File.open(path, access: .read).size() == byteCount)
+    return path
+  }
+}
