@@ -51,4 +51,8 @@ public enum SystemCall: String, CaseIterable, Sendable {
   case socket, socketpair, setsockopt, getsockopt, connect, bind, listen, accept4
   case sendmsg, recvmsg, poll
   case posix_spawnp, fork, pidfd_open, pidfd_send_signal, waitid, signalfd
+  case pthread_create
+  case posix_spawnp, fork, pidfd_open, pidfd_send_signal, waitid, signalfd
+  case socket, socketpair, setsockopt, getsockopt, connect, bind, listen, accept4
+  case sendmsg, recvmsg, poll
 }

@@ -10,6 +10,8 @@
 #include "processes.h"
 #include "sockets.h"
 #include "child.h"
+#include "child.h"
+#include "sockets.h"
 
 extern const int32_t CLinux_O_DIRECT;
 extern const int32_t CLinux_O_TMPFILE;

@@ -17,8 +17,8 @@ extension LaunchRefusal: CustomStringConvertible {
     case .needsSharedMemory(let option):
       "\(option): its other process would see the image's file instead of the guest's memory. "
         + "Restore with --engine place, and memory that is shared."
-    case .socketPathTooLong(let path, let limit):
-      "\(path): the path has \(path.utf8.count) bytes, and a socket's may have \(limit). Use a shorter one."
+    case .socketTaken(let path):
+      "\(path): something is there already. Remove it if nobody uses it, or choose another path."
     }
   }
 

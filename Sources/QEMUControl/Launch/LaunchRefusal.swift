@@ -12,8 +12,8 @@ public enum LaunchRefusal: Error, Equatable, Sendable {
   case memorySize(idstr: String, image: UInt64, arguments: UInt64, option: String)
   /// A device whose other process would see the image instead of the guest's memory.
   case needsSharedMemory(option: String)
-  /// The path of the socket has more bytes than a socket's address holds.
-  case socketPathTooLong(path: String, limit: Int)
+  /// The path of the socket that is to be made is taken.
+  case socketTaken(path: String)
 
   /// The options that do not go together with a restore.
   public enum Conflict: String, CaseIterable, Sendable {

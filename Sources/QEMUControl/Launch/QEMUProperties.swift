@@ -78,13 +78,13 @@ struct QEMUProperties: Equatable {
       let members = entries.map { entry in
         JSONValue.Member(name: entry.key, value: entry.value.json)
       }
-      return JSONLine.text(.object(members))
+      return JSONValue.object(members).text
     }
     return entries.map { entry in
       switch entry.value {
       case .text(let text): "\(entry.key)=\(Self.doublingCommas(text))"
       case .flag: entry.key
-      case .json(let value): "\(entry.key)=\(Self.doublingCommas(JSONLine.text(value)))"
+      case .json(let value): "\(entry.key)=\(Self.doublingCommas(value.text))"
       }
     }.joined(separator: ",")
   }

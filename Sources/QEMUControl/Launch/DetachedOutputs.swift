@@ -1,0 +1,63 @@
+import Glibc
+import LinuxIO
+import SystemPackage
+
+/// The standard descriptors of a QEMU that outlives this process: nothing to read, and a log or a socket of ours to write to.
+///
+/// The socket does not block: when nobody reads, QEMU's messages are lost, and when our end is closed, QEMU, which
+/// ignores SIGPIPE, does not mind.
+final class DetachedOutputs {
+  /// Our end of the socket; nil where there is a log.
+  let messages: UnixSocket?
+  private let errorSocket: UnixSocket?
+  private let nothing: OwnedDescriptor
+  private let logFile: OwnedDescriptor?
+
+  /// Opens them; a log is made if it is not there, for its owner alone, and continued if it is.
+  ///
+  /// - Throws: what open(2) and socketpair(2) give.
+  init(log: FilePath?) throws(SystemCallError) {
+    nothing = try Self.open("/dev/null", O_RDWR)
+    logFile = try Self.openLog(log)
+    guard log == nil else {
+      (messages, errorSocket) = (nil, nil)
+      return
+    }
+    let (ours, theirs) = try UnixSocket.pair(named: "messages of QEMU")
+    // Of a socket that has just been made, this cannot fail.
+    _ = fcntl(theirs.descriptor, F_SETFL, O_RDWR | O_NONBLOCK)
+    (messages, errorSocket) = (ours, theirs)
+  }
+
+  /// The three descriptors in `options`; they are valid as long as this value lives.
+  func set(in options: inout ChildProcess.Options) {
+    options.standardInput = nothing.rawValue
+    switch logFile {
+    case .some(let file):
+      (options.standardOutput, options.standardError) = (file.rawValue, file.rawValue)
+    case .none:
+      options.standardOutput = nothing.rawValue
+      options.standardError = errorSocket?.descriptor
+    }
+  }
+
+  private static func openLog(_ path: FilePath?) throws(SystemCallError) -> OwnedDescriptor? {
+    guard let path else { return nil }
+    return try open(path, O_WRONLY | O_CREAT | O_APPEND)
+  }
+
+  private static func open(
+    _ path: FilePath, _ flags: CInt
+  ) throws(SystemCallError) -> OwnedDescriptor {
+    while true {
+      // SAFETY: the path's bytes end with a zero and live for the call.
+      let number = unsafe path.withPlatformString { name in
+        unsafe Glibc.open(name, flags | O_CLOEXEC, 0o600)
+      }
+      if number >= 0 { return OwnedDescriptor(owning: number) }
+      guard errno == EINTR else {
+        throw SystemCallError(call: .open, errno: Errno(rawValue: errno), subject: .file(path))
+      }
+    }
+  }
+}

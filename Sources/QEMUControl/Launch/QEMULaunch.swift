@@ -1,0 +1,87 @@
+public import LinuxIO
+public import SystemPackage
+
+/// A QEMU that this process has started, and a conversation with it.
+///
+/// QEMU's arguments get a QMP monitor on a socket of ours, beside those that the user asked for. Until `letGo`, QEMU is
+/// killed when the value goes or this process ends in any way, so that nobody is left with half a VM. A VM in the
+/// foreground is not let go at all: it ends with this process, as if it had been started in its place.
+public struct QEMULaunch: ~Copyable {
+  /// The process.
+  public var child: ChildProcess
+  /// Our end of the monitor's socket; nothing has been read from it.
+  ///
+  /// Where QEMU refuses its arguments the socket ends, and `child` has QEMU's status.
+  public let control: UnixSocket
+  private let messages: UnixSocket?
+  private let socket: MonitorPath?
+
+  /// How QEMU lives beside this process.
+  public enum Mode: Equatable, Sendable {
+    /// With this process's terminal, inputs and outputs.
+    case foreground
+    /// In a session of its own, to stay when this process has ended.
+    ///
+    /// Its outputs go to `log`, behind what is there; without one, what it says is kept for `takeMessages`. For
+    /// others it has a QMP monitor at `socket`, which QEMU itself makes and removes.
+    case detached(socket: FilePath, log: FilePath?)
+  }
+
+  /// Starts QEMU with the arguments of `commandLine`.
+  ///
+  /// It inherits the descriptors that this process inherited itself (for `-netdev tap,fd=` and the like), and
+  /// `descriptors`, under their own numbers.
+  ///
+  /// - Throws: `refused` with `socketTaken`; `system`, so where there is no such program.
+  public init(
+    _ commandLine: QEMUCommandLine, _ mode: Mode = .foreground, inheriting descriptors: [CInt] = []
+  ) throws(LaunchError) {
+    var line = commandLine
+    var options = ChildProcess.Options()
+    let monitor = try LaunchError.system { () throws(SystemCallError) in
+      try ControlMonitor(on: &line)
+    }
+    options.descriptors = descriptors + monitor.descriptors
+    var outputs: DetachedOutputs?
+    var socket: MonitorPath?
+    if case .detached(let path, let log) = mode {
+      let opened = try LaunchError.system { () throws(SystemCallError) in
+        try DetachedOutputs(log: log)
+      }
+      let made = try MonitorPath(path)
+      opened.set(in: &options)
+      made.addMonitor(to: &line)
+      options.startsSession = true
+      (outputs, socket) = (opened, made)
+    }
+    let (program, words) = (line.program, line.words)
+    child = try LaunchError.system { () throws(SystemCallError) in
+      try withExtendedLifetime((monitor, outputs)) { () throws(SystemCallError) in
+        try ChildProcess(starting: program, words, options)
+      }
+    }
+    control = monitor.ours
+    messages = outputs?.messages
+    self.socket = socket
+  }
+
+  /// Lets QEMU live when this process ends.
+  ///
+  /// - Returns: the process's number.
+  @discardableResult
+  public consuming func letGo() -> Int32 {
+    let processID = child.processID
+    socket?.keep()
+    child.letGo()
+    return processID
+  }
+
+  /// What a detached QEMU without a log has written to its standard error since the last call, some 200 KiB at most.
+  public func takeMessages() -> String {
+    guard let messages else { return "" }
+    var bytes: [UInt8] = []
+    // A broken socket has no more messages.
+    while let count = try? messages.receive(into: &bytes, deadline: .now), count > 0 {}
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}
