@@ -23,7 +23,8 @@ public final class QEMU {
     public var processors = 1
     /// More arguments; `{directory}` in them stands for the VM's own directory.
     public var arguments: [String] = []
-    /// The user and group that QEMU runs as, by number, with no privilege; nil for this process's.
+    /// The user and group that QEMU runs as, by number, with no privilege; nil for this process's. It must be able to
+    /// read what `arguments` name: a Linux guest in root's home it is not.
     public var user: UInt32?
     /// The program.
     public var program = "qemu-system-x86_64"
