@@ -47,15 +47,6 @@ extension SystemCallError: CustomStringConvertible {
       (.io_uring_enter, .invalidArgument):
       "With direct I/O the memory, the offset and the length must be multiples of what statx "
         + "reports for the file; try it without direct I/O."
-    case (.posix_spawnp, .noSuchFileOrDirectory):
-      "There is no such program: install it, or give its path."
-    case (.posix_spawnp, .permissionDenied):
-      "The file is not a program that this user may start."
-    case (.posix_spawnp, .execFormatError):
-      "The file is not a program for this machine."
-    case (.posix_spawnp, .resourceTemporarilyUnavailable),
-      (.fork, .resourceTemporarilyUnavailable):
-      "No more processes are allowed: raise the limit (ulimit -u, or pids.max of the control group)."
     case (.connect, .connectionRefused):
       "Nobody listens at this socket: look whether the program that made it still runs."
     case (.connect, .noSuchFileOrDirectory):

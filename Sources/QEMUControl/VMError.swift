@@ -13,7 +13,7 @@ public enum VMError: Error, Equatable, Sendable {
   /// The VM is in a state in which this cannot be done.
   case state(found: String, expected: [String])
   /// This QEMU does not know mapped-ram.
-  case tooOld(QEMUVersion?)
+  case tooOld(QEMUVersion)
   /// The VM cannot be captured, for these reasons.
   case cannotCapture([CaptureObstacle])
   /// QEMU's own migration failed, with QEMU's words if it has any.
@@ -26,20 +26,20 @@ public enum VMError: Error, Equatable, Sendable {
   case snapshotsRemain([FilePath], cause: QMPError)
   /// The save failed, and the VM could not be let go on: it is paused.
   indirect case leftPaused(cause: VMError, reason: QMPError)
-  /// QEMU ended before it could take the image.
-  case ended(status: Int32?)
+  /// QEMU could not be started.
+  case launch(LaunchError)
+  /// QEMU ended before it could take the image; what it said, unless the user saw it.
+  case ended(ChildEnd, messages: String)
   /// The engine cannot do this, and why.
   case cannotMap(MapObstacle)
 }
 
 /// Why a VM cannot run on the image itself.
 public enum MapObstacle: Equatable, Sendable {
-  /// The image is a device, where nobody can see which slots hold old versions of pages.
-  case notAFile(FilePath)
-  /// A QEMU that was started by somebody else does not have its memory from the image.
-  case notMapped(idstr: String, arguments: String)
-  /// Its memory cannot be taken out, for these reasons.
-  case cannotClear(idstr: String, pages: Int)
+  /// QEMU does not have any of its memory from the image at this path.
+  case notMapped(FilePath)
+  /// None of the image's blocks is memory that QEMU's arguments can take from a file.
+  case noBlock(FilePath)
 }
 
 /// What `body` gives, with its error as a VMError.

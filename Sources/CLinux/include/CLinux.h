@@ -7,10 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "child.h"
 #include "processes.h"
-#include "sockets.h"
-#include "child.h"
-#include "child.h"
 #include "sockets.h"
 
 extern const int32_t CLinux_O_DIRECT;

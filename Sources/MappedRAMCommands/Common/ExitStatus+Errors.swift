@@ -89,7 +89,7 @@ extension SystemCallError.Subject {
   fileprivate var path: FilePath? {
     switch self {
     case .file(let path), .range(let path, _): path
-    case .ring, .memory, .thread, .process, .socket: nil
+    case .ring, .memory, .thread, .process, .processMemory, .socket: nil
     }
   }
 }

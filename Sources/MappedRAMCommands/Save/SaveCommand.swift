@@ -88,6 +88,7 @@ struct SaveCommand: ParsableCommand {
     save.inPlace = contents.inPlace || File.isBlockDevice(image)
     save.engine = machine.engine ?? .auto
     save.afterwards = machine.then
+    save.processID = machine.pid
     save.snapshotDirectory = machine.snapshotDisks.map(\.absolute)
     let report = try run.transfer("save") { (progress, cancellation) throws(CommandError) in
       try CommandError.vm(to: image) { () throws(VMError) in

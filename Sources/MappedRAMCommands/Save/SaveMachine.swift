@@ -34,11 +34,16 @@ struct SaveMachine: ParsableArguments {
     completion: .directory, transform: { FilePath($0) })
   var snapshotDisks: FilePath?
 
+  @Option(
+    help: ArgumentHelp(
+      "QEMU's process, where it is not the one that QMP leads to.", valueName: "number"))
+  var pid: Int32?
+
   /// The options that are given and belong to running VMs.
   var given: [String] {
     [
       ("--qmp", qmp != nil), ("--engine", engine != nil), ("--then", then != nil),
-      ("--snapshot-disks", snapshotDisks != nil),
+      ("--snapshot-disks", snapshotDisks != nil), ("--pid", pid != nil),
     ].filter(\.1).map(\.0)
   }
 

@@ -71,7 +71,7 @@ struct VMSaveText: CommandReport {
       deviceState: report.deviceState?.rawValue, pauseSeconds: report.pause?.inSeconds,
       stateBefore: report.stateBefore, stateAfter: report.stateAfter,
       disks: report.disks.map {
-        JSON.Disk(name: $0.name, file: $0.file.string, overlay: $0.overlay?.string)
+        JSON.Disk(name: $0.name, file: $0.file, overlay: $0.overlay?.string)
       }, disksDiverge: report.disksDiverge, transfer: TransferJSON(report.transfer))
   }
 

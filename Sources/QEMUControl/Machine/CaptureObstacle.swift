@@ -5,7 +5,7 @@ public import MappedRAMFormat
 ///
 /// The capture route needs `xen-save-devices-state`, which writes the devices that have no
 /// iterable state and asks nobody whether they can migrate.
-public enum CaptureObstacle: Equatable, Hashable, Sendable {
+public enum CaptureObstacle: Error, Equatable, Sendable {
   /// QEMU itself says that the VM cannot be migrated: its words. Among the reasons are devices
   /// without a saved form; QEMU 10.0.2 crashes if it is asked for the device state nevertheless.
   case blocked(reason: String)

@@ -18,15 +18,10 @@ struct Destination {
   func load(_ progress: Progress, _ cancellation: Cancellation) throws(VMError) -> [BlockArrival] {
     let file = source.file
     let isMapped = source.image.prologue?.configuration.isMappedRAM ?? true
-    let buffered = try reading(file, direct: false)
-    var descriptors = [buffered.rawValue]
-    let direct = QEMUSave.canBeDirect(file) ? try reading(file, direct: true) : nil
-    if let number = direct?.rawValue { descriptors.append(number) }
-    let offset = source.image.streamOffset.rawValue
     try load(
-      descriptors, offset: offset,
+      file, direct: file.isDirect, offset: source.image.streamOffset.rawValue,
       capabilities: isMapped ? [Configuration.mappedRAMCapability, "multifd"] : [],
-      parameters: QEMUSave.parameters(direct: direct != nil), progress, cancellation)
+      parameters: QEMUSave.parameters(direct: file.isDirect), progress, cancellation)
     return source.image.blocks.map { arrival($0.block, .loaded) }
   }
 
@@ -57,6 +52,41 @@ struct Destination {
     return (arrivals, transfer)
   }
 
+  /// The blocks that the VM has mapped from the image, each at its place.
+  ///
+  /// - Throws: `cannotMap` where there is none: QEMU must have been started so.
+  func mappedBlocks(of memory: GuestMemory) throws(VMError) -> Set<String> {
+    let inode = try system { () throws(SystemCallError) in try source.file.identity() }
+    var mapped: Set<String> = []
+    for block in source.image.blocks {
+      guard let pages = block.layout.pages,
+        case .privateFile(inode, let offset, _)? = memory.backing(of: block.block.idstr),
+        offset == pages.lowerBound.rawValue
+      else { continue }
+      mapped.insert(block.block.idstr)
+    }
+    guard mapped.isEmpty else { return mapped }
+    throw .cannotMap(.notMapped(source.file.path))
+  }
+
+  /// Lets the slots of absent pages read as zeros, in the image where it can be written, and else in the VM.
+  func clearStaleSlots(
+    of mapped: Set<String>, in memory: GuestMemory, _ cancellation: Cancellation
+  ) throws(VMError) {
+    let blocks = source.image.blocks.filter { mapped.contains($0.block.idstr) }
+    let stale = try moving { () throws(ImageError) in
+      try StaleSlots(
+        clearing: blocks, in: source.writableFile ?? source.file, cancellation: cancellation)
+    }
+    for (idstr, pages) in stale.remaining {
+      let shift = UInt64(source.image.blocks.first?.block.pageSize.shift ?? 0)
+      for run in pages.runs {
+        let bytes = UInt64(run.lowerBound) << shift..<UInt64(run.upperBound) << shift
+        try system { () throws(SystemCallError) in try memory.clear(bytes, of: idstr) }
+      }
+    }
+  }
+
   /// The blocks that our channels put in place: those of fixed size that are not small.
   private func placedBlocks(besides mapped: Set<String>) -> Set<String> {
     var placed: Set<String> = []
@@ -84,14 +114,13 @@ struct Destination {
     _ = try moving { () throws(ImageError) in
       try stream.write(to: file, cancellation: cancellation)
     }
-    let descriptor = try reading(file, direct: false)
     try load(
-      [descriptor.rawValue], offset: 0, capabilities: stream.configuration.capabilities,
+      file, direct: false, offset: 0, capabilities: stream.configuration.capabilities,
       parameters: [:], Progress(), cancellation)
   }
 
   private func load(
-    _ descriptors: [CInt], offset: UInt64, capabilities: [String],
+    _ file: File, direct: Bool, offset: UInt64, capabilities: [String],
     parameters: [String: JSONValue], _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) {
     let settings = try talking { () throws(QMPError) in
@@ -99,22 +128,12 @@ struct Destination {
       try settings.set(capabilities: capabilities, parameters: parameters, on: connection)
       return settings
     }
-    let set = try talking { () throws(QMPError) in
-      try DescriptorSet(descriptors, to: connection)
-    }
+    let set = try DescriptorSet(file, for: .reading, direct: direct, to: connection)
     defer { set.remove() }
     try FileMigration(connection: connection).load(
       from: "file:\(set.path)" + (offset == 0 ? "" : ",offset=\(offset)"), progress,
       cancellation)
     try talking { () throws(QMPError) in try settings.restore(on: connection) }
-  }
-
-  private func reading(_ file: File, direct: Bool) throws(VMError) -> OwnedDescriptor {
-    do throws(FileError) {
-      return try file.openAgain(for: .reading, direct: direct)
-    } catch {
-      throw .image(.file(error))
-    }
   }
 
   private func arrival(_ block: RAMBlock, _ way: VMRestoreReport.Way) -> BlockArrival {

@@ -39,15 +39,7 @@ struct DeviceStateCapture {
   private func handing(
     _ file: File, _ body: (String) throws(VMError) -> Void
   ) throws(VMError) {
-    let descriptor: OwnedDescriptor
-    do throws(FileError) {
-      descriptor = try file.openAgain(for: .writing, direct: false)
-    } catch {
-      throw .image(.file(error))
-    }
-    let set = try talking { () throws(QMPError) in
-      try DescriptorSet([descriptor.rawValue], to: connection)
-    }
+    let set = try DescriptorSet(file, for: .writing, direct: false, to: connection)
     defer { set.remove() }
     try body(set.path)
   }

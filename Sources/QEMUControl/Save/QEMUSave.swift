@@ -32,7 +32,7 @@ struct QEMUSave {
     guard settings.has(capability: Configuration.mappedRAMCapability) else {
       throw .tooOld(vm.version)
     }
-    let isDirect = Self.canBeDirect(target) && settings.has(parameter: "direct-io")
+    let isDirect = target.isDirect && settings.has(parameter: "direct-io")
     try talking { () throws(QMPError) in
       try settings.set(
         capabilities: [Configuration.mappedRAMCapability, "multifd"],
@@ -91,23 +91,9 @@ struct QEMUSave {
     to file: borrowing ForeignSave, direct isDirect: Bool, _ progress: Progress,
     _ cancellation: Cancellation
   ) throws(VMError) {
-    let buffered = try moving { () throws(ImageError) in try file.openDescriptor(direct: false) }
-    // QEMU 10.0.2 crashes where direct-io is on and the set has no descriptor with O_DIRECT.
-    let direct =
-      isDirect
-      ? try moving { () throws(ImageError) in try file.openDescriptor(direct: true) } : nil
-    var numbers = [buffered.rawValue]
-    if let number = direct?.rawValue { numbers.append(number) }
-    let set = try talking { () throws(QMPError) in
-      try DescriptorSet(numbers, to: connection)
-    }
+    let set = try DescriptorSet(file.file, for: .writing, direct: isDirect, to: connection)
     defer { set.remove() }
     try FileMigration(connection: connection).save(to: "file:\(set.path)", progress, cancellation)
-  }
-
-  /// Whether the file takes O_DIRECT.
-  static func canBeDirect(_ file: File) -> Bool {
-    if case .active = file.directIO { true } else { false }
   }
 
   /// QEMU's parameters for a mapped-ram migration at full speed.

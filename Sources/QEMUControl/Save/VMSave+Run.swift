@@ -36,7 +36,7 @@ extension VMSave {
     }
     report.disks = vm.writableDisks.map { disk in
       VMSaveReport.DiskOfImage(
-        name: disk.label, file: disk.medium.map { FilePath($0.file) },
+        name: disk.label, file: disk.medium?.file ?? "",
         overlay: snapshots?.overlay(of: disk))
     }
     report.stateAfter = try end(connection)
@@ -45,7 +45,7 @@ extension VMSave {
 
   /// Does what is to be done with a VM whose image is in place. Returns its state.
   private func end(_ connection: QMPConnection) throws(VMError) -> String? {
-    try talking { () throws(QMPError) in
+    try talking { () throws(QMPError) -> String? in
       switch afterwards {
       case .quit:
         try connection.execute(.quit)

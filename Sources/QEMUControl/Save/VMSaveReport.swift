@@ -1,4 +1,5 @@
 public import MappedRAM
+import MappedRAMFormat
 public import SystemPackage
 
 /// What the save of a VM did.
@@ -32,8 +33,8 @@ public struct VMSaveReport: Equatable, Sendable {
   public struct DiskOfImage: Equatable, Sendable {
     /// The device or node, as the VM's configuration names it.
     public var name: String
-    /// The file that belongs to the image; `nil` for one that is none, like a network disk.
-    public var file: FilePath?
+    /// The file that belongs to the image, as QEMU names it; for other sources a URI.
+    public var file: String
     /// The file to which the VM writes from then on; `nil` where there is no snapshot.
     public var overlay: FilePath?
   }

@@ -1,3 +1,5 @@
+public import MappedRAMFormat
+
 extension QMPCommand<Void> {
   /// `stop`: stops the processors; no failure where they do not run. QEMU also waits for the
   /// disks' requests under way, hence two minutes.

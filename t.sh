@@ -1,1 +1,0 @@
-qemu-system-aarch64 -accel tcg -nodefaults -display none -machine virt -m 16M -cpu cortex-a57 -device loader,file=/tmp/gx/arm.bin,addr=0x40100000,cpu-num=0 -blockdev driver=file,filename=/tmp/gx/b.raw,node-name=d0 -device virtio-blk-pci,drive=d0 -netdev user,id=n0 -device virtio-net-pci,netdev=n0 -serial stdio
