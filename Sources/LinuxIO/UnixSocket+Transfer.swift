@@ -75,20 +75,21 @@ extension UnixSocket {
     return received
   }
 
-  /// Calls `call` on `limit` new bytes of `buffer` until it gives bytes or the end.
+  /// Calls `call` on `limit` bytes until it gives some or the end, and appends them to `buffer`.
   private func receive(
     into buffer: inout [UInt8], limit: Int, deadline: ContinuousClock.Instant,
     _ call: (UnsafeMutableRawBufferPointer) -> Int64
   ) throws(SystemCallError) -> Int? {
     precondition(limit > 0, "No room to receive into")
-    let start = buffer.count
     while true {
-      buffer.append(contentsOf: repeatElement(0, count: limit))
-      // SAFETY: the part of the array that was just added.
-      let result = unsafe buffer.withUnsafeMutableBytes {
-        unsafe call(UnsafeMutableRawBufferPointer(rebasing: $0[start...]))
+      // SAFETY: the memory is used only here; what is read of it is what `call` has filled.
+      let result = unsafe withUnsafeTemporaryAllocation(byteCount: limit, alignment: 16) { bytes in
+        let result = unsafe call(bytes)
+        if result > 0 {
+          unsafe buffer.append(contentsOf: UnsafeRawBufferPointer(rebasing: bytes[..<Int(result)]))
+        }
+        return result
       }
-      buffer.removeLast(limit - Int(max(result, 0)))
       if result == -Int64(EAGAIN) {
         guard try waitUntilReady(forWriting: false, deadline: deadline) else { return nil }
       } else if result != -Int64(EINTR) {

@@ -79,7 +79,7 @@ func withConnection<Value>(
   _ server: @escaping @Sendable (FakeQEMU) throws -> Void,
   client: (QMPConnection) throws -> Value
 ) throws -> Value {
-  try converse { qemu in
+  try converse { qemu throws in
     qemu.send(FakeQEMU.greeting)
     try qemu.answer()
     try server(qemu)

@@ -60,7 +60,10 @@ public struct MigrationInfo: Equatable, Sendable {
 
   /// Whether a migration is under way.
   public var isUnderWay: Bool { status.map { !$0.isOver } ?? false }
+}
 
+extension MigrationInfo {
+  /// Reads the answer to query-migrate.
   init(_ answer: QMPAnswer) throws(QMPError) {
     status = try answer.optional("status").map { status throws(QMPError) in
       Status(rawValue: try status.string())

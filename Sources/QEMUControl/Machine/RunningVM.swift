@@ -41,7 +41,9 @@ public struct RunningVM: Equatable, Sendable {
   public var migration: MigrationInfo
   /// Why the VM cannot be captured from outside; empty if it can.
   public var obstacles: [CaptureObstacle]
+}
 
+extension RunningVM {
   /// Asks `connection` for everything: some 20 short commands.
   ///
   /// Throws `refused` where QEMU is too old to know one of them; as `QMPConnection.execute`.

@@ -4,7 +4,7 @@ import MappedRAMFormat
 ///
 /// Each byte is looked at once for the end of its line.
 struct LineBuffer {
-  /// The most bytes that a line may have, its end not counted.
+  /// The most bytes that a line may have, its newline not counted.
   let limit: Int
   /// Appended to by the receiver.
   var bytes: [UInt8] = []

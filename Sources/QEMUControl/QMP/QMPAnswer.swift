@@ -3,7 +3,7 @@ public import MappedRAMFormat
 /// A value in an answer of QEMU, and where in the answer it stands.
 ///
 /// What it is taken for is checked: an answer of another form is `QMPError.unexpectedAnswer`.
-public struct QMPAnswer {
+public struct QMPAnswer: Sendable {
   /// The value.
   public let value: JSONValue
   let command: String

@@ -4,7 +4,7 @@ public import MappedRAMFormat
 ///
 /// Those that this module uses are static members: `connection.execute(.stop)`. What they take and
 /// give is in QEMU's QMP reference manual (QEMU 10.0, docs/interop/qemu-qmp-ref).
-public struct QMPCommand<Answer> {
+public struct QMPCommand<Answer>: Sendable {
   /// QEMU's name of the command.
   public var name: String
   /// The arguments, an object.
@@ -13,12 +13,12 @@ public struct QMPCommand<Answer> {
   public var descriptors: [CInt]
   /// How long to wait for the answer; `nil` for the connection's own time.
   public var timeout: Duration?
-  let read: (QMPAnswer) throws(QMPError) -> Answer
+  let read: @Sendable (QMPAnswer) throws(QMPError) -> Answer
 
   /// The command `name`, whose answer `read` understands.
   public init(
     _ name: String, _ arguments: JSONValue = [:], passing descriptors: [CInt] = [],
-    timeout: Duration? = nil, read: @escaping (QMPAnswer) throws(QMPError) -> Answer
+    timeout: Duration? = nil, read: @escaping @Sendable (QMPAnswer) throws(QMPError) -> Answer
   ) {
     self.name = name
     self.arguments = arguments

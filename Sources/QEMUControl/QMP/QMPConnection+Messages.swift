@@ -44,6 +44,9 @@ extension QMPConnection {
   ) throws(QMPError) -> QMPMessage? {
     while true {
       while let range = lines.next() {
+        guard range.count <= lines.limit else {
+          throw .malformed(path, .tooLong(limit: lines.limit))
+        }
         // QEMU ends its lines with \r\n, and an empty line says nothing.
         if lines.bytes[range].allSatisfy({ $0 == 0x0D || $0 == 0x20 }) { continue }
         do throws(QMPMessageError) {
