@@ -13,6 +13,9 @@ extension SystemCallError: CustomStringConvertible {
       head = "\(path): \(call.rawValue) at \(place): \(reason)"
     case .memory(let byteCount):
       head = "\(call.rawValue) of \(byteCount) bytes of memory: \(reason)"
+    case .processMemory(let number, let range):
+      let place = "0x\(String(range.lowerBound, radix: 16)) (\(range.count64) bytes)"
+      head = "process \(number): \(call.rawValue) at \(place): \(reason)"
     case .ring, .thread, .process:
       head = "\(call.rawValue): \(reason)"
     }
@@ -33,6 +36,8 @@ extension SystemCallError: CustomStringConvertible {
     case (.process_vm_readv, .notPermitted), (.process_vm_writev, .notPermitted):
       "Reading another process needs the same user and kernel.yama.ptrace_scope 0, or "
         + "CAP_SYS_PTRACE."
+    case (.process_vm_readv, .noSuchProcess), (.process_vm_writev, .noSuchProcess):
+      "The process has ended."
     case (.memfd_create, .noMemory), (.mmap, .noMemory), (.madvise, .noMemory):
       "There is not enough memory: free some, or raise the limit of the process."
     case (.pthread_create, .resourceTemporarilyUnavailable):
@@ -42,15 +47,6 @@ extension SystemCallError: CustomStringConvertible {
       (.io_uring_enter, .invalidArgument):
       "With direct I/O the memory, the offset and the length must be multiples of what statx "
         + "reports for the file; try it without direct I/O."
-    case (.posix_spawnp, .noSuchFileOrDirectory):
-      "There is no such program: install it, or give its path."
-    case (.posix_spawnp, .permissionDenied):
-      "The file is not a program that this user may start."
-    case (.posix_spawnp, .execFormatError):
-      "The file is not a program for this machine."
-    case (.posix_spawnp, .resourceTemporarilyUnavailable),
-      (.fork, .resourceTemporarilyUnavailable):
-      "No more processes are allowed: raise the limit (ulimit -u, or pids.max of the control group)."
     case (.connect, .connectionRefused):
       "Nobody listens at this socket: look whether the program that made it still runs."
     case (.connect, .noSuchFileOrDirectory):
@@ -66,6 +62,15 @@ extension SystemCallError: CustomStringConvertible {
       "The name is taken: remove the file if nobody uses it, or choose another name."
     case (_, .fileNameTooLong):
       "Choose a shorter name."
+    case (.posix_spawnp, .noSuchFileOrDirectory):
+      "There is no such program: install it, or give its path."
+    case (.posix_spawnp, .permissionDenied):
+      "The file is not a program that this user may start."
+    case (.posix_spawnp, .execFormatError):
+      "The file is not a program for this machine."
+    case (.posix_spawnp, .resourceTemporarilyUnavailable),
+      (.fork, .resourceTemporarilyUnavailable):
+      "No more processes are allowed: raise the limit (ulimit -u, or pids.max of the control group)."
     case (_, .noSpace):
       "Free space on the file system, or choose another place."
     case (_, .diskQuotaExceeded):

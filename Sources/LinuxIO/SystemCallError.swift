@@ -25,6 +25,8 @@ public struct SystemCallError: Error, Equatable, Sendable {
     case thread
     /// The process itself.
     case process
+    /// Addresses of another process.
+    case processMemory(Int32, Range<UInt64>)
     /// A socket by its path, or by a name that says what it is.
     case socket(FilePath)
   }
@@ -45,8 +47,8 @@ public enum SystemCall: String, CaseIterable, Sendable {
   case mmap, munmap, madvise, memfd_create, posix_fadvise
   case process_vm_readv, process_vm_writev
   case io_uring_setup, io_uring_enter, io_uring_register
-  case pthread_create
-  case posix_spawnp, fork, pidfd_open, pidfd_send_signal, waitid, signalfd
+  case pthread_create, pipe2, fork, posix_spawnp, waitid
+  case pidfd_open, pidfd_send_signal, signalfd
   case socket, socketpair, setsockopt, getsockopt, connect, bind, listen, accept4
   case sendmsg, recvmsg, poll
 }

@@ -16,6 +16,13 @@ public final class Progress: Sendable {
   /// Bytes written so far.
   public var writtenBytes: UInt64 { moved.load(ordering: .relaxed) }
 
+  /// Says how far work is that somebody else does, like QEMU. Not for work of this library's engine.
+  public func report(totalBytes: UInt64, doneBytes: UInt64, writtenBytes: UInt64) {
+    total.store(totalBytes, ordering: .relaxed)
+    done.store(doneBytes, ordering: .relaxed)
+    moved.store(writtenBytes, ordering: .relaxed)
+  }
+
   func plan(_ bytes: UInt64) { total.wrappingAdd(bytes, ordering: .relaxed) }
   func finish(_ bytes: UInt64) { done.wrappingAdd(bytes, ordering: .relaxed) }
   func write(_ bytes: UInt64) { moved.wrappingAdd(bytes, ordering: .relaxed) }

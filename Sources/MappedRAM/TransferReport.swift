@@ -1,4 +1,5 @@
 public import LinuxIO
+import MappedRAMFormat
 
 /// What a save or restore did, how long it took and what it cost.
 public struct TransferReport: Equatable, Sendable {
@@ -23,9 +24,23 @@ public struct TransferReport: Equatable, Sendable {
 }
 
 /// Measures from its making on.
-struct Stopwatch {
+public struct Stopwatch: Sendable {
   private let start = ContinuousClock.now
   private let usage = ResourceUsage.current()
+
+  /// Starts.
+  public init() {}
+
+  /// The report of a transfer of all of `image` to or from `file` that somebody else carried out, and that is over now: how much it
+  /// was and how long it took. No requests are in it, and of the processor time only this process's.
+  public func report(of image: Image, in file: File) -> TransferReport {
+    let blocks = image.blocks
+    return report(
+      ramBytes: blocks.reduce(0) { $0 + $1.block.usedLength.rawValue },
+      presentBytes: blocks.reduce(0) {
+        $0 + UInt64($1.pagesPresent ?? 0) * UInt64($1.block.pageSize.byteCount)
+      }, channels: .idle, options: ChannelOptions(method: .sync), image: file)
+  }
 
   /// The report of a transfer that is over now.
   func report(

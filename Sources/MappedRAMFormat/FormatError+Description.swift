@@ -42,7 +42,7 @@ extension FormatError.Kind: CustomStringConvertible {
       "the name has bytes that are not printable ASCII: \(hex(bytes.prefix(16)))."
     case .notAStream, .unsupportedStreamVersion, .missingConfiguration,
       .unknownConfigurationSubsection, .unsupportedSubsectionVersion, .targetPageBits,
-      .notMappedRAM:
+      .notMappedRAM, .notPlain:
       headMessage
     case .unknownSectionType, .misplacedSection, .unknownCommand, .commandLength, .missingFooter,
       .footerMismatch, .unknownSectionID, .sectionLengthUnknown, .missingRAMSection,
@@ -84,6 +84,9 @@ extension FormatError.Kind: CustomStringConvertible {
     case .notMappedRAM:
       "the capability \"mapped-ram\" is not in the configuration. This is a plain migration stream, whose pages "
         + "have no fixed place; save it again with the capability on."
+    case .notPlain:
+      "the capability \"mapped-ram\" is in the configuration. This is an image, whose pages have fixed places; expected a plain "
+        + "migration stream."
     default: ""
     }
   }

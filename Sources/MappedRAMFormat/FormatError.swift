@@ -33,6 +33,7 @@ public struct FormatError: Error, Equatable, Sendable {
     case unsupportedSubsectionVersion(found: UInt32)
     case targetPageBits(found: UInt32)
     case notMappedRAM
+    case notPlain
     // Sections
     case unknownSectionType(UInt8)
     case misplacedSection(SectionType)

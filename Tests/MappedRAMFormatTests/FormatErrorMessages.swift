@@ -52,6 +52,11 @@ extension FormatErrorDescriptionTests {
       "the capability \"mapped-ram\" is not in the configuration. This is a plain migration stream, whose pages "
         + "have no fixed place; save it again with the capability on."
     ),
+    (
+      .notPlain,
+      "the capability \"mapped-ram\" is in the configuration. This is an image, whose pages have fixed places; expected a plain "
+        + "migration stream."
+    ),
   ]
 
   private static let sectionMessages: [(FormatError.Kind, String)] = [

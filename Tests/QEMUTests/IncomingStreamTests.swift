@@ -32,12 +32,24 @@ extension RealQEMU {
       }
     }
 
-    /// The main RAM is the image itself, mapped copy-on-write; the stream has the pages of the others. There are no stale slots,
-    /// as the VM was stopped. The block's name at the destination is its backend's.
+    /// The main RAM is the image itself, mapped copy-on-write; the stream has the pages of the others. The block's name at the
+    /// destination is its backend's.
     @Test(arguments: ["main", "pc.ram"])
     func streamWithoutMainRAMRunsOnOverTheMappedImage(_ name: String) throws {
-      let variant = Variant("q35", machine: "q35")
-      let vm = try SavedVM(variant)
+      let vm = try SavedVM(Variant("q35"))
+      try expectMappedImageRunsOn(vm, name)
+    }
+
+    /// Stale slots of a live save are cleared before.
+    @Test func mappedImageOfALiveSaveRunsOn() throws {
+      let vm = try SavedVM(Variant("live").with { $0.isLive = true })
+      let file = try File.open(vm.image, access: .readWrite)
+      let found = try StaleSlots(clearing: Image(reading: file).blocks, in: file)
+      #expect(found.clearedPages > 0 && found.remaining.isEmpty)
+      try expectMappedImageRunsOn(vm, "pc.ram")
+    }
+
+    private func expectMappedImageRunsOn(_ vm: SavedVM, _ name: String) throws {
       let file = try File.open(vm.image, access: .read)
       let image = try Image(reading: file)
       let main = try #require(image.blocks.first { $0.block.idstr == "pc.ram" })
@@ -48,7 +60,7 @@ extension RealQEMU {
       }
       let backend =
         "memory-backend-file,id=\(name),size=8M,mem-path=\(vm.image),offset=\(slots),share=off"
-      let mapped = variant.with {
+      let mapped = vm.variant.with {
         $0.machine += ",memory-backend=\(name)"
         $0.arguments = ["-object", backend]
       }

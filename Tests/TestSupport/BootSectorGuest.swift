@@ -66,11 +66,14 @@ public struct BootSectorGuest: Sendable {
   }
 
   /// The sum that each line must show.
-  public var sum: UInt32 {
+  public var sum: UInt32 { Self.sum(Self.start..<end, of: word(at:)) }
+
+  /// The sum of the words at each fourth address of `range`.
+  static func sum(_ range: Range<UInt32>, of word: (UInt32) -> UInt32) -> UInt32 {
     var sum: UInt32 = 0
-    var at = Self.start
-    while at < end {
-      sum = (sum << 1 | sum >> 31) &+ word(at: at)
+    var at = range.lowerBound
+    while at < range.upperBound {
+      sum = (sum << 1 | sum >> 31) &+ word(at)
       at &+= 4
     }
     return sum

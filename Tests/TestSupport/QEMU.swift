@@ -19,8 +19,13 @@ public final class QEMU {
     public var incoming = false
     /// Whether it waits for `resume` before it runs anything.
     public var paused = false
-    /// More arguments.
+    /// The number of virtual processors.
+    public var processors = 1
+    /// More arguments; `{directory}` in them stands for the VM's own directory.
     public var arguments: [String] = []
+    /// The user and group that QEMU runs as, by number, with no privilege; nil for this process's. It must be able to
+    /// read what `arguments` name: a Linux guest in root's home it is not.
+    public var user: UInt32?
     /// The program.
     public var program = "qemu-system-x86_64"
 
@@ -66,9 +71,14 @@ public final class QEMU {
   /// - Throws: `HarnessError` with what QEMU said.
   public init(_ configuration: Configuration) throws {
     directory = try TemporaryDirectory()
-    var arguments = [
-      // An end for a QEMU that a crashed test leaves: ten minutes of processor time.
-      "--cpu=600", configuration.program, "-accel", "tcg", "-nodefaults", "-display", "none",
+    // An end for a QEMU that a crashed test leaves: ten minutes of processor time.
+    var arguments = ["--cpu=600"]
+    if let user = configuration.user {
+      arguments += Unprivileged.prefix(user: user)
+      try directory.give(to: user)
+    }
+    arguments += [
+      configuration.program, "-accel", "tcg", "-nodefaults", "-display", "none",
       "-machine", configuration.machine, "-m", "\(configuration.mebibytes)M", "-qmp", "stdio",
       "-qmp", "unix:\(directory.file("qmp")),server=on,wait=off",
       "-serial", "file:\(directory.file("serial"))",
@@ -79,7 +89,11 @@ public final class QEMU {
     }
     if configuration.incoming { arguments += ["-incoming", "defer"] }
     if configuration.paused { arguments += ["-S"] }
-    arguments += configuration.arguments
+    if configuration.processors != 1 { arguments += ["-smp", "\(configuration.processors)"] }
+    let own = directory.path.string
+    arguments += configuration.arguments.map {
+      $0.replacingOccurrences(of: "{directory}", with: own)
+    }
 
     let log = directory.file("log").string
     _ = FileManager.default.createFile(atPath: log, contents: nil)

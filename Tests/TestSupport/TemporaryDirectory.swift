@@ -23,6 +23,18 @@ public final class TemporaryDirectory: Sendable {
     path.appending(name)
   }
 
+  /// Makes the directory another user's, so that a program run as that user can make files in it. Needs root.
+  public func give(to user: UInt32) throws {
+    try FileManager.default.setAttributes(
+      [.ownerAccountID: Int(user), .groupOwnerAccountID: Int(user)], ofItemAtPath: path.string)
+  }
+
+  /// Shuts other users out of the directory and what is in it.
+  public func makePrivate() throws {
+    try FileManager.default.setAttributes(
+      [.posixPermissions: 0o700], ofItemAtPath: path.string)
+  }
+
   deinit {
     // Clean-up: nobody is left to tell, and the directory is the system's to clean.
     try? FileManager.default.removeItem(atPath: path.string)

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "child.h"
+#include "processes.h"
 #include "sockets.h"
 
 extern const int32_t CLinux_O_DIRECT;

@@ -142,12 +142,11 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
       while slots[index].hasPartsLeft {
         guard io.inFlight < io.capacity else { return }
         let part = slots[index].takePart(limit: requestBytes)
-        let piece = slots[index].piece
         let isRead = slots[index].phase == .reading
         issue(
           Request(
             slot: index, isRead: isRead, start: part.start, remaining: part.count,
-            fileOffset: (isRead ? piece.sourceOffset : piece.targetOffset) + UInt64(part.start)))
+            fileOffset: slots[index].fileOffset + UInt64(part.start)))
       }
     }
   }

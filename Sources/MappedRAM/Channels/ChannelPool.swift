@@ -64,8 +64,8 @@ struct ChannelPool: ~Copyable {
 
   /// Queues a transfer; its pieces are taken up at once.
   func enqueue(_ transfer: some Transfer) {
-    if case .file(let file) = transfer.source { notes.add(file) }
-    if case .file(let file) = transfer.target { notes.add(file) }
+    if case .file(let file, _) = transfer.source { notes.add(file) }
+    if case .file(let file, _) = transfer.target { notes.add(file) }
     queue.append(transfer)
   }
 

@@ -36,8 +36,17 @@ struct Slot {
   /// The file of the present phase's requests.
   var file: File? {
     switch (phase, claim?.transfer.source, claim?.transfer.target) {
-    case (.reading, .file(let file)?, _), (.writing, _, .file(let file)?): file
+    case (.reading, .file(let file, _)?, _), (.writing, _, .file(let file, _)?): file
     default: nil
+    }
+  }
+
+  /// Where the piece begins in that file.
+  var fileOffset: UInt64 {
+    switch (phase, claim?.transfer.source, claim?.transfer.target) {
+    case (.reading, .file(_, let start)?, _): start + piece.sourceOffset
+    case (.writing, _, .file(_, let start)?): start + piece.targetOffset
+    default: preconditionFailure("no file")
     }
   }
 

@@ -31,7 +31,7 @@ public struct HandmadeSave: Sendable {
   ///
   /// The device state may be what a restore wrote as `vmstate.bin`, a whole stream without RAM as QEMU's
   /// `xen-save-devices-state` writes it, or device sections alone. A stream's header is left out and the end of RAM put in front
-  /// where they are needed; where nothing follows the EOF byte, a description that lists no device is put there.
+  /// where they are needed; where nothing follows the EOF byte, a description is put there that has each section with its length.
   ///
   /// - Throws: `ImageError`.
   public func plan(directIO: DirectIOPolicy = .auto) throws(ImageError) -> SavePlan {
@@ -46,31 +46,30 @@ public struct HandmadeSave: Sendable {
         throw .format(error, in: path)
       }
     }
-    let configuration = Configuration(
-      machineType: machineType,
-      subsections: [.capabilities([Configuration.mappedRAMCapability])])
-    let prologue = StreamPrologue(configuration: configuration)
+    let prologue = StreamPrologue(configuration: .mappedRAM(machineType: machineType))
     return try SavePlan(
-      prologue: prologue, blocks: planned, tail: try tail(ramSectionID: prologue.ramSectionID),
+      prologue: prologue, blocks: planned, tail: try tail(after: prologue),
       streamOffset: streamOffset, for: vmstate)
   }
 
   /// The device state, brought into the form that follows a block list.
-  private func tail(ramSectionID: UInt32) throws(ImageError) -> [StreamBytes] {
+  private func tail(after prologue: StreamPrologue) throws(ImageError) -> [StreamBytes] {
     let file = try openForReading(vmstate)
     var window = try ImageWindow(file)
     let isStream = try window.parse(at: .zero, atMost: 4) { input in
       (0..<4).map { input.peek($0) } == [0x51, 0x45, 0x56, 0x4D]
     }.value
     let start = try isStream ? endOfHead(&window) : .zero
-    let rest = StreamBytes.file(file, start.rawValue..<window.end.rawValue)
     let first = try window.peek(at: start).flatMap(SectionType.init(rawValue:))
     var tail: [StreamBytes] =
       switch first {
-      case .part, .end, .command: [rest]
-      default: [.bytes(endOfRAM(ramSectionID)), rest]
+      case .part, .end, .command: []
+      default: [.bytes(endOfRAM(prologue.ramSectionID))]
       }
-    if try endsWithEOF(&window) { tail.append(.bytes(emptyDescription())) }
+    let description = try endsWithEOF(&window) ? description(after: prologue, file) : nil
+    let end = description?.place ?? window.end
+    tail.append(.file(file, start.rawValue..<end.rawValue))
+    if let description { tail.append(.bytes(description.bytes)) }
     return tail
   }
 
@@ -81,14 +80,20 @@ public struct HandmadeSave: Sendable {
       == SectionType.endOfStream.rawValue
   }
 
-  /// A description without devices. QEMU warns at a load where there is none, and does not look into it.
-  private func emptyDescription() -> [UInt8] {
-    let text = "{\"page_size\": \(pageSize.byteCount), \"devices\": []}"
+  /// The description of device state that has none, and where it belongs; `nil` if it has one after all.
+  ///
+  /// QEMU warns at a load where there is none, and does not look into it; analysers do.
+  private func description(
+    after prologue: StreamPrologue, _ file: File
+  ) throws(ImageError) -> (bytes: [UInt8], place: FileOffset)? {
+    let stream = try DeviceStateStream(
+      reading: file, pageSize: pageSize, ramSectionID: prologue.ramSectionID)
+    guard stream.description == nil,
+      let end = stream.sections.last(where: { $0.type == .endOfStream })
+    else { return nil }
     var output = ByteOutput()
-    output.writeBigEndian(SectionType.description.rawValue)
-    output.writeBigEndian(UInt32(text.utf8.count))
-    output.write(text.utf8)
-    return output.bytes
+    try stream.description(prologue.configuration, pageSize).encode(into: &output)
+    return (output.bytes, end.bytes.upperBound)
   }
 
   /// Passes over the header and, if there is one, the CONFIGURATION section.
@@ -110,28 +115,5 @@ public struct HandmadeSave: Sendable {
     RAMWord.endOfSection.encode(into: &output)
     SectionFooter(id: id).encode(into: &output)
     return output.bytes
-  }
-}
-
-/// The version at the end of a machine type's name. From 10.0 on QEMU writes SWITCHOVER_START before RAM's END.
-struct MachineVersion: Comparable {
-  var major: Int
-  var minor: Int
-
-  init(major: Int, minor: Int) {
-    self.major = major
-    self.minor = minor
-  }
-
-  /// The version of `machineType`, or `nil` for one without, like `microvm`.
-  init?(of machineType: String) {
-    guard let text = machineType.split(separator: "-").last else { return nil }
-    let parts = text.split(separator: ".")
-    guard parts.count >= 2, let major = Int(parts[0]), let minor = Int(parts[1]) else { return nil }
-    self.init(major: major, minor: minor)
-  }
-
-  static func < (left: MachineVersion, right: MachineVersion) -> Bool {
-    (left.major, left.minor) < (right.major, right.minor)
   }
 }

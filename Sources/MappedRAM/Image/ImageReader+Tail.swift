@@ -96,7 +96,7 @@ extension ImageReader {
     try readDescription()
   }
 
-  private mutating func readDescription() throws(ImageError) {
+  mutating func readDescription() throws(ImageError) {
     guard try window.peek(at: position) == SectionType.description.rawValue else {
       scanner.description = nil
       remarks.append(.noDescription)

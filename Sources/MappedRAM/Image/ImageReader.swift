@@ -116,7 +116,7 @@ struct ImageReader {
     }
   }
 
-  private func checkRAM(
+  func checkRAM(
     _ identity: SectionIdentity, bodyStart: FileOffset
   ) throws(ImageError) {
     guard identity.instanceID == SectionIdentity.ram.instanceID else {
@@ -131,7 +131,7 @@ struct ImageReader {
     }
   }
 
-  private mutating func readMemorySize() throws(ImageError) -> ByteCount {
+  mutating func readMemorySize() throws(ImageError) -> ByteCount {
     let start = position
     let (word, end) = try window.parse(at: position, atMost: RAMWord.byteCount) {
       (input) throws(FormatError) in try RAMWord(parsing: &input, in: .ramBlockList)

@@ -1,9 +1,11 @@
 public import LinuxIO
 
-/// The contents of a RAMBlock in a raw file: byte *i* of the block is byte *i* of the file.
+/// The contents of a RAMBlock in a raw file, or in a part of one.
 public struct FilePages: PageSource, PageTarget {
   /// The file.
   public let file: File
+  /// Where the block's first byte is in it.
+  public let start: UInt64
   /// Bytes in the block.
   public let byteCount: UInt64
   /// Whether the file was all holes when the restore began.
@@ -14,6 +16,7 @@ public struct FilePages: PageSource, PageTarget {
   /// - Throws: where the file's size cannot be had.
   public init(reading file: File) throws(SystemCallError) {
     self.file = file
+    start = 0
     byteCount = try file.size()
     startsZero = false
   }
@@ -21,20 +24,36 @@ public struct FilePages: PageSource, PageTarget {
   /// The first `byteCount` bytes of `file`, to be written; `startsZero` says that they all read as zeros now.
   public init(writing file: File, byteCount: UInt64, startsZero: Bool) {
     self.file = file
+    start = 0
     self.byteCount = byteCount
     self.startsZero = startsZero
   }
 
+  /// The `byteCount` bytes of `file` from `start` on: of memory that another process shares.
+  ///
+  /// - Throws: where the file's holes cannot be had.
+  public init(
+    _ file: File, startingAt start: UInt64, byteCount: UInt64
+  ) throws(SystemCallError) {
+    self.file = file
+    self.start = start
+    self.byteCount = byteCount
+    startsZero = try file.nextData(in: start..<(start + byteCount)) == nil
+  }
+
   /// Read by the channels' own requests.
-  public var readAccess: SourceAccess { .file(file) }
+  public var readAccess: SourceAccess { .file(file, startingAt: start) }
   /// Written by the channels' own requests.
-  public var writeAccess: TargetAccess { .file(file) }
+  public var writeAccess: TargetAccess { .file(file, startingAt: start) }
 
   /// The first part of `range` that is no hole (lseek(2), SEEK_DATA).
   ///
   /// Where the file has been cut since it was opened, what is gone is no hole: the answer is `range`, and reading it fails.
   public func nextData(in range: Range<UInt64>) throws(SystemCallError) -> Range<UInt64>? {
-    if let data = try file.nextData(in: range) { return data }
-    return try file.size() < range.upperBound ? range : nil
+    let place = (start + range.lowerBound)..<(start + range.upperBound)
+    if let data = try file.nextData(in: place) {
+      return (data.lowerBound - start)..<(data.upperBound - start)
+    }
+    return try file.size() < place.upperBound ? range : nil
   }
 }

@@ -25,8 +25,8 @@ extension PageSource {
 
 /// The ways in which a channel gets bytes.
 public enum SourceAccess: Sendable {
-  /// The bytes are read from a file, by the channel's own ring.
-  case file(File)
+  /// The bytes are read from a file, by the channel's own ring; the first is at `startingAt`.
+  case file(File, startingAt: UInt64 = 0)
   /// The bytes are addressable and can be written from where they are.
   case memory(Mapping)
   /// The bytes must be copied into the channel's buffer.
@@ -57,8 +57,8 @@ public protocol PageTarget: Sendable {
 
 /// The ways in which a channel puts bytes.
 public enum TargetAccess: Sendable {
-  /// The bytes are written to a file, by the channel's own ring.
-  case file(File)
+  /// The bytes are written to a file, by the channel's own ring; the first at `startingAt`.
+  case file(File, startingAt: UInt64 = 0)
   /// The bytes are copied by a call.
   case copy(any CopyingTarget)
 }

@@ -46,7 +46,7 @@ public struct ForeignSave: ~Copyable, Sendable {
   /// - Parameter direct: whether it goes past the page cache, as QEMU's channels do with `direct-io`.
   /// - Throws: `ImageError.file`: `directIORefused` where that cannot be had.
   public func openDescriptor(direct: Bool) throws(ImageError) -> OwnedDescriptor {
-    try opening { () throws(FileError) in try file.openForWriting(direct: direct) }
+    try opening { () throws(FileError) in try file.openAgain(for: .writing, direct: direct) }
   }
 
   /// Reads what was written as any reader would, makes it durable, and lets the image appear under its name.

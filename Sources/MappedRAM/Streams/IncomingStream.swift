@@ -113,7 +113,7 @@ public struct IncomingStream: Sendable {
     var hasPages = false
     var hasEnd = false
     for section in image.sections where section.offset >= tail.lowerBound {
-      if section.identity?.idstr == SectionIdentity.ram.idstr {
+      if section.isRAM {
         // Where the image has its first PART of RAM, or its END: behind the STARTs of other devices, as QEMU has it.
         if !hasPages { try writePages(to: &sink, progress) }
         hasPages = true
@@ -166,18 +166,5 @@ public struct IncomingStream: Sendable {
       try records.write(to: &sink, progress: progress)
     }
     try sink.write(prologue.encodedListEnd(at: .zero).bytes)
-  }
-}
-
-extension Configuration {
-  /// This configuration without `mapped-ram`, and without an empty list of capabilities.
-  var withoutMappedRAM: Configuration {
-    var copy = self
-    copy.subsections = subsections.compactMap { subsection in
-      guard case .capabilities(let names) = subsection else { return subsection }
-      let rest = names.filter { $0 != Self.mappedRAMCapability }
-      return rest.isEmpty ? nil : .capabilities(rest)
-    }
-    return copy
   }
 }

@@ -1,11 +1,14 @@
 import LinuxIO
 import MappedRAM
+import QEMUControl
 import SystemPackage
 
 /// Why a command fails, apart from mistakes in its arguments alone.
 enum CommandError: Error, Equatable, Sendable {
   /// The engine failed; `output` is what was to be made: an image, or a directory.
   case image(ImageError, output: FilePath?)
+  /// A VM could not be dealt with; `output` is what was to be made.
+  case vm(VMError, output: FilePath?)
   /// The command's own work failed: a thread, standard output.
   case system(SystemCallError)
   /// A directory with a manifest, and options that would contradict it.
@@ -21,6 +24,19 @@ enum CommandError: Error, Equatable, Sendable {
 }
 
 extension CommandError {
+  /// Runs `body` and gives its error as this module's.
+  static func vm<Value: ~Copyable>(
+    to output: FilePath?, _ body: () throws(VMError) -> Value
+  ) throws(CommandError) -> Value {
+    do throws(VMError) {
+      return try body()
+    } catch .image(let error) {
+      throw .image(error, output: output)
+    } catch {
+      throw .vm(error, output: output)
+    }
+  }
+
   /// Runs `body` and gives its error as this module's.
   static func image<Value>(
     to output: FilePath?, _ body: () throws(ImageError) -> Value
@@ -61,6 +77,7 @@ extension CommandError: CustomStringConvertible {
   var description: String {
     switch self {
     case .image(let error, _): error.description
+    case .vm(let error, _): error.description
     case .system(let error): error.description
     case .manifestAndOptions(let manifest, let options):
       "\(manifest): this manifest says what the blocks are, so \(options.joined(separator: ", ")) cannot be given "

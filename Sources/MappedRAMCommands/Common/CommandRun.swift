@@ -43,15 +43,26 @@ struct CommandRun {
     _ label: String, to target: FilePath?,
     _ body: (Progress, Cancellation) throws(ImageError) -> Value
   ) throws(CommandError) -> Value {
+    try transfer(label) { (progress, cancellation) throws(CommandError) in
+      try CommandError.image(to: target) { () throws(ImageError) in
+        try body(progress, cancellation)
+      }
+    }
+  }
+
+  /// Runs one transfer with its progress on show.
+  func transfer<Value>(
+    _ label: String, _ body: (Progress, Cancellation) throws(CommandError) -> Value
+  ) throws(CommandError) -> Value {
     let progress = Progress()
     let reporter = try CommandError.system { () throws(SystemCallError) in
       try ProgressReporter(output.progress, label, progress)
     }
     let outcome: Result<Value, CommandError>
-    do throws(ImageError) {
+    do throws(CommandError) {
       outcome = .success(try body(progress, cancellation))
     } catch {
-      outcome = .failure(.image(error, output: target))
+      outcome = .failure(error)
     }
     reporter.finish()
     return try outcome.get()

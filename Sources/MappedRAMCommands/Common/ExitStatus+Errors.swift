@@ -1,5 +1,6 @@
 import LinuxIO
 import MappedRAM
+import QEMUControl
 import SystemPackage
 
 extension ExitStatus {
@@ -7,6 +8,7 @@ extension ExitStatus {
   init(_ error: CommandError) {
     switch error {
     case .image(let error, let output): self.init(error, output: output)
+    case .vm(let error, let output): self.init(error, output: output)
     case .system(let error): self.init(error, output: nil)
     case .manifestAndOptions, .offsetWithPrefix: self = .usage
     case .noManifest, .mismatch: self = .ioError
@@ -23,6 +25,31 @@ extension ExitStatus {
     case .endedEarly: self = .ioError
     case .plan(let error): self.init(error)
     case .cancelled: self = .interrupted
+    }
+  }
+
+  /// The status for `error`, of a command about a VM that was to make `output`.
+  private init(_ error: VMError, output: FilePath?) {
+    switch error {
+    case .image(let error): self.init(error, output: output)
+    case .system(let error): self.init(error, output: output)
+    case .qmp(let error): self.init(error)
+    case .cannotCapture(let obstacles):
+      self = obstacles.contains(where: \.isMissingPermission) ? .notPermitted : .unavailable
+    case .leftPaused(let cause, _): self.init(cause, output: output)
+    case .mismatches: self = .negative
+    case .snapshotExists: self = .cannotCreate
+    case .launch: self = .usage
+    case .state, .tooOld, .migrationFailed, .snapshotsRemain, .ended, .cannotMap:
+      self = .unavailable
+    }
+  }
+
+  private init(_ error: QMPError) {
+    switch error {
+    case .system(let error) where [.permissionDenied, .notPermitted].contains(error.errno):
+      self = .notPermitted
+    default: self = .unavailable
     }
   }
 
@@ -62,7 +89,7 @@ extension SystemCallError.Subject {
   fileprivate var path: FilePath? {
     switch self {
     case .file(let path), .range(let path, _): path
-    case .ring, .memory, .thread, .process, .socket: nil
+    case .ring, .memory, .thread, .process, .processMemory, .socket: nil
     }
   }
 }

@@ -77,3 +77,11 @@ struct TransferJSON: Encodable, Equatable {
     notes = report.notes.map { Note(kind: $0.name, message: $0.text) }
   }
 }
+
+extension TransferReport {
+  /// A line on a transfer that somebody else carried out.
+  var textOfSomebodyElse: String {
+    "  \(NumberText.bytes(presentBytes)) of \(NumberText.bytes(ramBytes)) of RAM present; "
+      + "\(NumberText.duration(elapsed)), \(NumberText.rate(bytesPerSecond: bytesPerSecond))\n"
+  }
+}

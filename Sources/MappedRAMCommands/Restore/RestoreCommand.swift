@@ -4,30 +4,49 @@ import MappedRAM
 import MappedRAMFormat
 import SystemPackage
 
-/// `mapped-ram restore`: takes an image apart into files.
+/// `mapped-ram restore`: puts an image into a VM, or takes it apart into files.
 struct RestoreCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "restore",
-    abstract: "Take an image apart into files.",
-    usage: "mapped-ram restore [<options>] <image> --to-directory <directory>",
+    abstract: "Put an image into a VM, or take it apart into files.",
+    usage: """
+      mapped-ram restore [<options>] <image> -- qemu-system-<target> <arguments>
+             mapped-ram restore [<options>] <image> --qmp <socket>
+             mapped-ram restore [<options>] <image> --to-directory <directory>
+      """,
     discussion: """
-      Writes the memory of each RAMBlock as a raw file named after it (pc.ram.ram; bytes that are not safe in a file \
+      With a QEMU behind --, that is started and the image restored into it. Give it the arguments with which the VM was \
+      started; what a restore needs is added. The VM then is as if QEMU had been run directly: it has the terminal, signals \
+      go to it, and the command ends with QEMU's status. With --qmp the image goes into a QEMU that waits with -incoming defer. \
+      Before anything is touched the VM is compared with the image, and all differences are named.
+
+      --engine map takes milliseconds, whatever the size of the RAM: the guest reads pages from the image as it touches them, \
+      and keeps what it writes to itself. The image must be kept, and stay as it is, while the VM runs. Many can run on one \
+      image; they share the guest's random state, network identity and disks unless their arguments differ. Memory that a \
+      balloon gives back stays in use. A QEMU that waits already must have been started with its memory from the image.
+
+      With --to-directory, writes the memory of each RAMBlock as a raw file named after it (pc.ram.ram; bytes that are not safe in a file \
       name as %2F), with holes where pages are zero, the device state as vmstate.bin, and image.json with all else that \
       "mapped-ram save" needs to build the image again, byte for byte. All files appear together once all are complete.
 
       EXAMPLES:
+        mapped-ram restore vm.img -- qemu-system-x86_64 -machine q35 -m 4G -drive file=disk.qcow2
+        mapped-ram restore --engine map --detach vm.img -- qemu-system-x86_64 -machine q35 -m 4G
+        mapped-ram restore vm.img --qmp /run/vm.qmp
         mapped-ram restore vm.img --to-directory vm
         mapped-ram restore vm.img --to-directory vm --block pc.ram
         mapped-ram restore vm.img --to-directory vm --json --progress none
 
-      On failure nothing is left behind.
+      On failure nothing is left behind: no files, and no QEMU that was started. A QEMU that waited already is of no use any \
+      more if the restore fails in the middle.
 
       \(ExitStatus.help([
+        .negative: "the VM is not the one that the image needs",
         .usage: "the command line is not right, or there is no such RAMBlock",
         .badData: "the image is damaged, incomplete or none at all",
-        .unavailable: "direct I/O was required and is refused",
+        .unavailable: "QEMU cannot be reached or refuses, or direct I/O was required and is refused",
         .cannotCreate: "the directory or a file in it cannot be made",
-      ], besides: [.negative]))
+      ]))
       """)
 
   @Argument(
@@ -35,24 +54,42 @@ struct RestoreCommand: ParsableCommand {
     transform: { FilePath($0) })
   var image: FilePath
 
-  @OptionGroup(title: "Image options") var contents: RestoreContents
+  @OptionGroup(title: "VM") var machine: RestoreMachine
+  @OptionGroup(title: "Files") var contents: RestoreContents
   @OptionGroup(title: "Transfer options") var channels: ChannelArguments
   @OptionGroup(title: "Output options") var output: OutputArguments
 
+  func validate() throws {
+    if machine.isWanted, let option = contents.given.first {
+      throw ValidationError("\(option) is for files, and \(machine.given[0]) for a VM.")
+    }
+    if !machine.isWanted, contents.toDirectory == nil {
+      throw ValidationError(
+        "Nothing says where the image is to go: give a QEMU to start behind --, or --qmp, or --to-directory.")
+    }
+  }
+
   func run() throws {
+    guard let directory = contents.toDirectory else {
+      try VMRestoreRun(
+        image: image, streamOffset: contents.streamOffset, machine: machine, channels: channels,
+        output: output
+      )()
+      return
+    }
     try CommandRun.perform(output) { (run) throws(CommandError) in
-      let outcome = try run.transfer("restore", to: contents.toDirectory) {
+      let outcome = try run.transfer("restore", to: directory) {
         (progress, cancellation) throws(ImageError) in
         let file = try open()
         let restore = ImageRestore(
-          file, streamOffset: contents.offset.map { FileOffset($0.byteCount) },
+          file, streamOffset: contents.streamOffset,
           options: channels.options)
         return try DirectoryRestore(
-          restore, to: contents.toDirectory,
+          restore, to: directory,
           selection: contents.block.isEmpty ? nil : contents.block
         ).run(progress: progress, cancellation: cancellation)
       }
-      return RestoreReport(image: image, directory: contents.toDirectory, outcome: outcome)
+      return RestoreReport(image: image, directory: directory, outcome: outcome)
     }
   }
 
@@ -72,7 +109,7 @@ struct RestoreContents: ParsableArguments {
       "Where the files go. The directory is made if it is not there; files with the same names are replaced.",
       valueName: "directory"),
     completion: .directory, transform: { FilePath($0) })
-  var toDirectory: FilePath
+  var toDirectory: FilePath?
 
   @Option(
     help: ArgumentHelp(
@@ -85,4 +122,12 @@ struct RestoreContents: ParsableArguments {
       "Where the stream begins in the file (default: where libvirt's header says, or 0).",
       valueName: "bytes"))
   var offset: ByteSize?
+
+  /// Where the stream begins, if that is given.
+  var streamOffset: FileOffset? { offset.map { FileOffset($0.byteCount) } }
+
+  /// The options that are given and belong to files alone.
+  var given: [String] {
+    [("--to-directory", toDirectory != nil), ("--block", !block.isEmpty)].filter(\.1).map(\.0)
+  }
 }

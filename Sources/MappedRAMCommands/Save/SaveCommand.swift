@@ -2,14 +2,26 @@ import ArgumentParser
 import LinuxIO
 import MappedRAM
 import MappedRAMFormat
+import QEMUControl
 import SystemPackage
 
-/// `mapped-ram save`: builds an image from files.
+/// `mapped-ram save`: saves a running VM into an image, or builds an image from files.
 struct SaveCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "save",
-    abstract: "Build an image from files.",
+    abstract: "Save a running VM into an image, or build an image from files.",
+    usage: """
+      mapped-ram save --qmp <socket> [<options>] <image>
+             mapped-ram save --from-directory <directory> [<options>] <image>
+             mapped-ram save --machine <type> --vmstate <file> --block <idstr=file> ... <image>
+      """,
     discussion: """
+      With --qmp, the VM of a QEMU that runs on this machine is saved. It stands still while its memory is read, and goes on \
+      before the image is made durable; "capture" is the faster engine, and needs the right to read QEMU's memory \
+      (as root, as the same user where kernel.yama.ptrace_scope is 0, or with CAP_SYS_PTRACE). Whatever goes wrong, \
+      also if this command is killed, the VM afterwards runs, or stands, as before. A VM that goes on writes to its disks, \
+      which then no longer fit the image: see --then and --snapshot-disks.
+
       From a directory that "mapped-ram restore" made, the image is built as it was: for an image that QEMU wrote of a \
       stopped machine, byte for byte.
 
@@ -21,6 +33,9 @@ struct SaveCommand: ParsableCommand {
       device is written where it is, and with --in-place so is a file; its first eight bytes are written last.
 
       EXAMPLES:
+        mapped-ram save --qmp /run/vm.qmp vm.img
+        mapped-ram save --qmp /run/vm.qmp --then quit vm.img
+        mapped-ram save --qmp /run/vm.qmp --snapshot-disks disks vm.img
         mapped-ram save --from-directory vm vm.img
         mapped-ram save --from-directory raw --machine pc-q35-10.0 \\
           --vmstate devices.bin --block pc.ram=ram.raw vm.img
@@ -30,8 +45,9 @@ struct SaveCommand: ParsableCommand {
 
       \(ExitStatus.help([
         .badData: "the manifest or the files beside it are not right",
-        .unavailable: "direct I/O was required and is refused",
+        .unavailable: "QEMU cannot be reached or refuses, or direct I/O was required and is refused",
         .cannotCreate: "the image cannot be made",
+        .notPermitted: "something is not permitted, like reading QEMU's memory with --engine capture",
       ], besides: [.negative]))
       """)
 
@@ -40,17 +56,47 @@ struct SaveCommand: ParsableCommand {
     transform: { FilePath($0) })
   var image: FilePath
 
-  @OptionGroup(title: "Image options") var contents: SaveContents
+  @OptionGroup(title: "Running VM") var machine: SaveMachine
+  @OptionGroup(title: "Files") var contents: SaveContents
 
   @OptionGroup(title: "Transfer options") var channels: ChannelArguments
   @OptionGroup(title: "Output options") var output: OutputArguments
 
+  func validate() throws {
+    if machine.qmp == nil, contents.fileOptions.isEmpty {
+      throw ValidationError(
+        "Nothing says what to save: give --qmp, or --from-directory, or --machine, --vmstate and --block.")
+    }
+    if machine.qmp != nil, let option = contents.fileOptions.first {
+      throw ValidationError("\(option) is for an image from files, and --qmp for a running VM.")
+    }
+  }
+
   func run() throws {
     try CommandRun.perform(output) { (run) throws(CommandError) in
+      if let socket = machine.qmp { return try saveVM(socket, run) }
       let plan = try contents.plan(directIO: channels.directIO)
       let report = try save(plan, run)
       return SaveReport(image: image, plan: plan, report: report)
     }
+  }
+
+  private func saveVM(
+    _ socket: FilePath, _ run: CommandRun
+  ) throws(CommandError) -> VMSaveText {
+    var save = VMSave(to: image, options: channels.options)
+    save.inPlace = contents.inPlace || File.isBlockDevice(image)
+    save.engine = machine.engine ?? .auto
+    save.afterwards = machine.then
+    save.processID = machine.pid
+    save.snapshotDirectory = machine.snapshotDisks.map(\.absolute)
+    let report = try run.transfer("save") { (progress, cancellation) throws(CommandError) in
+      try CommandError.vm(to: image) { () throws(VMError) in
+        try save.run(
+          try VMConnection.open(socket), progress: progress, cancellation: cancellation)
+      }
+    }
+    return VMSaveText(image: image, report: report)
   }
 
   private func save(_ plan: SavePlan, _ run: CommandRun) throws(CommandError) -> TransferReport {

@@ -49,13 +49,7 @@ struct SaveContents: ParsableArguments {
   var inPlace = false
 
   func validate() throws {
-    guard isHandmade else {
-      if fromDirectory == nil {
-        throw ValidationError(
-          "Nothing says what to save: give --from-directory, or --machine, --vmstate and --block.")
-      }
-      return
-    }
+    guard isHandmade else { return }
     let missing = [
       ("--machine", machine == nil), ("--vmstate", vmstate == nil), ("--block", block.isEmpty),
     ].filter(\.1).map(\.0)
@@ -88,6 +82,12 @@ struct SaveContents: ParsableArguments {
       ("--block", !block.isEmpty), ("--vmstate", vmstate != nil), ("--machine", machine != nil),
       ("--page-size", pageSize != nil),
     ].filter(\.1).map(\.0)
+  }
+
+  /// The options that are given and belong to files; not to running VMs.
+  var fileOptions: [String] {
+    (fromDirectory == nil ? [] : ["--from-directory"]) + handmadeOptions
+      + (offset == nil ? [] : ["--offset"])
   }
 
   private var isHandmade: Bool { !handmadeOptions.isEmpty }

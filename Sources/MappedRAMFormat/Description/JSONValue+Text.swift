@@ -1,8 +1,7 @@
 extension JSONValue {
-  /// The value as JSON text (RFC 8259) on one line, in UTF-8, without spaces.
+  /// The value as JSON text (RFC 8259) on one line, in ASCII, with a space behind each comma and colon: as QEMU writes it.
   ///
-  /// Reading it back with `init(parsing:)` gives an equal value. Members stay in order. Control
-  /// characters are escaped, so the text has no newline.
+  /// Reading it back with `init(parsing:)` gives an equal value. Members stay in order.
   ///
   /// Precondition: no number in it is infinite or not a number, which JSON does not have.
   ///
@@ -19,16 +18,16 @@ extension JSONValue {
     case .object(let members):
       output.append(UInt8(ascii: "{"))
       for (index, member) in members.enumerated() {
-        if index > 0 { output.append(UInt8(ascii: ",")) }
+        if index > 0 { output += [UInt8(ascii: ","), UInt8(ascii: " ")] }
         Self.append(quoted: member.name, to: &output)
-        output.append(UInt8(ascii: ":"))
+        output += [UInt8(ascii: ":"), UInt8(ascii: " ")]
         member.value.append(to: &output)
       }
       output.append(UInt8(ascii: "}"))
     case .array(let elements):
       output.append(UInt8(ascii: "["))
       for (index, element) in elements.enumerated() {
-        if index > 0 { output.append(UInt8(ascii: ",")) }
+        if index > 0 { output += [UInt8(ascii: ","), UInt8(ascii: " ")] }
         element.append(to: &output)
       }
       output.append(UInt8(ascii: "]"))
@@ -45,18 +44,14 @@ extension JSONValue {
 
   private static func append(quoted string: String, to output: inout [UInt8]) {
     output.append(UInt8(ascii: "\""))
-    for byte in string.utf8 {
-      switch byte {
-      case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-        output.append(UInt8(ascii: "\\"))
-        output.append(byte)
-      case 0..<0x20, 0x7F:
-        let digits = Array("0123456789abcdef".utf8)
-        output.append(contentsOf: "\\u00".utf8)
-        output.append(digits[Int(byte >> 4)])
-        output.append(digits[Int(byte & 15)])
+    for unit in string.utf16 {
+      switch unit {
+      case 0x22, 0x5C: output += [UInt8(ascii: "\\"), UInt8(unit)]
+      case 0x20...0x7E: output.append(UInt8(unit))
       default:
-        output.append(byte)
+        let digits = String(unit, radix: 16)
+        output.append(
+          contentsOf: "\\u\(String(repeating: "0", count: 4 - digits.count))\(digits)".utf8)
       }
     }
     output.append(UInt8(ascii: "\""))

@@ -1,5 +1,5 @@
 /// A memory backend that a command line defines with `-object`.
-struct MemoryBackend: Equatable {
+struct BackendArgument: Equatable {
   /// Which of the command line's arguments defines it.
   var index: Int
   /// Its type, `memory-backend-ram` and the like.
@@ -63,18 +63,18 @@ extension QEMUCommandLine {
   /// The memory backends of the types that a mapping can stand in for.
   ///
   /// - Throws: `unreadable` for an object in JSON that is not understood.
-  func memoryBackends() throws(LaunchRefusal) -> [MemoryBackend] {
-    var found: [MemoryBackend] = []
+  func memoryBackends() throws(LaunchRefusal) -> [BackendArgument] {
+    var found: [BackendArgument] = []
     for (index, argument) in arguments.enumerated() {
       guard case .option(let option) = argument, option.name == "object", let value = option.value
       else { continue }
       guard let properties = QEMUProperties(value, impliedKey: "qom-type") else {
         throw .unreadable(option: "-object", value: value)
       }
-      guard let type = properties["qom-type"], MemoryBackend.types.contains(type),
+      guard let type = properties["qom-type"], BackendArgument.types.contains(type),
         let id = properties["id"]
       else { continue }
-      found.append(MemoryBackend(index: index, type: type, id: id, properties: properties))
+      found.append(BackendArgument(index: index, type: type, id: id, properties: properties))
     }
     return found
   }

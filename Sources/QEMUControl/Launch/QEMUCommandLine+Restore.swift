@@ -40,7 +40,7 @@ extension QEMUCommandLine {
   }
 
   private func checkSize(
-    of backend: MemoryBackend, _ uses: [MemoryUse], _ block: MappedMemory.Block
+    of backend: BackendArgument, _ uses: [MemoryUse], _ block: MappedMemory.Block
   ) throws(LaunchRefusal) {
     if let size = backend.byteCount, size != block.byteCount {
       throw .memorySize(
@@ -73,7 +73,7 @@ extension QEMUCommandLine {
   }
 
   private mutating func replace(
-    _ backend: MemoryBackend, by block: MappedMemory.Block, of memory: MappedMemory,
+    _ backend: BackendArgument, by block: MappedMemory.Block, of memory: MappedMemory,
     _ outcome: inout MappedMemory.Outcome
   ) {
     guard case .option(var option) = arguments[backend.index] else { return }

@@ -42,6 +42,13 @@ public struct QMPAnswer {
     return elements.enumerated().map { QMPAnswer($0.element, command, "\(place)[\($0.offset)]") }
   }
 
+  /// What `read` makes of each element of an array.
+  public func map<Value>(
+    _ read: (QMPAnswer) throws(QMPError) -> Value
+  ) throws(QMPError) -> [Value] {
+    try elements().map(read)
+  }
+
   /// The string.
   public func string() throws(QMPError) -> String {
     guard let string = value.string else { throw unexpected("a string") }

@@ -86,10 +86,11 @@ public final class QMPConnection {
   ///
   /// Throws `refused` with QEMU's own words, `timedOut`, `closed`, `malformed`, `unexpectedAnswer`,
   /// `system`.
-  public func execute<C: QMPCommand>(_ command: C) throws(QMPError) -> C.Answer {
+  public func execute<Answer>(_ command: QMPCommand<Answer>) throws(QMPError) -> Answer {
     let value = try execute(
-      C.name, arguments: command.arguments, passing: command.descriptors, timeout: command.timeout)
-    return try command.read(QMPAnswer(value, to: C.name))
+      command.name, arguments: command.arguments, passing: command.descriptors,
+      timeout: command.timeout)
+    return try command.read(QMPAnswer(value, to: command.name))
   }
 
   /// Sends the command `name` and gives what QEMU returned.

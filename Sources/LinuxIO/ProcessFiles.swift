@@ -1,0 +1,42 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+/// The files that a process has open.
+public enum ProcessFiles {
+  /// Opens anew the file `wanted` that the process has open; `nil` where it has not.
+  ///
+  /// The file's own permissions are asked, and the right to trace the process (proc_pid_fd(5)).
+  ///
+  /// - Complexity: O(descriptors of the process).
+  public static func open(
+    _ wanted: FileIdentity, of processID: Int32, access: File.Access
+  ) throws(FileError) -> File? {
+    let directory = FilePath("/proc/\(processID)/fd")
+    for name in try asFileError({ () throws(SystemCallError) in try names(in: directory) }) {
+      let path = directory.appending(name)
+      var found = stat()
+      // SAFETY: the path's bytes end with a zero; the stat is this function's own. A descriptor may be closed meanwhile.
+      let result = unsafe path.withPlatformString { unsafe stat($0, &found) }
+      guard result == 0, FileIdentity(found) == wanted else { continue }
+      return try File.open(path, access: access, directIO: .off)
+    }
+    return nil
+  }
+
+  private static func names(in path: FilePath) throws(SystemCallError) -> [String] {
+    // SAFETY: the stream is this function's own, and closed before it returns; an entry is read before the next one is asked for.
+    guard let stream = unsafe path.withPlatformString({ unsafe opendir($0) }) else {
+      throw SystemCallError(call: .open, errno: Errno(rawValue: errno), subject: .file(path))
+    }
+    defer { unsafe closedir(stream) }
+    var names: [String] = []
+    while let entry = unsafe readdir(stream) {
+      let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+        unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      if name.first?.isNumber ?? false { names.append(name) }
+    }
+    return names
+  }
+}

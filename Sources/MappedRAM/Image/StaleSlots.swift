@@ -1,0 +1,160 @@
+public import LinuxIO
+public import MappedRAMFormat
+import SystemPackage
+
+/// Slots of absent pages that hold something else than zeros, and how they are made to read as zeros.
+///
+/// A live save leaves the older version of a page that became zero in its slot. Whoever goes by the bitmap does not see it; whoever maps
+/// the image as a guest's memory does. So these slots are punched out before: the image means the same as before, to every
+/// reader, and slots whose bit is set are never touched. Two that do this at the same time do no harm to each other; somebody who
+/// writes a new image into the file meanwhile does, as with any reader.
+public struct StaleSlots: Equatable, Sendable {
+  /// Pages whose slots took space, or could have, and were made zeros.
+  public private(set) var clearedPages = 0
+  /// For each block that has some, by idstr: the pages whose slots still are stale since the file cannot be changed. Whoever maps
+  /// the image must put zeros over them.
+  public private(set) var remaining: [String: PageBitmap] = [:]
+
+  /// Finds the stale slots of `blocks` in `file`, and clears them where the file can be written.
+  ///
+  /// The page bitmaps are read anew. On a device all slots of absent pages count as stale until they have been cleared or read;
+  /// a device that cannot clear a range by itself is not written to.
+  ///
+  /// - Parameter file: the image, open for writing if the slots are to be cleared.
+  /// - Complexity: O(extents of the blocks + words of their bitmaps) where there are none. Slots that take space and cannot be punched
+  ///   out whole are read.
+  /// - Throws: `ImageError`. Some slots may have been cleared then.
+  public init(
+    clearing blocks: [ImageBlock], in file: File, cancellation: Cancellation = Cancellation()
+  ) throws(ImageError) {
+    var isWritable = true
+    for block in blocks {
+      guard let present = try block.readBitmap(from: file) else { continue }
+      var slots = BlockSlots(block, present: present, file: file, cancellation: cancellation)
+      try slots.findCandidates()
+      guard slots.candidates.population > 0 else { continue }
+      if isWritable { isWritable = try slots.punch() }
+      let isCleared = isWritable ? try slots.isCleared() : false
+      if !isCleared { try slots.keepStale() }
+      if isWritable, file.kind == .regular { try slots.writeZeros() }
+      clearedPages += slots.cleared
+      if slots.candidates.population > 0 { remaining[block.block.idstr] = slots.candidates }
+    }
+  }
+}
+
+/// The slots of one block.
+private struct BlockSlots {
+  private let slots: Range<FileOffset>?
+  private let block: ImageBlock
+  private let present: PageBitmap
+  private let file: File
+  private let cancellation: Cancellation
+  /// Absent pages whose slots may be stale.
+  private(set) var candidates: PageBitmap
+  /// Pages whose slots have been cleared.
+  private(set) var cleared = 0
+
+  init(_ block: ImageBlock, present: PageBitmap, file: File, cancellation: Cancellation) {
+    slots = block.layout.pages
+    self.block = block
+    self.present = present
+    self.file = file
+    self.cancellation = cancellation
+    candidates = PageBitmap(pageCount: present.pageCount)
+  }
+
+  mutating func findCandidates() throws(ImageError) {
+    if let found = try SlotAllocation.find(block, present: present, in: file) {
+      candidates = found.stalePages
+    } else {
+      // No answer: every absent page.
+      candidates.insert(0..<present.pageCount)
+      candidates.subtract(present)
+    }
+  }
+
+  /// Makes holes of the candidates' slots. Whether the file allows it.
+  mutating func punch() throws(ImageError) -> Bool {
+    for run in candidates.runs {
+      try cancellation.check()
+      do throws(SystemCallError) {
+        try file.punchHole(bytes(of: run))
+      } catch {
+        guard Self.isRefusal(error.errno) else { throw .system(error) }
+        return false
+      }
+      cleared += run.count
+    }
+    return true
+  }
+
+  /// Whether an error says that the file stays as it is, and not that something is broken.
+  private static func isRefusal(_ errno: Errno) -> Bool {
+    [
+      .badFileDescriptor, .notPermitted, .permissionDenied, .readOnlyFileSystem, .textFileBusy,
+      .resourceBusy,
+      .notSupportedOnSocket, .invalidArgument, .noSpace, .diskQuotaExceeded,
+    ].contains(errno)
+  }
+
+  /// Whether nothing is left after punching: no candidate takes space any more.
+  ///
+  /// Where the file system's blocks are larger than a page, blocks with a present page stay; the kernel has zeroed the
+  /// rest of them (fallocate(2)), which `keepStale` looks at.
+  mutating func isCleared() throws(ImageError) -> Bool {
+    if file.kind == .regular {
+      try findCandidates()
+    } else {
+      // A device that takes the call has zeros there (fallocate(2), blkdev_fallocate in Linux).
+      candidates = PageBitmap(pageCount: present.pageCount)
+    }
+    return candidates.population == 0
+  }
+
+  /// Takes those out of the candidates whose slots are zeros.
+  mutating func keepStale() throws(ImageError) {
+    let pageSize = block.block.pageSize
+    var stale = PageBitmap(pageCount: present.pageCount)
+    let step = StreamSink.chunkBytes >> pageSize.shift
+    for run in candidates.runs {
+      for first in stride(from: run.lowerBound, to: run.upperBound, by: step) {
+        try cancellation.check()
+        let pages = first..<min(first + step, run.upperBound)
+        let bytes = try file.readAll(
+          pageSize.bytes(inPages: pages.count), at: self.bytes(of: pages).lowerBound)
+        for page in pages {
+          let start = pageSize.bytes(inPages: page - first)
+          // SAFETY: the part lies inside the array, and is not kept.
+          let isZero = unsafe bytes.withUnsafeBytes { bytes in
+            unsafe ZeroScan.isZero(
+              UnsafeRawBufferPointer(rebasing: bytes[start..<(start + pageSize.byteCount)]))
+          }
+          if !isZero { stale[page] = true }
+        }
+      }
+    }
+    candidates = stale
+  }
+
+  /// Writes zeros where a hole was made and something is still there: for file systems that do not zero parts of blocks.
+  mutating func writeZeros() throws(ImageError) {
+    for run in candidates.runs {
+      for page in run {
+        let zeros = [UInt8](repeating: 0, count: block.block.pageSize.byteCount)
+        try calling { () throws(SystemCallError) in
+          try file.write(zeros, at: bytes(of: page..<(page + 1)).lowerBound)
+        }
+      }
+    }
+    candidates = PageBitmap(pageCount: present.pageCount)
+  }
+
+  /// Where the slots of `pages` stand.
+  private func bytes(of pages: Range<Int>) -> Range<UInt64> {
+    guard let slots else { preconditionFailure("pages have slots") }
+    let shift = UInt64(block.block.pageSize.shift)
+    let start = slots.lowerBound.rawValue
+    return start + UInt64(pages.lowerBound) << shift..<start + UInt64(pages.upperBound) << shift
+  }
+}

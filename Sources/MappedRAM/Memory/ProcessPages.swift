@@ -1,0 +1,55 @@
+public import LinuxIO
+
+/// The contents of a RAMBlock in the memory of another process, copied by calls.
+public struct ProcessPages: PageSource, PageTarget, CopyingSource, CopyingTarget {
+  private let memory: ProcessMemory
+  private let address: UInt64
+  /// Bytes in the block.
+  public let byteCount: UInt64
+  /// Which pages of the process there are; `nil` where what was never touched may have other bytes than zeros.
+  private let pageMap: PageMap?
+  /// Whether no page was there when the restore began.
+  public let startsZero: Bool
+
+  /// `byteCount` bytes of `memory` from `address` on.
+  ///
+  /// - Parameter pageMap: that of the process, if the memory is private and without a file: pages that were never touched are
+  ///   zero then, and are neither read nor, in a restore, written.
+  public init(
+    _ memory: ProcessMemory, at address: UInt64, byteCount: UInt64, pageMap: PageMap? = nil
+  ) {
+    self.memory = memory
+    self.address = address
+    self.byteCount = byteCount
+    self.pageMap = pageMap
+    let all = address..<(address + byteCount)
+    startsZero = pageMap.map { (try? $0.nextPresent(in: all)) == .some(nil) } ?? false
+  }
+
+  /// Copied by process_vm_readv.
+  public var readAccess: SourceAccess { .copy(self) }
+  /// Copied by process_vm_writev.
+  public var writeAccess: TargetAccess { .copy(self) }
+
+  /// The first part of `range` that the process has touched.
+  public func nextData(in range: Range<UInt64>) throws(SystemCallError) -> Range<UInt64>? {
+    guard let pageMap, !range.isEmpty else { return range.isEmpty ? nil : range }
+    let addresses = (address + range.lowerBound)..<(address + range.upperBound)
+    guard let found = try pageMap.nextPresent(in: addresses) else { return nil }
+    return (found.lowerBound - address)..<(found.upperBound - address)
+  }
+
+  /// Fills `buffer` with the bytes at `offset`.
+  public func copy(
+    into buffer: UnsafeMutableRawBufferPointer, from offset: UInt64
+  ) throws(SystemCallError) {
+    try unsafe memory.read(into: buffer, from: address + offset)
+  }
+
+  /// Puts the bytes of `buffer` at `offset`.
+  public func copy(
+    from buffer: UnsafeRawBufferPointer, to offset: UInt64
+  ) throws(SystemCallError) {
+    try unsafe memory.write(from: buffer, to: address + offset)
+  }
+}

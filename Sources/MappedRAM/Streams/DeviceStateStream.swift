@@ -1,0 +1,91 @@
+public import LinuxIO
+public import MappedRAMFormat
+
+/// A plain migration stream that QEMU wrote for its device state: what is in it, and what an image's tail is made of.
+///
+/// Three forms are read:
+///
+/// - what `xen-save-devices-state` writes: header, device sections, EOF, and nothing else;
+/// - what `migrate` writes without `mapped-ram`, best with `x-ignore-shared`: also the CONFIGURATION, the block list, the pages
+///   of blocks that are not ignored, and the description;
+/// - the tail of an image, or device sections alone: it has no header and begins with a section.
+///
+/// The file must stay as it is as long as this is in use: sections are copied from it.
+public struct DeviceStateStream: Sendable {
+  /// The file that the stream is in.
+  public let file: File
+  /// The CONFIGURATION section, if there is one.
+  public internal(set) var configuration: Configuration?
+  /// The elements before RAM, as they stand in the stream; empty where there is no RAM.
+  public internal(set) var preamble: [UInt8] = []
+  /// The blocks of the list, in its order; empty where there is no RAM.
+  public internal(set) var blocks: [Block] = []
+  /// A section id that RAM has in the stream, or that it can have since nothing else has it.
+  public internal(set) var ramSectionID: UInt32 = 1
+  /// The sections, commands and the like, in file order.
+  public internal(set) var sections: [ImageSection] = []
+  /// QEMU's description of the device state, if there is one.
+  public internal(set) var description: DeviceDescription?
+  /// Whether sections end in a footer.
+  public internal(set) var hasFooters = true
+  /// Where the elements behind RAM's START begin; where there is none, the first section.
+  var tailStart = FileOffset.zero
+
+  /// A RAMBlock of the list.
+  public struct Block: Sendable {
+    /// What it is, without an address.
+    public var block: RAMBlock
+    /// The address of its memory region; only with the capability `x-ignore-shared`.
+    public var address: UInt64?
+    /// The pages that were in the stream; `nil` where none was: the block is ignored, or all zero.
+    public var contents: FilePages?
+  }
+
+  /// A device's section.
+  public struct Device: Equatable, Sendable {
+    /// Whose it is.
+    public var identity: SectionIdentity
+    /// The whole section, head and footer included, in the file.
+    public var bytes: Range<FileOffset>
+    /// What is between its head and its footer.
+    public var body: Range<FileOffset>
+  }
+
+  /// The device sections of type FULL, in file order.
+  public var devices: [Device] {
+    sections.compactMap { section in
+      guard section.type == .full, let identity = section.identity else { return nil }
+      return Device(
+        identity: identity, bytes: section.offset..<(section.offset + section.byteCount),
+        body: section.body)
+    }
+  }
+
+  /// Whether the stream has the command SWITCHOVER_START.
+  public var hasSwitchoverStart: Bool {
+    sections.contains { $0.command?.code == .switchoverStart }
+  }
+
+  /// Reads a stream.
+  ///
+  /// Pages go into files in memory, one for each block that has any: of two records of a page the later one counts.
+  ///
+  /// - Parameters:
+  ///   - streamOffset: where it begins in the file.
+  ///   - pageSize: the size of the target's pages; `nil` for what the CONFIGURATION or the description says, or else 4 KiB. It
+  ///     matters only where there are blocks.
+  ///   - ramSectionID: the id of RAM in a tail, which lacks the section that says it.
+  /// - Throws: `ImageError`: the file cannot be read, or the stream is not right or not whole.
+  /// - Complexity: O(bytes of the stream); memory for its pages.
+  public init(
+    reading file: File, at streamOffset: FileOffset = .zero, pageSize: PageSize? = nil,
+    ramSectionID: UInt32 = 1, cancellation: Cancellation = Cancellation()
+  ) throws(ImageError) {
+    self.file = file
+    self.ramSectionID = ramSectionID
+    var reader = DeviceStateReader(
+      reader: try ImageReader(file, streamOffset: streamOffset), pageSize: pageSize,
+      cancellation: cancellation)
+    try reader.read(&self)
+  }
+}

@@ -1,0 +1,21 @@
+import QEMUControl
+import SystemPackage
+
+/// The connection to a QEMU that runs already.
+enum VMConnection {
+  /// Connects to the QMP socket at `path`.
+  static func open(_ path: FilePath) throws(VMError) -> QMPConnection {
+    do throws(QMPError) {
+      return try QMPConnection(connecting: path)
+    } catch {
+      throw .qmp(error)
+    }
+  }
+}
+
+extension FilePath {
+  /// The path from the root: QEMU has another working directory than this command.
+  var absolute: FilePath {
+    isAbsolute ? self : FilePath(CurrentDirectory.path).pushing(self).lexicallyNormalized()
+  }
+}

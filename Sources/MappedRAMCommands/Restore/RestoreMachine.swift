@@ -1,0 +1,106 @@
+public import ArgumentParser
+import Glibc
+import LinuxIO
+public import QEMUControl
+import SystemPackage
+
+extension VMRestore.Engine: ExpressibleByArgument {}
+extension VMRestore.Afterwards: ExpressibleByArgument {}
+
+/// The options of `mapped-ram restore` that are about a VM.
+struct RestoreMachine: ParsableArguments {
+  @Option(
+    help: """
+      How the RAM gets into the VM. map: not at all, the guest runs on the image itself. place: this command writes it into \
+      QEMU's memory. qemu: QEMU loads it by itself. auto: place where that is permitted, else qemu.
+      """)
+  var engine: VMRestore.Engine?
+
+  @Option(help: "What becomes of the VM. (default: it goes on if it ran when it was saved)")
+  var then: VMRestore.Afterwards?
+
+  @Option(
+    help: ArgumentHelp(
+      "Restore into a QEMU that waits (-incoming defer) and listens for QMP at this unix socket.",
+      valueName: "socket"),
+    completion: .file(), transform: { FilePath($0) })
+  var qmp: FilePath?
+
+  @Option(
+    help: ArgumentHelp(
+      "QEMU's process, where it is not the one that QMP leads to.", valueName: "number"))
+  var pid: Int32?
+
+  @Flag(
+    help: "Return as soon as the guest is restored, print QEMU's process number and QMP socket, and let it run.")
+  var detach = false
+
+  @Option(
+    help: ArgumentHelp(
+      "With --detach: where QEMU is to make its QMP socket. (default: a new one in XDG_RUNTIME_DIR or /tmp)",
+      valueName: "socket"),
+    completion: .file(), transform: { FilePath($0) })
+  var socket: FilePath?
+
+  @Option(
+    help: ArgumentHelp(
+      "With --detach: append what QEMU writes to its standard output and error to this file.",
+      valueName: "file"),
+    completion: .file(), transform: { FilePath($0) })
+  var log: FilePath?
+
+  @Argument(
+    parsing: .postTerminator,
+    help: ArgumentHelp(
+      "Start this QEMU, with the arguments with which the VM was started, and restore into it.",
+      valueName: "qemu"))
+  var command: [String] = []
+
+  /// Whether the image goes into a VM.
+  var isWanted: Bool { qmp != nil || !command.isEmpty }
+
+  /// The options that are given and belong to VMs.
+  var given: [String] {
+    [
+      ("--qmp", qmp != nil), ("-- \(command.first ?? "")", !command.isEmpty),
+      ("--engine", engine != nil), ("--then", then != nil), ("--pid", pid != nil),
+      ("--detach", detach), ("--socket", socket != nil), ("--log", log != nil),
+    ].filter(\.1).map(\.0)
+  }
+
+  func validate() throws {
+    if qmp != nil, !command.isEmpty {
+      throw ValidationError("Give either --qmp, or a QEMU to start behind --, not both.")
+    }
+    if command.isEmpty, let option = given.first(where: { ["--detach", "--socket", "--log"].contains($0) }) {
+      throw ValidationError("\(option) is for a QEMU that this command starts: give it behind --.")
+    }
+    if !detach, socket != nil || log != nil {
+      throw ValidationError("--socket and --log are for --detach.")
+    }
+    if !isWanted, let option = given.first {
+      throw ValidationError("\(option) is for a VM: give --qmp, or a QEMU to start behind --.")
+    }
+  }
+
+  /// How QEMU lives beside this command.
+  var mode: QEMULaunch.Mode {
+    guard detach else { return .foreground }
+    return .detached(socket: (socket ?? Self.newSocket).absolute, log: log?.absolute)
+  }
+
+  private static var newSocket: FilePath {
+    // SAFETY: nothing in this process changes the environment.
+    let directory = unsafe getenv("XDG_RUNTIME_DIR").map { unsafe String(cString: $0) } ?? "/tmp"
+    return FilePath(directory).appending("mapped-ram-\(getpid()).qmp")
+  }
+
+  /// The restore that is asked for.
+  func restore(_ channels: ChannelArguments) -> VMRestore {
+    var restore = VMRestore(options: channels.options)
+    restore.engine = engine ?? .auto
+    restore.afterwards = then
+    restore.processID = pid
+    return restore
+  }
+}

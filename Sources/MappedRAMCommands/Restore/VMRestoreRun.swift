@@ -1,0 +1,78 @@
+import ArgumentParser
+import LinuxIO
+import MappedRAM
+import MappedRAMFormat
+import QEMUControl
+import SystemPackage
+
+/// One run of `restore` into a VM.
+struct VMRestoreRun {
+  var image: FilePath
+  var streamOffset: FileOffset?
+  var machine: RestoreMachine
+  var channels: ChannelArguments
+  var output: OutputArguments
+
+  func callAsFunction() throws {
+    // What is used once inside of closures is taken out of an optional.
+    var running: QEMULaunch?
+    try CommandRun.perform(output) { (run) throws(CommandError) in
+      try run.transfer("restore") { (progress, cancellation) throws(CommandError) in
+        try CommandError.vm(to: nil) { () throws(VMError) in
+          let source = try open()
+          guard let socket = machine.qmp else {
+            return try start(source, progress, cancellation, &running)
+          }
+          let report = try machine.restore(channels).run(
+            source, into: try VMConnection.open(socket), progress: progress,
+            cancellation: cancellation)
+          return VMRestoreText(image: image, report: report)
+        }
+      }
+    }
+    if let launch = running.take() { try stay(with: launch) }
+  }
+
+  private func open() throws(VMError) -> RestoreSource {
+    do throws(ImageError) {
+      return try RestoreSource(
+        image.absolute, streamOffset: streamOffset, directIO: channels.directIO)
+    } catch {
+      throw .image(error)
+    }
+  }
+
+  /// Starts QEMU and restores into it. `running` is the VM in the foreground afterwards.
+  private func start(
+    _ source: RestoreSource, _ progress: Progress, _ cancellation: Cancellation,
+    _ running: inout QEMULaunch?
+  ) throws(VMError) -> VMRestoreText {
+    let mode = machine.mode
+    var launch = VMLaunch(machine.restore(channels), arguments: machine.command)
+    launch.mode = mode
+    var kept: QEMULaunch?
+    let outcome = try launch.run(source, progress: progress, cancellation: cancellation) {
+      (launch, outcome) throws(VMError) in
+      kept = consume launch
+      return outcome
+    }
+    var text = VMRestoreText(image: image, report: outcome.report, notes: outcome.notes)
+    if case .detached(let socket, _) = mode {
+      if let launch = kept.take() { launch.letGo() }
+      text.socket = socket
+    } else {
+      running = kept.take()
+    }
+    return text
+  }
+
+  /// Stays with the VM until it ends, and ends as it does.
+  private func stay(with launch: consuming QEMULaunch) throws {
+    do throws(SystemCallError) {
+      try launch.child.waitPassingSignals().endThisProcess()
+    } catch {
+      Console.writeError("Error: \(error)\n")
+      throw ExitCode(ExitStatus.ioError.rawValue)
+    }
+  }
+}

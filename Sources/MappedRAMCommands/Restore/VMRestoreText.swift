@@ -1,0 +1,86 @@
+import MappedRAM
+import MappedRAMFormat
+import QEMUControl
+import SystemPackage
+
+/// What `mapped-ram restore` into a VM says at its end.
+struct VMRestoreText: CommandReport {
+  var image: FilePath
+  var report: VMRestoreReport
+  var notes: [LaunchNote] = []
+  /// Where others talk to a QEMU that stays.
+  var socket: FilePath?
+
+  var text: String {
+    var lines = [
+      "Restored \(image) by \(report.engine.rawValue) in \(NumberText.duration(report.elapsed)): the VM is \(report.state)"
+    ]
+    lines += ways.map { "  \($0)" }
+    for reason in report.engineReasons {
+      lines.append("  Note: QEMU loaded the image by itself. \(reason.description)")
+    }
+    lines += notes.map { "  Note: \($0.description)" }
+    if report.engine == .map {
+      lines.append(
+        "  Keep \(image) as it is while the VM runs: its memory is there. Other VMs may run on it at the same time; they have "
+          + "the same random state and, unless their arguments differ, network addresses and disks.")
+    }
+    let text = lines.map { "\($0)\n" }.joined()
+    return text + (report.transfer?.text ?? "")
+  }
+
+  /// A line for each way in which blocks came into the VM.
+  private var ways: [String] {
+    let all: [(VMRestoreReport.Way, String)] = [
+      (.mapped, "mapped from the image"), (.placed, "put in place"),
+      (.stream, "in the migration stream"), (.loaded, "loaded by QEMU"),
+    ]
+    return all.compactMap { way, words in
+      let blocks = report.blocks.filter { $0.way == way }
+      guard !blocks.isEmpty else { return nil }
+      let bytes = blocks.reduce(0) { $0 + $1.byteCount }
+      return "\(NumberText.count(UInt64(blocks.count), "RAMBlock")) of \(NumberText.bytes(bytes)) \(words)"
+    }
+  }
+
+  var table: String {
+    guard let socket else { return "" }
+    return "pid     \(report.processID ?? 0)\nsocket  \(socket)\n"
+  }
+
+  var json: JSON {
+    JSON(
+      image: image.string, engine: report.engine.rawValue,
+      engineReasons: report.engineReasons.map(\.description), state: report.state,
+      processID: report.processID, socket: socket?.string,
+      elapsedSeconds: report.elapsed.inSeconds,
+      blocks: report.blocks.map {
+        JSON.Block(idstr: $0.idstr, byteCount: $0.byteCount, way: $0.way.rawValue)
+      }, notes: notes.map(\.description), transfer: report.transfer.map { TransferJSON($0) })
+  }
+
+  /// What programs get.
+  struct JSON: Encodable {
+    var type = "report"
+    var schemaVersion = 1
+    var command = "restore"
+    var image: String
+    var engine: String
+    var engineReasons: [String]
+    var state: String
+    var processID: Int32?
+    /// Of a QEMU that stays.
+    var socket: String?
+    var elapsedSeconds: Double
+    var blocks: [Block]
+    var notes: [String]
+    /// Absent where our channels had nothing to do.
+    var transfer: TransferJSON?
+
+    struct Block: Encodable {
+      var idstr: String
+      var byteCount: UInt64
+      var way: String
+    }
+  }
+}

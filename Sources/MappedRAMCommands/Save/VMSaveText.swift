@@ -1,0 +1,115 @@
+import MappedRAM
+import QEMUControl
+import SystemPackage
+
+/// What `mapped-ram save --qmp` says at its end.
+struct VMSaveText: CommandReport {
+  var image: FilePath
+  var report: VMSaveReport
+
+  var text: String {
+    let blocks = NumberText.count(UInt64(report.blocks.count), "RAMBlock")
+    var lines = [
+      "Saved \(image) by \(report.engine.rawValue): \(blocks), machine type \(report.machineType)",
+      "  \(stillness)",
+    ]
+    for reason in report.engineReasons {
+      lines.append("  Note: QEMU wrote the image by itself: \(reason.description).")
+    }
+    for line in memoryLines { lines.append("  \(line)") }
+    var text = lines.map { "\($0)\n" }.joined()
+    text +=
+      report.engine == .capture
+      ? report.transfer.text : report.transfer.textOfSomebodyElse
+    for line in diskLines { text += "  \(line)\n" }
+    return text
+  }
+
+  /// What became of the VM.
+  private var stillness: String {
+    let state = report.stateAfter.map { "is \($0)" } ?? "was told to quit"
+    guard let pause = report.pause else {
+      return "The VM was \(report.stateBefore) and \(state)."
+    }
+    return "The VM stood still for \(NumberText.duration(pause)) and \(state)."
+  }
+
+  /// A line for each way in which memory was read.
+  private var memoryLines: [String] {
+    var order: [String] = []
+    var bytes: [String: UInt64] = [:]
+    for block in report.memory {
+      let way = block.route.text
+      if bytes[way] == nil { order.append(way) }
+      bytes[way, default: 0] += block.byteCount
+    }
+    return order.map { "\(NumberText.bytes(bytes[$0] ?? 0)) of RAM \($0)" }
+  }
+
+  private var diskLines: [String] {
+    let snapshots = report.disks.compactMap { disk in
+      disk.overlay.map {
+        "Disk \(disk.name): \(disk.file) belongs to the image; the VM writes to \($0) now."
+      }
+    }
+    guard report.disksDiverge else { return snapshots }
+    let names = report.disks.filter { $0.overlay == nil }.map { "\($0.name) (\($0.file))" }
+    return snapshots + [
+      "Note: the VM goes on and writes to \(names.joined(separator: ", ")): the image no longer fits "
+        + "that. Use --then quit or --then pause, or --snapshot-disks, or copy the disks while the VM is paused."
+    ]
+  }
+
+  var json: JSON {
+    JSON(
+      image: image.string, engine: report.engine.rawValue,
+      engineReasons: report.engineReasons.map(\.description),
+      machineType: report.machineType, fileSize: report.fileSize, blocks: report.blocks,
+      memory: report.memory.map {
+        JSON.Memory(idstr: $0.idstr, byteCount: $0.byteCount, route: $0.route.name)
+      },
+      deviceState: report.deviceState?.rawValue, pauseSeconds: report.pause?.inSeconds,
+      stateBefore: report.stateBefore, stateAfter: report.stateAfter,
+      disks: report.disks.map {
+        JSON.Disk(name: $0.name, file: $0.file, overlay: $0.overlay?.string)
+      }, disksDiverge: report.disksDiverge, transfer: TransferJSON(report.transfer))
+  }
+
+  /// What programs get.
+  struct JSON: Encodable {
+    var type = "report"
+    var schemaVersion = 1
+    var command = "save"
+    var image: String
+    var engine: String
+    var engineReasons: [String]
+    var machineType: String
+    var fileSize: UInt64
+    var blocks: [String]
+    /// How each block was read; empty where QEMU wrote the image.
+    var memory: [Memory]
+    /// Where the device state came from; absent where QEMU wrote the image.
+    var deviceState: String?
+    /// Absent for a VM that was paused before.
+    var pauseSeconds: Double?
+    var stateBefore: String
+    /// Absent for a VM that was told to quit.
+    var stateAfter: String?
+    var disks: [Disk]
+    /// Whether the VM goes on with disks that the image then no longer fits.
+    var disksDiverge: Bool
+    var transfer: TransferJSON
+
+    struct Memory: Encodable {
+      var idstr: String
+      var byteCount: UInt64
+      var route: String
+    }
+
+    struct Disk: Encodable {
+      var name: String
+      var file: String
+      var overlay: String?
+    }
+  }
+}

@@ -1,0 +1,102 @@
+extension DeviceDescription {
+  /// This description with another CONFIGURATION section in it: what is known of the devices stays.
+  ///
+  /// - Throws: as `init(text:at:)`.
+  public func replacing(
+    _ configuration: Configuration
+  ) throws(FormatError) -> DeviceDescription {
+    guard case .object(var members) = try JSONValue(parsing: text) else { return self }
+    let member = JSONValue.Member(
+      name: "configuration", value: Self.described(configuration))
+    if let index = members.firstIndex(where: { $0.name == member.name }) {
+      members[index] = member
+    } else {
+      members.insert(member, at: 0)
+    }
+    return try DeviceDescription(text: Array(JSONValue.object(members).text.utf8))
+  }
+
+  /// A description of sections of which only the length is known, in the form that QEMU itself uses for devices that it cannot
+  /// describe: one field `data` of type `buffer`.
+  ///
+  /// Its readers find all sections and their ends, and nothing within. (Source: QEMU v10.0.2, `migration/savevm.c`,
+  /// `vmstate_save_old_style`; observed on an image of an s390x guest.)
+  ///
+  /// - Parameter devices: the FULL sections in file order, each with the bytes of its body.
+  /// - Throws: `overLimit`, for some 100,000 devices.
+  public init(
+    opaque devices: [(identity: SectionIdentity, bodyBytes: ByteCount)],
+    configuration: Configuration, pageSize: PageSize
+  ) throws(FormatError) {
+    let described = devices.map { device -> JSONValue in
+      let size = JSONValue.unsigned(device.bodyBytes.rawValue)
+      return .object([
+        .init(name: "name", value: .string(device.identity.idstr)),
+        .init(name: "instance_id", value: .unsigned(UInt64(device.identity.instanceID))),
+        .init(name: "size", value: size),
+        .init(
+          name: "fields",
+          value: .array([
+            .object([
+              .init(name: "name", value: .string("data")), .init(name: "size", value: size),
+              .init(name: "type", value: .string("buffer")),
+            ])
+          ])),
+      ])
+    }
+    let root = JSONValue.object([
+      .init(name: "configuration", value: Self.described(configuration)),
+      .init(name: "page_size", value: .unsigned(UInt64(pageSize.byteCount))),
+      .init(name: "devices", value: .array(described)),
+    ])
+    try self.init(text: Array(root.text.utf8))
+  }
+
+  /// What QEMU says of a CONFIGURATION section (observed: QEMU 10.0.2).
+  private static func described(_ configuration: Configuration) -> JSONValue {
+    let name = field("name", "buffer", configuration.machineType.utf8.count)
+    var members = state("configuration", [field("len", "uint32", 4), name])
+    let subsections = configuration.subsections.map { subsection -> JSONValue in
+      let fields: [JSONValue] =
+        switch subsection {
+        case .targetPageBits: [field("target_page_bits", "uint32", 4)]
+        case .capabilities(let names):
+          [field("caps_count", "uint32", 4)] + capabilities(names)
+        case .uuid: [field("uuid.data", "uint8", 1, count: 16)]
+        }
+      return .object(state(subsection.name, fields))
+    }
+    if !subsections.isEmpty {
+      members.append(.init(name: "subsections", value: .array(subsections)))
+    }
+    return .object(members)
+  }
+
+  /// The names of capabilities, each with its length before it. QEMU has one field for all, with the size of the first; sizes that
+  /// differ are told one by one here, as its own form for elements that differ.
+  private static func capabilities(_ names: [String]) -> [JSONValue] {
+    names.enumerated().map { index, name in
+      field(
+        "capabilities", "capability", 1 + name.utf8.count,
+        index: names.count > 1 ? index : nil)
+    }
+  }
+
+  private static func state(_ name: String, _ fields: [JSONValue]) -> [JSONValue.Member] {
+    [
+      .init(name: "vmsd_name", value: .string(name)), .init(name: "version", value: .unsigned(1)),
+      .init(name: "fields", value: .array(fields)),
+    ]
+  }
+
+  private static func field(
+    _ name: String, _ type: String, _ size: Int, count: Int? = nil, index: Int? = nil
+  ) -> JSONValue {
+    var members: [JSONValue.Member] = [.init(name: "name", value: .string(name))]
+    if let index { members.append(.init(name: "index", value: .unsigned(UInt64(index)))) }
+    if let count { members.append(.init(name: "array_len", value: .unsigned(UInt64(count)))) }
+    members.append(.init(name: "type", value: .string(type)))
+    members.append(.init(name: "size", value: .unsigned(UInt64(size))))
+    return .object(members)
+  }
+}

@@ -1,0 +1,136 @@
+public import LinuxIO
+public import MappedRAMFormat
+
+/// Why a VM cannot be saved from outside now.
+///
+/// The capture route needs `xen-save-devices-state`, which writes the devices that have no
+/// iterable state and asks nobody whether they can migrate.
+public enum CaptureObstacle: Error, Equatable, Sendable {
+  /// QEMU itself says that the VM cannot be migrated: its words. Among the reasons are devices
+  /// without a saved form; QEMU 10.0.2 crashes if it is asked for the device state nevertheless.
+  case blocked(reason: String)
+  /// A migration is under way.
+  case migrating(MigrationInfo.Status)
+  /// The VM is in a state in which its memory is not its own.
+  case runState(RunState)
+  /// Guests of this architecture and machine have iterable state besides RAM: the page tables of
+  /// a pseries, the storage attributes of an s390x.
+  case iterableState(target: String, machineType: String)
+  /// A VFIO device, whose state is iterable; `device` is its place in QEMU's object tree.
+  case vfioDevice(String, type: String)
+  /// A capability is on that puts into a stream what only QEMU can.
+  case capability(String)
+  /// This QEMU does not have a command that is needed.
+  case missingCommand(String)
+  /// What an image of such a machine begins with is not known.
+  case unknownPlatform(target: String, machineType: String)
+  /// QEMU's process was not found among those that can be seen from here.
+  case unknownProcess
+  /// QEMU's memory may not be read: why.
+  case notPermitted(SystemCallError)
+
+  /// Whether more permission would help.
+  public var isMissingPermission: Bool {
+    if case .notPermitted = self { true } else { false }
+  }
+}
+
+extension CaptureObstacle {
+  /// Capabilities that add to what a stream must hold: block dirty bitmaps are iterable state, and
+  /// with COLO a second VM follows this one.
+  static let capabilities = ["dirty-bitmaps", "x-colo"]
+
+  /// States in which QEMU moves the VM's memory itself (QEMU 10.0, qapi/run-state.json).
+  static let runStates: Set<RunState> = [
+    .inMigrate, RunState(rawValue: "finish-migrate"), RunState(rawValue: "save-vm"),
+    RunState(rawValue: "restore-vm"), RunState(rawValue: "colo"),
+  ]
+
+  /// The commands that a capture needs.
+  static let commands = ["stop", "cont", "xen-save-devices-state"]
+
+  /// Whether guests of `target` and `machineType` have iterable state besides RAM (QEMU 10.0,
+  /// hw/ppc/spapr.c and hw/s390x/s390-stattrib.c, the users of `register_savevm_live`).
+  static func hasIterableState(target: String, machineType: String) -> Bool {
+    target == "s390x" || (target.hasPrefix("ppc64") && machineType.hasPrefix("pseries"))
+  }
+}
+
+extension CaptureObstacle: CustomStringConvertible {
+  /// The reason, as a sentence.
+  public var description: String {
+    switch self {
+    case .blocked(let reason): "QEMU cannot migrate this VM: \(reason)."
+    case .migrating(let status): "A migration is under way (\(status.rawValue))."
+    case .runState(let state): "QEMU itself moves the VM's memory now (\(state.rawValue))."
+    case .iterableState(let target, let machineType):
+      "A \(machineType) of \(target) has state besides RAM that only QEMU can save."
+    case .vfioDevice(let device, let type):
+      "The device \(device) (\(type)) has state that only QEMU can save."
+    case .capability(let name):
+      "The migration capability \(name) is on, which only QEMU can fulfil."
+    case .missingCommand(let name): "This QEMU does not have the command \(name)."
+    case .unknownPlatform(let target, let machineType):
+      "What an image of a \(machineType) of \(target) begins with is not known."
+    case .unknownProcess:
+      "The process of this QEMU cannot be seen from here: it runs on another machine, or in another PID namespace. "
+        + "Give its number with --pid, or run this command where it runs."
+    case .notPermitted(let error):
+      "QEMU's memory may not be read. \(error)"
+    }
+  }
+}
+
+extension QMPConnection {
+  /// Why the VM cannot be captured at this moment; empty if it can.
+  ///
+  /// Devices come and go, so ask again just before `saveDeviceState`. Six or so short commands.
+  ///
+  /// Throws as `execute(_:)`.
+  public func captureObstacles() throws(QMPError) -> [CaptureObstacle] {
+    var found: [CaptureObstacle] = []
+    let migration = try execute(.queryMigrate)
+    if let status = migration.status, !status.isOver { found.append(.migrating(status)) }
+    found += migration.blockedReasons.map(CaptureObstacle.blocked)
+    let state = try execute(.queryStatus)
+    if CaptureObstacle.runStates.contains(state) { found.append(.runState(state)) }
+    let target = try execute(.queryTarget)
+    let machineType = try machineType()
+    if CaptureObstacle.hasIterableState(target: target, machineType: machineType) {
+      found.append(.iterableState(target: target, machineType: machineType))
+    }
+    let capabilities = try execute(.queryMigrationCapabilities)
+    found += CaptureObstacle.capabilities.filter { capabilities[$0] == true }
+      .map(CaptureObstacle.capability)
+    found += try vfioDevices()
+    let commands = try execute(.queryCommands)
+    found += CaptureObstacle.commands.filter { !commands.contains($0) }
+      .map(CaptureObstacle.missingCommand)
+    return found
+  }
+
+  /// The machine's type, as the CONFIGURATION section names it.
+  ///
+  /// Throws as `execute(_:)`.
+  public func machineType() throws(QMPError) -> String {
+    let answer = try execute(.qomGet("/machine", "type"))
+    let type = try answer.string()
+    let suffix = "-machine"
+    guard type.hasSuffix(suffix), type.utf8.count > suffix.utf8.count else {
+      throw answer.unexpected("a machine type that ends in \(suffix)")
+    }
+    return String(type.dropLast(suffix.count))
+  }
+
+  /// VFIO devices: `-device` puts all of them into one of the two containers.
+  private func vfioDevices() throws(QMPError) -> [CaptureObstacle] {
+    var found: [CaptureObstacle] = []
+    for container in ["/machine/peripheral", "/machine/peripheral-anon"] {
+      for property in try execute(.qomList(container)) {
+        guard let type = property.child, type.hasPrefix("vfio-") else { continue }
+        found.append(.vfioDevice("\(container)/\(property.name)", type: type))
+      }
+    }
+    return found
+  }
+}

@@ -1,0 +1,90 @@
+import MappedRAMFormat
+
+extension GuestBlock {
+  /// Reads the table of `x-query-ramblock` or `info ramblock`.
+  ///
+  /// Columns from the right, as the name, the first, may be of any form: ro or rw (not in old
+  /// versions), host address, total, used, offset, page size with its unit, name. Numbers are
+  /// hexadecimal (QEMU 10.0.2, seen).
+  ///
+  /// Throws `unexpectedAnswer` with the line that is wrong.
+  static func parse(table: String, of command: String) throws(QMPError) -> [GuestBlock] {
+    func fail(_ line: Int, _ expected: String) -> QMPError {
+      .unexpectedAnswer(command: command, place: "line \(line)", expected: expected)
+    }
+    let lines = table.utf8.split { $0 == 0x0A || $0 == 0x0D }
+    guard let head = lines.first, Substring(head).contains("Block Name") else {
+      throw fail(1, "the head of the table of RAMBlocks")
+    }
+    guard lines.count - 1 <= ImageLimits.blocks else {
+      throw fail(ImageLimits.blocks + 2, "the end: a VM has at most \(ImageLimits.blocks) blocks")
+    }
+    var names: Set<String> = []
+    var blocks: [GuestBlock] = []
+    for (number, line) in zip(2..., lines.dropFirst()) {
+      guard let block = GuestBlock(line: Substring(line)) else {
+        throw fail(number, "a name, a page size, four numbers and ro or rw")
+      }
+      guard block.isPlausible else {
+        throw fail(number, "a block that can be: a used length up to the total, in pages of memory")
+      }
+      guard block.idstr.isEmpty || names.insert(block.idstr).inserted else {
+        throw fail(number, "a block with a name of its own")
+      }
+      blocks.append(block)
+    }
+    return blocks
+  }
+
+  /// Whether the numbers fit each other and the address space.
+  private var isPlausible: Bool {
+    let (_, overflow) = hostAddress.addingReportingOverflow(maxLength.rawValue)
+    return !overflow && hostAddress > 0 && usedLength <= maxLength
+      && maxLength <= ImageLimits.ramBytes && pageBytes >= 512 && pageBytes.nonzeroBitCount == 1
+      && idstr.utf8.count <= ImageLimits.nameBytes
+  }
+
+  /// Reads one line of the table; `nil` for anything else.
+  private init?(line: Substring) {
+    var rest = line
+    var last = rest.takeLastWord()
+    let isReadOnly: Bool? = last == "ro" ? true : last == "rw" ? false : nil
+    if isReadOnly != nil { last = rest.takeLastWord() }
+    guard let address = UInt64(hex: last), let total = UInt64(hex: rest.takeLastWord()),
+      let used = UInt64(hex: rest.takeLastWord()), let offset = UInt64(hex: rest.takeLastWord()),
+      let shift = ["B": 0, "KiB": 10, "MiB": 20, "GiB": 30][rest.takeLastWord()],
+      let count = UInt64(rest.takeLastWord()), count <= 1 << 20
+    else { return nil }
+    self.init(
+      idstr: String(rest.drop { $0 == " " }), usedLength: ByteCount(used),
+      maxLength: ByteCount(total), hostAddress: address, pageBytes: count << UInt64(shift),
+      offset: offset, isReadOnly: isReadOnly)
+  }
+}
+
+extension Substring {
+  /// Takes the last word off, with the spaces around it. Empty where there is none.
+  fileprivate mutating func takeLastWord() -> Substring {
+    while last == " " { removeLast() }
+    let word = suffix(while: { $0 != " " })
+    removeLast(word.count)
+    while last == " " { removeLast() }
+    return word
+  }
+
+  /// The longest end whose characters all pass `test`.
+  private func suffix(while test: (Character) -> Bool) -> Substring {
+    guard let index = lastIndex(where: { !test($0) }) else { return self }
+    return self[self.index(after: index)...]
+  }
+}
+
+extension UInt64 {
+  /// The number in `word`, with 0x before it.
+  fileprivate init?(hex word: Substring) {
+    guard word.hasPrefix("0x"), word.utf8.count > 2, word.utf8.count <= 18,
+      word.dropFirst(2).utf8.allSatisfy({ $0 != UInt8(ascii: "+") && $0 != UInt8(ascii: "-") })
+    else { return nil }
+    self.init(word.dropFirst(2), radix: 16)
+  }
+}

@@ -1,0 +1,97 @@
+import LinuxIO
+public import MappedRAMFormat
+
+/// What a running QEMU says of itself and its VM, at one moment.
+///
+/// Asking changes nothing and does not stop the VM.
+public struct RunningVM: Equatable, Sendable {
+  /// QEMU's version.
+  public var version: QEMUVersion
+  /// What `-name` gave.
+  public var name: String?
+  /// What `-uuid` gave; `nil` for zeros.
+  public var uuid: String?
+  /// The architecture: `x86_64`, `aarch64`, …
+  public var target: String
+  /// The machine type as the CONFIGURATION section names it: `pc-q35-10.0`.
+  public var machineType: String
+  /// What the VM did at that moment.
+  public var runState: RunState
+  /// For each processor the thread of QEMU that runs it, as QEMU's PID namespace numbers it. Its
+  /// thread group (/proc/TID/status, Tgid) is QEMU's process, whoever made the socket.
+  public var processorThreads: [Int32]
+  /// The process that made the socket: QEMU, or what started it and handed the socket on. `nil`
+  /// where this process cannot see it.
+  public var peerProcessID: Int32?
+  /// The RAMBlocks that a migration moves, in the order of a stream.
+  public var blocks: [GuestBlock]
+  /// RAMBlocks without a name: they are in no image.
+  public var namelessBlocks: [GuestBlock]
+  /// The memory backends.
+  public var backends: [MemoryBackend]
+  /// Memory in slots and on buses.
+  public var memoryDevices: [MemoryDevice]
+  /// Disks and drives.
+  public var disks: [Disk]
+  /// Each migration capability, and whether it is on.
+  public var capabilities: [String: Bool]
+  /// The migration parameters.
+  public var parameters: [String: JSONValue]
+  /// The state of the last or present migration.
+  public var migration: MigrationInfo
+  /// Why the VM cannot be captured from outside; empty if it can.
+  public var obstacles: [CaptureObstacle]
+
+  /// Asks `connection` for everything: some 20 short commands.
+  ///
+  /// Throws `refused` where QEMU is too old to know one of them; as `QMPConnection.execute`.
+  public init(asking connection: QMPConnection) throws(QMPError) {
+    version = try connection.qemuVersion()
+    name = try connection.execute(.queryName)
+    let uuid = try connection.execute(.queryUUID)
+    self.uuid =
+      uuid.utf8.allSatisfy { $0 == UInt8(ascii: "0") || $0 == UInt8(ascii: "-") } ? nil : uuid
+    target = try connection.execute(.queryTarget)
+    machineType = try connection.machineType()
+    runState = try connection.execute(.queryStatus)
+    processorThreads = try connection.execute(.queryProcessors)
+    peerProcessID = try connection.peerProcessID()
+    let all = try connection.ramBlocks()
+    blocks = all.filter(\.isMigratable)
+    namelessBlocks = all.filter { !$0.isMigratable }
+    backends = try connection.memoryBackends()
+    memoryDevices = try connection.execute(.queryMemoryDevices)
+    disks = try connection.execute(.queryBlock)
+    capabilities = try connection.execute(.queryMigrationCapabilities)
+    parameters = try connection.execute(.queryMigrationParameters)
+    migration = try connection.execute(.queryMigrate)
+    obstacles = try connection.captureObstacles()
+  }
+
+  /// The backend behind `block`; `nil` for a block that is QEMU's own, such as a ROM.
+  public func backend(of block: GuestBlock) -> MemoryBackend? {
+    // The whole name first: another backend's id may end in the same way.
+    backends.first { $0.id == block.idstr && $0.isBehind(block) }
+      ?? backends.first { $0.isBehind(block) }
+  }
+
+  /// The disks that the guest can write to, and that go on changing after a save.
+  public var writableDisks: [Disk] { disks.filter(\.isWritable) }
+
+  /// The bytes of all blocks that an image holds.
+  public var ramByteCount: ByteCount {
+    // At most `ImageLimits.blocks` blocks of `ImageLimits.ramBytes` each: no overflow.
+    ByteCount(blocks.reduce(0) { $0 + $1.usedLength.rawValue })
+  }
+}
+
+extension QMPConnection {
+  /// The process that made the socket which this is connected to; `nil` where it is in a PID namespace
+  /// that this process does not see.
+  ///
+  /// Throws `system`.
+  public func peerProcessID() throws(QMPError) -> Int32? {
+    let peer = try asQMPError { () throws(SystemCallError) in try socket.peer() }
+    return peer.processID > 0 ? peer.processID : nil
+  }
+}

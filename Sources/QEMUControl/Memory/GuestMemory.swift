@@ -1,0 +1,165 @@
+import LinuxIO
+import MappedRAM
+import MappedRAMFormat
+import SystemPackage
+
+/// The memory of a VM, as this process can get at it.
+public struct GuestMemory: Sendable {
+  /// QEMU's process.
+  public let processID: Int32
+  /// How each block can be got at, in the order of a stream.
+  public let blocks: [BlockMemory]
+  private let memory: ProcessMemory
+  private let pageMap: PageMap?
+
+  /// How a block's memory can be got at.
+  struct Place {
+    var block: GuestBlock
+    var backing: MemoryBacking
+  }
+
+  private let places: [Place]
+
+  /// Finds the process behind `vm` and looks whether it lets itself be read.
+  ///
+  /// - Parameter processID: the process, where it is known; it is asked whether it has the VM's memory all the same.
+  /// - Returns: the memory, or what is in the way.
+  static func access(
+    to vm: RunningVM, processID: Int32? = nil
+  ) -> Result<GuestMemory, CaptureObstacle> {
+    let candidates = processID.map { [$0] } ?? vm.possibleProcesses
+    var refusal: SystemCallError?
+    for candidate in candidates {
+      do throws(SystemCallError) {
+        let maps = try MemoryMap.all(of: candidate)
+        let places = vm.blocks.compactMap { block in
+          MemoryBacking(of: block.hostRange, in: maps).map { Place(block: block, backing: $0) }
+        }
+        // Addresses are random: the process that has all blocks where QEMU says is QEMU.
+        guard places.count == vm.blocks.count else { continue }
+        let memory = ProcessMemory(of: candidate)
+        if let first = vm.blocks.first { try memory.probe(first.hostAddress) }
+        return .success(
+          GuestMemory(places, of: memory, pageMap: try? PageMap(of: candidate)))
+      } catch {
+        refusal = refusal ?? error
+      }
+    }
+    if let refusal, [.notPermitted, .permissionDenied].contains(refusal.errno) {
+      return .failure(.notPermitted(refusal))
+    }
+    return .failure(.unknownProcess)
+  }
+
+  private init(_ places: [Place], of memory: ProcessMemory, pageMap: PageMap?) {
+    self.places = places
+    self.memory = memory
+    self.pageMap = pageMap
+    processID = memory.processID
+    blocks = places.map { place in
+      BlockMemory(
+        idstr: place.block.idstr, byteCount: place.block.usedLength.rawValue,
+        route: Self.file(of: place, memory.processID, .read).map { .file($0.path) } ?? .process)
+    }
+  }
+
+  /// The shared file behind a block, opened anew. Not of huge pages: those files cannot be written to, and their
+  /// pages are in place in any case.
+  private static func file(
+    of place: Place, _ processID: Int32, _ access: File.Access
+  ) -> (file: File, offset: UInt64, path: String)? {
+    guard case .sharedFile(let inode, let offset, let path) = place.backing,
+      place.block.pageBytes <= PageMap.pageBytes,
+      let file = try? ProcessFiles.open(inode, of: processID, access: access)
+    else { return nil }
+    return (file, offset, path)
+  }
+
+  /// The contents of each block, to be saved.
+  func planned(pageSize: PageSize) throws(ImageError) -> [SavePlan.Block] {
+    var planned: [SavePlan.Block] = []
+    for place in places {
+      let block = place.block
+      do throws(FormatError) {
+        planned.append(
+          SavePlan.Block(
+            try RAMBlock(idstr: block.idstr, usedLength: block.usedLength, pageSize: pageSize),
+            pages: pages(of: place, .read)))
+      } catch {
+        throw .format(error, in: FilePath("/proc/\(processID)/mem"))
+      }
+    }
+    return planned
+  }
+
+  /// Where the contents of the blocks `names` go to.
+  func targets(for names: Set<String>) -> [String: any PageTarget] {
+    var targets: [String: any PageTarget] = [:]
+    for place in places where names.contains(place.block.idstr) {
+      targets[place.block.idstr] = pages(of: place, .readWrite)
+    }
+    return targets
+  }
+
+  private func pages(
+    of place: Place, _ access: File.Access
+  ) -> any PageSource & PageTarget {
+    let block = place.block
+    let byteCount = block.usedLength.rawValue
+    if let found = Self.file(of: place, processID, access),
+      let pages = try? FilePages(
+        found.file, startingAt: found.offset, byteCount: byteCount)
+    {
+      return pages
+    }
+    let isAnonymous = place.backing == .anonymous
+    return ProcessPages(
+      memory, at: block.hostAddress, byteCount: byteCount, pageMap: isAnonymous ? pageMap : nil)
+  }
+
+  /// What stands behind the block `idstr`.
+  func backing(of idstr: String) -> MemoryBacking? {
+    places.first { $0.block.idstr == idstr }?.backing
+  }
+
+  /// Whether a migration with the capability `x-ignore-shared` leaves out all but some MiB of this memory: QEMU 10.0.2 does
+  /// so with blocks that are shared files with a name, and only those.
+  var isIgnoredByMigration: Bool {
+    let rest = places.filter { place in
+      guard case .sharedFile(_, _, let path) = place.backing else { return true }
+      return path.hasPrefix("/memfd:") || path.hasPrefix("/dev/zero")
+    }
+    return rest.count < places.count
+      && rest.reduce(0) { $0 + $1.block.usedLength.rawValue } <= 64 << 20
+  }
+
+  /// Puts zeros over `bytes` of the block `idstr`.
+  func clear(_ bytes: Range<UInt64>, of idstr: String) throws(SystemCallError) {
+    guard let place = places.first(where: { $0.block.idstr == idstr }) else { return }
+    let zeros = [UInt8](repeating: 0, count: Int(min(UInt64(bytes.count), 1 << 20)))
+    var position = bytes.lowerBound
+    while position < bytes.upperBound {
+      let count = Int(min(UInt64(zeros.count), bytes.upperBound - position))
+      try memory.write(zeros[..<count], to: place.block.hostAddress + position)
+      position += UInt64(count)
+    }
+  }
+}
+
+/// How the memory of a block was got at.
+public struct BlockMemory: Equatable, Sendable {
+  /// The block's name.
+  public var idstr: String
+  /// Its used length.
+  public var byteCount: UInt64
+  /// The way.
+  public var route: Route
+
+  /// The ways to a VM's memory.
+  public enum Route: Equatable, Sendable {
+    /// Calls that copy from the process: its memory is private, or of huge pages.
+    case process
+    /// The shared file that QEMU has it in, by its path in /proc/PID/maps.
+    case file(String)
+  }
+}

@@ -1,0 +1,72 @@
+import MappedRAMFormat
+
+/// QEMU's migration capabilities and parameters as they were found, to be put back after they have been changed.
+struct MigrationSettings {
+  private let capabilities: [String: Bool]
+  private let parameters: [String: JSONValue]
+  /// What has been changed, as it was before.
+  private var changedCapabilities: [String: Bool] = [:]
+  private var changedParameters: [String: JSONValue] = [:]
+
+  /// Capabilities that do not change what a migration to or from a file does, or that are the user's to decide: they stay.
+  private static let kept: Set<String> = [
+    "events", "validate-uuid", "dirty-bitmaps", "late-block-activate",
+  ]
+
+  /// Asks QEMU for all of them.
+  init(of connection: QMPConnection) throws(QMPError) {
+    capabilities = try connection.execute(.queryMigrationCapabilities)
+    parameters = try connection.execute(.queryMigrationParameters)
+  }
+
+  /// Whether this QEMU has the capability.
+  func has(capability name: String) -> Bool { capabilities[name] != nil }
+
+  /// Whether this QEMU has the parameter.
+  func has(parameter name: String) -> Bool { parameters[name] != nil }
+
+  /// Switches on exactly the capabilities `names` (and leaves alone those that do not matter here), and sets those of
+  /// `values` that this QEMU has. What cannot be set leaves the settings as they were.
+  mutating func set(
+    capabilities names: [String], parameters values: [String: JSONValue] = [:],
+    on connection: QMPConnection
+  ) throws(QMPError) {
+    let wanted = Set(names)
+    changedCapabilities = capabilities.filter { name, state in
+      wanted.contains(name) != state && !(state && Self.kept.contains(name))
+    }
+    changedParameters = parameters.filter { name, value in
+      values[name].map { $0 != value } ?? false
+    }
+    do throws(QMPError) {
+      if !changedParameters.isEmpty {
+        try connection.execute(
+          .setMigrationParameters(values.filter { changedParameters[$0.key] != nil }))
+      }
+      if !changedCapabilities.isEmpty {
+        try connection.execute(
+          .setMigrationCapabilities(changedCapabilities.mapValues { !$0 }))
+      }
+    } catch {
+      try? restore(on: connection)
+      throw error
+    }
+  }
+
+  /// Sets everything that was changed back to what was found.
+  func restore(on connection: QMPConnection) throws(QMPError) {
+    for command in restoringCommands { try connection.execute(command) }
+  }
+
+  /// The commands that set everything back.
+  var restoringCommands: [QMPCommand<Void>] {
+    var commands: [QMPCommand<Void>] = []
+    if !changedCapabilities.isEmpty {
+      commands.append(.setMigrationCapabilities(changedCapabilities))
+    }
+    if !changedParameters.isEmpty {
+      commands.append(.setMigrationParameters(changedParameters))
+    }
+    return commands
+  }
+}

@@ -1,0 +1,121 @@
+import MappedRAMFormat
+
+extension QMPCommand<[Disk]> {
+  /// `query-block`: the disks and drives.
+  public static var queryBlock: Self {
+    Self("query-block") { answer throws(QMPError) in
+      try answer.map { drive throws(QMPError) in
+        Disk(
+          drive: try drive.optional("device")?.string().nonEmpty,
+          device: try drive.optional("qdev")?.string().nonEmpty,
+          isRemovable: try drive.optional("removable")?.bool() ?? false,
+          medium: try drive.optional("inserted").map(Disk.Medium.init))
+      }
+    }
+  }
+}
+
+extension Disk.Medium {
+  fileprivate init(_ inserted: QMPAnswer) throws(QMPError) {
+    node = try inserted.optional("node-name")?.string()
+    file = try inserted.member("file").string()
+    driver = try inserted.member("drv").string()
+    isReadOnly = try inserted.member("ro").bool()
+    isActive = try inserted.optional("active")?.bool() ?? true
+    virtualByteCount = try inserted.optional("image")?.optional("virtual-size")?.unsigned()
+  }
+}
+
+extension String {
+  /// The string, or `nil` if it has no characters.
+  fileprivate var nonEmpty: String? { isEmpty ? nil : self }
+}
+
+extension QMPCommand<Void> {
+  /// `transaction` of `blockdev-snapshot-sync`: each disk goes on in a new overlay file, all at the
+  /// same moment or none. QEMU makes the files.
+  public static func snapshot(_ disks: [DiskSnapshot]) -> Self {
+    let actions = disks.map { disk -> JSONValue in
+      [
+        "type": "blockdev-snapshot-sync",
+        "data": [
+          "node-name": .string(disk.node), "snapshot-file": .string(disk.file),
+          "snapshot-node-name": .string(disk.newNode), "format": .string(disk.format),
+        ],
+      ]
+    }
+    return Self("transaction", ["actions": .array(actions)], timeout: .seconds(120))
+  }
+
+  /// `block-commit`: the job `job`, which must be a new name, merges the disk whose topmost node
+  /// is `device` down into the node `baseNode`, or with `nil` into the lowest.
+  public static func blockCommit(job: String, device: String, baseNode: String?) -> Self {
+    Self(
+      "block-commit",
+      .members([
+        "job-id": .string(job), "device": .string(device),
+        "base-node": baseNode.map(JSONValue.string),
+      ]))
+  }
+
+  /// `block-job-complete`: ends a job that is ready.
+  public static func blockJobComplete(_ job: String) -> Self {
+    Self("block-job-complete", ["device": .string(job)])
+  }
+
+  /// `blockdev-set-active` (QEMU 10.0): gives up or takes back the file of `node`, or with `nil`
+  /// those of all nodes.
+  public static func blockdevSetActive(_ isActive: Bool, node: String? = nil) -> Self {
+    Self(
+      "blockdev-set-active",
+      .members(["active": .bool(isActive), "node-name": node.map(JSONValue.string)]))
+  }
+}
+
+/// The snapshot of one disk.
+public struct DiskSnapshot: Equatable, Sendable {
+  /// The node that the disk shows now, and that becomes the overlay's backing file.
+  public var node: String
+  /// The new file, as QEMU sees paths.
+  public var file: String
+  /// The overlay's node; it must be new, and of at most 31 characters.
+  public var newNode: String
+  /// The overlay's format.
+  public var format: String
+
+  /// An overlay `file` for `node`.
+  public init(node: String, file: String, newNode: String, format: String = "qcow2") {
+    self.node = node
+    self.file = file
+    self.newNode = newNode
+    self.format = format
+  }
+}
+
+extension QMPCommand<[BlockJob]> {
+  /// `query-block-jobs`.
+  public static var queryBlockJobs: Self {
+    Self("query-block-jobs") { answer throws(QMPError) in
+      try answer.map { job throws(QMPError) in
+        BlockJob(
+          id: try job.member("device").string(), kind: try job.member("type").string(),
+          isReady: try job.optional("ready")?.bool() ?? false,
+          offset: try job.member("offset").unsigned(), length: try job.member("len").unsigned())
+      }
+    }
+  }
+}
+
+/// A job that works on disks.
+public struct BlockJob: Equatable, Sendable {
+  /// Its id.
+  public var id: String
+  /// Its kind: `commit`, `mirror`, …
+  public var kind: String
+  /// Whether it waits for `block-job-complete`.
+  public var isReady: Bool
+  /// Work done, in a unit of the job's own.
+  public var offset: UInt64
+  /// Work in all, in the same unit.
+  public var length: UInt64
+}

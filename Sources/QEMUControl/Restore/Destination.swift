@@ -1,0 +1,142 @@
+import LinuxIO
+import MappedRAM
+import MappedRAMFormat
+
+/// A waiting VM that fits an image, and the ways of the image into it.
+struct Destination {
+  let source: RestoreSource
+  let vm: RunningVM
+  let connection: QMPConnection
+  let options: ChannelOptions
+
+  typealias BlockArrival = VMRestoreReport.BlockArrival
+
+  /// Blocks of fewer bytes go through the stream: tables and small ROMs, some of which QEMU resizes there.
+  static let smallestPlaced: UInt64 = 1 << 20
+
+  /// Lets QEMU load the image by itself.
+  func load(_ progress: Progress, _ cancellation: Cancellation) throws(VMError) -> [BlockArrival] {
+    let file = source.file
+    let isMapped = source.image.prologue?.configuration.isMappedRAM ?? true
+    try load(
+      file, direct: file.isDirect, offset: source.image.streamOffset.rawValue,
+      capabilities: isMapped ? [Configuration.mappedRAMCapability, "multifd"] : [],
+      parameters: QEMUSave.parameters(direct: file.isDirect), progress, cancellation)
+    return source.image.blocks.map { arrival($0.block, .loaded) }
+  }
+
+  /// Puts what is not `mapped` in place, by our channels or in the stream, and then lets QEMU load the rest.
+  func place(
+    in memory: GuestMemory, mapped: Set<String>, _ progress: Progress,
+    _ cancellation: Cancellation
+  ) throws(VMError) -> ([BlockArrival], TransferReport?) {
+    let placed = placedBlocks(besides: mapped)
+    var transfer: TransferReport?
+    if !placed.isEmpty {
+      let targets = memory.targets(for: placed)
+      transfer = try moving { () throws(ImageError) in
+        try ImageRestore(
+          source.file, streamOffset: source.image.streamOffset, options: options
+        ).run(progress: progress, cancellation: cancellation) { targets[$0.block.idstr] }
+      }.report
+    }
+    let carried = Set(source.image.blocks.map(\.block.idstr)).subtracting(placed)
+      .subtracting(mapped)
+    try loadStream(carrying: carried, cancellation)
+    let arrivals = source.image.blocks.map { block in
+      let idstr = block.block.idstr
+      return arrival(
+        block.block,
+        mapped.contains(idstr) ? .mapped : placed.contains(idstr) ? .placed : .stream)
+    }
+    return (arrivals, transfer)
+  }
+
+  /// The blocks that the VM has mapped from the image, each at its place.
+  ///
+  /// - Throws: `cannotMap` where there is none: QEMU must have been started so.
+  func mappedBlocks(of memory: GuestMemory) throws(VMError) -> Set<String> {
+    let inode = try system { () throws(SystemCallError) in try source.file.identity() }
+    var mapped: Set<String> = []
+    for block in source.image.blocks {
+      guard let pages = block.layout.pages,
+        case .privateFile(inode, let offset, _)? = memory.backing(of: block.block.idstr),
+        offset == pages.lowerBound.rawValue
+      else { continue }
+      mapped.insert(block.block.idstr)
+    }
+    guard mapped.isEmpty else { return mapped }
+    throw .cannotMap(.notMapped(source.file.path))
+  }
+
+  /// Lets the slots of absent pages read as zeros, in the image where it can be written, and else in the VM.
+  func clearStaleSlots(
+    of mapped: Set<String>, in memory: GuestMemory, _ cancellation: Cancellation
+  ) throws(VMError) {
+    let blocks = source.image.blocks.filter { mapped.contains($0.block.idstr) }
+    let stale = try moving { () throws(ImageError) in
+      try StaleSlots(
+        clearing: blocks, in: source.writableFile ?? source.file, cancellation: cancellation)
+    }
+    for (idstr, pages) in stale.remaining {
+      let shift = UInt64(source.image.blocks.first?.block.pageSize.shift ?? 0)
+      for run in pages.runs {
+        let bytes = UInt64(run.lowerBound) << shift..<UInt64(run.upperBound) << shift
+        try system { () throws(SystemCallError) in try memory.clear(bytes, of: idstr) }
+      }
+    }
+  }
+
+  /// The blocks that our channels put in place: those of fixed size that are not small.
+  private func placedBlocks(besides mapped: Set<String>) -> Set<String> {
+    var placed: Set<String> = []
+    for block in source.image.blocks where block.layout.pages != nil {
+      let idstr = block.block.idstr
+      guard !mapped.contains(idstr), block.block.usedLength.rawValue >= Self.smallestPlaced,
+        let target = vm.blocks.first(where: { $0.idstr == idstr }),
+        target.usedLength == target.maxLength
+      else { continue }
+      placed.insert(idstr)
+    }
+    return placed
+  }
+
+  /// Hands QEMU a plain stream with the device state and the pages of `carried`.
+  private func loadStream(
+    carrying carried: Set<String>, _ cancellation: Cancellation
+  ) throws(VMError) {
+    let stream = try moving { () throws(ImageError) in
+      try IncomingStream(source.image, in: source.file, carrying: carried)
+    }
+    let file = try system { () throws(SystemCallError) in
+      try File.inMemory(name: "incoming stream", byteCount: 0)
+    }
+    _ = try moving { () throws(ImageError) in
+      try stream.write(to: file, cancellation: cancellation)
+    }
+    try load(
+      file, direct: false, offset: 0, capabilities: stream.configuration.capabilities,
+      parameters: [:], Progress(), cancellation)
+  }
+
+  private func load(
+    _ file: File, direct: Bool, offset: UInt64, capabilities: [String],
+    parameters: [String: JSONValue], _ progress: Progress, _ cancellation: Cancellation
+  ) throws(VMError) {
+    let settings = try talking { () throws(QMPError) in
+      var settings = try MigrationSettings(of: connection)
+      try settings.set(capabilities: capabilities, parameters: parameters, on: connection)
+      return settings
+    }
+    let set = try DescriptorSet(file, for: .reading, direct: direct, to: connection)
+    defer { set.remove() }
+    try FileMigration(connection: connection).load(
+      from: "file:\(set.path)" + (offset == 0 ? "" : ",offset=\(offset)"), progress,
+      cancellation)
+    try talking { () throws(QMPError) in try settings.restore(on: connection) }
+  }
+
+  private func arrival(_ block: RAMBlock, _ way: VMRestoreReport.Way) -> BlockArrival {
+    BlockArrival(idstr: block.idstr, byteCount: block.usedLength.rawValue, way: way)
+  }
+}

@@ -1,0 +1,107 @@
+import LinuxIO
+public import MappedRAM
+import MappedRAMFormat
+import SystemPackage
+
+/// Starts a QEMU with the user's arguments, and restores an image into it.
+public struct VMLaunch: Sendable {
+  /// How the image gets into the VM.
+  public var restore: VMRestore
+  /// The arguments, the program first.
+  public var arguments: [String]
+  /// How QEMU lives beside this process.
+  public var mode = QEMULaunch.Mode.foreground
+
+  /// A start of `arguments`, for `restore`.
+  public init(_ restore: VMRestore, arguments: [String]) {
+    self.restore = restore
+    self.arguments = arguments
+  }
+
+  /// What was restored, and what the user should know of the way in which QEMU was started.
+  public struct Outcome: Sendable {
+    /// What the restore did.
+    public var report: VMRestoreReport
+    /// Where the arguments were not taken as they are.
+    public var notes: [LaunchNote]
+  }
+
+  /// Starts QEMU and restores `source` into it.
+  ///
+  /// - Parameter use: is given the running QEMU, with the VM in it; what it does not let go is killed when it returns.
+  /// - Throws: `VMError`; QEMU is gone then.
+  public func run<Value>(
+    _ source: RestoreSource, progress: Progress = Progress(),
+    cancellation: Cancellation = Cancellation(),
+    _ use: (consuming QEMULaunch, Outcome) throws(VMError) -> Value
+  ) throws(VMError) -> Value {
+    var line: QEMUCommandLine
+    var notes: [LaunchNote] = []
+    var restore = restore
+    do throws(LaunchRefusal) {
+      line = try QEMUCommandLine(parsing: arguments)
+      // `-S` of the user is as good as our own word for it.
+      if line.startsPaused, restore.afterwards == nil { restore.afterwards = .pause }
+      try line.prepareForRestore()
+      if restore.engine == .map { notes = try map(source, &line) }
+    } catch {
+      throw .launch(.refused(error))
+    }
+    var launch: QEMULaunch
+    do throws(LaunchError) {
+      launch = try QEMULaunch(line, mode)
+    } catch {
+      throw .launch(error)
+    }
+    restore.processID = launch.child.processID
+    let report: VMRestoreReport
+    do throws(VMError) {
+      let connection = try talking { () throws(QMPError) in
+        try QMPConnection(
+          socket: launch.control, name: FilePath(line.program), timeout: Self.patience)
+      }
+      report = try restore.run(
+        source, into: connection, progress: progress, cancellation: cancellation)
+    } catch {
+      throw Self.explained(error, &launch)
+    }
+    return try use(launch, Outcome(report: report, notes: notes))
+  }
+
+  /// How long QEMU may take from its start to its greeting: it opens disks and touches memory that is to be there from the start.
+  private static let patience = Duration.seconds(300)
+
+  /// Lets the memory come from the image.
+  private func map(
+    _ source: RestoreSource, _ line: inout QEMUCommandLine
+  ) throws(LaunchRefusal) -> [LaunchNote] {
+    let blocks = source.image.blocks.compactMap { block in
+      block.layout.pages.map {
+        MappedMemory.Block(
+          idstr: block.block.idstr, byteCount: block.block.usedLength.rawValue,
+          offset: $0.lowerBound.rawValue)
+      }
+    }
+    return try line.map(
+      MappedMemory(path: source.file.path.string, blocks: blocks)
+    ).notes
+  }
+
+  /// Where QEMU has ended, that is the error, and not that it says nothing more.
+  private static func explained(_ error: VMError, _ launch: inout QEMULaunch) -> VMError {
+    guard case .qmp(let cause) = error, cause.isEndOfConversation else { return error }
+    guard let end = try? launch.child.wait(for: .seconds(2)) else { return error }
+    return .ended(end, messages: launch.takeMessages())
+  }
+}
+
+extension QMPError {
+  /// Whether nobody is at the other end any more.
+  var isEndOfConversation: Bool {
+    switch self {
+    case .closed: true
+    case .system(let error): [.brokenPipe, .connectionReset].contains(error.errno)
+    default: false
+    }
+  }
+}

@@ -1,0 +1,95 @@
+import LinuxIO
+public import MappedRAM
+import MappedRAMFormat
+import SystemPackage
+
+extension VMRestore {
+  /// Restores `source` into the VM behind `connection`.
+  ///
+  /// Before anything is touched the VM is compared with what the image needs. If this throws later, the VM holds a part of the
+  /// image: it must be started anew.
+  ///
+  /// - Throws: `VMError`.
+  public func run(
+    _ source: RestoreSource, into connection: QMPConnection, progress: Progress = Progress(),
+    cancellation: Cancellation = Cancellation()
+  ) throws(VMError) -> VMRestoreReport {
+    let start = ContinuousClock.now
+    let vm = try talking { () throws(QMPError) in try RunningVM(asking: connection) }
+    guard vm.runState == .inMigrate else {
+      throw .state(found: vm.runState.rawValue, expected: [RunState.inMigrate.rawValue])
+    }
+    try check(source, vm, connection)
+    let access = GuestMemory.access(to: vm, processID: processID)
+    let destination = Destination(
+      source: source, vm: vm, connection: connection, options: options)
+    // The VM is not to go on by itself: `stop` keeps a waiting VM from it.
+    try talking { () throws(QMPError) in try connection.execute(.stop) }
+    var report = VMRestoreReport(
+      engine: engine, engineReasons: [], blocks: [], state: "", processID: vm.possibleProcesses.first,
+      elapsed: .zero, transfer: nil)
+    switch (engine, access) {
+    case (.qemu, _): report.blocks = try destination.load(progress, cancellation)
+    case (.auto, .failure(let obstacle)):
+      report.engine = .qemu
+      report.engineReasons = [obstacle]
+      report.blocks = try destination.load(progress, cancellation)
+    case (.place, .failure(let obstacle)), (.map, .failure(let obstacle)):
+      throw .cannotCapture([obstacle])
+    case (.auto, .success(let memory)), (.place, .success(let memory)):
+      report.engine = .place
+      (report.blocks, report.transfer) = try destination.place(
+        in: memory, mapped: [], progress, cancellation)
+    case (.map, .success(let memory)):
+      let mapped = try destination.mappedBlocks(of: memory)
+      try destination.clearStaleSlots(of: mapped, in: memory, cancellation)
+      (report.blocks, report.transfer) = try destination.place(
+        in: memory, mapped: mapped, progress, cancellation)
+    }
+    report.state = try end(source, connection)
+    report.elapsed = .now - start
+    return report
+  }
+
+  /// Compares the VM with what the image needs.
+  private func check(
+    _ source: RestoreSource, _ vm: RunningVM, _ connection: QMPConnection
+  ) throws(VMError) {
+    let check = DestinationCheck(image: source.image)
+    var mismatches = check.machineType(vm.machineType)
+    if let platform = GuestPlatform(architecture: vm.target, machineType: vm.machineType),
+      let pageSize = source.image.blocks.first?.block.pageSize, pageSize != platform.pageSize
+    {
+      mismatches.append(.pageSize(found: platform.pageSize, expected: pageSize))
+    }
+    mismatches += check.blocks(
+      vm.blocks.map { block in
+        DestinationCheck.Block(
+          idstr: block.idstr, usedLength: block.usedLength, maximumLength: block.maxLength)
+      })
+    mismatches += check.devices(try devices(of: connection) ?? [])
+    guard mismatches.isEmpty else { throw .mismatches(source.file.path, mismatches) }
+  }
+
+  /// The devices of a waiting VM that have state; `nil` where QEMU does not tell.
+  ///
+  /// It tells by writing their state, which harms nothing: that of the image comes over it.
+  private func devices(of connection: QMPConnection) throws(VMError) -> [SectionIdentity]? {
+    do throws(VMError) {
+      return try DeviceStateCapture(connection: connection).devicesOnly().devices.map(\.identity)
+    } catch .qmp(.refused) {
+      return nil
+    }
+  }
+
+  /// Lets the VM go on if it is to. Returns its state.
+  private func end(
+    _ source: RestoreSource, _ connection: QMPConnection
+  ) throws(VMError) -> String {
+    let goesOn = afterwards.map { $0 == .resume } ?? source.wasRunning
+    return try talking { () throws(QMPError) in
+      if goesOn { try connection.execute(.cont) }
+      return try connection.execute(.queryStatus).rawValue
+    }
+  }
+}

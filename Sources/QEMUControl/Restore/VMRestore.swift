@@ -1,0 +1,117 @@
+public import LinuxIO
+public import MappedRAM
+public import MappedRAMFormat
+public import SystemPackage
+
+/// Puts an image into a QEMU that waits for it (`-incoming defer`).
+public struct VMRestore: Sendable {
+  /// Who puts the RAM in place.
+  public var engine = Engine.auto
+  /// What becomes of the VM; `nil` for what it was when it was saved.
+  public var afterwards: Afterwards?
+  /// How the channels work.
+  public var options: ChannelOptions
+  /// QEMU's process where it is not the one that listens at the socket.
+  public var processID: Int32?
+
+  /// Who puts the RAM in place.
+  public enum Engine: String, CaseIterable, Sendable {
+    /// Place where it is permitted, else QEMU.
+    case auto
+    /// Nobody: the guest runs on the image itself, copy-on-write.
+    case map
+    /// Our channels write into the waiting QEMU's memory.
+    case place
+    /// QEMU loads by itself, with mapped-ram, multifd and direct-io.
+    case qemu
+  }
+
+  /// What becomes of the VM.
+  public enum Afterwards: String, CaseIterable, Sendable {
+    case resume, pause
+  }
+
+  /// A restore.
+  public init(options: ChannelOptions = .standard) {
+    self.options = options
+  }
+}
+
+/// An image that has been read and found whole.
+public struct RestoreSource: Sendable {
+  /// The file.
+  public let file: File
+  /// Its structures.
+  public let image: Image
+  /// What the VM did when it was saved; `nil` where the image does not say.
+  public let runState: RunState?
+
+  /// Reads the image at `path`.
+  ///
+  /// - Parameters:
+  ///   - streamOffset: where the stream begins; `nil` where the container says, or at 0.
+  /// - Throws: `ImageError`: the image's first problem, if it has one.
+  public init(
+    _ path: FilePath, streamOffset: FileOffset? = nil, directIO: DirectIOPolicy = .auto
+  ) throws(ImageError) {
+    do throws(FileError) {
+      file = try File.open(path, access: .read, directIO: directIO)
+    } catch {
+      throw .file(error)
+    }
+    image = try Image(reading: file, streamOffset: streamOffset)
+    if let problem = image.problems.first { throw .format(problem, in: path) }
+    runState = try image.runState(in: file)
+  }
+
+  /// The file once more, open for writing; `nil` where that is not permitted.
+  var writableFile: File? {
+    try? File.open(file.path, access: .readWrite, directIO: .off)
+  }
+
+  /// Whether the VM ran when it was saved. libvirt stops it before, and keeps in its own header what it did.
+  public var wasRunning: Bool {
+    if case .libvirt(let container) = image.container { return container.header.wasRunning }
+    return runState == .running
+  }
+}
+
+/// What the restore of a VM did.
+public struct VMRestoreReport: Equatable, Sendable {
+  /// Who put the RAM in place.
+  public var engine: VMRestore.Engine
+  /// Why this engine was taken, where the choice was left to us and it is not the faster one.
+  public var engineReasons: [CaptureObstacle]
+  /// How each block came into the VM.
+  public var blocks: [BlockArrival]
+  /// The VM's state now, as `query-status` names it.
+  public var state: String
+  /// QEMU's process, where it is known.
+  public var processID: Int32?
+  /// From the first look at the VM to its going on.
+  public var elapsed: Duration
+  /// What our channels did; `nil` where they had nothing to do.
+  public var transfer: TransferReport?
+
+  /// How a block came into the VM.
+  public struct BlockArrival: Equatable, Sendable {
+    /// The block's name.
+    public var idstr: String
+    /// Its used length.
+    public var byteCount: UInt64
+    /// The way.
+    public var way: Way
+  }
+
+  /// The ways of a block into a VM.
+  public enum Way: String, Equatable, Sendable {
+    /// The VM has it mapped from the image.
+    case mapped
+    /// Our channels put it in place.
+    case placed
+    /// In the migration stream.
+    case stream
+    /// QEMU loaded it from its slots.
+    case loaded
+  }
+}

@@ -1,0 +1,30 @@
+import MappedRAM
+
+/// Whether a VM can be captured, with what is needed for it.
+enum CaptureChoice {
+  case possible(GuestMemory, GuestPlatform)
+  case impossible([CaptureObstacle])
+
+  /// Looks at the VM, and at its process.
+  init(_ vm: RunningVM, processID: Int32?) {
+    var obstacles = vm.obstacles
+    let platform = GuestPlatform(architecture: vm.target, machineType: vm.machineType)
+    if platform == nil {
+      obstacles.append(.unknownPlatform(target: vm.target, machineType: vm.machineType))
+    }
+    switch GuestMemory.access(to: vm, processID: processID) {
+    case .failure(let obstacle): obstacles.append(obstacle)
+    case .success(let memory):
+      if let platform, obstacles.isEmpty {
+        self = .possible(memory, platform)
+        return
+      }
+    }
+    self = .impossible(obstacles)
+  }
+
+  /// What is in the way.
+  var obstacles: [CaptureObstacle] {
+    if case .impossible(let obstacles) = self { obstacles } else { [] }
+  }
+}

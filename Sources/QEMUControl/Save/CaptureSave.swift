@@ -1,0 +1,116 @@
+import LinuxIO
+import MappedRAM
+import MappedRAMFormat
+import SystemPackage
+
+/// A save by capture: the VM stands still, QEMU gives its device state, the RAM is read from outside.
+struct CaptureSave {
+  let save: VMSave
+  let vm: RunningVM
+  let memory: GuestMemory
+  let platform: GuestPlatform
+  let connection: QMPConnection
+  let snapshots: DiskSnapshots?
+
+  /// What was saved, and how.
+  struct Outcome {
+    var plan: SavePlan
+    var deviceState: DeviceStateRoute
+    var pause: Duration?
+    var transfer: TransferReport
+  }
+
+  /// Saves. Whatever goes wrong, the VM is afterwards what it was before.
+  func run(_ progress: Progress, _ cancellation: Cancellation) throws(VMError) -> Outcome {
+    let standStill = try StandStill(connection, state: vm.runState)
+    return try standStill.endingIfFailed { () throws(VMError) in
+      try snapshots.undoneIfFailed { () throws(VMError) in
+        try write(standStill, progress, cancellation)
+      }
+    }
+  }
+
+  private func write(
+    _ standStill: StandStill, _ progress: Progress, _ cancellation: Cancellation
+  ) throws(VMError) -> Outcome {
+    let route = route(ran: standStill.ran)
+    let capture = DeviceStateCapture(connection: connection)
+    let state =
+      switch route {
+      case .devicesOnly: try capture.devicesOnly()
+      case .migration: try capture.migration(cancellation)
+      }
+    let plan = try plan(of: state, memory: try memoryNow())
+    var hookError: VMError?
+    let transfer: TransferReport
+    do throws(ImageError) {
+      transfer = try ImageSave(plan, options: save.options).run(
+        to: save.image, inPlace: save.inPlace, progress: progress, cancellation: cancellation,
+        pagesAreRead: { () throws(ImageError) in
+          do throws(VMError) {
+            try goOn(standStill)
+          } catch {
+            hookError = error
+            throw .cancelled
+          }
+        })
+    } catch {
+      throw hookError ?? .image(error)
+    }
+    return Outcome(
+      plan: plan, deviceState: route, pause: standStill.pause, transfer: transfer)
+  }
+
+  /// The memory as it is now: resizable blocks may have grown until the VM stood still.
+  private func memoryNow() throws(VMError) -> GuestMemory {
+    let blocks = try talking { () throws(QMPError) in
+      try connection.ramBlocks().filter(\.isMigratable)
+    }
+    guard blocks != vm.blocks else { return memory }
+    var now = vm
+    now.blocks = blocks
+    switch GuestMemory.access(to: now, processID: memory.processID) {
+    case .success(let memory): return memory
+    case .failure(let obstacle): throw .cannotCapture([obstacle])
+    }
+  }
+
+  /// All pages have been read: the VM goes on if it is to.
+  private func goOn(_ standStill: StandStill) throws(VMError) {
+    guard save.afterwards == nil || save.afterwards == .resume else { return }
+    try talking { () throws(QMPError) in
+      try standStill.end()
+    }
+  }
+
+  /// The route to the device state: QEMU's own description is worth a migration where that leaves the VM's RAM out, and where
+  /// the VM goes on afterwards.
+  private func route(ran: Bool) -> DeviceStateRoute {
+    let goesOn = ran && save.afterwards != .pause && save.afterwards != .quit
+    return goesOn && memory.isIgnoredByMigration && vm.capabilities[Configuration.ignoreSharedCapability] != nil
+      ? .migration : .devicesOnly
+  }
+
+  private func plan(
+    of state: DeviceStateStream, memory: GuestMemory
+  ) throws(VMError) -> SavePlan {
+    try moving { () throws(ImageError) in
+      let prologue = StreamPrologue(
+        configuration: platform.configuration(machineType: vm.machineType))
+      let runState: RunState = vm.runState == .running ? .running : .paused
+      return try SavePlan(
+        prologue: prologue, blocks: memory.planned(pageSize: platform.pageSize),
+        tail: state.tail(
+          after: prologue, pageSize: platform.pageSize, switchoverStart: announcesSwitchover,
+          runState: runState),
+        for: save.image)
+    }
+  }
+
+  /// Machine types from 10.0 on, and those without a version from QEMU 10.0 on, have SWITCHOVER_START in their streams.
+  private var announcesSwitchover: Bool {
+    let since = MachineVersion(major: 10, minor: 0)
+    if let version = MachineVersion(of: vm.machineType) { return version >= since }
+    return vm.version.major >= 10
+  }
+}

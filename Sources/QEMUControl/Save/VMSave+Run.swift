@@ -1,0 +1,61 @@
+import LinuxIO
+public import MappedRAM
+import MappedRAMFormat
+import SystemPackage
+
+extension VMSave {
+  /// Saves the VM behind `connection`.
+  ///
+  /// The image appears under its name complete and durable, or not at all. Whatever goes wrong, also the sudden end of this
+  /// process, the VM is afterwards what it was before.
+  ///
+  /// - Throws: `VMError`.
+  public func run(
+    _ connection: QMPConnection, progress: Progress = Progress(),
+    cancellation: Cancellation = Cancellation()
+  ) throws(VMError) -> VMSaveReport {
+    let vm = try talking { () throws(QMPError) in try RunningVM(asking: connection) }
+    let choice = CaptureChoice(vm, processID: processID)
+    let snapshots = try snapshotDirectory.map { (directory) throws(VMError) in
+      try DiskSnapshots(
+        of: vm.writableDisks, in: directory, for: image, by: connection)
+    }
+    var report: VMSaveReport
+    switch (engine, choice) {
+    case (.capture, .impossible(let obstacles)): throw .cannotCapture(obstacles)
+    case (.capture, .possible(let memory, let platform)),
+      (.auto, .possible(let memory, let platform)):
+      let capture = CaptureSave(
+        save: self, vm: vm, memory: memory, platform: platform, connection: connection,
+        snapshots: snapshots)
+      report = VMSaveReport(vm, try capture.run(progress, cancellation), memory)
+    case (.qemu, _), (.auto, .impossible):
+      let save = QEMUSave(save: self, vm: vm, connection: connection, snapshots: snapshots)
+      report = VMSaveReport(vm, try save.run(progress, cancellation))
+      if engine == .auto { report.engineReasons = choice.obstacles }
+    }
+    report.disks = vm.writableDisks.map { disk in
+      VMSaveReport.DiskOfImage(
+        name: disk.label, file: disk.medium?.file ?? "",
+        overlay: snapshots?.overlay(of: disk))
+    }
+    report.stateAfter = try end(connection)
+    return report
+  }
+
+  /// Does what is to be done with a VM whose image is in place. Returns its state.
+  private func end(_ connection: QMPConnection) throws(VMError) -> String? {
+    try talking { () throws(QMPError) -> String? in
+      switch afterwards {
+      case .quit:
+        try connection.execute(.quit)
+        return nil
+      case .resume:
+        let state = try connection.execute(.queryStatus)
+        if !state.isLive { try connection.execute(.cont) }
+      case .pause, nil: break
+      }
+      return try connection.execute(.queryStatus).rawValue
+    }
+  }
+}

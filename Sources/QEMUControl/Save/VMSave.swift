@@ -1,0 +1,41 @@
+public import MappedRAM
+public import SystemPackage
+
+/// Saves a VM into an image, from outside its QEMU.
+public struct VMSave: Sendable {
+  /// The image.
+  public var image: FilePath
+  /// Whether an existing file is written where it is, as block devices are.
+  public var inPlace = false
+  /// Who writes the image.
+  public var engine = Engine.auto
+  /// What becomes of the VM; `nil` for what it was before.
+  public var afterwards: Afterwards?
+  /// Where external snapshots of the disks go, if there are to be any.
+  public var snapshotDirectory: FilePath?
+  /// How the channels work.
+  public var options: ChannelOptions
+  /// QEMU's process where it is not the one that listens at the socket.
+  public var processID: Int32?
+
+  /// Who writes the image.
+  public enum Engine: String, CaseIterable, Sendable {
+    /// Capture where it is possible and permitted, else QEMU.
+    case auto
+    /// We read the guest's memory from outside, while the VM is paused.
+    case capture
+    /// QEMU writes the file by itself, with mapped-ram, multifd and direct-io.
+    case qemu
+  }
+
+  /// What becomes of the VM.
+  public enum Afterwards: String, CaseIterable, Sendable {
+    case resume, pause, quit
+  }
+
+  /// A save into `image`.
+  public init(to image: FilePath, options: ChannelOptions = .standard) {
+    self.image = image
+    self.options = options
+  }
+}

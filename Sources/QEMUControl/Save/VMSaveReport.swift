@@ -1,0 +1,77 @@
+public import MappedRAM
+import MappedRAMFormat
+public import SystemPackage
+
+/// What the save of a VM did.
+public struct VMSaveReport: Equatable, Sendable {
+  /// Who wrote the image.
+  public var engine: VMSave.Engine
+  /// Why this engine was taken, where the choice was left to us and it is not the faster one.
+  public var engineReasons: [CaptureObstacle]
+  /// How the memory of each block was read; empty where QEMU wrote the image.
+  public var memory: [BlockMemory]
+  /// Where the device state came from; `nil` where QEMU wrote the image.
+  public var deviceState: DeviceStateRoute?
+  /// How long the VM stood still; `nil` for one that was paused before.
+  public var pause: Duration?
+  /// The VM's state before the save, as `query-status` names it.
+  public var stateBefore: String
+  /// The VM's state now; `nil` once it was told to quit.
+  public var stateAfter: String?
+  /// What the image holds.
+  public var machineType: String
+  /// The blocks' names in the image's order.
+  public var blocks: [String]
+  /// Where the image ends.
+  public var fileSize: UInt64
+  /// The disks that the VM can write to.
+  public var disks: [DiskOfImage]
+  /// What it took.
+  public var transfer: TransferReport
+
+  /// A disk at the moment of the save.
+  public struct DiskOfImage: Equatable, Sendable {
+    /// The device or node, as the VM's configuration names it.
+    public var name: String
+    /// The file that belongs to the image, as QEMU names it; for other sources a URI.
+    public var file: String
+    /// The file to which the VM writes from then on; `nil` where there is no snapshot.
+    public var overlay: FilePath?
+  }
+
+  /// Whether the VM goes on with disks that the image then no longer fits.
+  public var disksDiverge: Bool {
+    stateAfter == "running" && disks.contains { $0.overlay == nil }
+  }
+}
+
+/// Where the device state of a captured VM came from.
+public enum DeviceStateRoute: String, Equatable, Sendable {
+  /// `xen-save-devices-state`; without a description by QEMU.
+  case devicesOnly = "xen-save-devices-state"
+  /// A migration without the shared RAM, with QEMU's own description.
+  case migration = "x-ignore-shared"
+}
+
+extension VMSaveReport {
+  /// The report of a capture. The disks and the VM's state afterwards are still to come.
+  init(_ vm: RunningVM, _ outcome: CaptureSave.Outcome, _ memory: GuestMemory) {
+    let plan = outcome.plan
+    self.init(
+      engine: .capture, engineReasons: [], memory: memory.blocks,
+      deviceState: outcome.deviceState, pause: outcome.pause, stateBefore: vm.runState.rawValue,
+      stateAfter: nil, machineType: plan.prologue.configuration.machineType,
+      blocks: plan.blocks.map(\.block.idstr), fileSize: plan.end.rawValue, disks: [],
+      transfer: outcome.transfer)
+  }
+
+  /// The report of a save by QEMU, likewise.
+  init(_ vm: RunningVM, _ outcome: QEMUSave.Outcome) {
+    let image = outcome.image
+    self.init(
+      engine: .qemu, engineReasons: [], memory: [], deviceState: nil, pause: outcome.pause,
+      stateBefore: vm.runState.rawValue, stateAfter: nil, machineType: vm.machineType,
+      blocks: image.blocks.map(\.block.idstr), fileSize: image.fileSize.rawValue, disks: [],
+      transfer: outcome.transfer)
+  }
+}

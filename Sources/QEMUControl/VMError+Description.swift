@@ -1,0 +1,53 @@
+import LinuxIO
+import MappedRAM
+import SystemPackage
+
+extension VMError: CustomStringConvertible {
+  /// What was found, what was expected, what to do.
+  public var description: String {
+    switch self {
+    case .qmp(let error): error.description
+    case .image(let error): error.description
+    case .system(let error): error.description
+    case .state(let found, let expected):
+      "The VM's state is \"\(found)\"; expected \(expected.joined(separator: " or ")). "
+        + (expected == ["inmigrate"]
+          ? "Start its QEMU with -incoming defer." : "Wait until it has another one.")
+    case .tooOld(let version):
+      "QEMU \(version.description) does not have mapped-ram; 9.0 or newer is needed."
+    case .cannotCapture(let obstacles):
+      "QEMU's memory cannot be used from outside: "
+        + obstacles.map(\.description).joined(separator: " ")
+        + " With --engine qemu, QEMU does the work by itself."
+    case .migrationFailed(let reason):
+      "QEMU could not do it: \(reason ?? "it gave no reason; look at what it wrote to its standard error")."
+    case .mismatches(let path, let mismatches):
+      "\(path): this is another VM than the image needs:"
+        + mismatches.map { "\n  - \($0.description)" }.joined()
+    case .snapshotExists(let path):
+      "\(path): this file for a snapshot is there already. Remove it, or choose another directory."
+    case .snapshotsRemain(let paths, let cause):
+      "The save failed, and the snapshots of the disks could not be taken back: the VM writes to "
+        + "\(paths.map(\.string).joined(separator: ", ")) now. \(cause)"
+    case .leftPaused(let cause, let reason):
+      "\(cause) The VM is paused, and could not be let go on: \(reason) Give it the QMP command cont."
+    case .launch(let error): error.description
+    case .ended(let end, let messages):
+      "QEMU has ended (\(Self.text(end))) before it could take the image."
+        + (messages.isEmpty ? "" : " It said: \(messages)")
+    case .cannotMap(.notMapped(let path)):
+      "\(path): QEMU does not have its memory from this image. Start QEMU by this command (-- qemu-system-…), or with a "
+        + "memory-backend-file whose mem-path, offset and size are those of the block, share=off,readonly=on,rom=off; "
+        + "or use another engine."
+    case .cannotMap(.noBlock(let path)):
+      "\(path): none of the image's RAMBlocks is memory that QEMU's arguments can take from a file. Use another engine."
+    }
+  }
+
+  private static func text(_ end: ChildEnd) -> String {
+    switch end {
+    case .exited(let status): "status \(status)"
+    case .killed(let signal, _): "signal \(signal)"
+    }
+  }
+}

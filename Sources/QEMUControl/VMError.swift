@@ -1,0 +1,74 @@
+public import LinuxIO
+public import MappedRAM
+public import SystemPackage
+
+/// Why a VM could not be saved, restored or inspected.
+public enum VMError: Error, Equatable, Sendable {
+  /// Talking with QEMU failed.
+  case qmp(QMPError)
+  /// An image, or moving its pages, failed.
+  case image(ImageError)
+  /// A system call on something else failed.
+  case system(SystemCallError)
+  /// The VM is in a state in which this cannot be done.
+  case state(found: String, expected: [String])
+  /// This QEMU does not know mapped-ram.
+  case tooOld(QEMUVersion)
+  /// The VM cannot be captured, for these reasons.
+  case cannotCapture([CaptureObstacle])
+  /// QEMU's own migration failed, with QEMU's words if it has any.
+  case migrationFailed(String?)
+  /// The VM is not the one that the image needs.
+  case mismatches(FilePath, [Mismatch])
+  /// The file that a snapshot is to be made in is there already.
+  case snapshotExists(FilePath)
+  /// Snapshots of disks could not be undone: the VM writes to these files.
+  case snapshotsRemain([FilePath], cause: QMPError)
+  /// The save failed, and the VM could not be let go on: it is paused.
+  indirect case leftPaused(cause: VMError, reason: QMPError)
+  /// QEMU could not be started.
+  case launch(LaunchError)
+  /// QEMU ended before it could take the image; what it said, unless the user saw it.
+  case ended(ChildEnd, messages: String)
+  /// The engine cannot do this, and why.
+  case cannotMap(MapObstacle)
+}
+
+/// Why a VM cannot run on the image itself.
+public enum MapObstacle: Equatable, Sendable {
+  /// QEMU does not have any of its memory from the image at this path.
+  case notMapped(FilePath)
+  /// None of the image's blocks is memory that QEMU's arguments can take from a file.
+  case noBlock(FilePath)
+}
+
+/// What `body` gives, with its error as a VMError.
+func talking<Value>(_ body: () throws(QMPError) -> Value) throws(VMError) -> Value {
+  do throws(QMPError) {
+    return try body()
+  } catch {
+    throw .qmp(error)
+  }
+}
+
+/// What `body` gives, with its error as a VMError.
+func moving<Value: ~Copyable>(
+  _ body: () throws(ImageError) -> Value
+) throws(VMError) -> Value {
+  do throws(ImageError) {
+    return try body()
+  } catch {
+    throw .image(error)
+  }
+}
+
+/// What `body` gives, with its error as a VMError.
+func system<Value: ~Copyable>(
+  _ body: () throws(SystemCallError) -> Value
+) throws(VMError) -> Value {
+  do throws(SystemCallError) {
+    return try body()
+  } catch {
+    throw .system(error)
+  }
+}
