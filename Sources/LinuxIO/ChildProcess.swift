@@ -4,17 +4,15 @@ import SystemPackage
 
 /// A program that this process has started, killed when the value goes, unless it has ended or was let go.
 ///
-/// While it is held, a small process of ours watches over it: if this process ends in any way, also by SIGKILL, the program is
-/// killed. (PR_SET_PDEATHSIG could not be taken back by `letGo`, and looks at the starting thread alone. There are some microseconds
-/// between the program's start and the guard's.)
+/// While it is held and runs, a small process watches over it (`ChildGuard`): if this process ends in any way, also by
+/// SIGKILL, the program is killed.
 public struct ChildProcess: ~Copyable, Sendable {
   /// The number of the process.
   public let processID: Int32
   /// Whether it gets the signals of this process's terminal.
   public let sharesTerminal: Bool
   private let handle: OwnedDescriptor
-  private let guardID: Int32
-  private let guardRelease: Int32
+  private var watcher: ChildGuard?
   private var end: ChildEnd?
   private var isHeld = true
 
@@ -56,18 +54,15 @@ public struct ChildProcess: ~Copyable, Sendable {
       throw SystemCallError(
         call: .pidfd_open, errno: Errno(rawValue: -descriptor), subject: .process)
     }
-    var release: Int32 = -1
-    // SAFETY: the number is written before the call returns, and is not kept.
-    let watching = unsafe CLinux_startGuard(descriptor, &release)
-    guard watching > 0 else {
+    let handle = OwnedDescriptor(owning: descriptor)
+    do throws(SystemCallError) {
+      watcher = try ChildGuard(over: handle)
+    } catch {
       Self.killAndReap(started)
-      close(descriptor)
-      throw SystemCallError(call: .fork, errno: Errno(rawValue: -watching), subject: .process)
+      throw error
     }
     processID = started
-    handle = OwnedDescriptor(owning: descriptor)
-    guardID = watching
-    guardRelease = release
+    self.handle = handle
     sharesTerminal = !options.startsSession
   }
 
@@ -77,7 +72,6 @@ public struct ChildProcess: ~Copyable, Sendable {
       _ = CLinux_signalProcess(handle.rawValue, SIGKILL)
       _ = Self.reap(processID, blocks: true)
     }
-    _ = CLinux_releaseGuard(guardID, guardRelease)
   }
 
   /// A descriptor that poll(2) finds readable once the process has ended; valid as long as the value lives.
@@ -98,6 +92,7 @@ public struct ChildProcess: ~Copyable, Sendable {
   public mutating func endIfOver() throws(SystemCallError) -> ChildEnd? {
     if let end { return end }
     end = try Self.reap(processID, blocks: false).get()
+    if end != nil { watcher = nil }
     return end
   }
 
@@ -110,6 +105,7 @@ public struct ChildProcess: ~Copyable, Sendable {
       preconditionFailure("waitid came back before the process had ended")
     }
     end = found
+    watcher = nil
     return found
   }
 

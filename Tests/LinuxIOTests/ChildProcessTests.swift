@@ -106,14 +106,15 @@ import Testing
     waitpid(number, nil, 0)
   }
 
-  @Test func noDescriptorAndNoProcessIsLeft() throws {
+  /// Other tests run at the same time and have files open, but not nearly one for each child.
+  @Test func noDescriptorIsLeft() throws {
     _ = try Output("true", [])
     let before = openDescriptors()
-    for _ in 0..<20 {
+    for _ in 0..<200 {
       var child = try ChildProcess(starting: "true")
       _ = try child.wait()
     }
-    #expect(openDescriptors() <= before + 2)
+    #expect(openDescriptors() < before + 100)
   }
 
   static func error(_ errno: Errno, _ path: FilePath) -> SystemCallError {

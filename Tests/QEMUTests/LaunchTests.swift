@@ -95,6 +95,44 @@ extension RealQEMU {
       #expect(try openFlags(of: image, in: launch.child.processID).allSatisfy { $0 & 3 == 0 })
     }
 
+    @Test(arguments: ["q35", "numa"]) func guestSeesTheImage(name: String) throws {
+      let directory = try TemporaryDirectory()
+      let fixture = try Fixture(name)
+      let image = try fixture.unpack(into: directory)
+      let blocks = try #require(fixture.expected.blocks)
+      let backends =
+        "-m 7432K -object memory-backend-ram,id=n0,size=4M -object memory-backend-ram,id=n1,size=3336K "
+        + "-numa node,memdev=n0 -numa node,memdev=n1"
+      var line = try line("-M q35 " + (name == "numa" ? backends : "-m 8M"))
+      try line.prepareForRestore()
+      let outcome = try line.map(
+        MappedMemory(
+          path: image.string,
+          blocks: blocks.map {
+            MappedMemory.Block(idstr: $0.idstr, byteCount: $0.usedLength, offset: $0.pagesOffset)
+          }))
+      #expect(outcome.mapped == (name == "numa" ? ["n0", "n1"] : ["pc.ram"]))
+      let launch = try QEMULaunch(line)
+      let qmp = try QMPConnection(socket: launch.control, name: "control")
+      // The first mebibyte has memory of other blocks in between.
+      var address: UInt64 = 0
+      for idstr in outcome.mapped {
+        let block = try #require(blocks.first { $0.idstr == idstr })
+        let skipped: UInt64 = address == 0 ? 1 << 20 : 0
+        let saved = directory.file(idstr)
+        _ = try qmp.execute(
+          "pmemsave",
+          arguments: [
+            "val": .unsigned(address + skipped), "size": .unsigned(block.usedLength - skipped),
+            "filename": .string(saved.string),
+          ])
+        try expectSame(
+          saved, image, skipping: (0, block.pagesOffset + skipped),
+          count: block.usedLength - skipped)
+        address += block.usedLength
+      }
+    }
+
     @Test func devicesMemoryStaysItsOwn() throws {
       let directory = try TemporaryDirectory()
       let image = try sparseFile(directory.file("image"))

@@ -54,7 +54,8 @@ extension LaunchNote: CustomStringConvertible {
     case .notUsed(let option):
       "\(option) is not used: the memory is the image."
     case .balloonKeepsMemory(let driver):
-      "\(driver): memory that the guest gives back stays in use, since it is the image, and QEMU prints an error each time."
+      "\(driver): memory that the guest gives back stays in use, since it is the image. QEMU prints "
+        + "an error for each page."
     case .lockedMemory:
       "-overcommit mem-lock=on makes QEMU read the whole image into memory at once."
     case .unseen(let file):
