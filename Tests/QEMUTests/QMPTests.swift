@@ -17,7 +17,7 @@ extension RealQEMU {
       try connection.execute(.stop)
       #expect(try connection.execute(.queryStatus) == .paused)
       try connection.execute(.cont)
-      #expect(try connection.execute(.queryStatus).isRunning)
+      #expect(try connection.execute(.queryStatus) == .running)
       let events = try connection.takeEvents().map(\.name)
       #expect(events == ["STOP", "RESUME"])
       #expect(try connection.peerProcessID() == qemu.processID)
