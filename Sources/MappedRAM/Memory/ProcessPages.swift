@@ -8,8 +8,6 @@ public struct ProcessPages: PageSource, PageTarget, CopyingSource, CopyingTarget
   public let byteCount: UInt64
   /// Which pages of the process there are; `nil` where what was never touched may have other bytes than zeros.
   private let pageMap: PageMap?
-  /// Whether no page was there when the restore began.
-  public let startsZero: Bool
 
   /// `byteCount` bytes of `memory` from `address` on.
   ///
@@ -22,8 +20,16 @@ public struct ProcessPages: PageSource, PageTarget, CopyingSource, CopyingTarget
     self.address = address
     self.byteCount = byteCount
     self.pageMap = pageMap
-    let all = address..<(address + byteCount)
-    startsZero = pageMap.map { (try? $0.nextPresent(in: all)) == .some(nil) } ?? false
+  }
+
+  /// Whether no page of the memory was ever touched, as far as it can be told.
+  public var startsZero: Bool {
+    guard let pageMap else { return false }
+    do throws(SystemCallError) {
+      return try pageMap.nextPresent(in: address..<(address + byteCount)) == nil
+    } catch {
+      return false
+    }
   }
 
   /// Copied by process_vm_readv.

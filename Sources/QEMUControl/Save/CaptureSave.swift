@@ -22,24 +22,30 @@ struct CaptureSave {
 
   /// Saves. Whatever goes wrong, the VM is afterwards what it was before.
   func run(_ progress: Progress, _ cancellation: Cancellation) throws(VMError) -> Outcome {
-    let standStill = try StandStill(connection, state: vm.runState)
-    return try standStill.endingIfFailed { () throws(VMError) in
-      try snapshots.undoneIfFailed { () throws(VMError) in
-        try write(standStill, progress, cancellation)
-      }
+    let route = route
+    let capture = DeviceStateCapture(connection: connection, set: DescriptorSet.ID())
+    var settings = try talking { () throws(QMPError) in try MigrationSettings(of: connection) }
+    var steps = [UndoStep.remove(capture.set)]
+    if route == .migration {
+      settings.plan(
+        capabilities: [Configuration.ignoreSharedCapability], parameters: ["max-bandwidth": 0])
+      steps = [.cancelMigration] + steps + settings.undoSteps
+    }
+    let standStill = try StandStill(connection, state: vm.runState, undoing: steps)
+    return try snapshots.taken(during: standStill) { () throws(VMError) in
+      let state =
+        switch route {
+        case .devicesOnly: try capture.devicesOnly()
+        case .migration: try capture.migration(settings, cancellation)
+        }
+      return try write(state, route, standStill, progress, cancellation)
     }
   }
 
   private func write(
-    _ standStill: StandStill, _ progress: Progress, _ cancellation: Cancellation
+    _ state: DeviceStateStream, _ route: DeviceStateRoute, _ standStill: StandStill,
+    _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) -> Outcome {
-    let route = route(ran: standStill.ran)
-    let capture = DeviceStateCapture(connection: connection)
-    let state =
-      switch route {
-      case .devicesOnly: try capture.devicesOnly()
-      case .migration: try capture.migration(cancellation)
-      }
     let plan = try plan(of: state, memory: try memoryNow())
     var hookError: VMError?
     let transfer: TransferReport
@@ -85,9 +91,10 @@ struct CaptureSave {
 
   /// The route to the device state: QEMU's own description is worth a migration where that leaves the VM's RAM out, and where
   /// the VM goes on afterwards.
-  private func route(ran: Bool) -> DeviceStateRoute {
-    let goesOn = ran && save.afterwards != .pause && save.afterwards != .quit
-    return goesOn && memory.isIgnoredByMigration && vm.capabilities[Configuration.ignoreSharedCapability] != nil
+  private var route: DeviceStateRoute {
+    let goesOn = vm.runState.isLive && save.afterwards != .pause && save.afterwards != .quit
+    return goesOn && memory.isIgnoredByMigration
+      && vm.capabilities[Configuration.ignoreSharedCapability] != nil
       ? .migration : .devicesOnly
   }
 
