@@ -101,16 +101,25 @@ extension RealQEMU {
       try qemu.expectGoesOn(sum: VMShape.guest.sum)
     }
 
-    /// A file is in the way, or the directory is not there: no disk changes, and no file stays.
+    /// The directory is not there, or a file is in the way: no disk changes, and no file stays.
     @Test func snapshotsThatCannotBeTaken() throws {
       let before = try (qemu.state(), files())
       #expect(throws: VMError.self) {
         try qemu.saveVM(to: image) { $0.snapshotDirectory = snapshots.file("none") }
       }
-      try Data().write(to: URL(fileURLWithPath: snapshots.file("vm.disk0.0.qcow2").string))
       #expect(try qemu.state() == before.0)
       #expect(try files() == before.1)
       #expect(try images.names().isEmpty)
+      try qemu.saveVM(to: image) { $0.snapshotDirectory = snapshots.path }
+      let taken = try (files(), snapshots.names())
+      let second = #expect(throws: VMError.self) {
+        try qemu.saveVM(to: image) { $0.snapshotDirectory = snapshots.path }
+      }
+      guard case .snapshotExists = second else {
+        throw HarnessError("\(String(describing: second))")
+      }
+      #expect(try files() == taken.0)
+      #expect(try snapshots.names() == taken.1)
       try qemu.expectGoesOn(sum: VMShape.guest.sum)
     }
 
