@@ -1,5 +1,6 @@
 public import LinuxIO
 public import MappedRAMFormat
+import SystemPackage
 
 /// Why a VM cannot be saved from outside now.
 ///
