@@ -8,7 +8,7 @@ import MappedRAMFormat
 public struct VMInspection: Equatable, Sendable {
   /// What QEMU says.
   public var vm: RunningVM
-  /// QEMU's process; `nil` where none that can be seen from here is QEMU's for certain.
+  /// QEMU's process; `nil` where it cannot be seen from here.
   public var processID: Int32?
   /// The blocks that an image holds, in the order of a stream.
   public var memory: [Block]
@@ -70,7 +70,9 @@ extension VMInspection {
     case .success(let found):
       self.processID = found.processID
       memory = found.inspected { vm.backend(of: $0) }
-    case .failure:
+    case .failure(let obstacle):
+      // The processors' threads are QEMU's, also where no more can be seen of it.
+      self.processID = obstacle.isMissingPermission ? processID ?? vm.possibleProcesses.first : nil
       memory = vm.blocks.map { Block($0, backend: vm.backend(of: $0)) }
     }
     save = SaveForecast(

@@ -72,7 +72,8 @@ struct DestinationCheck {
   func devices(_ found: [SectionIdentity]) -> [Mismatch] {
     let expected = image.sections.filter { $0.type == .full }.compactMap(\.identity)
     func key(_ identity: SectionIdentity) -> String { "\(identity.instanceID) \(identity.idstr)" }
-    let foundByKey = Dictionary(found.map { (key($0), $0) }, uniquingKeysWith: { first, _ in first })
+    let foundByKey = Dictionary(
+      found.map { (key($0), $0) }, uniquingKeysWith: { first, _ in first })
     let expectedKeys = Set(expected.map(key))
     var mismatches: [Mismatch] = []
     for device in expected {
