@@ -1,6 +1,5 @@
 public import LinuxIO
 public import MappedRAMFormat
-import SystemPackage
 
 /// Why a VM cannot be saved from outside now.
 ///
@@ -77,8 +76,8 @@ extension CaptureObstacle: CustomStringConvertible {
       "The process of this QEMU cannot be seen from here: it runs on another machine, or in another PID namespace. "
         + "Give its number with --pid, or run this command where it runs."
     case .notPermitted(let error):
-      "QEMU's memory may not be read (\(error.call.rawValue): \(error.errno.description)). Run this command as root, as "
-        + "QEMU's user where kernel.yama.ptrace_scope is 0, or with CAP_SYS_PTRACE."
+      "QEMU's memory may not be read. \(error.statement) Run this command as root, with CAP_SYS_PTRACE, or as the user of "
+        + "QEMU where kernel.yama.ptrace_scope is 0."
     }
   }
 }

@@ -10,7 +10,8 @@ public struct GuestMemory: Sendable {
   /// How each block can be got at, in the order of a stream.
   public let blocks: [BlockMemory]
   private let memory: ProcessMemory
-  private let pageMap: PageMap?
+  /// Which pages of QEMU's process there are; `nil` where the kernel does not say.
+  let pageMap: PageMap?
 
   /// How a block's memory can be got at.
   struct Place {
@@ -18,7 +19,8 @@ public struct GuestMemory: Sendable {
     var backing: MemoryBacking
   }
 
-  private let places: [Place]
+  /// The blocks' places, as `blocks`.
+  let places: [Place]
 
   /// Finds the process behind `vm` and looks whether it lets itself be read.
   ///
@@ -65,7 +67,7 @@ public struct GuestMemory: Sendable {
 
   /// The shared file behind a block, opened anew. Not of huge pages: those files cannot be written to, and their
   /// pages are in place in any case.
-  private static func file(
+  static func file(
     of place: Place, _ processID: Int32, _ access: File.Access
   ) -> (file: File, offset: UInt64, path: String)? {
     guard case .sharedFile(let inode, let offset, let path) = place.backing,

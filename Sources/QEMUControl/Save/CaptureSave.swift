@@ -33,7 +33,8 @@ struct CaptureSave {
   private func write(
     _ standStill: StandStill, _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) -> Outcome {
-    let route = route(ran: standStill.ran)
+    let goesOn = standStill.ran && save.afterwards != .pause && save.afterwards != .quit
+    let route = DeviceStateRoute(of: vm, with: memory, goesOn: goesOn)
     let capture = DeviceStateCapture(connection: connection)
     let state =
       switch route {
@@ -81,15 +82,6 @@ struct CaptureSave {
     try talking { () throws(QMPError) in
       try standStill.end()
     }
-  }
-
-  /// The route to the device state: QEMU's own description is worth a migration where that leaves the VM's RAM out, and where
-  /// the VM goes on afterwards.
-  private func route(ran: Bool) -> DeviceStateRoute {
-    let goesOn = ran && save.afterwards != .pause && save.afterwards != .quit
-    return goesOn && memory.isIgnoredByMigration
-      && vm.capabilities[Configuration.ignoreSharedCapability] != nil
-      ? .migration : .devicesOnly
   }
 
   private func plan(
