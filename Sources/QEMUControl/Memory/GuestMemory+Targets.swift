@@ -25,30 +25,42 @@ extension GuestMemory {
 
   private func target(_ place: Place) throws(SystemCallError) -> any PageTarget {
     if var pages = filePages(of: place, .readWrite) {
-      pages.startsZero = try cleared(pages)
+      let (file, start) = (pages.file, pages.start)
+      pages.startsZero = try cleared(pages) { (range) throws(SystemCallError) in
+        // One look for the end of data in all; `FilePages` itself looks for its begin alone.
+        let place = (start + range.lowerBound)..<(start + range.upperBound)
+        return try file.nextData(in: place).map { $0.lowerBound - start..<$0.upperBound - start }
+      }
       return pages
     }
     var pages = processPages(of: place)
-    pages.startsZero = try cleared(pages)
+    pages.startsZero = try cleared(pages, pages.nextData)
     return pages
   }
 
+  /// Finds the first part of a range that may hold something else than zeros.
+  private typealias Search = (Range<UInt64>) throws(SystemCallError) -> Range<UInt64>?
+
   /// Clears `pages` where little of them is there. Whether all are zero now.
-  private func cleared(_ pages: some PageSource & PageTarget) throws(SystemCallError) -> Bool {
+  private func cleared(
+    _ pages: some PageTarget, _ nextData: Search
+  ) throws(SystemCallError) -> Bool {
     guard !pages.startsZero else { return true }
-    guard let runs = try fewRuns(of: pages) else { return false }
+    guard let runs = try fewRuns(of: pages.byteCount, nextData) else { return false }
     for run in runs { try clear(run, of: pages) }
     return true
   }
 
-  /// What is there of `pages`; `nil` where that is more than a quarter, or too scattered to be worth it.
-  private func fewRuns(of pages: some PageSource) throws(SystemCallError) -> [Range<UInt64>]? {
+  /// What is there of `byteCount` bytes; `nil` where that is more than a quarter, or too scattered to be worth it.
+  private func fewRuns(
+    of byteCount: UInt64, _ nextData: Search
+  ) throws(SystemCallError) -> [Range<UInt64>]? {
     var (runs, bytes): ([Range<UInt64>], UInt64) = ([], 0)
-    var rest = 0..<pages.byteCount
-    while let run = try pages.nextData(in: rest) {
+    var rest = 0..<byteCount
+    while let run = try nextData(rest) {
       runs.append(run)
       bytes += UInt64(run.count)
-      guard bytes <= pages.byteCount / 4, runs.count <= Self.mostRuns else { return nil }
+      guard bytes <= byteCount / 4, runs.count <= Self.mostRuns else { return nil }
       rest = run.upperBound..<rest.upperBound
     }
     return runs

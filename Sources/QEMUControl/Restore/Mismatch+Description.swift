@@ -42,7 +42,8 @@ extension Mismatch: CustomStringConvertible {
   private static func advice(onBlock idstr: String) -> String {
     if idstr.hasPrefix("/rom@") { return "use the same QEMU version and firmware" }
     guard !idstr.contains("/") else { return advice(onDevice: idstr) }
-    return "it is memory, so give the VM a memory backend with id=\(idstr), or leave out the backend that has another name"
+    return
+      "it is memory, so give the VM a memory backend with id=\(idstr), or leave out the backend that has another name"
   }
 
   /// A device's idstr begins with its place on a bus: `0000:00:02.0/virtio-net`.

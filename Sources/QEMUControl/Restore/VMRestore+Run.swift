@@ -26,7 +26,8 @@ extension VMRestore {
     // The VM is not to go on by itself: `stop` keeps a waiting VM from it.
     try talking { () throws(QMPError) in try connection.execute(.stop) }
     var report = VMRestoreReport(
-      engine: engine, engineReasons: [], blocks: [], state: "", processID: vm.possibleProcesses.first,
+      engine: engine, engineReasons: [], blocks: [], state: "",
+      processID: vm.possibleProcesses.first,
       elapsed: .zero, transfer: nil)
     switch (engine, access) {
     case (.qemu, _): report.blocks = try destination.load(progress, cancellation)

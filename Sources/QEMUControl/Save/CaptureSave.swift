@@ -87,7 +87,8 @@ struct CaptureSave {
   /// the VM goes on afterwards.
   private func route(ran: Bool) -> DeviceStateRoute {
     let goesOn = ran && save.afterwards != .pause && save.afterwards != .quit
-    return goesOn && memory.isIgnoredByMigration && vm.capabilities[Configuration.ignoreSharedCapability] != nil
+    return goesOn && memory.isIgnoredByMigration
+      && vm.capabilities[Configuration.ignoreSharedCapability] != nil
       ? .migration : .devicesOnly
   }
 

@@ -8,7 +8,9 @@ struct DeviceStateCapture {
 
   /// By `xen-save-devices-state`: about a millisecond, and nothing about the VM changes. Disks stay active (`live` is false).
   func devicesOnly() throws(VMError) -> DeviceStateStream {
-    let file = try system { () throws(SystemCallError) in try File.inMemory(name: "device state", byteCount: 0) }
+    let file = try system { () throws(SystemCallError) in
+      try File.inMemory(name: "device state", byteCount: 0)
+    }
     try handing(file) { (path) throws(VMError) in
       try talking { () throws(QMPError) in
         try connection.execute(.saveDeviceState(file: path))
@@ -20,7 +22,9 @@ struct DeviceStateCapture {
   /// By a migration that leaves shared RAM out, whose stream has QEMU's own description. The VM is in the state `postmigrate`
   /// afterwards, from which only `cont` leads back.
   func migration(_ cancellation: Cancellation) throws(VMError) -> DeviceStateStream {
-    let file = try system { () throws(SystemCallError) in try File.inMemory(name: "device state", byteCount: 0) }
+    let file = try system { () throws(SystemCallError) in
+      try File.inMemory(name: "device state", byteCount: 0)
+    }
     let settings = try talking { () throws(QMPError) in
       var settings = try MigrationSettings(of: connection)
       try settings.set(
