@@ -8,8 +8,8 @@ public struct FilePages: PageSource, PageTarget {
   public let start: UInt64
   /// Bytes in the block.
   public let byteCount: UInt64
-  /// Whether the file was all holes when the restore began.
-  public let startsZero: Bool
+  /// Whether all bytes are zero. At first: whether the file is all holes. Who clears what is no hole may say so.
+  public var startsZero: Bool
 
   /// The whole of `file`, to be read from.
   ///

@@ -8,8 +8,8 @@ public struct ProcessPages: PageSource, PageTarget, CopyingSource, CopyingTarget
   public let byteCount: UInt64
   /// Which pages of the process there are; `nil` where what was never touched may have other bytes than zeros.
   private let pageMap: PageMap?
-  /// Whether no page was there when the restore began.
-  public let startsZero: Bool
+  /// Whether all bytes are zero. At first: whether no page is there. Who clears those that are may say so.
+  public var startsZero: Bool
 
   /// `byteCount` bytes of `memory` from `address` on.
   ///

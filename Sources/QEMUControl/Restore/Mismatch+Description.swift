@@ -19,6 +19,8 @@ extension Mismatch: CustomStringConvertible {
         + (idstr.contains("/")
           ? "give the device that it belongs to the same size of memory"
           : "give the VM the same memory, \(Self.mebibytes(expected)) for this block (-m, or size= of its backend)")
+    case .processors(let found, let expected):
+      "the image is of a machine with \(expected) virtual processors, this VM has \(found): start it with -smp \(expected)"
     case .missingDevice(let idstr, let instance):
       "the image has the state of \(Self.name(idstr, instance)), this VM has no such device: "
         + Self.advice(onDevice: idstr)

@@ -68,7 +68,10 @@ extension VMRestore {
         DestinationCheck.Block(
           idstr: block.idstr, usedLength: block.usedLength, maximumLength: block.maxLength)
       })
-    mismatches += check.devices(try devices(of: connection) ?? [])
+    // Another machine has other devices: to list them all would hide what is wrong.
+    if check.machineType(vm.machineType).isEmpty, let devices = try devices(of: connection) {
+      mismatches += check.devices(devices)
+    }
     guard mismatches.isEmpty else { throw .mismatches(source.file.path, mismatches) }
   }
 
