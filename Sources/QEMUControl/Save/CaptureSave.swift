@@ -22,25 +22,31 @@ struct CaptureSave {
 
   /// Saves. Whatever goes wrong, the VM is afterwards what it was before.
   func run(_ progress: Progress, _ cancellation: Cancellation) throws(VMError) -> Outcome {
-    let standStill = try StandStill(connection, state: vm.runState)
-    return try standStill.endingIfFailed { () throws(VMError) in
-      try snapshots.undoneIfFailed { () throws(VMError) in
-        try write(standStill, progress, cancellation)
-      }
+    let goesOn = vm.runState.isLive && save.afterwards != .pause && save.afterwards != .quit
+    let route = DeviceStateRoute(of: vm, with: memory, goesOn: goesOn)
+    let capture = DeviceStateCapture(connection: connection, set: DescriptorSet.ID())
+    var settings = try talking { () throws(QMPError) in try MigrationSettings(of: connection) }
+    var steps = [UndoStep.remove(capture.set)]
+    if route == .migration {
+      settings.plan(
+        capabilities: [Configuration.ignoreSharedCapability], parameters: ["max-bandwidth": 0])
+      steps = [.cancelMigration] + steps + settings.undoSteps
+    }
+    let standStill = try StandStill(connection, state: vm.runState, undoing: steps)
+    return try snapshots.taken(during: standStill) { () throws(VMError) in
+      let state =
+        switch route {
+        case .devicesOnly: try capture.devicesOnly()
+        case .migration: try capture.migration(settings, cancellation)
+        }
+      return try write(state, route, standStill, progress, cancellation)
     }
   }
 
   private func write(
-    _ standStill: StandStill, _ progress: Progress, _ cancellation: Cancellation
+    _ state: DeviceStateStream, _ route: DeviceStateRoute, _ standStill: StandStill,
+    _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) -> Outcome {
-    let goesOn = standStill.ran && save.afterwards != .pause && save.afterwards != .quit
-    let route = DeviceStateRoute(of: vm, with: memory, goesOn: goesOn)
-    let capture = DeviceStateCapture(connection: connection)
-    let state =
-      switch route {
-      case .devicesOnly: try capture.devicesOnly()
-      case .migration: try capture.migration(cancellation)
-      }
     let plan = try plan(of: state, memory: try memoryNow())
     var hookError: VMError?
     let transfer: TransferReport

@@ -1,3 +1,4 @@
+import Glibc
 import LinuxIO
 import MappedRAMFormat
 
@@ -13,34 +14,32 @@ final class StandStill {
   private(set) var pause: Duration?
   private var isOver = false
   private var watchdog: Watchdog?
+  /// The way back to what the VM was before.
+  private let steps: [UndoStep]
 
   /// Stops the VM, if it is in a running `state`.
   ///
-  /// - Parameter undoing: what has to be done before the VM goes on if this process ends without a word.
+  /// - Parameter undoing: what has to be done before the VM goes on where the save fails, or this process ends without a word.
   init(
-    _ connection: QMPConnection, state: RunState,
-    undoing: [QMPCommand<Void>] = []
+    _ connection: QMPConnection, state: RunState, undoing: [UndoStep] = []
   ) throws(VMError) {
     self.connection = connection
     ran = state.isLive
     start = .now
-    let commands = undoing + (ran ? [.cont] : [])
-    if !commands.isEmpty {
+    steps = undoing + (ran ? [.goOn] : [])
+    if !steps.isEmpty {
       watchdog = try system { () throws(SystemCallError) in
-        try Watchdog(descriptor: connection.socket.descriptor, script: Self.script(commands))
+        try Watchdog(descriptor: connection.socket.descriptor, script: Self.script(steps))
       }
     }
     guard ran else { return }
-    do throws(QMPError) {
+    try endingIfFailed { () throws(VMError) in
       // Disks are flushed before the answer comes.
-      try connection.execute(.stop)
-    } catch {
-      try? end()
-      throw .qmp(error)
+      try talking { () throws(QMPError) in try connection.execute(.stop) }
     }
   }
 
-  /// Runs `body`; where it fails, the VM goes on as before.
+  /// Runs `body`; where it fails, all is undone, and the VM goes on as before.
   func endingIfFailed<Value>(
     _ body: () throws(VMError) -> Value
   ) throws(VMError) -> Value {
@@ -48,7 +47,7 @@ final class StandStill {
       return try body()
     } catch {
       do throws(QMPError) {
-        try end()
+        try undo()
       } catch let reason {
         throw .leftPaused(cause: error, reason: reason)
       }
@@ -61,18 +60,64 @@ final class StandStill {
   /// Where the connection is broken, a new one is tried.
   func end() throws(QMPError) {
     guard !isOver else { return }
-    guard ran else {
-      finish()
-      return
+    if ran {
+      try take(.goOn)
+      pause = .now - start
     }
-    do throws(QMPError) {
-      try connection.execute(.cont)
-    } catch {
-      try connection.reconnect()
-      try connection.execute(.cont)
-    }
-    pause = .now - start
     finish()
+  }
+
+  /// Takes all steps. One that QEMU refuses does not keep the next ones from being taken.
+  private func undo() throws(QMPError) {
+    guard !isOver else { return }
+    var refusal: QMPError?
+    for step in steps {
+      do throws(QMPError) {
+        try take(step)
+      } catch {
+        guard case .refused = error else { throw error }
+        refusal = error
+      }
+    }
+    finish()
+    if let refusal { throw refusal }
+  }
+
+  /// How long a step may be too early, and how long QEMU may be out of reach.
+  private static let patience = (refused: Duration.seconds(30), gone: Duration.seconds(10))
+
+  /// Takes `step`, over a new connection where the old one is broken.
+  func take(_ step: UndoStep) throws(QMPError) {
+    let deadline = ContinuousClock.now + Self.patience.refused
+    var isReconnected = false
+    while true {
+      do throws(QMPError) {
+        return try connection.execute(step.command)
+      } catch {
+        switch error {
+        case .refused:
+          guard step.isRepeated else { return }
+          guard ContinuousClock.now < deadline else { throw error }
+          usleep(20_000)
+        default:
+          if isReconnected { throw error }
+          isReconnected = true
+          try reconnect()
+        }
+      }
+    }
+  }
+
+  private func reconnect() throws(QMPError) {
+    let deadline = ContinuousClock.now + Self.patience.gone
+    while true {
+      do throws(QMPError) {
+        return try connection.reconnect()
+      } catch {
+        guard ContinuousClock.now < deadline else { throw error }
+        usleep(50_000)
+      }
+    }
   }
 
   /// Leaves the VM as it stands: it is to be so.
@@ -81,18 +126,16 @@ final class StandStill {
     watchdog = nil
   }
 
-  private static func script(
-    _ commands: [QMPCommand<Void>]
-  ) -> [Watchdog.Step] {
-    commands.enumerated().map { number, command in
+  private static func script(_ steps: [UndoStep]) -> [Watchdog.Step] {
+    steps.enumerated().map { number, step in
+      let command = step.command
       let id = "mapped-ram-watchdog-\(number)"
       let line: JSONValue = [
         "execute": .string(command.name), "arguments": command.arguments, "id": .string(id),
       ]
-      // Settings cannot be changed until a migration has come to its end.
       return Watchdog.Step(
         line: Array((line.text + "\n").utf8), answer: Array("\"\(id)\"".utf8),
-        retries: command.name != "migrate_cancel")
+        retries: step.isRepeated)
     }
   }
 }

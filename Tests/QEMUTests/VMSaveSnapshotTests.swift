@@ -1,0 +1,124 @@
+import Foundation
+import Glibc
+import MappedRAM
+import QEMUControl
+import SystemPackage
+import TestSupport
+import Testing
+
+extension RealQEMU {
+  /// Disks that belong to an image, and those that the VM goes on with.
+  @Suite struct VMSaveSnapshotTests {
+    private let directory: TemporaryDirectory
+    private let snapshots: TemporaryDirectory
+    private let images: TemporaryDirectory
+    private let qemu: QEMU
+
+    init() throws {
+      directory = try TemporaryDirectory()
+      snapshots = try TemporaryDirectory()
+      images = try TemporaryDirectory()
+      let (raw, qcow) = (directory.file("raw"), directory.file("qcow2"))
+      try QEMU.makeDisk(raw, mebibytes: 1)
+      try QEMU.makeDisk(qcow, mebibytes: 1, format: "qcow2")
+      qemu = try QEMU(
+        QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with {
+          $0.addDisk(raw)
+          $0.addDisk(qcow, format: "qcow2")
+        })
+      try qemu.waitForGuestLines(2)
+    }
+
+    private var image: FilePath { images.file("vm.img") }
+
+    /// What each disk's topmost file is.
+    private func files() throws -> [String] {
+      let drives = try qemu.execute("query-block") as? [[String: Any]] ?? []
+      return drives.compactMap { ($0["inserted"] as? [String: Any])?["file"] as? String }
+    }
+
+    /// Writes 512 bytes of `byte` at the beginning of both disks, as the guest would.
+    private func write(_ byte: String) throws {
+      let drives = try qemu.execute("query-block") as? [[String: Any]] ?? []
+      for drive in drives {
+        let device = try #require(drive["qdev"] as? String)
+        let said = try qemu.humanMonitor("qemu-io -d \(device) \"write -q -P \(byte) 0 512\"")
+        try #require(said == "", "\(said)")
+      }
+    }
+
+    @Test(arguments: [VMSave.Engine.capture, .qemu])
+    func disksGoOnInOverlays(engine: VMSave.Engine) throws {
+      try write("0x11")
+      let report = try qemu.saveVM(to: image) {
+        $0.engine = engine
+        $0.snapshotDirectory = snapshots.path
+      }
+      #expect(report.disks.count == 2 && report.stateAfter == "running")
+      #expect(
+        Set(report.disks.map(\.file)) == [
+          directory.file("raw").string, directory.file("qcow2").string,
+        ])
+      let overlays = report.disks.compactMap { $0.overlay?.string }
+      #expect(overlays.count == 2 && !report.disksDiverge)
+      #expect(try files().sorted() == overlays.sorted())
+      #expect(try snapshots.names().count == 2)
+      // What the guest writes from now on is not in the files of the image.
+      let sums = try sumsOfBases()
+      try write("0x22")
+      #expect(try sumsOfBases() == sums)
+      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+    }
+
+    private func sumsOfBases() throws -> String {
+      try Subprocess.succeed(
+        ["md5sum", directory.file("raw").string, directory.file("qcow2").string]
+      ).text
+    }
+
+    /// A save that fails after the snapshots: what was written since is in the old files, and the new ones are gone.
+    @Test(
+      .enabled(if: geteuid() == 0, "needs root"), arguments: [VMSave.Engine.capture, .qemu],
+      [true, false])
+    func failureTakesSnapshotsBack(engine: VMSave.Engine, runs: Bool) throws {
+      if !runs { try qemu.stop() }
+      let before = try (qemu.state(), files())
+      try Subprocess.succeed(
+        ["mount", "-t", "tmpfs", "-o", "size=2M", "none", images.path.string])
+      defer { _ = try? Subprocess.succeed(["umount", "-l", images.path.string]) }
+      #expect(throws: VMError.self) {
+        try qemu.saveVM(to: image) {
+          $0.engine = engine
+          $0.snapshotDirectory = snapshots.path
+        }
+      }
+      #expect(try qemu.state() == before.0)
+      #expect(try files() == before.1)
+      #expect(try snapshots.names().isEmpty)
+      #expect(try images.names().isEmpty)
+      if !runs { try qemu.resume() }
+      try write("0x33")
+      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+    }
+
+    /// A file is in the way, or the directory is not there: no disk changes, and no file stays.
+    @Test func snapshotsThatCannotBeTaken() throws {
+      let before = try (qemu.state(), files())
+      #expect(throws: VMError.self) {
+        try qemu.saveVM(to: image) { $0.snapshotDirectory = snapshots.file("none") }
+      }
+      try Data().write(to: URL(fileURLWithPath: snapshots.file("vm.disk0.0.qcow2").string))
+      #expect(try qemu.state() == before.0)
+      #expect(try files() == before.1)
+      #expect(try images.names().isEmpty)
+      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+    }
+
+    /// Without snapshots the report says that the disks and the image part.
+    @Test func disksThatDivergeAreReported() throws {
+      let report = try qemu.saveVM(to: image)
+      #expect(report.disksDiverge && report.disks.count == 2)
+      #expect(report.disks.allSatisfy { $0.overlay == nil })
+    }
+  }
+}
