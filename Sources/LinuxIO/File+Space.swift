@@ -89,6 +89,26 @@ extension File {
     }
   }
 
+  /// Where in `range` something else than zeros may begin, or nil where all of it is a hole or past the end of the file.
+  ///
+  /// Asks for SEEK_DATA alone: to find the end of data, tmpfs looks at each page up to the next hole, which for memory without holes
+  /// is all of it (measured: 13 s for 2 GiB asked for in pieces of 1 MiB).
+  public func nextDataStart(in range: Range<UInt64>) throws(SystemCallError) -> UInt64? {
+    guard !range.isEmpty else { return nil }
+    guard kind == .regular else { return range.lowerBound }
+    let first = try signedOffset(range.lowerBound, .lseek, path)
+    do throws(SystemCallError) {
+      let data = try seek(first, CLinux_SEEK_DATA, range)
+      return data < range.upperBound ? data : nil
+    } catch {
+      switch error.errno {
+      case .noSuchAddressOrDevice: return nil
+      case .invalidArgument, .notSupportedOnSocket: return range.lowerBound
+      default: throw error
+      }
+    }
+  }
+
   private func seek(
     _ offset: off_t, _ whence: CInt, _ range: Range<UInt64>
   ) throws(SystemCallError) -> UInt64 {

@@ -31,7 +31,7 @@ public struct MemoryMap: Equatable, Sendable {
     isShared = words[1].last == "s"
     fileOffset = offset
     inode = FileIdentity(major: major, minor: minor, number: number)
-    path = words.count > 5 ? String(words[5]) : ""
+    path = words.count > 5 ? String(words[5].drop { $0 == " " }) : ""
   }
 
   /// All parts of the address space of a process, ascending.
@@ -47,8 +47,9 @@ public struct MemoryMap: Equatable, Sendable {
 
 /// What a file is, whatever its path.
 public struct FileIdentity: Equatable, Hashable, Sendable {
-  /// The device's numbers.
+  /// The first of the device's numbers.
   public var major: UInt32
+  /// The second one.
   public var minor: UInt32
   /// The number on the device; 0 for no file.
   public var number: UInt64

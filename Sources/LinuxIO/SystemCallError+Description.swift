@@ -3,24 +3,27 @@ import SystemPackage
 extension SystemCallError: CustomStringConvertible {
   /// The message: what it was about, the call and the place, the reason, and what to do.
   public var description: String {
+    guard let advice else { return statement }
+    return "\(statement) \(advice)"
+  }
+
+  /// The message without what to do.
+  public var statement: String {
     let reason = "\(errno.description)."
-    let head: String
     switch subject {
     case .file(let path), .socket(let path):
-      head = "\(path): \(call.rawValue): \(reason)"
+      return "\(path): \(call.rawValue): \(reason)"
     case .range(let path, let range):
       let place = "0x\(String(range.lowerBound, radix: 16)) (\(range.count64) bytes)"
-      head = "\(path): \(call.rawValue) at \(place): \(reason)"
+      return "\(path): \(call.rawValue) at \(place): \(reason)"
     case .memory(let byteCount):
-      head = "\(call.rawValue) of \(byteCount) bytes of memory: \(reason)"
+      return "\(call.rawValue) of \(byteCount) bytes of memory: \(reason)"
     case .processMemory(let number, let range):
       let place = "0x\(String(range.lowerBound, radix: 16)) (\(range.count64) bytes)"
-      head = "process \(number): \(call.rawValue) at \(place): \(reason)"
+      return "process \(number): \(call.rawValue) at \(place): \(reason)"
     case .ring, .thread, .process:
-      head = "\(call.rawValue): \(reason)"
+      return "\(call.rawValue): \(reason)"
     }
-    guard let advice else { return head }
-    return "\(head) \(advice)"
   }
 
   /// What the user can do about the error, in whole sentences; nil where nothing is known.

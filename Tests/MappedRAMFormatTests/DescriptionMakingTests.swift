@@ -11,7 +11,9 @@ import Testing
     let text = #"{"a": [1, -2, 18446744073709551615, true, null, {}], "b\"\\": "x\u00e9\u000a"}"#
     let value = try JSONValue(parsing: ascii(text))
     #expect(value.text == text)
-    #expect(try JSONValue(parsing: Array(JSONValue.string("\u{1F600}").text.utf8)) == .string("\u{1F600}"))
+    #expect(
+      try JSONValue(parsing: Array(JSONValue.string("\u{1F600}").text.utf8)) == .string("\u{1F600}")
+    )
     #expect(try JSONValue(parsing: Array(JSONValue.number(1.5).text.utf8)) == .number(1.5))
   }
 

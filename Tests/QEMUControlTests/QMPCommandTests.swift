@@ -10,43 +10,43 @@ import Testing
   @Test(arguments: [
     (QMPCommand.stop, "stop", "{}"), (.cont, "cont", "{}"),
     (.migrateCancel, "migrate_cancel", "{}"),
-    (.migrate(uri: "file:/a"), "migrate", #"{"uri":"file:/a"}"#),
+    (.migrate(uri: "file:/a"), "migrate", #"{"uri": "file:/a"}"#),
     (
       .migrateIncoming(uri: "file:/a", exitOnError: nil), "migrate-incoming",
-      #"{"uri":"file:/a"}"#
+      #"{"uri": "file:/a"}"#
     ),
     (
       .migrateIncoming(uri: "file:/a", exitOnError: false), "migrate-incoming",
-      #"{"uri":"file:/a","exit-on-error":false}"#
+      #"{"uri": "file:/a", "exit-on-error": false}"#
     ),
     (
       .setMigrationCapabilities(["multifd": true, "events": false]), "migrate-set-capabilities",
-      #"{"capabilities":[{"capability":"events","state":false},{"capability":"multifd","state":true}]}"#
+      #"{"capabilities": [{"capability": "events", "state": false}, {"capability": "multifd", "state": true}]}"#
     ),
     (
       .setMigrationParameters(["multifd-channels": 2, "direct-io": true]),
-      "migrate-set-parameters", #"{"direct-io":true,"multifd-channels":2}"#
+      "migrate-set-parameters", #"{"direct-io": true, "multifd-channels": 2}"#
     ),
     (
-      .saveDeviceState(file: "/a"), "xen-save-devices-state", #"{"filename":"/a","live":false}"#
+      .saveDeviceState(file: "/a"), "xen-save-devices-state", #"{"filename": "/a", "live": false}"#
     ),
     (
       .snapshot([DiskSnapshot(node: "n", file: "/f", newNode: "o")]), "transaction",
-      #"{"actions":[{"type":"blockdev-snapshot-sync","data":{"node-name":"n","snapshot-file":"/f","snapshot-node-name":"o","format":"qcow2"}}]}"#
+      #"{"actions": [{"type": "blockdev-snapshot-sync", "data": {"node-name": "n", "snapshot-file": "/f", "snapshot-node-name": "o", "format": "qcow2"}}]}"#
     ),
     (
       .blockCommit(job: "j", device: "d", baseNode: nil), "block-commit",
-      #"{"job-id":"j","device":"d"}"#
+      #"{"job-id": "j", "device": "d"}"#
     ),
-    (.blockJobComplete("j"), "block-job-complete", #"{"device":"j"}"#),
-    (.blockdevSetActive(true), "blockdev-set-active", #"{"active":true}"#),
+    (.blockJobComplete("j"), "block-job-complete", #"{"device": "j"}"#),
+    (.blockdevSetActive(true), "blockdev-set-active", #"{"active": true}"#),
     (
       .blockdevSetActive(false, node: "n"), "blockdev-set-active",
-      #"{"active":false,"node-name":"n"}"#
+      #"{"active": false, "node-name": "n"}"#
     ),
-    (.removeDescriptor(set: 3), "remove-fd", #"{"fdset-id":3}"#),
-    (.removeDescriptor(set: 3, number: 7), "remove-fd", #"{"fdset-id":3,"fd":7}"#),
-    (.closeDescriptor(named: "x"), "closefd", #"{"fdname":"x"}"#),
+    (.removeDescriptor(set: 3), "remove-fd", #"{"fdset-id": 3}"#),
+    (.removeDescriptor(set: 3, number: 7), "remove-fd", #"{"fdset-id": 3, "fd": 7}"#),
+    (.closeDescriptor(named: "x"), "closefd", #"{"fdname": "x"}"#),
   ])
   func commandsSendWhatQEMUDocuments(command: QMPCommand<Void>, name: String, arguments: String) {
     #expect(command.name == name)
@@ -118,7 +118,9 @@ import Testing
   }
 
   @Test func loadingTellsQEMUToStayWhereItCan() throws {
-    for (minor, arguments) in [(0, #"{"uri":"u"}"#), (1, #"{"uri":"u","exit-on-error":false}"#)] {
+    for (minor, arguments) in [
+      (0, #"{"uri": "u"}"#), (1, #"{"uri": "u", "exit-on-error": false}"#),
+    ] {
       try converse { qemu throws in
         try qemu.answer()
         try qemu.answer(["qemu": ["major": 9, "minor": .integer(Int64(minor)), "micro": 0]])

@@ -48,7 +48,7 @@ import Testing
           {"error": {"class": "GenericError", "desc": "x"}, "id": 0}
 
           """#,
-        after: #"{"event":"RESUME","data":{"a":1},"future":[]}"# + "\n")
+        after: #"{"event": "RESUME", "data": {"a": 1}, "future": []}"# + "\n")
     } client: { connection throws in
       #expect(try connection.execute("any") == 7)
       let resumed = try connection.waitForEvent(["RESUME"], deadline: .now + .seconds(20))
@@ -83,7 +83,7 @@ import Testing
   /// The answer, cut after each of its bytes, then the end: never an answer, and always the same error.
   @Test func anAnswerThatIsCutOffIsTheEndOfTheConnection() throws {
     let answer: @Sendable (JSONValue) -> String = {
-      #"{"event":"STOP"}"# + "\n" + FakeQEMU.success(["a": "ä"], to: $0)
+      #"{"event": "STOP"}"# + "\n" + FakeQEMU.success(["a": "ä"], to: $0)
     }
     let count = answer(["id": 1_000_000_000_000]).utf8.count
     for length in 0..<count - 1 {
@@ -135,7 +135,7 @@ import Testing
     }
   }
 
-  @Test(arguments: ["{}", "[]", "5", #"{"execute":"stop"}"#, #"{"event":5}"#])
+  @Test(arguments: ["{}", "[]", "5", #"{"execute": "stop"}"#, #"{"event": 5}"#])
   func aLineThatIsNoMessageIsMalformed(line: String) throws {
     try withConnection { qemu throws in
       _ = try qemu.request()
@@ -174,7 +174,7 @@ import Testing
   @Test func bytesThatComeOneByOneAreWhole() throws {
     try withConnection { qemu throws in
       let request = try #require(try qemu.request())
-      let text = #"{"event":"A"}"# + "\r\n\r\n" + FakeQEMU.success(["x": "äö"], to: request)
+      let text = #"{"event": "A"}"# + "\r\n\r\n" + FakeQEMU.success(["x": "äö"], to: request)
       for byte in text.utf8 {
         try qemu.socket.send([byte], deadline: .now + .seconds(20))
         if byte == 0x0A { usleep(1000) }

@@ -8,8 +8,8 @@ public struct FilePages: PageSource, PageTarget {
   public let start: UInt64
   /// Bytes in the block.
   public let byteCount: UInt64
-  /// Whether the file was all holes when the restore began.
-  public let startsZero: Bool
+  /// Whether all bytes are zero. At first: whether the file is all holes. Who clears what is no hole may say so.
+  public var startsZero: Bool
 
   /// The whole of `file`, to be read from.
   ///
@@ -38,7 +38,7 @@ public struct FilePages: PageSource, PageTarget {
     self.file = file
     self.start = start
     self.byteCount = byteCount
-    startsZero = try file.nextData(in: start..<(start + byteCount)) == nil
+    startsZero = try file.nextDataStart(in: start..<(start + byteCount)) == nil
   }
 
   /// Read by the channels' own requests.
@@ -46,13 +46,13 @@ public struct FilePages: PageSource, PageTarget {
   /// Written by the channels' own requests.
   public var writeAccess: TargetAccess { .file(file, startingAt: start) }
 
-  /// The first part of `range` that is no hole (lseek(2), SEEK_DATA).
+  /// `range` without the hole that it begins with (lseek(2), SEEK_DATA). Further holes in it are cheaper to read than to find.
   ///
   /// Where the file has been cut since it was opened, what is gone is no hole: the answer is `range`, and reading it fails.
   public func nextData(in range: Range<UInt64>) throws(SystemCallError) -> Range<UInt64>? {
     let place = (start + range.lowerBound)..<(start + range.upperBound)
-    if let data = try file.nextData(in: place) {
-      return (data.lowerBound - start)..<(data.upperBound - start)
+    if let data = try file.nextDataStart(in: place) {
+      return (data - start)..<range.upperBound
     }
     return try file.size() < place.upperBound ? range : nil
   }

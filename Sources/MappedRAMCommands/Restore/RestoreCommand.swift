@@ -65,7 +65,8 @@ struct RestoreCommand: ParsableCommand {
     }
     if !machine.isWanted, contents.toDirectory == nil {
       throw ValidationError(
-        "Nothing says where the image is to go: give a QEMU to start behind --, or --qmp, or --to-directory.")
+        "Nothing says where the image is to go: give a QEMU to start behind --, or --qmp, or --to-directory."
+      )
     }
   }
 

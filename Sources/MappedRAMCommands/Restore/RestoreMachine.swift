@@ -32,7 +32,9 @@ struct RestoreMachine: ParsableArguments {
   var pid: Int32?
 
   @Flag(
-    help: "Return as soon as the guest is restored, print QEMU's process number and QMP socket, and let it run.")
+    help:
+      "Return as soon as the guest is restored, print QEMU's process number and QMP socket, and let it run."
+  )
   var detach = false
 
   @Option(
@@ -72,7 +74,9 @@ struct RestoreMachine: ParsableArguments {
     if qmp != nil, !command.isEmpty {
       throw ValidationError("Give either --qmp, or a QEMU to start behind --, not both.")
     }
-    if command.isEmpty, let option = given.first(where: { ["--detach", "--socket", "--log"].contains($0) }) {
+    if command.isEmpty,
+      let option = given.first(where: { ["--detach", "--socket", "--log"].contains($0) })
+    {
       throw ValidationError("\(option) is for a QEMU that this command starts: give it behind --.")
     }
     if !detach, socket != nil || log != nil {

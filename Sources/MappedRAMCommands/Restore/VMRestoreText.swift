@@ -23,7 +23,8 @@ struct VMRestoreText: CommandReport {
     if report.engine == .map {
       lines.append(
         "  Keep \(image) as it is while the VM runs: its memory is there. Other VMs may run on it at the same time; they have "
-          + "the same random state and, unless their arguments differ, network addresses and disks.")
+          + "the same random state and, unless their arguments differ, network addresses and disks."
+      )
     }
     let text = lines.map { "\($0)\n" }.joined()
     return text + (report.transfer?.text ?? "")
@@ -39,7 +40,8 @@ struct VMRestoreText: CommandReport {
       let blocks = report.blocks.filter { $0.way == way }
       guard !blocks.isEmpty else { return nil }
       let bytes = blocks.reduce(0) { $0 + $1.byteCount }
-      return "\(NumberText.count(UInt64(blocks.count), "RAMBlock")) of \(NumberText.bytes(bytes)) \(words)"
+      return
+        "\(NumberText.count(UInt64(blocks.count), "RAMBlock")) of \(NumberText.bytes(bytes)) \(words)"
     }
   }
 

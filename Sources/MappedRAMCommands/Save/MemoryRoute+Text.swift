@@ -4,7 +4,8 @@ extension BlockMemory.Route {
   /// What was done with memory of this kind.
   var text: String {
     switch self {
-    case .process: "copied from QEMU's process (process_vm_readv), where it is private or of huge pages"
+    case .process:
+      "copied from QEMU's process (process_vm_readv), where it is private or of huge pages"
     case .file(let path): "read from the shared memory that QEMU has it in (\(path))"
     }
   }

@@ -65,7 +65,8 @@ struct SaveCommand: ParsableCommand {
   func validate() throws {
     if machine.qmp == nil, contents.fileOptions.isEmpty {
       throw ValidationError(
-        "Nothing says what to save: give --qmp, or --from-directory, or --machine, --vmstate and --block.")
+        "Nothing says what to save: give --qmp, or --from-directory, or --machine, --vmstate and --block."
+      )
     }
     if machine.qmp != nil, let option = contents.fileOptions.first {
       throw ValidationError("\(option) is for an image from files, and --qmp for a running VM.")

@@ -22,7 +22,9 @@ struct SaveMachine: ParsableArguments {
   var engine: VMSave.Engine?
 
   @Option(
-    help: "What becomes of the VM after the save. (default: it goes on if it ran, and stays paused if it was)")
+    help:
+      "What becomes of the VM after the save. (default: it goes on if it ran, and stays paused if it was)"
+  )
   var then: VMSave.Afterwards?
 
   @Option(
@@ -54,7 +56,8 @@ struct SaveMachine: ParsableArguments {
     }
     if snapshotDisks != nil, then == .quit {
       throw ValidationError(
-        "--snapshot-disks is for a VM that goes on; with --then quit nothing writes to the disks any more.")
+        "--snapshot-disks is for a VM that goes on; with --then quit nothing writes to the disks any more."
+      )
     }
   }
 }

@@ -76,7 +76,8 @@ extension CaptureObstacle: CustomStringConvertible {
       "The process of this QEMU cannot be seen from here: it runs on another machine, or in another PID namespace. "
         + "Give its number with --pid, or run this command where it runs."
     case .notPermitted(let error):
-      "QEMU's memory may not be read. \(error)"
+      "QEMU's memory may not be read. \(error.statement) Run this command as root, with CAP_SYS_PTRACE, or as the user of "
+        + "QEMU where kernel.yama.ptrace_scope is 0."
     }
   }
 }

@@ -9,8 +9,9 @@ public struct GuestMemory: Sendable {
   public let processID: Int32
   /// How each block can be got at, in the order of a stream.
   public let blocks: [BlockMemory]
-  private let memory: ProcessMemory
-  private let pageMap: PageMap?
+  let memory: ProcessMemory
+  /// Which pages of QEMU's process there are; `nil` where the kernel does not say.
+  let pageMap: PageMap?
 
   /// How a block's memory can be got at.
   struct Place {
@@ -18,7 +19,8 @@ public struct GuestMemory: Sendable {
     var backing: MemoryBacking
   }
 
-  private let places: [Place]
+  /// The blocks' places, as `blocks`.
+  let places: [Place]
 
   /// Finds the process behind `vm` and looks whether it lets itself be read.
   ///
@@ -65,7 +67,7 @@ public struct GuestMemory: Sendable {
 
   /// The shared file behind a block, opened anew. Not of huge pages: those files cannot be written to, and their
   /// pages are in place in any case.
-  private static func file(
+  static func file(
     of place: Place, _ processID: Int32, _ access: File.Access
   ) -> (file: File, offset: UInt64, path: String)? {
     guard case .sharedFile(let inode, let offset, let path) = place.backing,
@@ -92,29 +94,23 @@ public struct GuestMemory: Sendable {
     return planned
   }
 
-  /// Where the contents of the blocks `names` go to.
-  func targets(for names: Set<String>) -> [String: any PageTarget] {
-    var targets: [String: any PageTarget] = [:]
-    for place in places where names.contains(place.block.idstr) {
-      targets[place.block.idstr] = pages(of: place, .readWrite)
-    }
-    return targets
+  private func pages(of place: Place, _ access: File.Access) -> any PageSource & PageTarget {
+    if let pages = filePages(of: place, access) { return pages }
+    return processPages(of: place)
   }
 
-  private func pages(
-    of place: Place, _ access: File.Access
-  ) -> any PageSource & PageTarget {
-    let block = place.block
-    let byteCount = block.usedLength.rawValue
-    if let found = Self.file(of: place, processID, access),
-      let pages = try? FilePages(
-        found.file, startingAt: found.offset, byteCount: byteCount)
-    {
-      return pages
-    }
-    let isAnonymous = place.backing == .anonymous
-    return ProcessPages(
-      memory, at: block.hostAddress, byteCount: byteCount, pageMap: isAnonymous ? pageMap : nil)
+  /// The contents of a block in the shared file behind it; `nil` where there is none that can be used.
+  func filePages(of place: Place, _ access: File.Access) -> FilePages? {
+    guard let found = Self.file(of: place, processID, access) else { return nil }
+    return try? FilePages(
+      found.file, startingAt: found.offset, byteCount: place.block.usedLength.rawValue)
+  }
+
+  /// The contents of a block, copied from and to the process.
+  func processPages(of place: Place) -> ProcessPages {
+    ProcessPages(
+      memory, at: place.block.hostAddress, byteCount: place.block.usedLength.rawValue,
+      pageMap: place.backing == .anonymous ? pageMap : nil)
   }
 
   /// What stands behind the block `idstr`.
@@ -131,18 +127,6 @@ public struct GuestMemory: Sendable {
     }
     return rest.count < places.count
       && rest.reduce(0) { $0 + $1.block.usedLength.rawValue } <= 64 << 20
-  }
-
-  /// Puts zeros over `bytes` of the block `idstr`.
-  func clear(_ bytes: Range<UInt64>, of idstr: String) throws(SystemCallError) {
-    guard let place = places.first(where: { $0.block.idstr == idstr }) else { return }
-    let zeros = [UInt8](repeating: 0, count: Int(min(UInt64(bytes.count), 1 << 20)))
-    var position = bytes.lowerBound
-    while position < bytes.upperBound {
-      let count = Int(min(UInt64(zeros.count), bytes.upperBound - position))
-      try memory.write(zeros[..<count], to: place.block.hostAddress + position)
-      position += UInt64(count)
-    }
   }
 }
 

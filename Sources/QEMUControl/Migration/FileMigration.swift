@@ -22,17 +22,7 @@ struct FileMigration {
   func load(
     from uri: String, _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) {
-    try talking { () throws(QMPError) in
-      do throws(QMPError) {
-        // Without it a QEMU that cannot load ends, and takes its reason with it. QEMU 9.0 does not know it.
-        try connection.execute(.migrateIncoming(uri: uri, exitOnError: false))
-      } catch {
-        guard case .refused(_, _, let text) = error, text.contains("exit-on-error") else {
-          throw error
-        }
-        try connection.execute(.migrateIncoming(uri: uri, exitOnError: nil))
-      }
-    }
+    try talking { () throws(QMPError) in try connection.startIncoming(uri: uri) }
     try wait(progress, cancellation, canCancel: false)
   }
 

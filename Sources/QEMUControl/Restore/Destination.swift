@@ -33,7 +33,9 @@ struct Destination {
     let placed = placedBlocks(besides: mapped)
     var transfer: TransferReport?
     if !placed.isEmpty {
-      let targets = memory.targets(for: placed)
+      let targets = try system { () throws(SystemCallError) in
+        try memory.targets(for: placed)
+      }
       transfer = try moving { () throws(ImageError) in
         try ImageRestore(
           source.file, streamOffset: source.image.streamOffset, options: options

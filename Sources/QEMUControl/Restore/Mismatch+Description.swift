@@ -19,6 +19,8 @@ extension Mismatch: CustomStringConvertible {
         + (idstr.contains("/")
           ? "give the device that it belongs to the same size of memory"
           : "give the VM the same memory, \(Self.mebibytes(expected)) for this block (-m, or size= of its backend)")
+    case .processors(let found, let expected):
+      "the image is of a machine with \(expected) virtual processors, this VM has \(found): start it with -smp \(expected)"
     case .missingDevice(let idstr, let instance):
       "the image has the state of \(Self.name(idstr, instance)), this VM has no such device: "
         + Self.advice(onDevice: idstr)
@@ -40,7 +42,8 @@ extension Mismatch: CustomStringConvertible {
   private static func advice(onBlock idstr: String) -> String {
     if idstr.hasPrefix("/rom@") { return "use the same QEMU version and firmware" }
     guard !idstr.contains("/") else { return advice(onDevice: idstr) }
-    return "it is memory, so give the VM a memory backend with id=\(idstr), or leave out the backend that has another name"
+    return
+      "it is memory, so give the VM a memory backend with id=\(idstr), or leave out the backend that has another name"
   }
 
   /// A device's idstr begins with its place on a bus: `0000:00:02.0/virtio-net`.

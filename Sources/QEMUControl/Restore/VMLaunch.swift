@@ -44,6 +44,10 @@ public struct VMLaunch: Sendable {
       if line.startsPaused, restore.afterwards == nil { restore.afterwards = .pause }
       try line.prepareForRestore()
       if restore.engine == .map { notes = try map(source, &line) }
+    } catch .memorySize(let idstr, let expected, let found, _) {
+      let size = Mismatch.blockSize(
+        idstr: idstr, found: ByteCount(found), expected: ByteCount(expected))
+      throw .mismatches(source.file.path, [size])
     } catch {
       throw .launch(.refused(error))
     }

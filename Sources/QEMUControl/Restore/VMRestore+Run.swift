@@ -26,7 +26,8 @@ extension VMRestore {
     // The VM is not to go on by itself: `stop` keeps a waiting VM from it.
     try talking { () throws(QMPError) in try connection.execute(.stop) }
     var report = VMRestoreReport(
-      engine: engine, engineReasons: [], blocks: [], state: "", processID: vm.possibleProcesses.first,
+      engine: engine, engineReasons: [], blocks: [], state: "",
+      processID: vm.possibleProcesses.first,
       elapsed: .zero, transfer: nil)
     switch (engine, access) {
     case (.qemu, _): report.blocks = try destination.load(progress, cancellation)
@@ -67,7 +68,10 @@ extension VMRestore {
         DestinationCheck.Block(
           idstr: block.idstr, usedLength: block.usedLength, maximumLength: block.maxLength)
       })
-    mismatches += check.devices(try devices(of: connection) ?? [])
+    // Another machine has other devices: to list them all would hide what is wrong.
+    if check.machineType(vm.machineType).isEmpty, let devices = try devices(of: connection) {
+      mismatches += check.devices(devices)
+    }
     guard mismatches.isEmpty else { throw .mismatches(source.file.path, mismatches) }
   }
 

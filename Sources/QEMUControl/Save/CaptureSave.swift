@@ -22,7 +22,8 @@ struct CaptureSave {
 
   /// Saves. Whatever goes wrong, the VM is afterwards what it was before.
   func run(_ progress: Progress, _ cancellation: Cancellation) throws(VMError) -> Outcome {
-    let route = route
+    let goesOn = vm.runState.isLive && save.afterwards != .pause && save.afterwards != .quit
+    let route = DeviceStateRoute(of: vm, with: memory, goesOn: goesOn)
     let capture = DeviceStateCapture(connection: connection, set: DescriptorSet.ID())
     var settings = try talking { () throws(QMPError) in try MigrationSettings(of: connection) }
     var steps = [UndoStep.remove(capture.set)]
@@ -87,15 +88,6 @@ struct CaptureSave {
     try talking { () throws(QMPError) in
       try standStill.end()
     }
-  }
-
-  /// The route to the device state: QEMU's own description is worth a migration where that leaves the VM's RAM out, and where
-  /// the VM goes on afterwards.
-  private var route: DeviceStateRoute {
-    let goesOn = vm.runState.isLive && save.afterwards != .pause && save.afterwards != .quit
-    return goesOn && memory.isIgnoredByMigration
-      && vm.capabilities[Configuration.ignoreSharedCapability] != nil
-      ? .migration : .devicesOnly
   }
 
   private func plan(

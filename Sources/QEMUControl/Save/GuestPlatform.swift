@@ -26,12 +26,7 @@ struct GuestPlatform: Equatable, Sendable {
 
   /// The CONFIGURATION section of a mapped-ram image.
   func configuration(machineType: String) -> Configuration {
-    let capabilities = Configuration.Subsection.capabilities([
-      Configuration.mappedRAMCapability
-    ])
-    return Configuration(
-      machineType: machineType,
-      subsections: givesPageSize
-        ? [.targetPageBits(UInt32(pageSize.shift)), capabilities] : [capabilities])
+    Configuration.mappedRAM(
+      machineType: machineType, targetPageBits: givesPageSize ? UInt32(pageSize.shift) : nil)
   }
 }

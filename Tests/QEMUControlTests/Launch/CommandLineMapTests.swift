@@ -67,9 +67,9 @@ import Testing
       ["m"])
     #expect(
       words[1]
-        == #"{"qom-type":"memory-backend-file","id":"m","mem-path":"/i,mg","offset":1048576,"size":16777216,"#
-        + #""share":false,"readonly":true,"rom":"off","x-use-canonical-path-for-ramblock-id":false,"#
-        + #""host-nodes":[0,1],"policy":"bind"}"#)
+        == #"{"qom-type": "memory-backend-file", "id": "m", "mem-path": "/i,mg", "offset": 1048576, "size": 16777216, "#
+        + #""share": false, "readonly": true, "rom": "off", "x-use-canonical-path-for-ramblock-id": false, "#
+        + #""host-nodes": [0, 1], "policy": "bind"}"#)
   }
 
   @Test func nodesAndDimmsAreMapped() throws {

@@ -1,0 +1,100 @@
+import LinuxIO
+import MappedRAM
+
+extension GuestMemory {
+  /// Where the contents of the blocks `names` go to.
+  ///
+  /// A VM that waits has touched few of its pages. These are cleared, so that only pages which are not zero need to be
+  /// written. Where more is there, as with `prealloc=on` or in a file that was used before, all pages are
+  /// written.
+  func targets(
+    for names: Set<String>
+  ) throws(SystemCallError) -> [String: any PageTarget] {
+    var targets: [String: any PageTarget] = [:]
+    for place in places where names.contains(place.block.idstr) {
+      targets[place.block.idstr] = try target(place)
+    }
+    return targets
+  }
+
+  /// Puts zeros over `bytes` of the block `idstr`.
+  func clear(_ bytes: Range<UInt64>, of idstr: String) throws(SystemCallError) {
+    guard let place = places.first(where: { $0.block.idstr == idstr }) else { return }
+    try clear(bytes, of: processPages(of: place))
+  }
+
+  private func target(_ place: Place) throws(SystemCallError) -> any PageTarget {
+    if var pages = filePages(of: place, .readWrite) {
+      let (file, start) = (pages.file, pages.start)
+      pages.startsZero = try cleared(pages) { (range) throws(SystemCallError) in
+        // One look for the end of data in all; `FilePages` itself looks for its begin alone.
+        let place = (start + range.lowerBound)..<(start + range.upperBound)
+        return try file.nextData(in: place).map { $0.lowerBound - start..<$0.upperBound - start }
+      }
+      return pages
+    }
+    var pages = processPages(of: place)
+    pages.isCleared = try cleared(pages, pages.nextData)
+    return pages
+  }
+
+  /// Finds the first part of a range that may hold something else than zeros.
+  private typealias Search = (Range<UInt64>) throws(SystemCallError) -> Range<UInt64>?
+
+  /// Clears `pages` where little of them is there. Whether all are zero now.
+  private func cleared(
+    _ pages: some PageTarget, _ nextData: Search
+  ) throws(SystemCallError) -> Bool {
+    guard !pages.startsZero else { return true }
+    guard let runs = try fewRuns(of: pages.byteCount, nextData) else { return false }
+    for run in runs { try clear(run, of: pages) }
+    return true
+  }
+
+  /// What is there of `byteCount` bytes; `nil` where that is more than a quarter, or too scattered to be worth it.
+  private func fewRuns(
+    of byteCount: UInt64, _ nextData: Search
+  ) throws(SystemCallError) -> [Range<UInt64>]? {
+    var (runs, bytes): ([Range<UInt64>], UInt64) = ([], 0)
+    var rest = 0..<byteCount
+    while let run = try nextData(rest) {
+      runs.append(run)
+      bytes += UInt64(run.count)
+      guard bytes <= byteCount / 4, runs.count <= Self.mostRuns else { return nil }
+      rest = run.upperBound..<rest.upperBound
+    }
+    return runs
+  }
+
+  /// The most runs of pages that are cleared one by one: each takes two system calls.
+  private static let mostRuns = 65536
+
+  private func clear(
+    _ bytes: Range<UInt64>, of pages: some PageTarget
+  ) throws(SystemCallError) {
+    let zeros = [UInt8](repeating: 0, count: min(bytes.count, 1 << 20))
+    for start in stride(from: bytes.lowerBound, to: bytes.upperBound, by: zeros.count) {
+      let part = zeros[..<min(zeros.count, Int(bytes.upperBound - start))]
+      switch pages.writeAccess {
+      case .file(let file, let first): try file.write(Array(part), at: first + start)
+      case .copy(let target): try target.put(part, at: start)
+      }
+    }
+  }
+}
+
+extension CopyingTarget {
+  /// Puts `bytes` at `offset`.
+  fileprivate func put(_ bytes: ArraySlice<UInt8>, at offset: UInt64) throws(SystemCallError) {
+    var failure: SystemCallError?
+    // SAFETY: the bytes of the slice, for the time of the call.
+    unsafe bytes.withUnsafeBytes { buffer in
+      do throws(SystemCallError) {
+        try unsafe copy(from: buffer, to: offset)
+      } catch {
+        failure = error
+      }
+    }
+    if let failure { throw failure }
+  }
+}
