@@ -63,6 +63,23 @@ extension RealQEMU {
         image, into: configuration, from: qemu, sum: VMShape.guest.sum, continues: false)
     }
 
+    /// A QEMU with few rights saves into a directory that is shut to it: it gets the file from us.
+    @Test(arguments: [VMSave.Engine.capture, .qemu])
+    func confinedQEMU(engine: VMSave.Engine) throws {
+      let closed = try TemporaryDirectory()
+      try closed.makePrivate()
+      let confined = try QEMU(configuration.with { $0.user = Unprivileged.nobody })
+      try confined.waitForGuestLines(2)
+      let before = try confined.state()
+      let report = try confined.saveVM(to: closed.file("vm.img")) { $0.engine = engine }
+      #expect(report.engine == engine)
+      #expect(try confined.state() == before)
+      try confined.expectGoesOn(sum: VMShape.guest.sum)
+      try expectLoaded(
+        closed.file("vm.img"), into: configuration, from: confined, sum: VMShape.guest.sum,
+        continues: false)
+    }
+
     @Test func captureIsRefusedWithAdvice() throws {
       let before = try qemu.state()
       let result = try save(["--engine", "capture"])
