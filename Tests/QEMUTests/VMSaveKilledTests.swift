@@ -9,13 +9,14 @@ extension RealQEMU {
   /// The built command, ended in the middle of a save.
   @Suite struct VMSaveKilledTests {
     /// Starts a save and stops the command once the VM stands still and, with QEMU's engine, the migration is under way.
-    private func caught(_ vm: DisturbedVM, _ engine: VMSave.Engine, _ options: [String] = []) throws
-      -> RunningSave
-    {
+    private func caught(
+      _ vm: DisturbedVM, _ engine: VMSave.Engine, _ options: [String] = [],
+      until condition: () throws -> Bool = { true }
+    ) throws -> RunningSave {
       let save = try RunningSave(
         vm.qemu, to: vm.image, ["--engine", engine.rawValue] + options)
       try save.wait(for: "the pause") {
-        guard engine == .qemu else { return try vm.qemu.status() == "paused" }
+        guard engine == .qemu else { return try vm.qemu.status() == "paused" && condition() }
         let answer = try vm.qemu.execute("query-migrate") as? [String: Any]
         return answer?["status"] as? String == "active"
       }
@@ -59,6 +60,25 @@ extension RealQEMU {
       try vm.expectAsBefore()
     }
 
+    /// Killed once the disks have snapshots: the VM goes on with them, and can be saved again.
+    @Test func killedWithSnapshots() throws {
+      let vm = try DisturbedVM()
+      let snapshots = try TemporaryDirectory()
+      let save = try caught(vm, .capture, ["--snapshot-disks", snapshots.path.string]) {
+        try snapshots.names() == ["vm.virtio-backend.0.qcow2"]
+      }
+      save.signal(SIGKILL)
+      #expect(try save.end() == 128 + SIGKILL)
+      try vm.qemu.wait(for: "the watchdog", seconds: 40) { try vm.qemu.status() == "running" }
+      var state = try vm.qemu.state()
+      #expect(state.activeNodes.values.allSatisfy { $0 })
+      state.activeNodes = vm.before.activeNodes
+      #expect(state == vm.before)
+      #expect(try vm.directory.names().isEmpty)
+      try vm.qemu.expectGoesOn(sum: DisturbedVM.guest.sum)
+      #expect(try vm.qemu.saveVM(to: vm.image).stateAfter == "running")
+    }
+
     /// The migration has come to its end when the command is killed: the VM is in `postmigrate`.
     @Test func killedOnceQEMUHasWrittenAll() throws {
       let vm = try DisturbedVM()
@@ -76,7 +96,7 @@ extension RealQEMU {
       let vm = try DisturbedVM(mebibytes: 64)
       let save = try RunningSave(
         vm.qemu, to: vm.image, ["--engine", engine.rawValue],
-        prefix: ["prlimit", "--fsize=1000000"])
+        prefix: ["env", "--default-signal=XFSZ", "prlimit", "--fsize=1000000"])
       #expect(try save.end() == 74, "\(save.errors)")
       #expect(save.errors.contains("vm.img"), "\(save.errors)")
       try vm.expectAsBefore()

@@ -4,6 +4,9 @@ import SystemPackage
 
 /// External snapshots of all writable disks of a VM, taken together: from then on it writes to new files, and the old ones stay as
 /// they were at that moment.
+///
+/// They are taken back where the save fails. Only where this process is killed they stay: the VM goes on with the new files, which
+/// have all that it wrote since, and its watchdog, which may not remove files, leaves them alone.
 struct DiskSnapshots {
   private let connection: QMPConnection
   private let snapshots: [DiskSnapshot]
