@@ -19,7 +19,7 @@ extension GuestMemory {
   /// Whether a save does not even look at what is absent. Of a private mapping of a file, and of huge pages, it looks at all.
   private func absentIsZero(_ place: Place, _ route: BlockMemory.Route) -> Bool {
     switch route {
-    case .file: true
+    case .file: !place.hasHugePages
     case .process: place.backing == .anonymous
     }
   }
@@ -28,7 +28,8 @@ extension GuestMemory {
   private func presentBytes(of place: Place) -> UInt64? {
     var count: UInt64 = 0
     do {
-      if let found = Self.file(of: place, processID, .read) {
+      // The holes of a file of huge pages are not found.
+      if !place.hasHugePages, let found = Self.file(of: place, processID, .read) {
         let range = found.offset..<(found.offset + place.block.usedLength.rawValue)
         try found.file.forEachData(in: range) { count += UInt64($0.count) }
         return count
