@@ -55,7 +55,7 @@ int32_t CLinux_reap(int32_t process) {
 
 #define WATCHDOG __attribute__((no_sanitize("thread"))) static
 
-enum { INPUT = 0, SOCKET = 1, BUFFER = 65536, ANSWER_SECONDS = 10, ATTEMPTS = 1500 };
+enum { INPUT = 0, SOCKET = 1, BUFFER = 65536, ANSWER_SECONDS = 300, ATTEMPTS = 1500 };
 static char buffer[BUFFER];
 
 WATCHDOG int sendAll(const uint8_t *bytes, size_t count) {

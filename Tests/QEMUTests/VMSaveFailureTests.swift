@@ -18,7 +18,8 @@ struct DisturbedVM {
   let directory: TemporaryDirectory
   let before: VMState
 
-  init(mebibytes: Int = 384) throws {
+  /// - Parameter isShared: whether the memory is shared files, so that the device state of a capture comes from a migration.
+  init(mebibytes: Int = 384, isShared: Bool = false) throws {
     directory = try TemporaryDirectory()
     let files = try TemporaryDirectory()
     self.files = files
@@ -31,10 +32,12 @@ struct DisturbedVM {
         $0.addSlots()
         $0.arguments += [
           "-object",
-          "memory-backend-file,id=dimm0,size=\(mebibytes)M,share=off,mem-path=\(contents)",
+          "memory-backend-file,id=dimm0,size=\(mebibytes)M,mem-path=\(contents),"
+            + "share=\(isShared ? "on" : "off")",
           "-device", "pc-dimm,id=dimm0-device,memdev=dimm0",
         ]
         $0.addDisk(disk)
+        if isShared { $0.setMemory(.file("main", isShared: true)) }
       })
     try qemu.setCapability("multifd", true)
     try qemu.setCapability("auto-converge", true)
@@ -95,6 +98,65 @@ extension RealQEMU {
         try paused.qemu.saveVM(to: vm.image) { $0.engine = engine }
       }
       try paused.expectAsBefore(says: engine == .qemu)
+    }
+
+    /// As above, where the device state came from a migration, after which only `cont` leads back.
+    @Test(.enabled(if: geteuid() == 0, "needs root"))
+    func fullDiskAfterAMigration() throws {
+      let vm = try DisturbedVM(mebibytes: 32, isShared: true)
+      try Subprocess.succeed(
+        ["mount", "-t", "tmpfs", "-o", "size=16M", "none", vm.directory.path.string])
+      defer { _ = try? Subprocess.succeed(["umount", "-l", vm.directory.path.string]) }
+      #expect(throws: VMError.self) { try vm.qemu.saveVM(to: vm.image) { $0.engine = .capture } }
+      try vm.expectAsBefore()
+    }
+
+    /// QEMU itself may not make files of that size.
+    @Test(arguments: [true, false])
+    func limitOnQEMUsFileSizes(runs: Bool) throws {
+      let vm = try DisturbedVM(mebibytes: 32)
+      let paused = runs ? vm : try vm.paused()
+      try Subprocess.succeed(["prlimit", "--pid=\(vm.qemu.processID)", "--fsize=10000000"])
+      #expect(throws: VMError.self) {
+        try paused.qemu.saveVM(to: vm.image) { $0.engine = .qemu }
+      }
+      try paused.expectAsBefore(says: true)
+    }
+
+    /// Somebody else's migration goes on, and so does the VM.
+    @Test(arguments: VMSave.Engine.allCases)
+    func migrationOfSomebodyElse(engine: VMSave.Engine) throws {
+      let vm = try DisturbedVM(mebibytes: 8)
+      try vm.qemu.setCapability("multifd", false)
+      let before = try vm.qemu.state()
+      try vm.qemu.execute("migrate", ["uri": "exec:cat >/dev/null"])
+      try vm.qemu.wait(for: "the migration") { try migration(of: vm.qemu) == "active" }
+      let error = #expect(throws: VMError.self) {
+        try vm.qemu.saveVM(to: vm.image) { $0.engine = engine }
+      }
+      #expect(error == .state(found: "migration: active", expected: ["no migration under way"]))
+      #expect(try migration(of: vm.qemu) == "active")
+      #expect(try vm.qemu.state() == before)
+      #expect(try vm.directory.names().isEmpty)
+    }
+
+    private func migration(of qemu: QEMU) throws -> String? {
+      let answer = try qemu.execute("query-migrate") as? [String: Any]
+      return answer?["status"] as? String
+    }
+
+    /// A QEMU that waits for an image has no VM to save, and goes on waiting.
+    @Test(arguments: VMSave.Engine.allCases)
+    func vmThatWaitsForAnImage(engine: VMSave.Engine) throws {
+      let directory = try TemporaryDirectory()
+      let qemu = try QEMU(QEMU.Configuration().destination)
+      let before = try qemu.state()
+      let error = #expect(throws: VMError.self) {
+        try qemu.saveVM(to: directory.file("vm.img")) { $0.engine = engine }
+      }
+      #expect(error == .state(found: "inmigrate", expected: ["running", "paused"]))
+      #expect(try qemu.state() == before)
+      #expect(try directory.names().isEmpty)
     }
 
     @Test(arguments: [VMSave.Engine.capture, .qemu])

@@ -45,6 +45,20 @@ extension RealQEMU {
       try vm.expectAsBefore(says: engine == .qemu)
     }
 
+    /// The device state has been had by a migration, and pages are being read.
+    @Test(arguments: [SIGINT, SIGKILL])
+    func endedAfterAMigration(number: Int32) throws {
+      let vm = try DisturbedVM(isShared: true)
+      let save = try RunningSave(vm.qemu, to: vm.image, ["--engine", "capture"])
+      try save.wait(for: "the migration") { try vm.qemu.status() == "postmigrate" }
+      save.signal(SIGSTOP)
+      save.signal(number)
+      save.signal(SIGCONT)
+      #expect(try save.end() == (number == SIGINT ? 130 : 128 + SIGKILL))
+      try vm.qemu.wait(for: "the watchdog", seconds: 40) { try vm.qemu.state() == vm.before }
+      try vm.expectAsBefore()
+    }
+
     /// The migration has come to its end when the command is killed: the VM is in `postmigrate`.
     @Test func killedOnceQEMUHasWrittenAll() throws {
       let vm = try DisturbedVM()

@@ -180,6 +180,31 @@ extension RealQEMU {
         memory: [PhysicalRange(UInt64(ArmGuest.memory), 16 << 20)])
     }
 
+    /// Onto a block device, where QEMU loads it from. QEMU cannot save there by itself.
+    @Test(.enabled(if: LoopDevice.isAvailable, "needs root and losetup"))
+    func capturedOntoADevice() throws {
+      let directory = try TemporaryDirectory()
+      let device = try LoopDevice(byteCount: 64 << 20, in: directory)
+      let source = try QEMU(VMShape.all[0].configuration)
+      try source.waitForGuestLines(2)
+      let before = try source.state()
+      #expect(throws: VMError.self) {
+        try source.saveVM(to: device.path) {
+          $0.engine = .qemu
+          $0.inPlace = true
+        }
+      }
+      #expect(try source.state() == before)
+      try source.saveVM(to: device.path) {
+        $0.engine = .capture
+        $0.inPlace = true
+        $0.afterwards = .pause
+      }
+      try expectLoaded(
+        device.path, into: VMShape.all[0].configuration, from: source, sum: VMShape.guest.sum,
+        memory: VMShape.all[0].memory, load: .plain)
+    }
+
     /// QEMU's own save of the same kinds.
     @Test(
       arguments: VMShape.all.filter { ["q35", "microvm", "virtio-mem"].contains($0.description) })

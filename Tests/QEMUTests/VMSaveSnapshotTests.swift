@@ -21,15 +21,24 @@ extension RealQEMU {
       let (raw, qcow) = (directory.file("raw"), directory.file("qcow2"))
       try QEMU.makeDisk(raw, mebibytes: 1)
       try QEMU.makeDisk(qcow, mebibytes: 1, format: "qcow2")
+      let drive = directory.file("drive")
+      try QEMU.makeDisk(drive, mebibytes: 1)
       qemu = try QEMU(
         QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with {
           $0.addDisk(raw)
           $0.addDisk(qcow, format: "qcow2")
+          // Without a name for its node.
+          $0.arguments += ["-drive", "file=\(drive),format=raw,if=virtio"]
         })
       try qemu.waitForGuestLines(2)
     }
 
     private var image: FilePath { images.file("vm.img") }
+
+    /// The files that the disks have at first.
+    private var bases: [String] {
+      ["drive", "qcow2", "raw"].map { directory.file($0).string }
+    }
 
     /// What each disk's topmost file is.
     private func files() throws -> [String] {
@@ -54,15 +63,13 @@ extension RealQEMU {
         $0.engine = engine
         $0.snapshotDirectory = snapshots.path
       }
-      #expect(report.disks.count == 2 && report.stateAfter == "running")
+      #expect(report.disks.count == 3 && report.stateAfter == "running")
       #expect(
-        Set(report.disks.map(\.file)) == [
-          directory.file("raw").string, directory.file("qcow2").string,
-        ])
+        report.disks.map(\.file).sorted() == bases)
       let overlays = report.disks.compactMap { $0.overlay?.string }
-      #expect(overlays.count == 2 && !report.disksDiverge)
+      #expect(overlays.count == 3 && !report.disksDiverge)
       #expect(try files().sorted() == overlays.sorted())
-      #expect(try snapshots.names().count == 2)
+      #expect(try snapshots.names().count == 3)
       // What the guest writes from now on is not in the files of the image.
       let sums = try sumsOfBases()
       try write("0x22")
@@ -71,9 +78,7 @@ extension RealQEMU {
     }
 
     private func sumsOfBases() throws -> String {
-      try Subprocess.succeed(
-        ["md5sum", directory.file("raw").string, directory.file("qcow2").string]
-      ).text
+      try Subprocess.succeed(["md5sum"] + bases).text
     }
 
     /// A save that fails after the snapshots: what was written since is in the old files, and the new ones are gone.
@@ -101,23 +106,32 @@ extension RealQEMU {
       try qemu.expectGoesOn(sum: VMShape.guest.sum)
     }
 
-    /// A file is in the way, or the directory is not there: no disk changes, and no file stays.
+    /// The directory is not there, or a file is in the way: no disk changes, and no file stays.
     @Test func snapshotsThatCannotBeTaken() throws {
       let before = try (qemu.state(), files())
       #expect(throws: VMError.self) {
         try qemu.saveVM(to: image) { $0.snapshotDirectory = snapshots.file("none") }
       }
-      try Data().write(to: URL(fileURLWithPath: snapshots.file("vm.disk0.0.qcow2").string))
       #expect(try qemu.state() == before.0)
       #expect(try files() == before.1)
       #expect(try images.names().isEmpty)
+      try qemu.saveVM(to: image) { $0.snapshotDirectory = snapshots.path }
+      let taken = try (files(), snapshots.names())
+      let second = #expect(throws: VMError.self) {
+        try qemu.saveVM(to: image) { $0.snapshotDirectory = snapshots.path }
+      }
+      guard case .snapshotExists = second else {
+        throw HarnessError("\(String(describing: second))")
+      }
+      #expect(try files() == taken.0)
+      #expect(try snapshots.names() == taken.1)
       try qemu.expectGoesOn(sum: VMShape.guest.sum)
     }
 
     /// Without snapshots the report says that the disks and the image part.
     @Test func disksThatDivergeAreReported() throws {
       let report = try qemu.saveVM(to: image)
-      #expect(report.disksDiverge && report.disks.count == 2)
+      #expect(report.disksDiverge && report.disks.count == 3)
       #expect(report.disks.allSatisfy { $0.overlay == nil })
     }
   }

@@ -94,8 +94,9 @@ struct CaptureSave {
     of state: DeviceStateStream, memory: GuestMemory
   ) throws(VMError) -> SavePlan {
     try moving { () throws(ImageError) in
-      let prologue = StreamPrologue(
-        configuration: platform.configuration(machineType: vm.machineType))
+      // A migration's stream has a configuration of its own. The section id of RAM must be one that no device has.
+      let prologue = state.prologue(
+        state.configuration == nil ? platform.configuration(machineType: vm.machineType) : nil)
       let runState: RunState = vm.runState == .running ? .running : .paused
       return try SavePlan(
         prologue: prologue, blocks: memory.planned(pageSize: platform.pageSize),

@@ -13,6 +13,8 @@ final class StandStill {
   /// How long it stood still; `nil` for a VM that did not run before, or stands still yet.
   private(set) var pause: Duration?
   private var isOver = false
+  /// Whether QEMU did not come back for as long as was waited.
+  private var isOutOfReach = false
   private var watchdog: Watchdog?
   /// The way back to what the VM was before.
   private let steps: [UndoStep]
@@ -109,12 +111,15 @@ final class StandStill {
   }
 
   private func reconnect() throws(QMPError) {
-    let deadline = ContinuousClock.now + Self.patience.gone
+    let deadline = ContinuousClock.now + (isOutOfReach ? .zero : Self.patience.gone)
     while true {
       do throws(QMPError) {
         return try connection.reconnect()
       } catch {
-        guard ContinuousClock.now < deadline else { throw error }
+        guard ContinuousClock.now < deadline else {
+          isOutOfReach = true
+          throw error
+        }
         usleep(50_000)
       }
     }

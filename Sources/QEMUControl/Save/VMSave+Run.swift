@@ -15,6 +15,7 @@ extension VMSave {
     cancellation: Cancellation = Cancellation()
   ) throws(VMError) -> VMSaveReport {
     let vm = try talking { () throws(QMPError) in try RunningVM(asking: connection) }
+    try Self.check(vm)
     let choice = CaptureChoice(vm, processID: processID)
     let snapshots = try snapshotDirectory.map { (directory) throws(VMError) in
       try DiskSnapshots(
@@ -43,12 +44,27 @@ extension VMSave {
     return report
   }
 
+  /// A migration that somebody else has begun is not ours to end, nor to be disturbed.
+  private static func check(_ vm: RunningVM) throws(VMError) {
+    if vm.migration.isUnderWay, let status = vm.migration.status {
+      throw .state(found: "migration: \(status.rawValue)", expected: ["no migration under way"])
+    }
+    if CaptureObstacle.runStates.contains(vm.runState) {
+      throw .state(found: vm.runState.rawValue, expected: ["running", "paused"])
+    }
+  }
+
   /// Does what is to be done with a VM whose image is in place. Returns its state.
   private func end(_ connection: QMPConnection) throws(VMError) -> String? {
     try talking { () throws(QMPError) -> String? in
       switch afterwards {
       case .quit:
-        try connection.execute(.quit)
+        do throws(QMPError) {
+          try connection.execute(.quit)
+        } catch {
+          // QEMU may be gone before its answer is.
+          guard case .closed = error else { throw error }
+        }
         return nil
       case .resume:
         let state = try connection.execute(.queryStatus)
