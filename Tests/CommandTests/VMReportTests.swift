@@ -15,7 +15,8 @@ import Testing
     ramBytes: 128 << 20, presentBytes: 64 << 20,
     totals: TransferTotals(
       bytesRead: 1, bytesWritten: 2, directRequests: 3, bufferedRequests: 4),
-    notes: [], method: .ioUring, directIO: .active(memoryAlignment: 512, offsetAlignment: 512), elapsed: .milliseconds(500),
+    notes: [], method: .ioUring,
+    directIO: .active(memoryAlignment: 512, offsetAlignment: 512), elapsed: .milliseconds(500),
     cpuTime: .milliseconds(10), peakMemoryBytes: 20 << 20)
 
   private var captured: VMSaveReport {
