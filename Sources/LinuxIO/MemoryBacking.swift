@@ -42,10 +42,10 @@ public enum MemoryBacking: Equatable, Sendable {
     switch (self, next) {
     case (.anonymous, .anonymous): self
     case (.sharedFile(let inode, let offset, _), .sharedFile(let other, let place, _))
-    where inode == other && place == offset &+ distance:
+    where inode == other && place.subtractingReportingOverflow(offset) == (distance, false):
       self
     case (.privateFile(let inode, let offset, _), .privateFile(let other, let place, _))
-    where inode == other && place == offset &+ distance:
+    where inode == other && place.subtractingReportingOverflow(offset) == (distance, false):
       self
     default: .mixed
     }
