@@ -9,6 +9,14 @@ public enum MemoryBacking: Equatable, Sendable {
   /// Several of these.
   case mixed
 
+  /// The file behind it, if there is one.
+  public var file: FileIdentity? {
+    switch self {
+    case .sharedFile(let file, _, _), .privateFile(let file, _, _): file
+    case .anonymous, .mixed: nil
+    }
+  }
+
   /// What stands behind `range`, by the `maps` of the process; `nil` where it has nothing at some of the addresses.
   public init?(of range: Range<UInt64>, in maps: [MemoryMap]) {
     var position = range.lowerBound
