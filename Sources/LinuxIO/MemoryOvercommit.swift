@@ -4,8 +4,7 @@ import SystemPackage
 public enum MemoryOvercommit {
   /// Whether every private mapping that can be written counts in full, whatever the program says (mode 2).
   public static var isStrict: Bool {
-    let path: FilePath = "/proc/sys/vm/overcommit_memory"
-    guard let lines = try? ProcessText.lines(of: path) else { return false }
-    return lines.first?.first == UInt8(ascii: "2")
+    let lines = try? ProcessText.lines(of: "/proc/sys/vm/overcommit_memory")
+    return lines?.first?.first == UInt8(ascii: "2")
   }
 }
