@@ -30,7 +30,11 @@ extension VMRestore {
       processID: vm.possibleProcesses.first,
       elapsed: .zero, transfer: nil)
     switch (engine, access) {
-    case (.qemu, _): report.blocks = try destination.load(progress, cancellation)
+    case (.qemu, _):
+      if case .success(let memory) = access {
+        try system { () throws(SystemCallError) in try memory.clearOldContents() }
+      }
+      report.blocks = try destination.load(progress, cancellation)
     case (.auto, .failure(let obstacle)):
       report.engine = .qemu
       report.engineReasons = [obstacle]
