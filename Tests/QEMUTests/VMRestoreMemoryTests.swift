@@ -26,11 +26,11 @@ extension RealQEMU {
       let vm = try SavedVM(Self.plain)
       let directory = try TemporaryDirectory()
       let file = directory.file("main")
-      try Data(repeating: 0xA5, count: 4 << 20).write(to: URL(fileURLWithPath: file.string))
+      try Data(repeating: 0xA5, count: 8 << 20).write(to: URL(fileURLWithPath: file.string))
       let handle = try File.open(file, access: .readWrite, directIO: .off)
       // In all 64 KiB are left, in the pages that the guest leaves zero among them.
       try handle.punchHole(0..<(2 << 20))
-      try handle.punchHole((2 << 20) + (64 << 10)..<(4 << 20))
+      try handle.punchHole((2 << 20) + (64 << 10)..<(8 << 20))
       try expect(vm, .place, in: directory, "memory-backend-file,mem-path=\(file),share=on")
       // One page in eight is zero.
       var used = 0
@@ -78,7 +78,9 @@ extension RealQEMU {
         vm.image, by: engine, into: variant.configuration(in: vm.directory), then: .pause
       ) { restored in
         #expect(restored.way(of: "0000:00:01.0/vm0") == (engine == .qemu ? .loaded : .placed))
-        #expect(restored.way(of: "pc.ram") == (engine == .map ? .mapped : engine == .place ? .placed : .loaded))
+        #expect(
+          restored.way(of: "pc.ram")
+            == (engine == .map ? .mapped : engine == .place ? .placed : .loaded))
         try restored.expectMemory(of: vm.qemu, at: variant.places)
         try restored.qmp.execute(.cont)
         try restored.expectGuestGoesOn(from: vm.qemu.serial, sum: variant.guest.sum)

@@ -39,7 +39,9 @@ extension RealQEMU {
       Other(
         description: "one device more",
         arguments: "-M q35 -m 8M -smp 2 -device VGA,vgamem_mb=1 -device virtio-balloon",
-        mismatches: ["\"0000:00:02.0/virtio-balloon\", of which the image has no state: leave it out"]),
+        mismatches: [
+          "\"0000:00:02.0/virtio-balloon\", of which the image has no state: leave it out"
+        ]),
       Other(
         description: "a pc-dimm more",
         arguments: "-M q35 -m 8M,slots=2,maxmem=1G -smp 2 -device VGA,vgamem_mb=1 "

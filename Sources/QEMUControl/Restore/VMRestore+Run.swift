@@ -67,13 +67,15 @@ extension VMRestore {
     {
       mismatches.append(.pageSize(found: platform.pageSize, expected: pageSize))
     }
-    mismatches += check.blocks(
+    let blocks = check.blocks(
       vm.blocks.map { block in
         DestinationCheck.Block(
           idstr: block.idstr, usedLength: block.usedLength, maximumLength: block.maxLength)
       })
     // Another machine has other devices: to list them all would hide what is wrong.
-    if check.machineType(vm.machineType).isEmpty, let devices = try devices(of: connection) {
+    let isOtherMachine = !check.machineType(vm.machineType).isEmpty
+    mismatches += blocks.filter { !isOtherMachine || !$0.isAboutDevice }
+    if !isOtherMachine, let devices = try devices(of: connection) {
       mismatches += check.devices(devices)
     }
     guard mismatches.isEmpty else { throw .mismatches(source.file.path, mismatches) }
