@@ -22,6 +22,13 @@ final class BuiltCommand {
     try Subprocess.succeed([path] + arguments)
   }
 
+  /// As `succeed`, for a command that leaves a program behind: that would inherit the descriptor by whose end Foundation's
+  /// `Process` knows that the command has ended.
+  static func succeedDetaching(_ arguments: [String]) throws -> Subprocess {
+    let script = "for n in {3..63}; do eval \"exec $n>&-\"; done; exec \"$@\""
+    return try Subprocess.succeed(["bash", "-c", script, "bash", path] + arguments)
+  }
+
   private let process = Process()
   private let directory: TemporaryDirectory
 

@@ -16,7 +16,7 @@ extension RealQEMU {
       let vm = try SavedVM(Variant("q35"))
       let image = vm.image
       let directory = try TemporaryDirectory()
-      let result = try BuiltCommand.succeed(
+      let result = try BuiltCommand.succeedDetaching(
         [
           "restore", "--engine", engine.rawValue, "--detach", "--socket", "\(directory.file("s"))",
           "--log", "\(directory.file("log"))", image.string, "--",
