@@ -23,6 +23,18 @@ public enum Mismatch: Equatable, Sendable {
   case deviceVersion(idstr: String, found: UInt32, expected: UInt32)
 }
 
+extension Mismatch {
+  /// Whether it is about a device, or the memory of one.
+  var isAboutDevice: Bool {
+    switch self {
+    case .machineType, .pageSize, .processors: false
+    case .missingBlock(let idstr, _), .extraBlock(let idstr, _), .blockSize(let idstr, _, _):
+      idstr.contains("/")
+    case .missingDevice, .extraDevice, .deviceVersion: true
+    }
+  }
+}
+
 /// Compares an image with the VM that is to take it.
 struct DestinationCheck {
   /// What the image needs.

@@ -30,7 +30,11 @@ extension VMRestore {
       processID: vm.possibleProcesses.first,
       elapsed: .zero, transfer: nil)
     switch (engine, access) {
-    case (.qemu, _): report.blocks = try destination.load(progress, cancellation)
+    case (.qemu, _):
+      if case .success(let memory) = access {
+        try system { () throws(SystemCallError) in try memory.clearOldContents() }
+      }
+      report.blocks = try destination.load(progress, cancellation)
     case (.auto, .failure(let obstacle)):
       report.engine = .qemu
       report.engineReasons = [obstacle]
@@ -63,15 +67,15 @@ extension VMRestore {
     {
       mismatches.append(.pageSize(found: platform.pageSize, expected: pageSize))
     }
-    mismatches += check.blocks(
+    let blocks = check.blocks(
       vm.blocks.map { block in
         DestinationCheck.Block(
           idstr: block.idstr, usedLength: block.usedLength, maximumLength: block.maxLength)
       })
     // Another machine has other devices: to list them all would hide what is wrong.
-    if check.machineType(vm.machineType).isEmpty, vm.tellsItsDevices,
-      let devices = try devices(of: connection)
-    {
+    let isOtherMachine = !check.machineType(vm.machineType).isEmpty
+    mismatches += blocks.filter { !isOtherMachine || !$0.isAboutDevice }
+    if !isOtherMachine, vm.tellsItsDevices, let devices = try devices(of: connection) {
       mismatches += check.devices(devices)
     }
     guard mismatches.isEmpty else { throw .mismatches(source.file.path, mismatches) }
