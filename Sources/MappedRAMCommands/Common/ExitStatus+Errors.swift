@@ -38,11 +38,12 @@ extension ExitStatus {
       self = obstacles.contains(where: \.isMissingPermission) ? .notPermitted : .unavailable
     case .leftPaused(let cause, _): self.init(cause, output: output)
     case .mismatches: self = .negative
-    case .snapshotExists: self = .cannotCreate
+    case .imageInUse, .snapshotExists: self = .cannotCreate
     case .launch(.refused(.socketTaken)): self = .cannotCreate
     case .launch(.refused): self = .usage
     case .launch(.system(let error)): self.init(starting: error)
-    case .state, .tooOld, .migrationFailed, .relativeDisk, .snapshotsRemain, .ended, .cannotMap:
+    case .state, .resumedMeanwhile, .gone, .tooOld, .migrationFailed, .relativeDisk,
+      .snapshotsRemain, .ended, .cannotMap:
       self = .unavailable
     }
   }

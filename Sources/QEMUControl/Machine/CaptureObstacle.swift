@@ -56,6 +56,18 @@ extension CaptureObstacle {
   }
 }
 
+extension RunningVM {
+  /// Whether QEMU can be asked for the state of its devices: QEMU 10.0.2 crashes at that where a device has none (tried: nvme).
+  var tellsItsDevices: Bool {
+    !obstacles.contains { obstacle in
+      switch obstacle {
+      case .blocked, .vfioDevice, .missingCommand: true
+      default: false
+      }
+    }
+  }
+}
+
 extension CaptureObstacle: CustomStringConvertible {
   /// The reason, as a sentence.
   public var description: String {

@@ -69,7 +69,9 @@ extension VMRestore {
           idstr: block.idstr, usedLength: block.usedLength, maximumLength: block.maxLength)
       })
     // Another machine has other devices: to list them all would hide what is wrong.
-    if check.machineType(vm.machineType).isEmpty, let devices = try devices(of: connection) {
+    if check.machineType(vm.machineType).isEmpty, vm.tellsItsDevices,
+      let devices = try devices(of: connection)
+    {
       mismatches += check.devices(devices)
     }
     guard mismatches.isEmpty else { throw .mismatches(source.file.path, mismatches) }

@@ -32,7 +32,7 @@ struct CaptureSave {
         capabilities: [Configuration.ignoreSharedCapability], parameters: ["max-bandwidth": 0])
       steps = [.cancelMigration] + steps + settings.undoSteps
     }
-    let standStill = try StandStill(connection, state: vm.runState, undoing: steps)
+    let standStill = try StandStill(connection, vm, undoing: steps)
     return try snapshots.taken(during: standStill) { () throws(VMError) in
       let state =
         switch route {
@@ -55,6 +55,7 @@ struct CaptureSave {
         to: save.image, inPlace: save.inPlace, progress: progress, cancellation: cancellation,
         pagesAreRead: { () throws(ImageError) in
           do throws(VMError) {
+            try standStill.check()
             try goOn(standStill)
           } catch {
             hookError = error
@@ -84,7 +85,9 @@ struct CaptureSave {
 
   /// All pages have been read: the VM goes on if it is to.
   private func goOn(_ standStill: StandStill) throws(VMError) {
-    guard save.afterwards == nil || save.afterwards == .resume else { return }
+    guard save.afterwards == nil || save.afterwards == .resume else {
+      return standStill.endPause()
+    }
     try talking { () throws(QMPError) in
       try standStill.end()
     }
@@ -97,12 +100,11 @@ struct CaptureSave {
       // A migration's stream has a configuration of its own. The section id of RAM must be one that no device has.
       let prologue = state.prologue(
         state.configuration == nil ? platform.configuration(machineType: vm.machineType) : nil)
-      let runState: RunState = vm.runState == .running ? .running : .paused
       return try SavePlan(
         prologue: prologue, blocks: memory.planned(pageSize: platform.pageSize),
         tail: state.tail(
           after: prologue, pageSize: platform.pageSize, switchoverStart: announcesSwitchover,
-          runState: runState),
+          runState: vm.imageRunState),
         for: save.image)
     }
   }

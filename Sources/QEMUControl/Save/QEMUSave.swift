@@ -22,16 +22,20 @@ struct QEMUSave {
   /// Saves. Whatever goes wrong, the VM is afterwards what it was before.
   func run(_ progress: Progress, _ cancellation: Cancellation) throws(VMError) -> Outcome {
     let stopwatch = Stopwatch()
+    var settings = try talking { () throws(QMPError) in try MigrationSettings(of: connection) }
+    guard settings.has(capability: Configuration.mappedRAMCapability) else {
+      throw .tooOld(vm.version)
+    }
+    guard vm.runState != .postMigrate else {
+      throw .state(found: vm.runState.rawValue, expected: ["running", "paused"])
+    }
+    // In place, this is the end of what the file held: all that can be asked before has been.
     let foreign = try moving { () throws(ImageError) in
       try ForeignSave(to: save.image, inPlace: save.inPlace, directIO: save.options.directIO)
     }
     let target = foreign.file
     // What is used once inside of closures is taken out of an optional.
     var file: ForeignSave? = consume foreign
-    var settings = try talking { () throws(QMPError) in try MigrationSettings(of: connection) }
-    guard settings.has(capability: Configuration.mappedRAMCapability) else {
-      throw .tooOld(vm.version)
-    }
     let isDirect = target.isDirect && settings.has(parameter: "direct-io")
     settings.plan(
       capabilities: [Configuration.mappedRAMCapability, "multifd"],
@@ -39,12 +43,13 @@ struct QEMUSave {
     let planned = settings
     let set = DescriptorSet.ID()
     let standStill = try StandStill(
-      connection, state: vm.runState,
+      connection, vm,
       undoing: [.cancelMigration, .remove(set)] + settings.undoSteps + disksBack)
     return try snapshots.taken(during: standStill) { () throws(VMError) in
       guard let file = file.take() else { preconditionFailure("used once") }
       try talking { () throws(QMPError) in try planned.apply(on: connection) }
       try migrate(to: file, set, direct: isDirect, progress, cancellation)
+      try standStill.check()
       try goOn(standStill, planned)
       let image = try commit(file, cancellation)
       return Outcome(
@@ -69,7 +74,7 @@ struct QEMUSave {
       if !goesOn, save.afterwards != .quit {
         for step in disksBack { try standStill.take(step) }
       }
-      if [nil, .resume].contains(save.afterwards) { try standStill.end() }
+      [nil, .resume].contains(save.afterwards) ? try standStill.end() : standStill.endPause()
     }
   }
 
@@ -78,7 +83,7 @@ struct QEMUSave {
   ) throws(VMError) -> Image {
     do throws(ImageError) {
       return try file.commit(
-        runState: vm.runState == .running ? .running : .paused, cancellation: cancellation)
+        runState: vm.imageRunState, cancellation: cancellation)
     } catch {
       throw .image(error)
     }

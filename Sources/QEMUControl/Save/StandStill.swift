@@ -7,6 +7,8 @@ import MappedRAMFormat
 /// If this process ends without a word, a watchdog lets the VM go on in its place.
 final class StandStill {
   private let connection: QMPConnection
+  /// QEMU's process, where it can be seen.
+  private let processID: Int32?
   /// Whether the VM ran when it was found.
   let ran: Bool
   private let start: ContinuousClock.Instant
@@ -19,25 +21,30 @@ final class StandStill {
   /// The way back to what the VM was before.
   private let steps: [UndoStep]
 
-  /// Stops the VM, if it is in a running `state`.
+  /// Stops `vm`, if it runs.
   ///
   /// - Parameter undoing: what has to be done before the VM goes on where the save fails, or this process ends without a word.
   init(
-    _ connection: QMPConnection, state: RunState, undoing: [UndoStep] = []
+    _ connection: QMPConnection, _ vm: RunningVM, undoing: [UndoStep] = []
   ) throws(VMError) {
     self.connection = connection
-    ran = state.isLive
+    processID = vm.possibleProcesses.first
+    ran = vm.runState.isLive
     start = .now
     steps = undoing + (ran ? [.goOn] : [])
     if !steps.isEmpty {
       watchdog = try system { () throws(SystemCallError) in
-        try Watchdog(descriptor: connection.socket.descriptor, script: Self.script(steps))
+        try Watchdog(
+          descriptor: connection.socket.descriptor, script: Self.script(steps),
+          patience: Self.patience.watchdog)
       }
     }
-    guard ran else { return }
     try endingIfFailed { () throws(VMError) in
-      // Disks are flushed before the answer comes.
-      try talking { () throws(QMPError) in try connection.execute(.stop) }
+      // Disks are flushed before the answer comes. A VM that somebody else has paused for a moment is to stay so as well.
+      try talking { () throws(QMPError) in
+        try connection.execute(.stop)
+        _ = try connection.takeEvents()
+      }
     }
   }
 
@@ -51,7 +58,8 @@ final class StandStill {
       do throws(QMPError) {
         try undo()
       } catch let reason {
-        throw .leftPaused(cause: error, reason: reason)
+        if isGone { throw .gone }
+        throw ran ? .leftPaused(cause: error, reason: reason) : error
       }
       throw error
     }
@@ -86,7 +94,9 @@ final class StandStill {
   }
 
   /// How long a step may be too early, and how long QEMU may be out of reach.
-  private static let patience = (refused: Duration.seconds(30), gone: Duration.seconds(10))
+  private static let patience = (
+    refused: Duration.seconds(30), gone: Duration.seconds(10), watchdog: Duration.seconds(300)
+  )
 
   /// Takes `step`, over a new connection where the old one is broken.
   func take(_ step: UndoStep) throws(QMPError) {
@@ -110,19 +120,40 @@ final class StandStill {
     }
   }
 
+  /// Whether QEMU has ended.
+  private var isGone: Bool {
+    guard let processID else { return false }
+    return kill(processID, 0) != 0 && errno == ESRCH
+  }
+
   private func reconnect() throws(QMPError) {
     let deadline = ContinuousClock.now + (isOutOfReach ? .zero : Self.patience.gone)
     while true {
       do throws(QMPError) {
         return try connection.reconnect()
       } catch {
-        guard ContinuousClock.now < deadline else {
+        guard ContinuousClock.now < deadline, !isGone else {
           isOutOfReach = true
           throw error
         }
         usleep(50_000)
       }
     }
+  }
+
+  /// Notes that the VM could go on now, but is to stay as it is.
+  func endPause() { if ran { pause = .now - start } }
+
+  /// Looks whether the VM has stood still all the time.
+  ///
+  /// - Throws: `resumedMeanwhile` where somebody else has let it go on: what was read then does not fit together.
+  func check() throws(VMError) {
+    let goesOn = try talking { () throws(QMPError) -> Bool in
+      let state = try connection.execute(.queryStatus)
+      let events = try connection.takeEvents()
+      return state.isLive || events.contains { $0.name == "RESUME" }
+    }
+    if goesOn { throw .resumedMeanwhile }
   }
 
   /// Leaves the VM as it stands: it is to be so.

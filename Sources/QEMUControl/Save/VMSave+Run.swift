@@ -16,6 +16,7 @@ extension VMSave {
   ) throws(VMError) -> VMSaveReport {
     let vm = try talking { () throws(QMPError) in try RunningVM(asking: connection) }
     try Self.check(vm)
+    try checkTarget(vm)
     let choice = CaptureChoice(vm, processID: processID)
     let snapshots = try snapshotDirectory.map { (directory) throws(VMError) in
       try DiskSnapshots(
@@ -41,7 +42,8 @@ extension VMSave {
         name: disk.label, file: places.name(of: disk),
         overlay: snapshots?.overlay(of: disk))
     }
-    report.stateAfter = try end(connection)
+    // The image is in place: a QEMU that ends now, or a guest that shuts down, changes nothing about that.
+    report.stateAfter = (try? end(connection)) ?? nil
     return report
   }
 
@@ -53,6 +55,24 @@ extension VMSave {
     if CaptureObstacle.runStates.contains(vm.runState) {
       throw .state(found: vm.runState.rawValue, expected: ["running", "paused"])
     }
+  }
+
+  /// The image must not be written into what it is read from.
+  private func checkTarget(_ vm: RunningVM) throws(VMError) {
+    guard inPlace, let target = try? File.open(image, access: .read, directIO: .off).identity()
+    else { return }
+    let files = vm.backends.compactMap(\.file) + vm.disks.compactMap { $0.medium?.file }
+    for path in files {
+      if let file = try? File.open(FilePath(path), access: .read, directIO: .off),
+        (try? file.identity()) == target
+      {
+        throw .imageInUse(image)
+      }
+    }
+    guard case .success(let memory) = GuestMemory.access(to: vm, processID: processID) else {
+      return
+    }
+    if memory.places.contains(where: { $0.backing.file == target }) { throw .imageInUse(image) }
   }
 
   /// Does what is to be done with a VM whose image is in place. Returns its state.
