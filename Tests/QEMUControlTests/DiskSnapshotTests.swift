@@ -38,7 +38,7 @@ import Testing
         qemu.send(FakeQEMU.greeting)
         while let request = try qemu.request() {
           guard case .string(let name)? = request["execute"] else { break }
-          if name == "bye" { return }
+          if name == "bye" { return qemu.send(FakeQEMU.success([:], to: request)) }
           if name == "qmp_capabilities" {
             qemu.send(FakeQEMU.success([:], to: request))
           } else if let text = answer(name, request) {

@@ -73,7 +73,9 @@ extension RealQEMU {
       #expect(report.disks.allSatisfy { $0.file.hasPrefix("/") })
       let overlays = report.disks.compactMap { $0.overlay?.string }
       #expect(overlays.count == 3 && !report.disksDiverge)
-      #expect(try files().sorted() == overlays.sorted())
+      // A file whose base QEMU knows by another name is shown as json:.
+      let shown = try files()
+      #expect(overlays.allSatisfy { overlay in shown.contains { $0.contains(overlay) } })
       #expect(try snapshots.names().count == 3)
       // What the guest writes from now on is not in the files of the image.
       let sums = try sumsOfBases()
