@@ -26,9 +26,12 @@ extension VMError: CustomStringConvertible {
         + mismatches.map { "\n  - \($0.description)" }.joined()
     case .snapshotExists(let path):
       "\(path): this file for a snapshot is there already. Remove it, or choose another directory."
-    case .snapshotsRemain(let paths, let cause):
-      "The save failed, and the snapshots of the disks could not be taken back: the VM writes to "
-        + "\(paths.map(\.string).joined(separator: ", ")) now. \(cause)"
+    case .relativeDisk(let disk, let file):
+      "Disk \(disk) has the file \"\(file)\" in QEMU's working directory, which cannot be found: a snapshot of it could not be "
+        + "opened later. Start QEMU with absolute paths, or save without snapshots."
+    case .snapshotsRemain(let paths, let cause, let reason):
+      "\(cause) The snapshots of the disks could not be taken back: the VM writes to "
+        + "\(paths.map(\.string).joined(separator: ", ")) now. \(reason)"
     case .leftPaused(let cause, let reason):
       "\(cause) The VM is paused, and could not be let go on: \(reason) Give it the QMP command cont."
     case .resumedMeanwhile:

@@ -22,8 +22,11 @@ public enum VMError: Error, Equatable, Sendable {
   case mismatches(FilePath, [Mismatch])
   /// The file that a snapshot is to be made in is there already.
   case snapshotExists(FilePath)
-  /// Snapshots of disks could not be undone: the VM writes to these files.
-  case snapshotsRemain([FilePath], cause: QMPError)
+  /// The file of a disk is known by a path relative to QEMU's working directory, which cannot be found: a snapshot of it would not
+  /// say what it is based on.
+  case relativeDisk(disk: String, file: String)
+  /// The save failed, and snapshots of disks could not be undone: as far as it is known, the VM writes to these files.
+  indirect case snapshotsRemain([FilePath], cause: VMError, reason: QMPError)
   /// The save failed, and the VM could not be let go on: it is paused.
   indirect case leftPaused(cause: VMError, reason: QMPError)
   /// Somebody else let the VM go on while it was saved.

@@ -27,7 +27,9 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
   @Test(arguments: [
     VMError.state(found: "running", expected: ["inmigrate"]), .migrationFailed(nil),
     .tooOld(QEMUVersion(8, 2)), .cannotMap(.notMapped("/i.img")),
-    .snapshotsRemain(["/s.qcow2"], cause: .closed(command: "x", "/q")),
+    .snapshotsRemain(
+      ["/s.qcow2"], cause: .migrationFailed(nil), reason: .closed(command: "x", "/q")),
+    .relativeDisk(disk: "vda", file: "a.raw"),
     .ended(.exited(status: 1), messages: ""),
     .qmp(.refused(command: "stop", errorClass: "GenericError", description: "no")),
     .qmp(.closed(command: nil, "/q")), .qmp(.noGreeting("/q", after: .seconds(1))),

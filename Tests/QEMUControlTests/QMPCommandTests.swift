@@ -35,6 +35,19 @@ import Testing
       #"{"actions": [{"type": "blockdev-snapshot-sync", "data": {"node-name": "n", "snapshot-file": "/f", "snapshot-node-name": "o", "format": "qcow2"}}]}"#
     ),
     (
+      .snapshot([madeOverlay]), "transaction",
+      #"{"actions": [{"type": "blockdev-snapshot-sync", "data": {"node-name": "n", "snapshot-file": "/f", "snapshot-node-name": "o", "format": "qcow2", "mode": "existing"}}]}"#
+    ),
+    (
+      .createFile("/f", job: "j"), "blockdev-create",
+      #"{"job-id": "j", "options": {"driver": "file", "filename": "/f", "size": 0}}"#
+    ),
+    (
+      .createOverlay("/f", of: "/b", format: "raw", byteCount: 512, job: "j"), "blockdev-create",
+      #"{"job-id": "j", "options": {"driver": "qcow2", "file": {"driver": "file", "filename": "/f"}, "size": 512, "backing-file": "/b", "backing-fmt": "raw"}}"#
+    ),
+    (.dismiss(job: "j"), "job-dismiss", #"{"id": "j"}"#),
+    (
       .blockCommit(job: "j", device: "d", baseNode: nil), "block-commit",
       #"{"job-id": "j", "device": "d"}"#
     ),
@@ -141,3 +154,9 @@ import Testing
     }
   }
 }
+
+private let madeOverlay: DiskSnapshot = {
+  var snapshot = DiskSnapshot(node: "n", file: "/f", newNode: "o")
+  snapshot.isMade = true
+  return snapshot
+}()

@@ -65,7 +65,7 @@ extension RealQEMU {
       let vm = try DisturbedVM()
       let snapshots = try TemporaryDirectory()
       let save = try caught(vm, .capture, ["--snapshot-disks", snapshots.path.string]) {
-        try snapshots.names() == ["vm.virtio-backend.0.qcow2"]
+        try snapshots.names().contains { $0.hasPrefix("vm.") && $0.hasSuffix("-0.qcow2") }
       }
       save.signal(SIGKILL)
       #expect(try save.end() == 128 + SIGKILL)

@@ -42,7 +42,8 @@ extension ExitStatus {
     case .launch(.refused(.socketTaken)): self = .cannotCreate
     case .launch(.refused): self = .usage
     case .launch(.system(let error)): self.init(starting: error)
-    case .state, .resumedMeanwhile, .gone, .tooOld, .migrationFailed, .snapshotsRemain, .ended, .cannotMap:
+    case .state, .resumedMeanwhile, .gone, .tooOld, .migrationFailed, .relativeDisk,
+      .snapshotsRemain, .ended, .cannotMap:
       self = .unavailable
     }
   }

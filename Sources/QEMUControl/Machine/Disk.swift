@@ -29,5 +29,26 @@ public struct Disk: Equatable, Sendable {
   public var isWritable: Bool { medium.map { !$0.isReadOnly } ?? false }
 
   /// What to call it in messages.
-  public var label: String { device ?? drive ?? medium?.node ?? "disk" }
+  ///
+  /// The id of its device, if that has one, or of its drive. QEMU 10.0.2 gives a virtio disk's device as
+  /// `/machine/peripheral/ID/virtio-backend`, and one without an id as `/machine/peripheral-anon/device[N]/virtio-backend`.
+  public var label: String {
+    let anonymous = device.flatMap { Self.component(of: $0, after: "peripheral-anon") }
+    return device.flatMap { Self.component(of: $0, after: "peripheral") } ?? drive ?? anonymous
+      ?? device ?? medium?.node ?? "disk"
+  }
+
+  private static func component(of path: String, after name: String) -> String? {
+    let parts = path.split(separator: "/")
+    guard path.hasPrefix("/"), let index = parts.firstIndex(of: name[...]) else { return nil }
+    return parts.dropFirst(index + 1).first.map(String.init)
+  }
+}
+
+extension Disk.Medium {
+  /// Whether `file` is a path that depends on QEMU's working directory: no absolute one, and nothing with a protocol.
+  var hasRelativePath: Bool {
+    // What QEMU takes for a protocol: a colon before any slash (10.0.2, block.c, path_has_protocol).
+    !file.isEmpty && file.first { $0 == ":" || $0 == "/" } != ":" && file.first != "/"
+  }
 }

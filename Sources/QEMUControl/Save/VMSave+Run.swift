@@ -20,7 +20,7 @@ extension VMSave {
     let choice = CaptureChoice(vm, processID: processID)
     let snapshots = try snapshotDirectory.map { (directory) throws(VMError) in
       try DiskSnapshots(
-        of: vm.writableDisks, in: directory, for: image, by: connection)
+        of: vm, processID: processID, in: directory, for: image, by: connection)
     }
     var report: VMSaveReport
     switch (engine, choice) {
@@ -36,9 +36,10 @@ extension VMSave {
       report = VMSaveReport(vm, try save.run(progress, cancellation))
       if engine == .auto { report.engineReasons = choice.obstacles }
     }
+    let places = DiskPlaces(of: vm, processID: processID)
     report.disks = vm.writableDisks.map { disk in
       VMSaveReport.DiskOfImage(
-        name: disk.label, file: disk.medium?.file ?? "",
+        name: disk.label, file: places.name(of: disk),
         overlay: snapshots?.overlay(of: disk))
     }
     // The image is in place: a QEMU that ends now, or a guest that shuts down, changes nothing about that.

@@ -38,14 +38,44 @@ extension QMPCommand<Void> {
     let actions = disks.map { disk -> JSONValue in
       [
         "type": "blockdev-snapshot-sync",
-        "data": [
+        "data": .members([
           "node-name": .string(disk.node), "snapshot-file": .string(disk.file),
           "snapshot-node-name": .string(disk.newNode), "format": .string(disk.format),
-        ],
+          "mode": disk.isMade ? "existing" : nil,
+        ]),
       ]
     }
     return Self("transaction", ["actions": .array(actions)], timeout: .seconds(120))
   }
+
+  /// `blockdev-create`: the job `job` makes the empty file `file`, for QEMU to write a format into.
+  static func createFile(_ file: String, job: String) -> Self {
+    Self(
+      "blockdev-create",
+      [
+        "job-id": .string(job),
+        "options": ["driver": "file", "filename": .string(file), "size": 0],
+      ])
+  }
+
+  /// `blockdev-create`: the job `job` makes `file`, which is there, a qcow2 overlay of `byteCount` bytes of `backing`.
+  static func createOverlay(
+    _ file: String, of backing: String, format: String, byteCount: Int64, job: String
+  ) -> Self {
+    Self(
+      "blockdev-create",
+      [
+        "job-id": .string(job),
+        "options": [
+          "driver": "qcow2", "file": ["driver": "file", "filename": .string(file)],
+          "size": .integer(byteCount), "backing-file": .string(backing),
+          "backing-fmt": .string(format),
+        ],
+      ])
+  }
+
+  /// `job-dismiss`: forgets a job that is concluded.
+  static func dismiss(job: String) -> Self { Self("job-dismiss", ["id": .string(job)]) }
 
   /// `block-commit`: the job `job`, which must be a new name, merges the disk whose topmost node
   /// is `device` down into the node `baseNode`, or with `nil` into the lowest.
@@ -82,6 +112,8 @@ public struct DiskSnapshot: Equatable, Sendable {
   public var newNode: String
   /// The overlay's format.
   public var format: String
+  /// Whether the file is there, as an overlay of what the node has; otherwise QEMU makes it.
+  public var isMade = false
 
   /// An overlay `file` for `node`.
   public init(node: String, file: String, newNode: String, format: String = "qcow2") {
@@ -104,6 +136,26 @@ extension QMPCommand<[BlockJob]> {
       }
     }
   }
+}
+
+extension QMPCommand<[ConcludedJob]> {
+  /// `query-jobs`: those that are concluded.
+  static var queryConcludedJobs: Self {
+    Self("query-jobs") { answer throws(QMPError) in
+      try answer.map { job throws(QMPError) -> ConcludedJob? in
+        guard try job.member("status").string() == "concluded" else { return nil }
+        return ConcludedJob(
+          id: try job.member("id").string(), failure: try job.optional("error")?.string())
+      }.compactMap { $0 }
+    }
+  }
+}
+
+/// A job that has ended, and was not forgotten yet.
+struct ConcludedJob: Equatable, Sendable {
+  var id: String
+  /// Why it failed, in QEMU's words.
+  var failure: String?
 }
 
 /// A job that works on disks.

@@ -1,0 +1,203 @@
+import LinuxIO
+import MappedRAMFormat
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import QEMUControl
+
+/// Snapshots of two disks, where QEMU or the way to it fails.
+@Suite struct DiskSnapshotTests {
+  private let directory: TemporaryDirectory
+  private let plans: [DiskSnapshots.Plan]
+
+  init() throws {
+    let directory = try TemporaryDirectory()
+    self.directory = directory
+    plans = try [0, 1].map { number in
+      let file = directory.file("o\(number)")
+      try Subprocess.succeed(["touch", file.string])
+      return DiskSnapshots.Plan(
+        snapshot: DiskSnapshot(node: "n\(number)", file: file.string, newNode: "o\(number)"),
+        base: "/none")
+    }
+  }
+
+  private var files: [Bool] { plans.map { InodeType(at: $0.file) != nil } }
+
+  /// Runs `client` against a QEMU that greets each connection and is played by `answer`, which gives nothing where the
+  /// connection is to end.
+  private func with(
+    _ answer: @escaping @Sendable (String, JSONValue) -> String?,
+    _ client: @escaping (DiskSnapshots) throws -> Void
+  ) throws {
+    let listener = try UnixListener(at: directory.file("qmp"))
+    let thread = try PosixThread<Void, any Error>(name: "fake QEMU") {
+      while let socket = try listener.accept(deadline: .now + .seconds(20)) {
+        let qemu = FakeQEMU(socket)
+        qemu.send(FakeQEMU.greeting)
+        while let request = try qemu.request() {
+          guard case .string(let name)? = request["execute"] else { break }
+          if name == "bye" { return qemu.send(FakeQEMU.success([:], to: request)) }
+          if name == "qmp_capabilities" {
+            qemu.send(FakeQEMU.success([:], to: request))
+          } else if let text = answer(name, request) {
+            qemu.send(text)
+          } else {
+            break
+          }
+        }
+        socket.shutdown()
+      }
+    }
+    var failure: (any Error)?
+    do {
+      let connection = try QMPConnection(connecting: directory.file("qmp"))
+      do {
+        try client(DiskSnapshots(plans, by: connection))
+      } catch {
+        failure = error
+      }
+      // Where the connection was lost at last.
+      if (try? connection.execute("bye")) == nil {
+        try connection.reconnect()
+        _ = try? connection.execute("bye")
+      }
+    }
+    try thread.join()
+    if let failure { throw failure }
+  }
+
+  fileprivate static func disks(_ nodes: [String]) -> JSONValue {
+    .array(
+      nodes.map {
+        [
+          "device": "",
+          "inserted": ["node-name": .string($0), "file": "/f", "drv": "qcow2", "ro": false],
+        ]
+      })
+  }
+
+  private func expectRemain(
+    _ expected: [FilePath], of snapshots: DiskSnapshots,
+    location: SourceLocation = #_sourceLocation
+  ) throws {
+    var error: VMError?
+    do throws(VMError) {
+      try snapshots.undo(after: .migrationFailed("x"))
+    } catch let found {
+      error = found
+    }
+    guard case .snapshotsRemain(let paths, .migrationFailed("x"), _)? = error else {
+      throw HarnessError("\(String(describing: error))")
+    }
+    #expect(paths == expected, sourceLocation: location)
+  }
+
+  @Test func aRefusedTransactionLeavesNoFile() throws {
+    try with { _, request in
+      FakeQEMU.failure("GenericError", "no", to: request)
+    } _: { (snapshots: DiskSnapshots) throws -> Void in
+      #expect(thrown { try snapshots.take() } != nil)
+      #expect(files == [false, false])
+    }
+  }
+
+  /// Whether QEMU took them is not known, so no file goes away; then QEMU says that it did not.
+  @Test func aConnectionLostAtTheTransaction() throws {
+    try with { name, request in
+      name == "query-block" ? FakeQEMU.success(Self.disks(["n0", "n1"]), to: request) : nil
+    } _: { (snapshots: DiskSnapshots) throws -> Void in
+      let error = thrown { try snapshots.take() }
+      #expect(error.map { if case .closed = $0 { true } else { false } } == true)
+      #expect(files == [true, true])
+      try snapshots.undo(after: .migrationFailed("x"))
+      #expect(files == [false, false])
+    }
+  }
+
+  /// QEMU took them before the connection was lost: they are merged, and the files go away.
+  @Test func aTransactionThatWasDoneIsUndone() throws {
+    let state = FakeDisks()
+    try with { name, request in
+      if name == "transaction" { return nil }
+      return state.answer(name, request, failing: [])
+    } _: { (snapshots: DiskSnapshots) throws -> Void in
+      #expect(thrown { try snapshots.take() } != nil)
+      #expect(files == [true, true])
+      try snapshots.undo(after: .migrationFailed("x"))
+      #expect(files == [false, false])
+      #expect(state.completed == ["o0", "o1"])
+    }
+  }
+
+  /// The second disk's job ends as if it had succeeded, but the disk still shows the new node.
+  @Test func aCommitThatFailsAtItsEndKeepsItsFileAlone() throws {
+    let state = FakeDisks()
+    try with { name, request in
+      state.answer(name, request, failing: ["o1"])
+    } _: { (snapshots: DiskSnapshots) throws -> Void in
+      try expectRemain([plans[1].file], of: snapshots)
+      #expect(files == [false, true])
+    }
+  }
+
+  @Test func aCommitThatFailsKeepsItsFileAloneAndTheNextIsTried() throws {
+    let state = FakeDisks()
+    try with { name, request in
+      state.answer(name, request, failing: ["o0"])
+    } _: { (snapshots: DiskSnapshots) throws -> Void in
+      try expectRemain([plans[0].file], of: snapshots)
+      #expect(files == [true, false])
+    }
+  }
+
+  @Test func whereQEMUSaysNothingAllFilesStay() throws {
+    let silent: @Sendable (String, JSONValue) -> String? = { _, _ in nil }
+    try with(silent) { (snapshots: DiskSnapshots) throws -> Void in
+      #expect(thrown { try snapshots.take() } != nil)
+      try expectRemain(plans.map(\.file), of: snapshots)
+      #expect(files == [true, true])
+    }
+  }
+}
+
+/// Two disks that show their overlays until a job is completed.
+private final class FakeDisks: Sendable {
+  private struct State {
+    var nodes = ["o0", "o1"]
+    var job: String?
+    var completed: [String] = []
+  }
+
+  private let state = Monitor(State())
+
+  var completed: [String] { state.withLock { $0.completed } }
+
+  func answer(_ name: String, _ request: JSONValue, failing: [String]) -> String? {
+    state.withLock { state in
+      switch name {
+      case "query-block":
+        return FakeQEMU.success(DiskSnapshotTests.disks(state.nodes), to: request)
+      case "block-commit":
+        if case .string(let job)? = request["arguments"]?["job-id"] { state.job = job }
+      case "query-block-jobs":
+        let jobs = state.job.map { job -> [JSONValue] in
+          [["device": .string(job), "type": "commit", "ready": true, "offset": 1, "len": 1]]
+        }
+        return FakeQEMU.success(.array(jobs ?? []), to: request)
+      case "block-job-complete":
+        guard let job = state.job else {
+          return FakeQEMU.failure("GenericError", "no", to: request)
+        }
+        state.job = nil
+        state.completed.append(job)
+        if !failing.contains(job) {
+          state.nodes = state.nodes.map { $0 == job ? "n\(job.dropFirst())" : $0 }
+        }
+      default: break
+      }
+      return FakeQEMU.success([:], to: request)
+    }
+  }
+}
