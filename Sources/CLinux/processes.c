@@ -1,7 +1,6 @@
 #include "CLinux.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -13,6 +12,10 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
 
 int64_t CLinux_readProcess(int32_t process, void *local, uint64_t remote, size_t byteCount) {
   struct iovec here = {local, byteCount};
@@ -34,14 +37,6 @@ void CLinux_deviceNumbers(uint64_t device, uint32_t *high, uint32_t *low) {
   *low = minor(device);
 }
 
-int32_t CLinux_pipe(int32_t *reading, int32_t *writing) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) < 0) return -errno;
-  *reading = ends[0];
-  *writing = ends[1];
-  return 0;
-}
-
 int32_t CLinux_reap(int32_t process) {
   int status;
   while (waitpid(process, &status, 0) < 0) {
@@ -51,20 +46,40 @@ int32_t CLinux_reap(int32_t process) {
 }
 
 // The watchdog. After the fork only what is async-signal-safe is called: other threads of the parent may have held any
-// lock.
+// lock. The variables are of the child alone.
 
 #define WATCHDOG __attribute__((no_sanitize("thread"))) static
 
-enum { INPUT = 0, SOCKET = 1, BUFFER = 65536, ANSWER_SECONDS = 10, ATTEMPTS = 1500 };
+enum { BUFFER = 65536, PAUSE_MILLISECONDS = 20 };
+enum Answer { GONE, SILENT, REFUSED, DONE };
 static char buffer[BUFFER];
+static size_t used;
 
-WATCHDOG int sendAll(const uint8_t *bytes, size_t count) {
+WATCHDOG int64_t milliseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+// Waits until the socket is ready or broken; 0 when the time is over.
+WATCHDOG int waitUntilReady(int socket, short events, int64_t deadline) {
+  for (;;) {
+    int64_t left = deadline - milliseconds();
+    struct pollfd waiting = {socket, events, 0};
+    int result = poll(&waiting, 1, left > 0 ? (int)left : 0);
+    if (result > 0) return 1;
+    if (result < 0 ? errno != EINTR : left <= 0) return 0;
+  }
+}
+
+// Whether all of it was sent. If not, no other command can be: the last one may have been cut.
+WATCHDOG int sendAll(int socket, const uint8_t *bytes, size_t count, int64_t deadline) {
   while (count > 0) {
-    ssize_t sent = send(SOCKET, bytes, count, MSG_NOSIGNAL);
+    // Whether the socket waits is a property that it shares with the parent's descriptor.
+    ssize_t sent = send(socket, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-      struct pollfd waiting = {SOCKET, POLLOUT, 0};
-      if (poll(&waiting, 1, ANSWER_SECONDS * 1000) <= 0) return 0;
+      if (!waitUntilReady(socket, POLLOUT, deadline)) return 0;
       continue;
     }
     if (sent <= 0) return 0;
@@ -74,32 +89,35 @@ WATCHDOG int sendAll(const uint8_t *bytes, size_t count) {
   return 1;
 }
 
-// Waits for the line that has `mark` in it. Gives 1 for success, 0 for an error in it, -1 where none comes.
-WATCHDOG int readAnswer(const uint8_t *mark, size_t markLength) {
-  static size_t used = 0;
+// Takes the first line out of the buffer.
+WATCHDOG void dropLine(size_t length) {
+  memmove(buffer, buffer + length, used - length);
+  used -= length;
+}
+
+// Waits for the line that has `mark` in it.
+WATCHDOG enum Answer readAnswer(int socket, const uint8_t *mark, size_t markLength,
+                                int64_t deadline) {
   for (;;) {
-    char *end = memchr(buffer, '\n', used);
-    while (end != NULL) {
+    char *end;
+    while ((end = memchr(buffer, '\n', used)) != NULL) {
       size_t length = (size_t)(end - buffer) + 1;
       int isOurs = memmem(buffer, length, mark, markLength) != NULL;
       int isError = memmem(buffer, length, "\"error\"", 7) != NULL;
-      memmove(buffer, buffer + length, used - length);
-      used -= length;
-      if (isOurs) return !isError;
-      end = memchr(buffer, '\n', used);
+      dropLine(length);
+      if (isOurs) return isError ? REFUSED : DONE;
     }
     // A line that is longer than the buffer is not an answer to any of these commands.
     if (used == BUFFER) used = 0;
-    struct pollfd waiting = {SOCKET, POLLIN, 0};
-    if (poll(&waiting, 1, ANSWER_SECONDS * 1000) <= 0) return -1;
-    ssize_t count = recv(SOCKET, buffer + used, BUFFER - used, 0);
-    if (count < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-    if (count <= 0) return -1;
+    if (!waitUntilReady(socket, POLLIN, deadline)) return SILENT;
+    ssize_t count = recv(socket, buffer + used, BUFFER - used, MSG_DONTWAIT);
+    if (count < 0 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK)) continue;
+    if (count <= 0) return GONE;
     used += (size_t)count;
   }
 }
 
-WATCHDOG void runScript(const uint8_t *script, size_t byteCount) {
+WATCHDOG void runScript(int socket, const uint8_t *script, size_t byteCount, int32_t patience) {
   const uint8_t *end = script + byteCount;
   while (script < end) {
     uint8_t retries = *script;
@@ -109,43 +127,53 @@ WATCHDOG void runScript(const uint8_t *script, size_t byteCount) {
     const uint8_t *mark = script + 3;
     memcpy(&lineLength, mark + markLength, 4);
     const uint8_t *line = mark + markLength + 4;
-    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-      if (!sendAll(line, lineLength)) return;
-      int answer = readAnswer(mark, markLength);
-      if (answer < 0) return;
-      if (answer == 1 || !retries) break;
-      struct timespec pause = {0, 20 * 1000 * 1000};
+    int64_t deadline = milliseconds() + patience;
+    for (;;) {
+      if (!sendAll(socket, line, lineLength, deadline)) return;
+      enum Answer answer = readAnswer(socket, mark, markLength, deadline);
+      if (answer == GONE) return;
+      if (answer != REFUSED || !retries || milliseconds() >= deadline) break;
+      struct timespec pause = {0, PAUSE_MILLISECONDS * 1000000};
       nanosleep(&pause, NULL);
     }
     script = line + lineLength;
   }
 }
 
-WATCHDOG _Noreturn void watch(int32_t pipe, int32_t socket, const uint8_t *script,
-                              size_t byteCount) {
-  sigset_t all;
-  sigfillset(&all);
-  sigprocmask(SIG_SETMASK, &all, NULL);
+WATCHDOG void closeRange(uint32_t first, uint32_t last) {
+  if (first > last || syscall(SYS_close_range, first, last, 0) == 0) return;
+  // A kernel before 5.9, or a filter of the container.
+  for (uint32_t number = first; number <= last && number < 65536; number++) close((int)number);
+}
+
+WATCHDOG _Noreturn void watch(int32_t link, int32_t socket, const uint8_t *script,
+                              size_t byteCount, int32_t patience) {
   setsid();
   prctl(PR_SET_NAME, "ram watchdog", 0, 0, 0);
-  // To numbers that are neither's own first.
-  int high = dup(socket);
-  while (high >= 0 && high <= SOCKET) high = dup(socket);
-  if (high < 0 || dup2(pipe, INPUT) < 0 || dup2(high, SOCKET) < 0) _exit(1);
-  syscall(SYS_close_range, SOCKET + 1, ~0U, 0);
+  // The other end of the link among them, whose last copy must be the parent's.
+  uint32_t low = (uint32_t)(link < socket ? link : socket);
+  uint32_t high = (uint32_t)(link < socket ? socket : link);
+  if (low > 0) closeRange(0, low - 1);
+  closeRange(low + 1, high - 1);
+  closeRange(high + 1, ~0U);
   char byte;
   ssize_t count;
   do {
-    count = read(INPUT, &byte, 1);
+    count = read(link, &byte, 1);
   } while (count < 0 && errno == EINTR);
-  if (count == 0) runScript(script, byteCount);
+  if (count == 0) runScript(socket, script, byteCount, patience);
   _exit(0);
 }
 
-int32_t CLinux_startWatchdog(int32_t pipe, int32_t socket, const uint8_t *script,
-                             size_t byteCount) {
+int32_t CLinux_startWatchdog(int32_t link, int32_t socket, const uint8_t *script,
+                             size_t byteCount, int32_t patience) {
+  // Before the fork: a signal that comes right after it would end the child.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
   pid_t child = _Fork();
-  if (child < 0) return -errno;
-  if (child == 0) watch(pipe, socket, script, byteCount);
-  return child;
+  int number = errno;
+  if (child == 0) watch(link, socket, script, byteCount, patience);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return child < 0 ? -number : child;
 }

@@ -9,6 +9,14 @@ public enum MemoryBacking: Equatable, Sendable {
   /// Several of these.
   case mixed
 
+  /// The file behind it, if there is one.
+  public var file: FileIdentity? {
+    switch self {
+    case .sharedFile(let file, _, _), .privateFile(let file, _, _): file
+    case .anonymous, .mixed: nil
+    }
+  }
+
   /// What stands behind `range`, by the `maps` of the process; `nil` where it has nothing at some of the addresses.
   public init?(of range: Range<UInt64>, in maps: [MemoryMap]) {
     var position = range.lowerBound
@@ -42,10 +50,10 @@ public enum MemoryBacking: Equatable, Sendable {
     switch (self, next) {
     case (.anonymous, .anonymous): self
     case (.sharedFile(let inode, let offset, _), .sharedFile(let other, let place, _))
-    where inode == other && place == offset &+ distance:
+    where inode == other && place.subtractingReportingOverflow(offset) == (distance, false):
       self
     case (.privateFile(let inode, let offset, _), .privateFile(let other, let place, _))
-    where inode == other && place == offset &+ distance:
+    where inode == other && place.subtractingReportingOverflow(offset) == (distance, false):
       self
     default: .mixed
     }

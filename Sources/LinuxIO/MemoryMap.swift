@@ -15,33 +15,31 @@ public struct MemoryMap: Equatable, Sendable {
   /// The file's path as the kernel has it, or a name in brackets; often empty.
   public var path: String
 
-  /// Reads a line; `nil` where it is none.
-  init?(parsing line: some StringProtocol) {
-    let words = line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true)
-    guard words.count >= 5 else { return nil }
-    let ends = words[0].split(separator: "-")
-    let device = words[3].split(separator: ":")
-    guard ends.count == 2, let start = UInt64(ends[0], radix: 16),
-      let end = UInt64(ends[1], radix: 16), start <= end, words[1].utf8.count == 4,
-      let offset = UInt64(words[2], radix: 16), device.count == 2,
-      let major = UInt32(device[0], radix: 16), let minor = UInt32(device[1], radix: 16),
-      let number = UInt64(words[4])
+  /// Reads a line, without its end; `nil` where it is none.
+  init?(parsing line: ArraySlice<UInt8>) {
+    var rest = line
+    guard let start = rest.takeNumber(radix: 16, endingIn: "-"),
+      let end = rest.takeNumber(radix: 16, endingIn: " "), start < end,
+      let flags = rest.takeWord(), flags.count == 4,
+      let offset = rest.takeNumber(radix: 16, endingIn: " "),
+      let major = rest.takeNumber(radix: 16, endingIn: ":").flatMap(UInt32.init(exactly:)),
+      let minor = rest.takeNumber(radix: 16, endingIn: " ").flatMap(UInt32.init(exactly:)),
+      let number = rest.takeNumber(radix: 10, endingIn: " ")
     else { return nil }
     addresses = start..<end
-    isShared = words[1].last == "s"
+    isShared = flags.last == UInt8(ascii: "s")
     fileOffset = offset
     inode = FileIdentity(major: major, minor: minor, number: number)
-    path = words.count > 5 ? String(words[5].drop { $0 == " " }) : ""
+    path = String(decoding: rest.drop { $0 == UInt8(ascii: " ") }, as: UTF8.self)
   }
 
   /// All parts of the address space of a process, ascending.
   ///
   /// - Throws: EACCES or EPERM without the right to trace the process; ENOENT where it is gone.
   public static func all(of processID: Int32) throws(SystemCallError) -> [MemoryMap] {
-    let path = FilePath("/proc/\(processID)/maps")
-    let descriptor = try openDescriptor(path, flags: O_RDONLY)
-    let text = try ProcessText.read(descriptor, path)
-    return text.split(separator: "\n").compactMap { MemoryMap(parsing: $0) }
+    try ProcessText.lines(of: FilePath("/proc/\(processID)/maps")).compactMap {
+      MemoryMap(parsing: $0)
+    }
   }
 }
 
@@ -65,5 +63,25 @@ public struct FileIdentity: Equatable, Hashable, Sendable {
     self.init(major: 0, minor: 0, number: UInt64(status.st_ino))
     // SAFETY: both are numbers of this value.
     unsafe CLinux_deviceNumbers(UInt64(status.st_dev), &major, &minor)
+  }
+}
+
+extension ArraySlice<UInt8> {
+  /// Takes the bytes before the first space, and the space; `nil` without one.
+  fileprivate mutating func takeWord() -> ArraySlice<UInt8>? {
+    guard let space = firstIndex(of: UInt8(ascii: " ")) else { return nil }
+    let word = self[..<space]
+    self = self[(space + 1)...]
+    return word
+  }
+
+  /// Takes a number and the byte `end` behind it; `nil` where there is no number of 64 bits without a sign.
+  fileprivate mutating func takeNumber(radix: Int, endingIn end: Unicode.Scalar) -> UInt64? {
+    guard let place = firstIndex(of: UInt8(ascii: end)),
+      first != UInt8(ascii: "+"), first != UInt8(ascii: "-"),
+      let number = UInt64(String(decoding: self[..<place], as: UTF8.self), radix: radix)
+    else { return nil }
+    self = self[(place + 1)...]
+    return number
   }
 }

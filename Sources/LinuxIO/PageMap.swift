@@ -8,6 +8,9 @@ public final class PageMap: Sendable {
   /// The size of the pages that it counts, in bytes.
   public static let pageBytes = UInt64(sysconf(Int32(_SC_PAGESIZE)))
 
+  /// Pages that are asked for by one call: 2 MiB.
+  static let entriesAtOnce: UInt64 = 512
+
   /// The map of process `processID`.
   ///
   /// - Throws: EACCES or EPERM without the right to trace the process.
@@ -19,16 +22,17 @@ public final class PageMap: Sendable {
   /// The first run of pages in `addresses` that are in memory or swapped out; `nil` where there is none.
   ///
   /// - Complexity: O(pages up to the end of the run).
-  /// - Throws: what pread gives; EIO where the kernel says less than was asked for.
+  /// - Throws: what pread gives; ESRCH where the process has ended, or can have no such addresses.
   public func nextPresent(
     in addresses: Range<UInt64>
   ) throws(SystemCallError) -> Range<UInt64>? {
+    guard !addresses.isEmpty else { return nil }
     let size = Self.pageBytes
     var start: UInt64?
     var page = addresses.lowerBound / size
-    let end = (addresses.upperBound + size - 1) / size
+    let end = (addresses.upperBound - 1) / size + 1
     while page < end {
-      let count = Int(min(end - page, 512))
+      let count = Int(min(end - page, Self.entriesAtOnce))
       for entry in try entries(from: page, count: count) {
         // Bits 63 and 62: present, swapped.
         let isPresent = entry >> 62 != 0
@@ -44,7 +48,10 @@ public final class PageMap: Sendable {
   }
 
   private func clamp(_ pages: Range<UInt64>, to addresses: Range<UInt64>) -> Range<UInt64> {
-    (pages.lowerBound * Self.pageBytes..<pages.upperBound * Self.pageBytes).clamped(to: addresses)
+    // The last page of all ends where no number is.
+    let end = pages.upperBound.multipliedReportingOverflow(by: Self.pageBytes)
+    return (pages.lowerBound * Self.pageBytes..<(end.overflow ? .max : end.partialValue))
+      .clamped(to: addresses)
   }
 
   private func entries(from page: UInt64, count: Int) throws(SystemCallError) -> [UInt64] {
@@ -57,9 +64,10 @@ public final class PageMap: Sendable {
         unsafe pread(number, buffer.baseAddress, buffer.count, offset)
       }
     }
-    guard read == count * 8 else {
-      throw SystemCallError(call: .pread, errno: .ioError, subject: .file(path))
+    // Nothing is read once the process has given up its memory, and behind the last address.
+    guard read >= 8 else {
+      throw SystemCallError(call: .pread, errno: .noSuchProcess, subject: .file(path))
     }
-    return entries
+    return Array(entries.prefix(read / 8))
   }
 }

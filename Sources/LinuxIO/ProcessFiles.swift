@@ -8,19 +8,31 @@ public enum ProcessFiles {
   ///
   /// The file's own permissions are asked, and the right to trace the process (proc_pid_fd(5)).
   ///
+  /// - Throws: EACCES or EPERM without the rights; ENOENT where the process is gone.
   /// - Complexity: O(descriptors of the process).
   public static func open(
     _ wanted: FileIdentity, of processID: Int32, access: File.Access
   ) throws(FileError) -> File? {
     let directory = FilePath("/proc/\(processID)/fd")
+    var refusal: FileError?
     for name in try asFileError({ () throws(SystemCallError) in try names(in: directory) }) {
       let path = directory.appending(name)
       var found = stat()
-      // SAFETY: the path's bytes end with a zero; the stat is this function's own. A descriptor may be closed meanwhile.
+      // Asked before it is opened: opening some files does something. The descriptor may be gone by now.
+      // SAFETY: the path's bytes end with a zero; the stat is this function's own.
       let result = unsafe path.withPlatformString { unsafe stat($0, &found) }
       guard result == 0, FileIdentity(found) == wanted else { continue }
-      return try File.open(path, access: access, directIO: .off)
+      do throws(FileError) {
+        let file = try File.open(path, access: access, directIO: .off)
+        // The process may have put another file there in the meantime.
+        if try asFileError({ () throws(SystemCallError) in try file.identity() }) == wanted {
+          return file
+        }
+      } catch {
+        refusal = refusal ?? error
+      }
     }
+    if let refusal { throw refusal }
     return nil
   }
 

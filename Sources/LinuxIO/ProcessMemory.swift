@@ -14,7 +14,8 @@ public struct ProcessMemory: Equatable, Sendable {
 
   /// Fills `buffer` with the bytes at `address`.
   ///
-  /// - Throws: EPERM without the right, ESRCH where the process is gone, EFAULT where it has no memory there.
+  /// - Throws: EPERM without the right, ESRCH where the process is gone, EFAULT where it has no memory there. The error's
+  ///   range is what was still missing.
   public func read(
     into buffer: UnsafeMutableRawBufferPointer, from address: UInt64
   ) throws(SystemCallError) {
@@ -71,6 +72,11 @@ public struct ProcessMemory: Equatable, Sendable {
   private func transfer(
     _ call: SystemCall, _ address: UInt64, _ byteCount: Int, _ body: (Int) -> Int64
   ) throws(SystemCallError) {
+    let (end, isTooFar) = address.addingReportingOverflow(UInt64(byteCount))
+    guard !isTooFar else {
+      throw SystemCallError(
+        call: call, errno: .badAddress, subject: .processMemory(processID, address..<UInt64.max))
+    }
     var done = 0
     while done < byteCount {
       let result = body(done)
@@ -78,13 +84,10 @@ public struct ProcessMemory: Equatable, Sendable {
         let errno = result == 0 ? Errno.badAddress : Errno(rawValue: Int32(-result))
         if errno == .interrupted { continue }
         throw SystemCallError(
-          call: call, errno: errno, subject: subject(address, byteCount))
+          call: call, errno: errno,
+          subject: .processMemory(processID, (address + UInt64(done))..<end))
       }
       done += Int(result)
     }
-  }
-
-  private func subject(_ address: UInt64, _ count: Int) -> SystemCallError.Subject {
-    .processMemory(processID, address..<(address &+ UInt64(count)))
   }
 }

@@ -3,10 +3,18 @@ import SystemPackage
 
 /// The text files of /proc.
 enum ProcessText {
-  /// Reads a file of /proc, which has no size, to its end.
-  static func read(
-    _ descriptor: borrowing OwnedDescriptor, _ path: FilePath
-  ) throws(SystemCallError) -> String {
+  /// The most bytes that are read: 65,530 mappings, the kernel's default limit (vm.max_map_count), take some 10 MiB.
+  static let limit = 256 << 20
+
+  /// The lines of a file of /proc, which has no size.
+  ///
+  /// Bytes, since names in them are: a name may end with a carriage return, which with the line's end makes one `Character`.
+  ///
+  /// - Throws: what open(2) and read(2) give; EFBIG for more bytes than `limit`.
+  static func lines(
+    of path: FilePath, limit: Int = Self.limit
+  ) throws(SystemCallError) -> [ArraySlice<UInt8>] {
+    let descriptor = try openDescriptor(path, flags: O_RDONLY)
     let number = descriptor.rawValue
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 64 << 10)
@@ -15,8 +23,11 @@ enum ProcessText {
         // SAFETY: the array is as long as the call is told, and lives for it.
         unsafe chunk.withUnsafeMutableBytes { unsafe Glibc.read(number, $0.baseAddress, $0.count) }
       }
-      if count == 0 { return String(decoding: bytes, as: UTF8.self) }
+      if count == 0 { return bytes.split(separator: UInt8(ascii: "\n")) }
       bytes += chunk[..<count]
+      guard bytes.count <= limit else {
+        throw SystemCallError(call: .read, errno: .fileTooLarge, subject: .file(path))
+      }
     }
   }
 }

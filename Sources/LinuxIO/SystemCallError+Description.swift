@@ -3,24 +3,27 @@ import SystemPackage
 extension SystemCallError: CustomStringConvertible {
   /// The message: what it was about, the call and the place, the reason, and what to do.
   public var description: String {
+    guard let advice else { return statement }
+    return "\(statement) \(advice)"
+  }
+
+  /// The message without what to do.
+  public var statement: String {
     let reason = "\(errno.description)."
-    let head: String
     switch subject {
     case .file(let path), .socket(let path):
-      head = "\(path): \(call.rawValue): \(reason)"
+      return "\(path): \(call.rawValue): \(reason)"
     case .range(let path, let range):
       let place = "0x\(String(range.lowerBound, radix: 16)) (\(range.count64) bytes)"
-      head = "\(path): \(call.rawValue) at \(place): \(reason)"
+      return "\(path): \(call.rawValue) at \(place): \(reason)"
     case .memory(let byteCount):
-      head = "\(call.rawValue) of \(byteCount) bytes of memory: \(reason)"
+      return "\(call.rawValue) of \(byteCount) bytes of memory: \(reason)"
     case .processMemory(let number, let range):
       let place = "0x\(String(range.lowerBound, radix: 16)) (\(range.count64) bytes)"
-      head = "process \(number): \(call.rawValue) at \(place): \(reason)"
+      return "process \(number): \(call.rawValue) at \(place): \(reason)"
     case .ring, .thread, .process:
-      head = "\(call.rawValue): \(reason)"
+      return "\(call.rawValue): \(reason)"
     }
-    guard let advice else { return head }
-    return "\(head) \(advice)"
   }
 
   /// What the user can do about the error, in whole sentences; nil where nothing is known.
@@ -33,11 +36,18 @@ extension SystemCallError: CustomStringConvertible {
       "This kernel has no io_uring."
     case (.io_uring_setup, .noMemory), (.io_uring_register, .noMemory):
       "The limit of locked memory is too small: raise RLIMIT_MEMLOCK (ulimit -l)."
-    case (.process_vm_readv, .notPermitted), (.process_vm_writev, .notPermitted):
+    case (.process_vm_readv, .notPermitted), (.process_vm_writev, .notPermitted),
+      (.open, .permissionDenied) where subject.isOfProcess,
+      (.open, .notPermitted) where subject.isOfProcess:
       "Reading another process needs the same user and kernel.yama.ptrace_scope 0, or "
         + "CAP_SYS_PTRACE."
-    case (.process_vm_readv, .noSuchProcess), (.process_vm_writev, .noSuchProcess):
+    case (.process_vm_readv, .noSuchProcess), (.process_vm_writev, .noSuchProcess),
+      (.pread, .noSuchProcess):
       "The process has ended."
+    case (.process_vm_readv, .badAddress), (.process_vm_writev, .badAddress):
+      "The process has no memory there that may be accessed: it may have changed its mappings."
+    case (.process_vm_readv, .noFunction), (.process_vm_writev, .noFunction):
+      "This kernel was built without the call (CONFIG_CROSS_MEMORY_ATTACH)."
     case (.memfd_create, .noMemory), (.mmap, .noMemory), (.madvise, .noMemory):
       "There is not enough memory: free some, or raise the limit of the process."
     case (.pthread_create, .resourceTemporarilyUnavailable):
@@ -88,6 +98,16 @@ extension SystemCallError: CustomStringConvertible {
       "The device or the file system failed: look at the kernel log (dmesg)."
     default: nil
     }
+  }
+}
+
+extension SystemCallError.Subject {
+  /// Whether it is a file below /proc/PID, which only those who may trace the process can open.
+  fileprivate var isOfProcess: Bool {
+    guard case .file(let path) = self else { return false }
+    let parts = path.components.map(\.string)
+    return path.isAbsolute && parts.count > 2 && parts[0] == "proc"
+      && parts[1].allSatisfy { $0.isASCII && $0.isNumber }
   }
 }
 

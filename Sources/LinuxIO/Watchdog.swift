@@ -4,12 +4,13 @@ import SystemPackage
 
 /// A small process that does what has to be done if this one ends in the middle of something, also by SIGKILL.
 ///
-/// It holds the other end of a pipe, and a socket: when the pipe ends without a word, it sends commands over the socket. When the
+/// It holds the other end of a link, and a socket: when the link ends without a word, it sends commands over the socket. When the
 /// value goes, the watchdog goes too, and does nothing. It is out of reach of this process's terminal, and blocks signals;
 /// what kills a whole control group kills it as well.
 public struct Watchdog: ~Copyable, Sendable {
-  private let process: Int32
-  private let pipe: OwnedDescriptor
+  /// The watchdog's number.
+  let process: Int32
+  private let link: Int32
 
   /// A command, and how its answer is known.
   public struct Step: Equatable, Sendable {
@@ -17,7 +18,7 @@ public struct Watchdog: ~Copyable, Sendable {
     public var line: [UInt8]
     /// Bytes that only the line of the answer has.
     public var answer: [UInt8]
-    /// Whether the command is sent again, for half a minute, while its answer has `"error"` in it.
+    /// Whether the command is sent again while its answer has `"error"` in it, as long as the watchdog's patience lasts.
     public var retries: Bool
 
     /// A step of its parts.
@@ -31,30 +32,47 @@ public struct Watchdog: ~Copyable, Sendable {
     }
   }
 
-  /// Starts a watchdog that would send `script` over the socket `descriptor`, which may go on being used here.
+  /// How long a watchdog waits for each step, with its repetitions.
+  public static let patience = Duration.seconds(30)
+
+  /// Starts a watchdog that would send `script` over the socket `descriptor`, which may go on being used here, and be closed.
   ///
-  /// - Throws: what pipe2(2) and fork(2) give.
-  public init(descriptor: CInt, script: [Step]) throws(SystemCallError) {
-    var (reads, writes): (CInt, CInt) = (-1, -1)
+  /// A step that is not answered within `patience` does not keep the next ones from being sent.
+  ///
+  /// - Throws: what socketpair(2) and fork(2) give.
+  public init(
+    descriptor: CInt, script: [Step], patience: Duration = Self.patience
+  ) throws(SystemCallError) {
+    // Sockets and not a pipe, since a write to one can leave out SIGPIPE.
+    var (watching, kept): (CInt, CInt) = (-1, -1)
     // SAFETY: both numbers are filled before the call returns, and are not kept.
-    try unsafe check(CLinux_pipe(&reads, &writes), .pipe2, .process)
-    let reading = OwnedDescriptor(owning: reads)
-    let writing = OwnedDescriptor(owning: writes)
+    try unsafe check(CLinux_socketPair(&watching, &kept), .socketpair, .process)
     let bytes = Self.encode(script)
     // SAFETY: the watchdog reads its own copy of the bytes, as a fork has one of all memory.
     let process = unsafe bytes.withUnsafeBufferPointer { buffer in
       unsafe CLinux_startWatchdog(
-        reading.rawValue, descriptor, buffer.baseAddress, buffer.count)
+        watching, descriptor, buffer.baseAddress, buffer.count, patience.pollMilliseconds)
     }
+    close(watching)
+    if process < 0 { close(kept) }
     try check(process, .fork, .process)
     self.process = process
-    pipe = writing
+    link = kept
   }
 
   deinit {
     var byte: UInt8 = 0
     // SAFETY: one byte. A watchdog that is gone already needs no word.
-    _ = unsafe write(pipe.rawValue, &byte, 1)
+    _ = unsafe send(link, &byte, 1, CInt(MSG_NOSIGNAL))
+    close(link)
+    _ = CLinux_reap(process)
+  }
+
+  /// Ends the link without a word, as the end of this process does, and waits until the watchdog has done its work. For tests.
+  consuming func abandon() {
+    let (process, link) = (process, link)
+    discard self
+    close(link)
     _ = CLinux_reap(process)
   }
 

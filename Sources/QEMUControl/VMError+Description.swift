@@ -31,6 +31,12 @@ extension VMError: CustomStringConvertible {
         + "\(paths.map(\.string).joined(separator: ", ")) now. \(cause)"
     case .leftPaused(let cause, let reason):
       "\(cause) The VM is paused, and could not be let go on: \(reason) Give it the QMP command cont."
+    case .resumedMeanwhile:
+      "Somebody else let the VM go on while it was saved, so what was read does not fit together: nothing was saved. "
+        + "Save it when nobody else controls it."
+    case .gone: "QEMU has ended while its VM was saved: nothing was saved."
+    case .imageInUse(let path):
+      "\(path): the VM has this file as memory or as a disk. Choose another name for the image."
     case .launch(let error): error.description
     case .ended(let end, let messages):
       "QEMU has ended (\(Self.text(end))) before it could take the image."

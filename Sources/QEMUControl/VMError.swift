@@ -26,6 +26,12 @@ public enum VMError: Error, Equatable, Sendable {
   case snapshotsRemain([FilePath], cause: QMPError)
   /// The save failed, and the VM could not be let go on: it is paused.
   indirect case leftPaused(cause: VMError, reason: QMPError)
+  /// Somebody else let the VM go on while it was saved.
+  case resumedMeanwhile
+  /// QEMU has ended while the VM was saved.
+  case gone
+  /// The image is to be written into a file that the VM has as memory or as a disk.
+  case imageInUse(FilePath)
   /// QEMU could not be started.
   case launch(LaunchError)
   /// QEMU ended before it could take the image; what it said, unless the user saw it.

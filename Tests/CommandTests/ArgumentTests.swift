@@ -7,19 +7,6 @@ import Testing
 @testable import MappedRAMCommands
 
 @Suite struct ArgumentTests {
-  /// What the command says about these arguments, or `nil` if they are good.
-  private func complaint(_ arguments: String) -> String? {
-    do {
-      _ = try MappedRAMCommand.parseAsRoot(arguments.split(separator: " ").map(String.init))
-      return nil
-    } catch {
-      #expect(
-        MappedRAMCommand.exitCode(for: error).rawValue
-          == MappedRAMCommands.ExitStatus.usage.rawValue)
-      return MappedRAMCommand.message(for: error)
-    }
-  }
-
   @Test func withoutOptionsTheStandardHolds() throws {
     #expect(try ChannelArguments.parse([]).options == .standard)
   }
@@ -62,7 +49,8 @@ import Testing
   @Test func anImageByHandNeedsAllItsParts() {
     #expect(
       complaint("save x.img")
-        == "Nothing says what to save: give --from-directory, or --machine, --vmstate and --block.")
+        == "Nothing says what to save: give --qmp, or --from-directory, or --machine, --vmstate and --block."
+    )
     #expect(
       complaint("save --block a=b x.img")
         == "To build an image from files of your own, give --machine and --vmstate as well.")
@@ -122,8 +110,24 @@ import Testing
     #expect(complaint("bench . \(option)") == message)
   }
 
-  @Test func restoreNeedsADirectory() {
-    #expect(complaint("restore x.img") == "Missing expected argument '--to-directory <directory>'")
+  @Test func restoreNeedsAPlace() {
+    #expect(
+      complaint("restore x.img")
+        == "Nothing says where the image is to go: give a QEMU to start behind --, or --qmp, or --to-directory."
+    )
     #expect(complaint("restore x.img --to-directory d --block a --block b") == nil)
+  }
+}
+
+/// What the command says about these arguments, or `nil` if they are good.
+func complaint(_ arguments: String) -> String? {
+  do {
+    _ = try MappedRAMCommand.parseAsRoot(arguments.split(separator: " ").map(String.init))
+    return nil
+  } catch {
+    #expect(
+      MappedRAMCommand.exitCode(for: error).rawValue
+        == MappedRAMCommands.ExitStatus.usage.rawValue)
+    return MappedRAMCommand.message(for: error)
   }
 }

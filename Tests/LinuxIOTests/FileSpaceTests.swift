@@ -70,6 +70,44 @@ import Testing
 
   @Test func anEmptyFileHasNoData() throws {
     #expect(try file.nextData(in: 0..<100) == nil)
+    #expect(try file.nextDataStart(in: 0..<100) == nil)
+  }
+
+  /// In the same file as above.
+  @Test(
+    arguments: [
+      (0..<5, 1), (0..<1, nil), (0..<2, 1), (1..<2, 1), (2..<3, nil), (2..<5, 3), (4..<5, nil),
+      (5..<6, nil), (6..<9, nil), (3..<9, 3), (1..<1, nil),
+    ] as [(Range<UInt64>, UInt64?)])
+  func nextDataStartIsWhereNextDataBegins(range: Range<UInt64>, expected: UInt64?) throws {
+    let block: UInt64 = 65536
+    try makeSparse(block)
+    let found = try file.nextDataStart(in: range.lowerBound * block..<range.upperBound * block)
+    #expect(found == expected.map { $0 * block })
+  }
+
+  @Test func nextDataStartIsCutToBytesOfTheRange() throws {
+    let block: UInt64 = 65536
+    try makeSparse(block)
+    #expect(try file.nextDataStart(in: block + 1..<block + 2) == block + 1)
+    #expect(try file.nextDataStart(in: 2 * block - 1..<5 * block) == 2 * block - 1)
+    #expect(try file.nextDataStart(in: 1..<block + 1) == block)
+    #expect(try file.nextDataStart(in: 1..<block) == nil)
+    #expect(try file.nextDataStart(in: 4 * block..<UInt64(Int64.max)) == nil)
+    #expect(throws: SystemCallError.self) {
+      try file.nextDataStart(in: UInt64(Int64.max) + 1..<UInt64.max)
+    }
+  }
+
+  /// Of memory, as of a guest that shares it.
+  @Test func nextDataStartSeesTheHolesOfMemory() throws {
+    let memory = try File.inMemory(name: "ram", byteCount: 1 << 20)
+    #expect(try memory.nextDataStart(in: 0..<1 << 20) == nil)
+    try memory.write([1], at: 500_000)
+    let page: UInt64 = 500_000 / 4096 * 4096
+    #expect(try memory.nextDataStart(in: 0..<1 << 20) == page)
+    #expect(try memory.nextDataStart(in: 0..<page) == nil)
+    #expect(try memory.nextDataStart(in: page + 4096..<1 << 20) == nil)
   }
 
   /// Walking over a random sparse file meets every byte that was written.

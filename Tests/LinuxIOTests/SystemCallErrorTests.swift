@@ -47,6 +47,8 @@ import Testing
     (.open, .tooManyOpenFiles, "ulimit -n"),
     (.pthread_create, .resourceTemporarilyUnavailable, "ulimit -u"),
     (.process_vm_readv, .notPermitted, "CAP_SYS_PTRACE"),
+    (.process_vm_writev, .badAddress, "mappings"),
+    (.process_vm_readv, .noFunction, "CONFIG_CROSS_MEMORY_ATTACH"),
   ])
   func knownCausesHaveAdvice(call: SystemCall, errno: Errno, word: String) throws {
     let error = SystemCallError(call: call, errno: errno, subject: .process)
@@ -54,6 +56,16 @@ import Testing
     #expect(advice.contains(word))
     #expect(advice.hasSuffix("."))
     #expect(error.description == "\(call.rawValue): \(errno.description). \(advice)")
+  }
+
+  /// A file of /proc/PID is refused for want of the right to trace the process, whatever its mode says.
+  @Test(arguments: [
+    ("/proc/77/maps", true), ("/proc/1/fd", true), ("/proc/self/maps", false), ("/proc/77", false),
+    ("/proc/sys/vm/nr_hugepages", false), ("/srv/proc/77/maps", false), ("proc/77/maps", false),
+  ])
+  func aFileOfAnotherProcessHasItsOwnAdvice(path: FilePath, isOfProcess: Bool) throws {
+    let error = SystemCallError(call: .open, errno: .permissionDenied, subject: .file(path))
+    #expect(try #require(error.advice).contains("ptrace_scope") == isOfProcess)
   }
 
   @Test func unsuitableFileSaysWhatItIsAndWhatIsNeeded() {

@@ -41,6 +41,8 @@ final class QMPClient {
       if let end = buffer.firstIndex(of: 0x0A) {
         let line = Data(buffer[..<end])
         buffer.removeFirst(end + 1)
+        // Some parts of QEMU print to standard output, as does the maker of snapshots.
+        guard line.first == UInt8(ascii: "{") else { continue }
         guard let object = try JSONSerialization.jsonObject(with: line) as? [String: Any] else {
           throw HarnessError("QMP: no object in \(line)")
         }

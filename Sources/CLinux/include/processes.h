@@ -15,19 +15,17 @@ int64_t CLinux_writeProcess(int32_t process, const void *local, uint64_t remote,
 /// The two numbers in a device number (makedev(3)).
 void CLinux_deviceNumbers(uint64_t device, uint32_t *major, uint32_t *minor);
 
-/// pipe2(2) with O_CLOEXEC.
-int32_t CLinux_pipe(int32_t *reading, int32_t *writing);
-
-/// Starts a watchdog, and returns its process number.
+/// Starts a watchdog, and returns its process number. All signals are blocked in it.
 ///
-/// It waits on `pipe`. A byte there ends it. The end of the pipe without one means that this process has ended in the middle
-/// of something: then it sends the commands of `script` over `socket`.
+/// It waits on `link`, a socket. A byte there ends it. The end of the link without one means that this process has ended in
+/// the middle of something: then it sends the commands of `script` over `socket`, one after the other, and waits up to `patience`
+/// milliseconds for each one's answer. One that is not answered in time does not keep the next ones from being sent.
 ///
-/// The script is steps, one after the other: a byte that is 1 if the command is sent again while its answer is an error, and
-/// else 0; the length of the answer's mark (2 bytes, host order), the mark; the length of the command's line (4
-/// bytes, host order), the line with its newline.
-int32_t CLinux_startWatchdog(int32_t pipe, int32_t socket, const uint8_t *script,
-                             size_t byteCount);
+/// The script is steps, one after the other: a byte that is 1 if the command is sent again while its answer is an error and
+/// the patience lasts, and else 0; the length of the answer's mark (2 bytes, host order), the mark; the length of the
+/// command's line (4 bytes, host order), the line with its newline.
+int32_t CLinux_startWatchdog(int32_t link, int32_t socket, const uint8_t *script,
+                             size_t byteCount, int32_t patience);
 
 /// waitpid(2) for a child of this process, until it has ended.
 int32_t CLinux_reap(int32_t process);

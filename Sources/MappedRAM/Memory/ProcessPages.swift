@@ -8,8 +8,8 @@ public struct ProcessPages: PageSource, PageTarget, CopyingSource, CopyingTarget
   public let byteCount: UInt64
   /// Which pages of the process there are; `nil` where what was never touched may have other bytes than zeros.
   private let pageMap: PageMap?
-  /// Whether all bytes are zero. At first: whether no page is there. Who clears those that are may say so.
-  public var startsZero: Bool
+  /// Whether all pages that were there have been cleared, so that the memory is zero as if it had never been touched.
+  public var isCleared = false
 
   /// `byteCount` bytes of `memory` from `address` on.
   ///
@@ -22,8 +22,17 @@ public struct ProcessPages: PageSource, PageTarget, CopyingSource, CopyingTarget
     self.address = address
     self.byteCount = byteCount
     self.pageMap = pageMap
-    let all = address..<(address + byteCount)
-    startsZero = pageMap.map { (try? $0.nextPresent(in: all)) == .some(nil) } ?? false
+  }
+
+  /// Whether no page of the memory was ever touched, as far as it can be told, or it was cleared.
+  public var startsZero: Bool {
+    guard !isCleared else { return true }
+    guard let pageMap else { return false }
+    do throws(SystemCallError) {
+      return try pageMap.nextPresent(in: address..<(address + byteCount)) == nil
+    } catch {
+      return false
+    }
   }
 
   /// Copied by process_vm_readv.

@@ -38,8 +38,10 @@ extension ExitStatus {
       self = obstacles.contains(where: \.isMissingPermission) ? .notPermitted : .unavailable
     case .leftPaused(let cause, _): self.init(cause, output: output)
     case .mismatches: self = .negative
-    case .snapshotExists: self = .cannotCreate
-    case .launch: self = .usage
+    case .imageInUse, .snapshotExists: self = .cannotCreate
+    case .launch(.refused(.socketTaken)): self = .cannotCreate
+    case .launch(.refused): self = .usage
+    case .launch(.system(let error)): self.init(starting: error)
     case .state, .tooOld, .migrationFailed, .snapshotsRemain, .ended, .cannotMap:
       self = .unavailable
     }
@@ -51,6 +53,13 @@ extension ExitStatus {
       self = .notPermitted
     default: self = .unavailable
     }
+  }
+
+  /// The status for `error`, which came when QEMU was started.
+  private init(starting error: SystemCallError) {
+    self =
+      error.call == .posix_spawnp && error.errno == .noSuchFileOrDirectory
+      ? .unavailable : ExitStatus(error, output: nil)
   }
 
   private init(_ error: FileError, output: FilePath?) {

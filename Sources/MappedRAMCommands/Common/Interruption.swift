@@ -43,9 +43,11 @@ struct Interruption: ~Copyable {
   }
 
   /// The signals, and the one that ends the listening, blocked in this thread and those that it will start.
+  ///
+  /// So is SIGXFSZ, which would end the process where a file may not be as long: the call that writes gives EFBIG then.
   private static func block(_ numbers: [CInt]) -> [CInt] {
     let all = numbers + [wakeUp]
-    var set = makeSet(all)
+    var set = makeSet(all + [SIGXFSZ])
     // SAFETY: the set is this function's own.
     unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
     return all

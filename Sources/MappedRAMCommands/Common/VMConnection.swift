@@ -16,6 +16,6 @@ enum VMConnection {
 extension FilePath {
   /// The path from the root: QEMU has another working directory than this command.
   var absolute: FilePath {
-    isAbsolute ? self : FilePath(CurrentDirectory.path).pushing(self).lexicallyNormalized()
+    isAbsolute ? self : FilePath(CurrentDirectory.path).pushing(self)
   }
 }

@@ -7,9 +7,13 @@ import SystemPackage
 struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
-    abstract: "Show what is in an image.",
+    abstract: "Show what is in an image, or what a running VM is made of.",
+    usage: """
+      mapped-ram inspect [<options>] <image>
+             mapped-ram inspect --qmp <socket> [--json]
+      """,
     discussion: """
-      Reads headers, bitmaps and sections, never the pages, so it takes milliseconds whatever the size of the RAM. Of a \
+      Of an image, reads headers, bitmaps and sections, never the pages, so it takes milliseconds whatever the size of the RAM. Of a \
       damaged image everything that can be read is shown, then what is wrong.
 
       In the table of blocks, "Present" are the pages whose bit is set in the bitmap, and "Bytes" is what they hold. \
@@ -17,23 +21,30 @@ struct InspectCommand: ParsableCommand {
       all the same: an older version of the page that a live save left behind, or zeros that were written. Readers take \
       such pages for zero.
 
+      With --qmp, shows the VM of a QEMU that runs on this machine, and what "mapped-ram save" would do with it now: the \
+      engine that it would take and why, and how much room the image needs. "Present" then is the memory that the guest has \
+      touched, in memory or swapped out. Nothing about the VM changes, and it is not stopped.
+
       EXAMPLES:
         mapped-ram inspect vm.img
         mapped-ram inspect vm.img --devices | less
         mapped-ram inspect vm.img --json | jq '.blocks[] | {idstr, pagesPresent}'
+        mapped-ram inspect --qmp /run/vm.qmp
 
       \(ExitStatus.help([
-        .success: "the image is whole",
+        .success: "the image is whole, or the VM has been shown",
         .badData: "the image is damaged, incomplete or none at all",
+        .unavailable: "QEMU cannot be reached",
         .cannotCreate: "the picture cannot be made",
-      ], besides: [.negative, .unavailable, .interrupted]))
+      ], besides: [.negative, .interrupted]))
       """)
 
   @Argument(
     help: "The image: a file of QEMU's or libvirt's, or a block device.", completion: .file(),
     transform: { FilePath($0) })
-  var image: FilePath
+  var image: FilePath?
 
+  @OptionGroup(title: "Running VM") var machine: InspectMachine
   @OptionGroup(title: "What to show") var parts: InspectParts
 
   @Option(
@@ -41,6 +52,20 @@ struct InspectCommand: ParsableCommand {
       "Where the stream begins in the file (default: where libvirt's header says, or 0).",
       valueName: "bytes"))
   var offset: ByteSize?
+
+  func validate() throws {
+    if image == nil, machine.qmp == nil {
+      throw ValidationError(
+        "Nothing says what to inspect: give an image, or the socket of a QEMU's QMP with --qmp.")
+    }
+    if let image, machine.qmp != nil {
+      throw ValidationError("Give either an image (\(image)) or --qmp, not both.")
+    }
+    let forImages = parts.forImages + (offset == nil ? [] : ["--offset"])
+    if machine.qmp != nil, let option = forImages.first {
+      throw ValidationError("\(option) is for an image, and --qmp for a running VM.")
+    }
+  }
 
   func run() throws {
     let buffer = OutputBuffer()
@@ -69,10 +94,15 @@ struct InspectCommand: ParsableCommand {
   func perform(
     width: Int, output: @escaping (String) -> Void, complain: @escaping (String) -> Void
   ) -> ExitStatus {
-    let options = InspectRun.Options(
-      image: image, streamOffset: offset.map { FileOffset($0.byteCount) }, parts: parts,
-      width: width)
     do throws(CommandError) {
+      if let socket = machine.qmp {
+        try VMInspectRun(socket: socket, processID: machine.pid, json: parts.json, output: output)()
+        return .success
+      }
+      guard let image else { preconditionFailure("validated") }
+      let options = InspectRun.Options(
+        image: image, streamOffset: offset.map { FileOffset($0.byteCount) }, parts: parts,
+        width: width)
       return try InspectRun(options: options, output: output, complain: complain)()
     } catch {
       complain(error.description)
@@ -103,4 +133,33 @@ struct InspectParts: ParsableArguments {
     help: ArgumentHelp("Draw the same as a picture, into this file.", valueName: "file"),
     completion: .file(extensions: ["svg"]), transform: { FilePath($0) })
   var pagesSvg: FilePath?
+
+  /// The options that are given and belong to images alone.
+  var forImages: [String] {
+    [
+      ("--sections", sections), ("--devices", devices), ("--pages", pages),
+      ("--pages-svg", pagesSvg != nil),
+    ].filter(\.1).map(\.0)
+  }
+}
+
+/// The options of `mapped-ram inspect` that are about a running VM.
+struct InspectMachine: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Show the VM whose QEMU listens for QMP at this unix socket.", valueName: "socket"),
+    completion: .file(), transform: { FilePath($0) })
+  var qmp: FilePath?
+
+  @Option(
+    help: ArgumentHelp(
+      "QEMU's process, where it is not the one that QMP leads to.", valueName: "number"))
+  var pid: Int32?
+
+  func validate() throws {
+    if qmp == nil, pid != nil {
+      throw ValidationError(
+        "--pid is for a running VM: give the socket of its QEMU's QMP with --qmp as well.")
+    }
+  }
 }

@@ -44,7 +44,7 @@ struct RestoreCommand: ParsableCommand {
         .negative: "the VM is not the one that the image needs",
         .usage: "the command line is not right, or there is no such RAMBlock",
         .badData: "the image is damaged, incomplete or none at all",
-        .unavailable: "QEMU cannot be reached or refuses, or direct I/O was required and is refused",
+        .unavailable: "QEMU cannot be started or reached, or refuses, or direct I/O was required and is refused",
         .cannotCreate: "the directory or a file in it cannot be made",
       ]))
       """)

@@ -96,7 +96,8 @@ struct RestoreMachine: ParsableArguments {
   private static var newSocket: FilePath {
     // SAFETY: nothing in this process changes the environment.
     let directory = unsafe getenv("XDG_RUNTIME_DIR").map { unsafe String(cString: $0) } ?? "/tmp"
-    return FilePath(directory).appending("mapped-ram-\(getpid()).qmp")
+    return FilePath(directory).appending(
+      "mapped-ram-\(getpid())-\(UInt16.random(in: 0 ... .max)).qmp")
   }
 
   /// The restore that is asked for.

@@ -14,7 +14,7 @@ struct VMSaveText: CommandReport {
       "  \(stillness)",
     ]
     for reason in report.engineReasons {
-      lines.append("  Note: QEMU wrote the image by itself: \(reason.description).")
+      lines.append("  Note: QEMU wrote the image by itself. \(reason.description)")
     }
     for line in memoryLines { lines.append("  \(line)") }
     var text = lines.map { "\($0)\n" }.joined()

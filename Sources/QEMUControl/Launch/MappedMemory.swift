@@ -35,10 +35,17 @@ public struct MappedMemory: Equatable, Sendable {
     public init() {}
   }
 
+  /// Whether the kernel is to set memory aside for all pages, as though the guest would write to each of them.
+  public var reserves: Bool
+
   /// The memory of `blocks` in the file at `path`.
-  public init(path: String, blocks: [Block]) {
+  ///
+  /// - Parameter reserves: where this is `false`, a guest may have more memory than the host has, and many guests may run on
+  ///   one image. QEMU refuses that where `MemoryOvercommit.isStrict`.
+  public init(path: String, blocks: [Block], reserves: Bool = true) {
     self.path = path
     self.blocks = blocks
+    self.reserves = reserves
   }
 
   /// The properties with which a backend maps `block`.
@@ -57,7 +64,7 @@ public struct MappedMemory: Equatable, Sendable {
         "x-use-canonical-path-for-ramblock-id",
         .isOn(block.idstr == Self.canonicalName(of: id))
       ),
-    ]
+    ] + (reserves ? [] : [("reserve", .isOn(false))])
   }
 
   /// The block whose memory is that of the backend `id`.

@@ -82,9 +82,10 @@ extension QEMUCommandLine {
       ["policy", "merge", "dump", "reserve"].contains(entry.key)
         || entry.key == "host-nodes" || entry.key.hasPrefix("host-nodes.")
     }
-    let entries = memory.properties(of: block, id: backend.id).map { key, value in
-      QEMUProperties.Entry(key: key, value: value.value(isJSON: isJSON))
-    }
+    let saysReserve = backend.properties["reserve"] != nil
+    let entries = memory.properties(of: block, id: backend.id)
+      .filter { !($0.key == "reserve" && saysReserve) }
+      .map { QEMUProperties.Entry(key: $0.key, value: $0.value.value(isJSON: isJSON)) }
     option.value = QEMUProperties(entries + kept, isJSON: isJSON).text
     arguments[backend.index] = .option(option)
     outcome.mapped.append(block.idstr)

@@ -56,6 +56,18 @@ extension CaptureObstacle {
   }
 }
 
+extension RunningVM {
+  /// Whether QEMU can be asked for the state of its devices: QEMU 10.0.2 crashes at that where a device has none (tried: nvme).
+  var tellsItsDevices: Bool {
+    !obstacles.contains { obstacle in
+      switch obstacle {
+      case .blocked, .vfioDevice, .missingCommand: true
+      default: false
+      }
+    }
+  }
+}
+
 extension CaptureObstacle: CustomStringConvertible {
   /// The reason, as a sentence.
   public var description: String {
@@ -76,7 +88,8 @@ extension CaptureObstacle: CustomStringConvertible {
       "The process of this QEMU cannot be seen from here: it runs on another machine, or in another PID namespace. "
         + "Give its number with --pid, or run this command where it runs."
     case .notPermitted(let error):
-      "QEMU's memory may not be read. \(error)"
+      "QEMU's memory may not be read. \(error.statement) Run this command as root, with CAP_SYS_PTRACE, or as the user of "
+        + "QEMU where kernel.yama.ptrace_scope is 0."
     }
   }
 }

@@ -7,5 +7,13 @@ extension RunState {
   public static let postMigrate = RunState(rawValue: "postmigrate")
 
   /// Whether the VM goes on by itself: its processors run, or the guest sleeps and can wake up.
-  public var isLive: Bool { self == .running || self == .suspended }
+  public var isLive: Bool { goesOnAtOnce }
+}
+
+extension RunningVM {
+  /// What an image is to say that the VM was doing.
+  var imageRunState: RunState {
+    // What a migration has left behind is a VM that was paused.
+    runState == .postMigrate ? .paused : runState
+  }
 }

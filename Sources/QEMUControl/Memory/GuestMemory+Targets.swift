@@ -50,7 +50,7 @@ extension GuestMemory {
       return pages
     }
     var pages = processPages(of: place)
-    pages.startsZero = try cleared(pages, pages.nextData)
+    pages.isCleared = try cleared(pages, pages.nextData)
     return pages
   }
 

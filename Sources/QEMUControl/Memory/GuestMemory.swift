@@ -10,14 +10,18 @@ public struct GuestMemory: Sendable {
   /// How each block can be got at, in the order of a stream.
   public let blocks: [BlockMemory]
   let memory: ProcessMemory
-  private let pageMap: PageMap?
+  /// Which pages of QEMU's process there are; `nil` where the kernel does not say.
+  let pageMap: PageMap?
 
   /// How a block's memory can be got at.
   struct Place {
     var block: GuestBlock
     var backing: MemoryBacking
+    /// Whether its pages are larger than those of the process's page map.
+    var hasHugePages: Bool { block.pageBytes > PageMap.pageBytes }
   }
 
+  /// The blocks' places, as `blocks`.
   let places: [Place]
 
   /// Finds the process behind `vm` and looks whether it lets itself be read.
@@ -63,13 +67,14 @@ public struct GuestMemory: Sendable {
     }
   }
 
-  /// The shared file behind a block, opened anew. Not of huge pages: those files cannot be written to, and their
-  /// pages are in place in any case.
-  private static func file(
+  /// The shared file behind a block, opened anew. A file of huge pages for reading alone, as it cannot be written to
+  /// (hugetlbfs has no write(2)). To read it leaves its holes alone, while to copy them from the process would take a huge page
+  /// for each (tried: QEMU 10.0.2, a memfd without prealloc, Linux 6.18).
+  static func file(
     of place: Place, _ processID: Int32, _ access: File.Access
   ) -> (file: File, offset: UInt64, path: String)? {
     guard case .sharedFile(let inode, let offset, let path) = place.backing,
-      place.block.pageBytes <= PageMap.pageBytes,
+      access == .read || !place.hasHugePages,
       let file = try? ProcessFiles.open(inode, of: processID, access: access)
     else { return nil }
     return (file, offset, path)
@@ -139,7 +144,7 @@ public struct BlockMemory: Equatable, Sendable {
 
   /// The ways to a VM's memory.
   public enum Route: Equatable, Sendable {
-    /// Calls that copy from the process: its memory is private, or of huge pages.
+    /// Calls that copy from the process: its memory is private, or of huge pages that are to be written.
     case process
     /// The shared file that QEMU has it in, by its path in /proc/PID/maps.
     case file(String)

@@ -7,6 +7,8 @@ struct MigrationSettings {
   /// What has been changed, as it was before.
   private var changedCapabilities: [String: Bool] = [:]
   private var changedParameters: [String: JSONValue] = [:]
+  /// What those are to be.
+  private var wantedParameters: [String: JSONValue] = [:]
 
   /// Capabilities that do not change what a migration to or from a file does, or that are the user's to decide: they stay.
   private static let kept: Set<String> = [
@@ -31,6 +33,12 @@ struct MigrationSettings {
     capabilities names: [String], parameters values: [String: JSONValue] = [:],
     on connection: QMPConnection
   ) throws(QMPError) {
+    plan(capabilities: names, parameters: values)
+    try apply(on: connection)
+  }
+
+  /// Finds out what `set` would have to change, and changes nothing yet.
+  mutating func plan(capabilities names: [String], parameters values: [String: JSONValue] = [:]) {
     let wanted = Set(names)
     changedCapabilities = capabilities.filter { name, state in
       wanted.contains(name) != state && !(state && Self.kept.contains(name))
@@ -38,10 +46,14 @@ struct MigrationSettings {
     changedParameters = parameters.filter { name, value in
       values[name].map { $0 != value } ?? false
     }
+    wantedParameters = values.filter { changedParameters[$0.key] != nil }
+  }
+
+  /// Changes what was planned. What cannot be set leaves the settings as they were.
+  func apply(on connection: QMPConnection) throws(QMPError) {
     do throws(QMPError) {
       if !changedParameters.isEmpty {
-        try connection.execute(
-          .setMigrationParameters(values.filter { changedParameters[$0.key] != nil }))
+        try connection.execute(.setMigrationParameters(wantedParameters))
       }
       if !changedCapabilities.isEmpty {
         try connection.execute(
@@ -59,7 +71,7 @@ struct MigrationSettings {
   }
 
   /// The commands that set everything back.
-  var restoringCommands: [QMPCommand<Void>] {
+  private var restoringCommands: [QMPCommand<Void>] {
     var commands: [QMPCommand<Void>] = []
     if !changedCapabilities.isEmpty {
       commands.append(.setMigrationCapabilities(changedCapabilities))
@@ -68,5 +80,18 @@ struct MigrationSettings {
       commands.append(.setMigrationParameters(changedParameters))
     }
     return commands
+  }
+
+  /// The steps that set everything back once a migration has come to its end: QEMU refuses until then to set capabilities,
+  /// also to what they are.
+  var undoSteps: [UndoStep] {
+    let name = Configuration.mappedRAMCapability
+    let barrier = capabilities[name].map { [name: $0] } ?? [:]
+    let all = changedCapabilities.merging(barrier) { changed, _ in changed }
+    var steps = [UndoStep(.setMigrationCapabilities(all), isRepeated: true)]
+    if !changedParameters.isEmpty {
+      steps.append(UndoStep(.setMigrationParameters(changedParameters), isRepeated: true))
+    }
+    return steps
   }
 }

@@ -87,7 +87,8 @@ public struct VMLaunch: Sendable {
       }
     }
     return try line.map(
-      MappedMemory(path: source.file.path.string, blocks: blocks)
+      MappedMemory(
+        path: source.file.path.string, blocks: blocks, reserves: MemoryOvercommit.isStrict)
     ).notes
   }
 

@@ -75,7 +75,7 @@ extension VMRestore {
     // Another machine has other devices: to list them all would hide what is wrong.
     let isOtherMachine = !check.machineType(vm.machineType).isEmpty
     mismatches += blocks.filter { !isOtherMachine || !$0.isAboutDevice }
-    if !isOtherMachine, let devices = try devices(of: connection) {
+    if !isOtherMachine, vm.tellsItsDevices, let devices = try devices(of: connection) {
       mismatches += check.devices(devices)
     }
     guard mismatches.isEmpty else { throw .mismatches(source.file.path, mismatches) }

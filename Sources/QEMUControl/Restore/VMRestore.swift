@@ -66,13 +66,14 @@ public struct RestoreSource: Sendable {
 
   /// The file once more, open for writing; `nil` where that is not permitted.
   var writableFile: File? {
-    try? File.open(file.path, access: .readWrite, directIO: .off)
+    // Not by its name: another image may have that by now.
+    try? File.open(descriptor: file.bufferedDescriptor, access: .readWrite, directIO: .off)
   }
 
   /// Whether the VM ran when it was saved. libvirt stops it before, and keeps in its own header what it did.
   public var wasRunning: Bool {
     if case .libvirt(let container) = image.container { return container.header.wasRunning }
-    return runState == .running
+    return runState?.goesOnAtOnce ?? false
   }
 }
 

@@ -7,12 +7,17 @@ enum CaptureChoice {
 
   /// Looks at the VM, and at its process.
   init(_ vm: RunningVM, processID: Int32?) {
+    self.init(vm, memory: GuestMemory.access(to: vm, processID: processID))
+  }
+
+  /// Looks at the VM, whose memory can or cannot be got at.
+  init(_ vm: RunningVM, memory: Result<GuestMemory, CaptureObstacle>) {
     var obstacles = vm.obstacles
     let platform = GuestPlatform(architecture: vm.target, machineType: vm.machineType)
     if platform == nil {
       obstacles.append(.unknownPlatform(target: vm.target, machineType: vm.machineType))
     }
-    switch GuestMemory.access(to: vm, processID: processID) {
+    switch memory {
     case .failure(let obstacle): obstacles.append(obstacle)
     case .success(let memory):
       if let platform, obstacles.isEmpty {

@@ -22,24 +22,31 @@ struct CaptureSave {
 
   /// Saves. Whatever goes wrong, the VM is afterwards what it was before.
   func run(_ progress: Progress, _ cancellation: Cancellation) throws(VMError) -> Outcome {
-    let standStill = try StandStill(connection, state: vm.runState)
-    return try standStill.endingIfFailed { () throws(VMError) in
-      try snapshots.undoneIfFailed { () throws(VMError) in
-        try write(standStill, progress, cancellation)
-      }
+    let goesOn = vm.runState.isLive && save.afterwards != .pause && save.afterwards != .quit
+    let route = DeviceStateRoute(of: vm, with: memory, goesOn: goesOn)
+    let capture = DeviceStateCapture(connection: connection, set: DescriptorSet.ID())
+    var settings = try talking { () throws(QMPError) in try MigrationSettings(of: connection) }
+    var steps = [UndoStep.remove(capture.set)]
+    if route == .migration {
+      settings.plan(
+        capabilities: [Configuration.ignoreSharedCapability], parameters: ["max-bandwidth": 0])
+      steps = [.cancelMigration] + steps + settings.undoSteps
+    }
+    let standStill = try StandStill(connection, vm, undoing: steps)
+    return try snapshots.taken(during: standStill) { () throws(VMError) in
+      let state =
+        switch route {
+        case .devicesOnly: try capture.devicesOnly()
+        case .migration: try capture.migration(settings, cancellation)
+        }
+      return try write(state, route, standStill, progress, cancellation)
     }
   }
 
   private func write(
-    _ standStill: StandStill, _ progress: Progress, _ cancellation: Cancellation
+    _ state: DeviceStateStream, _ route: DeviceStateRoute, _ standStill: StandStill,
+    _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) -> Outcome {
-    let route = route(ran: standStill.ran)
-    let capture = DeviceStateCapture(connection: connection)
-    let state =
-      switch route {
-      case .devicesOnly: try capture.devicesOnly()
-      case .migration: try capture.migration(cancellation)
-      }
     let plan = try plan(of: state, memory: try memoryNow())
     var hookError: VMError?
     let transfer: TransferReport
@@ -48,6 +55,7 @@ struct CaptureSave {
         to: save.image, inPlace: save.inPlace, progress: progress, cancellation: cancellation,
         pagesAreRead: { () throws(ImageError) in
           do throws(VMError) {
+            try standStill.check()
             try goOn(standStill)
           } catch {
             hookError = error
@@ -77,33 +85,26 @@ struct CaptureSave {
 
   /// All pages have been read: the VM goes on if it is to.
   private func goOn(_ standStill: StandStill) throws(VMError) {
-    guard save.afterwards == nil || save.afterwards == .resume else { return }
+    guard save.afterwards == nil || save.afterwards == .resume else {
+      return standStill.endPause()
+    }
     try talking { () throws(QMPError) in
       try standStill.end()
     }
-  }
-
-  /// The route to the device state: QEMU's own description is worth a migration where that leaves the VM's RAM out, and where
-  /// the VM goes on afterwards.
-  private func route(ran: Bool) -> DeviceStateRoute {
-    let goesOn = ran && save.afterwards != .pause && save.afterwards != .quit
-    return goesOn && memory.isIgnoredByMigration
-      && vm.capabilities[Configuration.ignoreSharedCapability] != nil
-      ? .migration : .devicesOnly
   }
 
   private func plan(
     of state: DeviceStateStream, memory: GuestMemory
   ) throws(VMError) -> SavePlan {
     try moving { () throws(ImageError) in
-      let prologue = StreamPrologue(
-        configuration: platform.configuration(machineType: vm.machineType))
-      let runState: RunState = vm.runState == .running ? .running : .paused
+      // A migration's stream has a configuration of its own. The section id of RAM must be one that no device has.
+      let prologue = state.prologue(
+        state.configuration == nil ? platform.configuration(machineType: vm.machineType) : nil)
       return try SavePlan(
         prologue: prologue, blocks: memory.planned(pageSize: platform.pageSize),
         tail: state.tail(
           after: prologue, pageSize: platform.pageSize, switchoverStart: announcesSwitchover,
-          runState: runState),
+          runState: vm.imageRunState),
         for: save.image)
     }
   }

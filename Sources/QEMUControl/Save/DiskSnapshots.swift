@@ -4,6 +4,9 @@ import SystemPackage
 
 /// External snapshots of all writable disks of a VM, taken together: from then on it writes to new files, and the old ones stay as
 /// they were at that moment.
+///
+/// They are taken back where the save fails. Only where this process is killed they stay: the VM goes on with the new files, which
+/// have all that it wrote since, and its watchdog, which may not remove files, leaves them alone.
 struct DiskSnapshots {
   private let connection: QMPConnection
   private let snapshots: [DiskSnapshot]
@@ -96,16 +99,22 @@ struct DiskSnapshots {
 }
 
 extension DiskSnapshots? {
-  /// Takes the snapshots, if there are to be any, and runs `body`; where that fails, they are taken back.
-  func undoneIfFailed<Value>(
-    _ body: () throws(VMError) -> Value
+  /// Takes the snapshots, if there are to be any, and runs `body`; where that fails, the VM goes on first, and then they are taken
+  /// back: a migration may have taken its disks from QEMU until then.
+  func taken<Value>(
+    during standStill: StandStill, _ body: () throws(VMError) -> Value
   ) throws(VMError) -> Value {
-    guard let self else { return try body() }
-    try talking { () throws(QMPError) in try self.take() }
+    var areTaken = false
     do throws(VMError) {
-      return try body()
+      return try standStill.endingIfFailed { () throws(VMError) in
+        if let self {
+          try talking { () throws(QMPError) in try self.take() }
+          areTaken = true
+        }
+        return try body()
+      }
     } catch {
-      try self.undo()
+      if let self, areTaken { try self.undo() }
       throw error
     }
   }

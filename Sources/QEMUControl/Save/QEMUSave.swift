@@ -22,47 +22,46 @@ struct QEMUSave {
   /// Saves. Whatever goes wrong, the VM is afterwards what it was before.
   func run(_ progress: Progress, _ cancellation: Cancellation) throws(VMError) -> Outcome {
     let stopwatch = Stopwatch()
+    var settings = try talking { () throws(QMPError) in try MigrationSettings(of: connection) }
+    guard settings.has(capability: Configuration.mappedRAMCapability) else {
+      throw .tooOld(vm.version)
+    }
+    guard vm.runState != .postMigrate else {
+      throw .state(found: vm.runState.rawValue, expected: ["running", "paused"])
+    }
+    // In place, this is the end of what the file held: all that can be asked before has been.
     let foreign = try moving { () throws(ImageError) in
       try ForeignSave(to: save.image, inPlace: save.inPlace, directIO: save.options.directIO)
     }
     let target = foreign.file
     // What is used once inside of closures is taken out of an optional.
     var file: ForeignSave? = consume foreign
-    var settings = try talking { () throws(QMPError) in try MigrationSettings(of: connection) }
-    guard settings.has(capability: Configuration.mappedRAMCapability) else {
-      throw .tooOld(vm.version)
-    }
     let isDirect = target.isDirect && settings.has(parameter: "direct-io")
-    try talking { () throws(QMPError) in
-      try settings.set(
-        capabilities: [Configuration.mappedRAMCapability, "multifd"],
-        parameters: Self.parameters(direct: isDirect), on: connection)
+    settings.plan(
+      capabilities: [Configuration.mappedRAMCapability, "multifd"],
+      parameters: Self.parameters(direct: isDirect))
+    let planned = settings
+    let set = DescriptorSet.ID()
+    let standStill = try StandStill(
+      connection, vm,
+      undoing: [.cancelMigration, .remove(set)] + settings.undoSteps + disksBack)
+    return try snapshots.taken(during: standStill) { () throws(VMError) in
+      guard let file = file.take() else { preconditionFailure("used once") }
+      try talking { () throws(QMPError) in try planned.apply(on: connection) }
+      try migrate(to: file, set, direct: isDirect, progress, cancellation)
+      try standStill.check()
+      try goOn(standStill, planned)
+      let image = try commit(file, cancellation)
+      return Outcome(
+        image: image, pause: standStill.pause,
+        transfer: stopwatch.report(of: image, in: target))
     }
-    let standStill: StandStill
-    do throws(VMError) {
-      standStill = try StandStill(
-        connection, state: vm.runState,
-        undoing: [.migrateCancel] + settings.restoringCommands)
-    } catch {
-      try? settings.restore(on: connection)
-      throw error
-    }
-    return try standStill.endingIfFailed { () throws(VMError) in
-      try snapshots.undoneIfFailed { () throws(VMError) in
-        guard let file = file.take() else { preconditionFailure("used once") }
-        do throws(VMError) {
-          try migrate(to: file, direct: isDirect, progress, cancellation)
-        } catch {
-          try? settings.restore(on: connection)
-          throw error
-        }
-        try goOn(standStill, settings)
-        let image = try commit(file, cancellation)
-        return Outcome(
-          image: image, pause: standStill.pause,
-          transfer: stopwatch.report(of: image, in: target))
-      }
-    }
+  }
+
+  /// A VM that stays in the state `postmigrate` has its disks all the same, if it had them before.
+  private var disksBack: [UndoStep] {
+    let hadThem = vm.disks.allSatisfy { $0.medium?.isActive ?? true }
+    return hadThem ? [.activateDisks] : []
   }
 
   /// QEMU has written everything: the VM goes on if it is to, with the settings that it had.
@@ -71,8 +70,11 @@ struct QEMUSave {
   ) throws(VMError) {
     try talking { () throws(QMPError) in
       try settings.restore(on: connection)
-      guard save.afterwards == nil || save.afterwards == .resume else { return }
-      try standStill.end()
+      let goesOn = standStill.ran && [nil, .resume].contains(save.afterwards)
+      if !goesOn, save.afterwards != .quit {
+        for step in disksBack { try standStill.take(step) }
+      }
+      [nil, .resume].contains(save.afterwards) ? try standStill.end() : standStill.endPause()
     }
   }
 
@@ -81,17 +83,18 @@ struct QEMUSave {
   ) throws(VMError) -> Image {
     do throws(ImageError) {
       return try file.commit(
-        runState: vm.runState == .running ? .running : .paused, cancellation: cancellation)
+        runState: vm.imageRunState, cancellation: cancellation)
     } catch {
       throw .image(error)
     }
   }
 
   private func migrate(
-    to file: borrowing ForeignSave, direct isDirect: Bool, _ progress: Progress,
-    _ cancellation: Cancellation
+    to file: borrowing ForeignSave, _ id: DescriptorSet.ID, direct isDirect: Bool,
+    _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) {
-    let set = try DescriptorSet(file.file, for: .writing, direct: isDirect, to: connection)
+    let set = try DescriptorSet(
+      file.file, for: .writing, direct: isDirect, to: connection, as: id)
     defer { set.remove() }
     try FileMigration(connection: connection).save(to: "file:\(set.path)", progress, cancellation)
   }

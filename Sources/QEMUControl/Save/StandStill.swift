@@ -1,3 +1,4 @@
+import Glibc
 import LinuxIO
 import MappedRAMFormat
 
@@ -6,41 +7,48 @@ import MappedRAMFormat
 /// If this process ends without a word, a watchdog lets the VM go on in its place.
 final class StandStill {
   private let connection: QMPConnection
+  /// QEMU's process, where it can be seen.
+  private let processID: Int32?
   /// Whether the VM ran when it was found.
   let ran: Bool
   private let start: ContinuousClock.Instant
   /// How long it stood still; `nil` for a VM that did not run before, or stands still yet.
   private(set) var pause: Duration?
   private var isOver = false
+  /// Whether QEMU did not come back for as long as was waited.
+  private var isOutOfReach = false
   private var watchdog: Watchdog?
+  /// The way back to what the VM was before.
+  private let steps: [UndoStep]
 
-  /// Stops the VM, if it is in a running `state`.
+  /// Stops `vm`, if it runs.
   ///
-  /// - Parameter undoing: what has to be done before the VM goes on if this process ends without a word.
+  /// - Parameter undoing: what has to be done before the VM goes on where the save fails, or this process ends without a word.
   init(
-    _ connection: QMPConnection, state: RunState,
-    undoing: [QMPCommand<Void>] = []
+    _ connection: QMPConnection, _ vm: RunningVM, undoing: [UndoStep] = []
   ) throws(VMError) {
     self.connection = connection
-    ran = state.isLive
+    processID = vm.possibleProcesses.first
+    ran = vm.runState.isLive
     start = .now
-    let commands = undoing + (ran ? [.cont] : [])
-    if !commands.isEmpty {
+    steps = undoing + (ran ? [.goOn] : [])
+    if !steps.isEmpty {
       watchdog = try system { () throws(SystemCallError) in
-        try Watchdog(descriptor: connection.socket.descriptor, script: Self.script(commands))
+        try Watchdog(
+          descriptor: connection.socket.descriptor, script: Self.script(steps),
+          patience: Self.patience.watchdog)
       }
     }
-    guard ran else { return }
-    do throws(QMPError) {
-      // Disks are flushed before the answer comes.
-      try connection.execute(.stop)
-    } catch {
-      try? end()
-      throw .qmp(error)
+    try endingIfFailed { () throws(VMError) in
+      // Disks are flushed before the answer comes. A VM that somebody else has paused for a moment is to stay so as well.
+      try talking { () throws(QMPError) in
+        try connection.execute(.stop)
+        _ = try connection.takeEvents()
+      }
     }
   }
 
-  /// Runs `body`; where it fails, the VM goes on as before.
+  /// Runs `body`; where it fails, all is undone, and the VM goes on as before.
   func endingIfFailed<Value>(
     _ body: () throws(VMError) -> Value
   ) throws(VMError) -> Value {
@@ -48,9 +56,10 @@ final class StandStill {
       return try body()
     } catch {
       do throws(QMPError) {
-        try end()
+        try undo()
       } catch let reason {
-        throw .leftPaused(cause: error, reason: reason)
+        if isGone { throw .gone }
+        throw ran ? .leftPaused(cause: error, reason: reason) : error
       }
       throw error
     }
@@ -61,18 +70,90 @@ final class StandStill {
   /// Where the connection is broken, a new one is tried.
   func end() throws(QMPError) {
     guard !isOver else { return }
-    guard ran else {
-      finish()
-      return
+    if ran {
+      try take(.goOn)
+      pause = .now - start
     }
-    do throws(QMPError) {
-      try connection.execute(.cont)
-    } catch {
-      try connection.reconnect()
-      try connection.execute(.cont)
-    }
-    pause = .now - start
     finish()
+  }
+
+  /// Takes all steps. One that QEMU refuses does not keep the next ones from being taken.
+  private func undo() throws(QMPError) {
+    guard !isOver else { return }
+    var refusal: QMPError?
+    for step in steps {
+      do throws(QMPError) {
+        try take(step)
+      } catch {
+        guard case .refused = error else { throw error }
+        refusal = error
+      }
+    }
+    finish()
+    if let refusal { throw refusal }
+  }
+
+  /// How long a step may be too early, and how long QEMU may be out of reach.
+  private static let patience = (
+    refused: Duration.seconds(30), gone: Duration.seconds(10), watchdog: Duration.seconds(300)
+  )
+
+  /// Takes `step`, over a new connection where the old one is broken.
+  func take(_ step: UndoStep) throws(QMPError) {
+    let deadline = ContinuousClock.now + Self.patience.refused
+    var isReconnected = false
+    while true {
+      do throws(QMPError) {
+        return try connection.execute(step.command)
+      } catch {
+        switch error {
+        case .refused:
+          guard step.isRepeated else { return }
+          guard ContinuousClock.now < deadline else { throw error }
+          usleep(20_000)
+        default:
+          if isReconnected { throw error }
+          isReconnected = true
+          try reconnect()
+        }
+      }
+    }
+  }
+
+  /// Whether QEMU has ended.
+  private var isGone: Bool {
+    guard let processID else { return false }
+    return kill(processID, 0) != 0 && errno == ESRCH
+  }
+
+  private func reconnect() throws(QMPError) {
+    let deadline = ContinuousClock.now + (isOutOfReach ? .zero : Self.patience.gone)
+    while true {
+      do throws(QMPError) {
+        return try connection.reconnect()
+      } catch {
+        guard ContinuousClock.now < deadline, !isGone else {
+          isOutOfReach = true
+          throw error
+        }
+        usleep(50_000)
+      }
+    }
+  }
+
+  /// Notes that the VM could go on now, but is to stay as it is.
+  func endPause() { if ran { pause = .now - start } }
+
+  /// Looks whether the VM has stood still all the time.
+  ///
+  /// - Throws: `resumedMeanwhile` where somebody else has let it go on: what was read then does not fit together.
+  func check() throws(VMError) {
+    let goesOn = try talking { () throws(QMPError) -> Bool in
+      let state = try connection.execute(.queryStatus)
+      let events = try connection.takeEvents()
+      return state.isLive || events.contains { $0.name == "RESUME" }
+    }
+    if goesOn { throw .resumedMeanwhile }
   }
 
   /// Leaves the VM as it stands: it is to be so.
@@ -81,18 +162,16 @@ final class StandStill {
     watchdog = nil
   }
 
-  private static func script(
-    _ commands: [QMPCommand<Void>]
-  ) -> [Watchdog.Step] {
-    commands.enumerated().map { number, command in
+  private static func script(_ steps: [UndoStep]) -> [Watchdog.Step] {
+    steps.enumerated().map { number, step in
+      let command = step.command
       let id = "mapped-ram-watchdog-\(number)"
       let line: JSONValue = [
         "execute": .string(command.name), "arguments": command.arguments, "id": .string(id),
       ]
-      // Settings cannot be changed until a migration has come to its end.
       return Watchdog.Step(
         line: Array((line.text + "\n").utf8), answer: Array("\"\(id)\"".utf8),
-        retries: command.name != "migrate_cancel")
+        retries: step.isRepeated)
     }
   }
 }

@@ -15,6 +15,8 @@ extension VMSave {
     cancellation: Cancellation = Cancellation()
   ) throws(VMError) -> VMSaveReport {
     let vm = try talking { () throws(QMPError) in try RunningVM(asking: connection) }
+    try Self.check(vm)
+    try checkTarget(vm)
     let choice = CaptureChoice(vm, processID: processID)
     let snapshots = try snapshotDirectory.map { (directory) throws(VMError) in
       try DiskSnapshots(
@@ -39,8 +41,37 @@ extension VMSave {
         name: disk.label, file: disk.medium?.file ?? "",
         overlay: snapshots?.overlay(of: disk))
     }
-    report.stateAfter = try end(connection)
+    // The image is in place: a QEMU that ends now, or a guest that shuts down, changes nothing about that.
+    report.stateAfter = (try? end(connection)) ?? nil
     return report
+  }
+
+  /// A migration that somebody else has begun is not ours to end, nor to be disturbed.
+  private static func check(_ vm: RunningVM) throws(VMError) {
+    if vm.migration.isUnderWay, let status = vm.migration.status {
+      throw .state(found: "migration: \(status.rawValue)", expected: ["no migration under way"])
+    }
+    if CaptureObstacle.runStates.contains(vm.runState) {
+      throw .state(found: vm.runState.rawValue, expected: ["running", "paused"])
+    }
+  }
+
+  /// The image must not be written into what it is read from.
+  private func checkTarget(_ vm: RunningVM) throws(VMError) {
+    guard inPlace, let target = try? File.open(image, access: .read, directIO: .off).identity()
+    else { return }
+    let files = vm.backends.compactMap(\.file) + vm.disks.compactMap { $0.medium?.file }
+    for path in files {
+      if let file = try? File.open(FilePath(path), access: .read, directIO: .off),
+        (try? file.identity()) == target
+      {
+        throw .imageInUse(image)
+      }
+    }
+    guard case .success(let memory) = GuestMemory.access(to: vm, processID: processID) else {
+      return
+    }
+    if memory.places.contains(where: { $0.backing.file == target }) { throw .imageInUse(image) }
   }
 
   /// Does what is to be done with a VM whose image is in place. Returns its state.
@@ -48,7 +79,12 @@ extension VMSave {
     try talking { () throws(QMPError) -> String? in
       switch afterwards {
       case .quit:
-        try connection.execute(.quit)
+        do throws(QMPError) {
+          try connection.execute(.quit)
+        } catch {
+          // QEMU may be gone before its answer is.
+          guard case .closed = error else { throw error }
+        }
         return nil
       case .resume:
         let state = try connection.execute(.queryStatus)

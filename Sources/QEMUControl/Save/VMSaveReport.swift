@@ -45,14 +45,6 @@ public struct VMSaveReport: Equatable, Sendable {
   }
 }
 
-/// Where the device state of a captured VM came from.
-public enum DeviceStateRoute: String, Equatable, Sendable {
-  /// `xen-save-devices-state`; without a description by QEMU.
-  case devicesOnly = "xen-save-devices-state"
-  /// A migration without the shared RAM, with QEMU's own description.
-  case migration = "x-ignore-shared"
-}
-
 extension VMSaveReport {
   /// The report of a capture. The disks and the VM's state afterwards are still to come.
   init(_ vm: RunningVM, _ outcome: CaptureSave.Outcome, _ memory: GuestMemory) {

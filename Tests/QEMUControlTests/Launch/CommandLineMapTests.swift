@@ -151,6 +151,19 @@ import Testing
     }
   }
 
+  @Test func memoryIsNotSetAsideUnlessTheUserSaysSo() throws {
+    var memory = memory(["pc.ram", "m"])
+    memory.reserves = false
+    var plain = try line("-m 16M")
+    _ = try plain.map(memory)
+    #expect(plain.values(of: "object")[0].hasSuffix(",reserve=off"))
+    var said = try line(
+      "-object memory-backend-ram,id=m,size=16M,reserve=on -machine memory-backend=m")
+    _ = try said.map(memory)
+    #expect(said.values(of: "object")[0].hasSuffix(",reserve=on"))
+    #expect(!said.values(of: "object")[0].contains("reserve=off"))
+  }
+
   private func map(
     _ text: String, _ idstrs: [String]
   ) throws -> (words: [String], outcome: MappedMemory.Outcome) {

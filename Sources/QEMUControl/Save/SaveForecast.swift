@@ -1,0 +1,104 @@
+import MappedRAM
+public import MappedRAMFormat
+
+/// What a save of a VM would do.
+public struct SaveForecast: Equatable, Sendable {
+  /// The engine that `auto` would take; `nil` where none can save the VM now.
+  public var engine: VMSave.Engine?
+  /// Why the VM cannot be captured; empty if it can.
+  public var captureObstacles: [CaptureObstacle]
+  /// Why QEMU cannot save it by itself; empty if it can.
+  public var engineObstacles: [SaveObstacle]
+  /// Where a capture would take the device state from; `nil` where there can be none.
+  public var deviceState: DeviceStateRoute?
+  /// The length of the image up to the device state: most of it holes, if the guest uses little of its RAM. The device state
+  /// follows, which is known only once the VM stands still; `nil` where no image can hold the blocks.
+  public var byteCountBeforeDevices: UInt64?
+  /// The most that all page slots and bitmaps can take of the disk.
+  public var diskBytesAtMost: UInt64?
+  /// Whether the VM would go on with disks that the image then no longer fits.
+  public var disksDiverge: Bool
+}
+
+/// Why QEMU cannot save a VM by itself.
+public enum SaveObstacle: Equatable, Sendable {
+  /// This QEMU does not know mapped-ram.
+  case tooOld(QEMUVersion)
+  /// QEMU itself says that the VM cannot be migrated: its words.
+  case blocked(reason: String)
+  /// A migration is under way.
+  case migrating(MigrationInfo.Status)
+  /// The VM is in a state in which QEMU takes no migration.
+  case runState(RunState)
+}
+
+extension SaveForecast {
+  /// The forecast for `vm`, whose blocks take at most `ramBytesAtMost` bytes of page slots.
+  init(_ vm: RunningVM, _ choice: CaptureChoice, ramBytesAtMost: UInt64) {
+    captureObstacles = choice.obstacles
+    engineObstacles = SaveObstacle.all(of: vm)
+    engine = choice.obstacles.isEmpty ? .capture : engineObstacles.isEmpty ? .qemu : nil
+    if case .possible(let memory, _) = choice {
+      deviceState = DeviceStateRoute(
+        of: vm, with: memory, goesOn: vm.runState.isLive)
+    }
+    if let layout = Self.layout(of: vm) {
+      byteCountBeforeDevices = layout.tail.rawValue
+      let bitmaps = layout.blocks.reduce(0) { $0 + ($1.bitmap?.byteCount.rawValue ?? 0) }
+      diskBytesAtMost = ramBytesAtMost + bitmaps
+    }
+    disksDiverge = vm.runState.isLive && !vm.writableDisks.isEmpty
+  }
+
+  /// Where the blocks would stand. Pages of other sizes than 4 KiB, which few architectures have, change the bitmaps' lengths alone.
+  private static func layout(of vm: RunningVM) -> ImageLayout? {
+    let platform = GuestPlatform(architecture: vm.target, machineType: vm.machineType)
+    let configuration =
+      platform?.configuration(machineType: vm.machineType)
+      ?? Configuration(
+        machineType: vm.machineType,
+        subsections: [.capabilities([Configuration.mappedRAMCapability])])
+    let pageSize = platform?.pageSize ?? .fourKiB
+    do throws(FormatError) {
+      return try ImageLayout(
+        prologue: StreamPrologue(configuration: configuration),
+        blocks: vm.blocks.map { (block) throws(FormatError) in
+          try RAMBlock(idstr: block.idstr, usedLength: block.usedLength, pageSize: pageSize)
+        })
+    } catch {
+      return nil
+    }
+  }
+}
+
+extension SaveObstacle {
+  /// States in which QEMU refuses to migrate: it waits for an image, has given up its disks, or moves the memory already
+  /// (QEMU 10.0, migration/migration.c, `migrate_prepare`; seen with 10.0.2).
+  private static var runStates: Set<RunState> {
+    CaptureObstacle.runStates.union([.postMigrate])
+  }
+
+  /// What is in QEMU's way.
+  static func all(of vm: RunningVM) -> [SaveObstacle] {
+    var found: [SaveObstacle] = []
+    if vm.capabilities[Configuration.mappedRAMCapability] == nil {
+      found.append(.tooOld(vm.version))
+    }
+    found += vm.migration.blockedReasons.map(SaveObstacle.blocked)
+    if let status = vm.migration.status, !status.isOver { found.append(.migrating(status)) }
+    if runStates.contains(vm.runState) { found.append(.runState(vm.runState)) }
+    return found
+  }
+}
+
+extension SaveObstacle: CustomStringConvertible {
+  /// The reason, as a sentence.
+  public var description: String {
+    switch self {
+    case .tooOld(let version): VMError.tooOld(version).description
+    case .blocked(let reason): CaptureObstacle.blocked(reason: reason).description
+    case .migrating(let status): CaptureObstacle.migrating(status).description
+    case .runState(let state): "QEMU takes no migration in this state (\(state.rawValue))."
+    }
+  }
+}

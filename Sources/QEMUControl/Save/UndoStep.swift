@@ -1,0 +1,26 @@
+/// A step on the way back to what a VM was before a save. To take it twice does no harm.
+struct UndoStep {
+  /// The command.
+  let command: QMPCommand<Void>
+  /// Whether a refusal means that it is too early, and not that there is nothing to do.
+  let isRepeated: Bool
+
+  init(_ command: QMPCommand<Void>, isRepeated: Bool) {
+    self.command = command
+    self.isRepeated = isRepeated
+  }
+
+  /// Asks for the end of a migration, if there is one.
+  static var cancelMigration: UndoStep { UndoStep(.migrateCancel, isRepeated: false) }
+
+  /// Takes back the descriptors that QEMU was handed, if it was.
+  static func remove(_ set: DescriptorSet.ID) -> UndoStep {
+    UndoStep(.removeDescriptor(set: set.number), isRepeated: false)
+  }
+
+  /// Gives QEMU its disks back, which a migration that has completed takes from it. Before QEMU 10.0 only `cont` does.
+  static var activateDisks: UndoStep { UndoStep(.blockdevSetActive(true), isRepeated: false) }
+
+  /// Lets the VM go on.
+  static var goOn: UndoStep { UndoStep(.cont, isRepeated: true) }
+}

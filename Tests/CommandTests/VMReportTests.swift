@@ -1,0 +1,178 @@
+import Foundation
+import LinuxIO
+import MappedRAM
+import MappedRAMFormat
+import SystemPackage
+import Testing
+
+@testable import MappedRAM
+@testable import MappedRAMCommands
+@testable import QEMUControl
+
+/// What `save --qmp` and `restore` into a VM say at their end.
+@Suite struct VMReportTests {
+  static let transfer = TransferReport(
+    ramBytes: 128 << 20, presentBytes: 64 << 20,
+    totals: TransferTotals(
+      bytesRead: 1, bytesWritten: 2, directRequests: 3, bufferedRequests: 4),
+    notes: [], method: .ioUring,
+    directIO: .active(memoryAlignment: 512, offsetAlignment: 512), elapsed: .milliseconds(500),
+    cpuTime: .milliseconds(10), peakMemoryBytes: 20 << 20)
+
+  private var captured: VMSaveReport {
+    VMSaveReport(
+      engine: .capture, engineReasons: [],
+      memory: [
+        BlockMemory(idstr: "pc.ram", byteCount: 128 << 20, route: .file("/memfd:ram (deleted)")),
+        BlockMemory(idstr: "pc.rom", byteCount: 128 << 10, route: .process),
+        BlockMemory(idstr: "vga.vram", byteCount: 16 << 20, route: .process),
+      ],
+      deviceState: .devicesOnly, pause: .milliseconds(52), stateBefore: "running",
+      stateAfter: "running", machineType: "pc-q35-10.0", blocks: ["pc.ram", "pc.rom", "vga.vram"],
+      fileSize: 200 << 20, disks: [], transfer: Self.transfer)
+  }
+
+  private func saveText(_ report: VMSaveReport) -> [String] {
+    VMSaveText(image: "vm.img", report: report).text.split(separator: "\n").map(String.init)
+  }
+
+  @Test func aCaptureTellsHowMemoryWasReadAndHowLongTheVMStood() {
+    #expect(
+      saveText(captured) == [
+        "Saved vm.img by capture: 3 RAMBlocks, machine type pc-q35-10.0",
+        "  The VM stood still for 0.052 s and is running.",
+        "  128 MiB of RAM read from the shared memory that QEMU has it in (/memfd:ram (deleted))",
+        "  16.1 MiB of RAM copied from QEMU's process (process_vm_readv), where it is private or of huge pages",
+        "  64.0 MiB of 128 MiB of RAM present; 0.500 s, 0.125 GiB/s, 0.160 CPU-seconds per GiB",
+        "  7 requests by io_uring, 3 of them direct; peak memory 20.0 MiB",
+      ])
+  }
+
+  @Test func aSaveByQEMUTellsWhy() {
+    var report = captured
+    report.engine = .qemu
+    report.memory = []
+    report.deviceState = nil
+    report.engineReasons = [.migrating(.active), .unknownProcess]
+    let lines = saveText(report)
+    #expect(lines[0] == "Saved vm.img by qemu: 3 RAMBlocks, machine type pc-q35-10.0")
+    #expect(
+      lines[2] == "  Note: QEMU wrote the image by itself. A migration is under way (active).")
+    #expect(lines[3].hasPrefix("  Note: QEMU wrote the image by itself. The process of this QEMU"))
+    #expect(!lines.joined().contains(".."))
+    #expect(lines.last == "  64.0 MiB of 128 MiB of RAM present; 0.500 s, 0.125 GiB/s")
+  }
+
+  @Test(arguments: [
+    ("running", nil, "was told to quit"), ("paused", Optional("paused"), "is paused"),
+  ])
+  func aVMThatStoodIsSaidToHaveStood(before: String, after: String?, words: String) {
+    var report = captured
+    report.pause = nil
+    report.stateBefore = before
+    report.stateAfter = after
+    #expect(saveText(report)[1] == "  The VM was \(before) and \(words).")
+  }
+
+  @Test func disksThatGoOnAreNamed() throws {
+    var report = captured
+    report.disks = [
+      VMSaveReport.DiskOfImage(name: "vda", file: "/d/a.qcow2", overlay: nil),
+      VMSaveReport.DiskOfImage(name: "vdb", file: "/d/b.qcow2", overlay: "/s/b.qcow2"),
+    ]
+    let lines = saveText(report)
+    #expect(
+      lines.contains(
+        "  Disk vdb: /d/b.qcow2 belongs to the image; the VM writes to /s/b.qcow2 now."))
+    let note = try #require(lines.last)
+    #expect(note.hasPrefix("  Note: the VM goes on and writes to vda (/d/a.qcow2): the image"))
+    #expect(!note.contains("vdb"))
+    #expect(report.disksDiverge)
+    report.stateAfter = "paused"
+    #expect(!report.disksDiverge)
+    #expect(saveText(report).allSatisfy { !$0.contains("Note:") })
+  }
+
+  @Test func theJSONOfASaveHasEverything() throws {
+    var report = captured
+    report.disks = [
+      VMSaveReport.DiskOfImage(name: "vda", file: "/d/a.qcow2", overlay: "/s/a.qcow2")
+    ]
+    let text = JSONText.line(VMSaveText(image: "vm.img", report: report).json)
+    let object = try #require(
+      try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+    #expect(
+      Set(object.keys) == [
+        "type", "schemaVersion", "command", "image", "engine", "engineReasons", "machineType",
+        "fileSize", "blocks", "memory", "deviceState", "pauseSeconds", "stateBefore", "stateAfter",
+        "disks", "disksDiverge", "transfer",
+      ])
+    #expect(object["pauseSeconds"] as? Double == 0.052)
+    #expect(object["deviceState"] as? String == "xen-save-devices-state")
+    let memory = try #require(object["memory"] as? [[String: Any]])
+    #expect(memory.map { $0["route"] as? String } == ["sharedFile", "process", "process"])
+    #expect(object["disksDiverge"] as? Bool == false)
+  }
+}
+
+extension VMReportTests {
+  private var mapped: VMRestoreReport {
+    VMRestoreReport(
+      engine: .map, engineReasons: [],
+      blocks: [
+        VMRestoreReport.BlockArrival(idstr: "pc.ram", byteCount: 4 << 30, way: .mapped),
+        VMRestoreReport.BlockArrival(idstr: "pc.rom", byteCount: 128 << 10, way: .stream),
+      ],
+      state: "running", processID: 4711, elapsed: .milliseconds(7), transfer: nil)
+  }
+
+  @Test func aMappedVMNeedsItsImage() {
+    let report = VMRestoreText(
+      image: "vm.img", report: mapped, notes: [.balloonKeepsMemory(driver: "virtio-balloon")])
+    let lines = report.text.split(separator: "\n").map(String.init)
+    #expect(
+      lines.prefix(3) == [
+        "Restored vm.img by map in 0.007 s: the VM is running",
+        "  1 RAMBlock of 4.00 GiB mapped from the image",
+        "  1 RAMBlock of 128 KiB in the migration stream",
+      ])
+    #expect(
+      lines[3].hasPrefix("  Note: virtio-balloon: memory that the guest gives back stays in use"))
+    #expect(lines[4].hasPrefix("  Keep vm.img as it is while the VM runs"))
+    #expect(lines.count == 5)
+    #expect(report.table == "")
+  }
+
+  @Test func aDetachedVMIsToldForScripts() {
+    var report = VMRestoreText(image: "vm.img", report: mapped)
+    report.socket = "/run/vm.qmp"
+    #expect(report.table == "pid     4711\nsocket  /run/vm.qmp\n")
+  }
+
+  @Test func aRestoreByQEMUTellsWhy() {
+    var report = mapped
+    report.engine = .qemu
+    report.engineReasons = [.unknownProcess]
+    let text = VMRestoreText(image: "vm.img", report: report).text
+    #expect(text.contains("  Note: QEMU loaded the image by itself. The process of this QEMU"))
+    #expect(!text.contains("Keep vm.img"))
+  }
+
+  @Test func theJSONOfARestoreHasEverything() throws {
+    var report = mapped
+    report.transfer = Self.transfer
+    var told = VMRestoreText(image: "vm.img", report: report, notes: [.lockedMemory])
+    told.socket = "/run/vm.qmp"
+    let text = JSONText.line(told.json)
+    let object = try #require(
+      try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+    #expect(
+      Set(object.keys) == [
+        "type", "schemaVersion", "command", "image", "engine", "engineReasons", "state",
+        "processID", "socket", "elapsedSeconds", "blocks", "notes", "transfer",
+      ])
+    let blocks = try #require(object["blocks"] as? [[String: Any]])
+    #expect(blocks.map { $0["way"] as? String } == ["mapped", "stream"])
+    #expect((object["notes"] as? [String])?.count == 1)
+  }
+}

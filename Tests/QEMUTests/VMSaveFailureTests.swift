@@ -1,0 +1,188 @@
+import Foundation
+import Glibc
+import LinuxIO
+import MappedRAM
+import QEMUControl
+import SystemPackage
+import TestSupport
+import Testing
+
+/// A VM whose save takes long enough to be disturbed, and what must be as before afterwards.
+///
+/// It has a pc-dimm over a file of 384 MiB without a zero page, unusual migration settings and a disk.
+struct DisturbedVM {
+  static let guest = BootSectorGuest(end: 0x60_0000, seed: 0x0BAD_5EED)
+
+  let qemu: QEMU
+  /// Where the image is to appear.
+  let directory: TemporaryDirectory
+  let before: VMState
+
+  /// - Parameter isShared: whether the memory is shared files, so that the device state of a capture comes from a migration.
+  init(mebibytes: Int = 384, isShared: Bool = false) throws {
+    directory = try TemporaryDirectory()
+    let files = try TemporaryDirectory()
+    self.files = files
+    let disk = files.file("disk")
+    try QEMU.makeDisk(disk, mebibytes: 1)
+    let contents = files.file("contents")
+    try Subprocess.succeed(["sh", "-c", "yes | head -c \(mebibytes)M > '\(contents)'"])
+    qemu = try QEMU(
+      QEMU.Configuration(guest: Self.guest, mebibytes: 8).with {
+        $0.addSlots()
+        $0.arguments += [
+          "-object",
+          "memory-backend-file,id=dimm0,size=\(mebibytes)M,mem-path=\(contents),"
+            + "share=\(isShared ? "on" : "off")",
+          "-device", "pc-dimm,id=dimm0-device,memdev=dimm0",
+        ]
+        $0.addDisk(disk)
+        if isShared { $0.setMemory(.file("main", isShared: true)) }
+      })
+    try qemu.setCapability("multifd", true)
+    try qemu.setCapability("auto-converge", true)
+    try qemu.execute(
+      "migrate-set-parameters", ["multifd-channels": 3, "max-bandwidth": 1000])
+    try qemu.waitForGuestLines(2)
+    before = try qemu.state()
+  }
+
+  private let files: TemporaryDirectory
+
+  var image: FilePath { directory.file("vm.img") }
+
+  /// Fails unless all is as it was before the save.
+  ///
+  /// - Parameter says: whether QEMU may have said something, as it does when its own migration ends early.
+  func expectAsBefore(
+    leaving names: [String] = [], says: Bool = false, location: SourceLocation = #_sourceLocation
+  ) throws {
+    #expect(try qemu.state() == before, sourceLocation: location)
+    #expect(try directory.names() == names, sourceLocation: location)
+    if before.status == "running" {
+      try qemu.expectGoesOn(sum: Self.guest.sum, location: location)
+    }
+    if !says { #expect(qemu.log == "", sourceLocation: location) }
+  }
+}
+
+extension RealQEMU {
+  /// After a save that fails the VM is what it was.
+  @Suite struct VMSaveFailureTests {
+    @Test(arguments: [VMSave.Engine.capture, .qemu], [true, false])
+    func directoryThatIsNotThere(engine: VMSave.Engine, runs: Bool) throws {
+      let vm = try DisturbedVM(mebibytes: 8)
+      let paused = runs ? vm : try vm.paused()
+      #expect {
+        try paused.qemu.saveVM(to: vm.directory.file("none").appending("vm.img")) {
+          $0.engine = engine
+        }
+      } throws: { error in
+        guard case .image(.file(.system(let error))) = error as? VMError else { return false }
+        return error.errno == .noSuchFileOrDirectory
+      }
+      try paused.expectAsBefore()
+    }
+
+    /// A file system of 16 MiB.
+    @Test(
+      .enabled(if: geteuid() == 0, "needs root"), arguments: [VMSave.Engine.capture, .qemu],
+      [true, false])
+    func fullDisk(engine: VMSave.Engine, runs: Bool) throws {
+      let vm = try DisturbedVM(mebibytes: 32)
+      let paused = runs ? vm : try vm.paused()
+      try Subprocess.succeed(
+        ["mount", "-t", "tmpfs", "-o", "size=16M", "none", vm.directory.path.string])
+      defer { _ = try? Subprocess.succeed(["umount", "-l", vm.directory.path.string]) }
+      #expect(throws: VMError.self) {
+        try paused.qemu.saveVM(to: vm.image) { $0.engine = engine }
+      }
+      try paused.expectAsBefore(says: engine == .qemu)
+    }
+
+    /// As above, where the device state came from a migration, after which only `cont` leads back.
+    @Test(.enabled(if: geteuid() == 0, "needs root"))
+    func fullDiskAfterAMigration() throws {
+      let vm = try DisturbedVM(mebibytes: 32, isShared: true)
+      try Subprocess.succeed(
+        ["mount", "-t", "tmpfs", "-o", "size=16M", "none", vm.directory.path.string])
+      defer { _ = try? Subprocess.succeed(["umount", "-l", vm.directory.path.string]) }
+      #expect(throws: VMError.self) { try vm.qemu.saveVM(to: vm.image) { $0.engine = .capture } }
+      try vm.expectAsBefore()
+    }
+
+    /// QEMU itself may not make files of that size.
+    @Test(arguments: [true, false])
+    func limitOnQEMUsFileSizes(runs: Bool) throws {
+      let vm = try DisturbedVM(mebibytes: 32)
+      let paused = runs ? vm : try vm.paused()
+      try Subprocess.succeed(["prlimit", "--pid=\(vm.qemu.processID)", "--fsize=10000000"])
+      #expect(throws: VMError.self) {
+        try paused.qemu.saveVM(to: vm.image) { $0.engine = .qemu }
+      }
+      try paused.expectAsBefore(says: true)
+    }
+
+    /// Somebody else's migration goes on, and so does the VM.
+    @Test(arguments: VMSave.Engine.allCases)
+    func migrationOfSomebodyElse(engine: VMSave.Engine) throws {
+      let vm = try DisturbedVM(mebibytes: 8)
+      try vm.qemu.setCapability("multifd", false)
+      let before = try vm.qemu.state()
+      try vm.qemu.execute("migrate", ["uri": "exec:cat >/dev/null"])
+      try vm.qemu.wait(for: "the migration") { try migration(of: vm.qemu) == "active" }
+      let error = #expect(throws: VMError.self) {
+        try vm.qemu.saveVM(to: vm.image) { $0.engine = engine }
+      }
+      #expect(error == .state(found: "migration: active", expected: ["no migration under way"]))
+      #expect(try migration(of: vm.qemu) == "active")
+      #expect(try vm.qemu.state() == before)
+      #expect(try vm.directory.names().isEmpty)
+    }
+
+    private func migration(of qemu: QEMU) throws -> String? {
+      let answer = try qemu.execute("query-migrate") as? [String: Any]
+      return answer?["status"] as? String
+    }
+
+    /// A QEMU that waits for an image has no VM to save, and goes on waiting.
+    @Test(arguments: VMSave.Engine.allCases)
+    func vmThatWaitsForAnImage(engine: VMSave.Engine) throws {
+      let directory = try TemporaryDirectory()
+      let qemu = try QEMU(QEMU.Configuration().destination)
+      let before = try qemu.state()
+      let error = #expect(throws: VMError.self) {
+        try qemu.saveVM(to: directory.file("vm.img")) { $0.engine = engine }
+      }
+      #expect(error == .state(found: "inmigrate", expected: ["running", "paused"]))
+      #expect(try qemu.state() == before)
+      #expect(try directory.names().isEmpty)
+    }
+
+    @Test(arguments: [VMSave.Engine.capture, .qemu])
+    func cancelledBeforeItBegins(engine: VMSave.Engine) throws {
+      let vm = try DisturbedVM(mebibytes: 64)
+      let cancellation = Cancellation()
+      cancellation.cancel()
+      #expect(throws: VMError.image(.cancelled)) {
+        try vm.qemu.saveVM(to: vm.image, cancellation: cancellation) { $0.engine = engine }
+      }
+      try vm.expectAsBefore(says: engine == .qemu)
+    }
+  }
+}
+
+extension DisturbedVM {
+  /// The same VM, standing still.
+  func paused() throws -> DisturbedVM {
+    try qemu.stop()
+    return DisturbedVM(self, before: try qemu.state())
+  }
+
+  private init(_ other: DisturbedVM, before: VMState) {
+    qemu = other.qemu
+    directory = other.directory
+    files = other.files
+    self.before = before
+  }
+}

@@ -1,0 +1,105 @@
+import Foundation
+import Glibc
+import QEMUControl
+import SystemPackage
+import TestSupport
+import Testing
+
+extension RealQEMU {
+  /// The built command, ended in the middle of a save.
+  @Suite struct VMSaveKilledTests {
+    /// Starts a save and stops the command once the VM stands still and, with QEMU's engine, the migration is under way.
+    private func caught(
+      _ vm: DisturbedVM, _ engine: VMSave.Engine, _ options: [String] = [],
+      until condition: () throws -> Bool = { true }
+    ) throws -> RunningSave {
+      let save = try RunningSave(
+        vm.qemu, to: vm.image, ["--engine", engine.rawValue] + options)
+      try save.wait(for: "the pause") {
+        guard engine == .qemu else { return try vm.qemu.status() == "paused" && condition() }
+        let answer = try vm.qemu.execute("query-migrate") as? [String: Any]
+        return answer?["status"] as? String == "active"
+      }
+      save.signal(SIGSTOP)
+      return save
+    }
+
+    @Test(arguments: [VMSave.Engine.capture, .qemu], [SIGINT, SIGTERM])
+    func interrupted(engine: VMSave.Engine, number: Int32) throws {
+      let vm = try DisturbedVM()
+      let save = try caught(vm, engine)
+      save.signal(number)
+      save.signal(SIGCONT)
+      #expect(try save.end() == 130)
+      #expect(save.errors.contains("Interrupted"), "\(save.errors)")
+      try vm.expectAsBefore(says: engine == .qemu)
+    }
+
+    /// Nobody is left to clean up but the watchdog.
+    @Test(arguments: [VMSave.Engine.capture, .qemu])
+    func killed(engine: VMSave.Engine) throws {
+      let vm = try DisturbedVM()
+      let save = try caught(vm, engine)
+      save.signal(SIGKILL)
+      #expect(try save.end() == 128 + SIGKILL)
+      try vm.qemu.wait(for: "the watchdog", seconds: 40) { try vm.qemu.state() == vm.before }
+      try vm.expectAsBefore(says: engine == .qemu)
+    }
+
+    /// The device state has been had by a migration, and pages are being read.
+    @Test(arguments: [SIGINT, SIGKILL])
+    func endedAfterAMigration(number: Int32) throws {
+      let vm = try DisturbedVM(isShared: true)
+      let save = try RunningSave(vm.qemu, to: vm.image, ["--engine", "capture"])
+      try save.wait(for: "the migration") { try vm.qemu.status() == "postmigrate" }
+      save.signal(SIGSTOP)
+      save.signal(number)
+      save.signal(SIGCONT)
+      #expect(try save.end() == (number == SIGINT ? 130 : 128 + SIGKILL))
+      try vm.qemu.wait(for: "the watchdog", seconds: 40) { try vm.qemu.state() == vm.before }
+      try vm.expectAsBefore()
+    }
+
+    /// Killed once the disks have snapshots: the VM goes on with them, and can be saved again.
+    @Test func killedWithSnapshots() throws {
+      let vm = try DisturbedVM()
+      let snapshots = try TemporaryDirectory()
+      let save = try caught(vm, .capture, ["--snapshot-disks", snapshots.path.string]) {
+        try snapshots.names() == ["vm.virtio-backend.0.qcow2"]
+      }
+      save.signal(SIGKILL)
+      #expect(try save.end() == 128 + SIGKILL)
+      try vm.qemu.wait(for: "the watchdog", seconds: 40) { try vm.qemu.status() == "running" }
+      var state = try vm.qemu.state()
+      #expect(state.activeNodes.values.allSatisfy { $0 })
+      state.activeNodes = vm.before.activeNodes
+      #expect(state == vm.before)
+      #expect(try vm.directory.names().isEmpty)
+      try vm.qemu.expectGoesOn(sum: DisturbedVM.guest.sum)
+      #expect(try vm.qemu.saveVM(to: vm.image).stateAfter == "running")
+    }
+
+    /// The migration has come to its end when the command is killed: the VM is in `postmigrate`.
+    @Test func killedOnceQEMUHasWrittenAll() throws {
+      let vm = try DisturbedVM()
+      let save = try caught(vm, .qemu)
+      try vm.qemu.waitForMigration()
+      save.signal(SIGKILL)
+      _ = try save.end()
+      try vm.qemu.wait(for: "the watchdog", seconds: 40) { try vm.qemu.state() == vm.before }
+      try vm.expectAsBefore()
+    }
+
+    /// A limit on the size of files: nothing is left, and the VM goes on.
+    @Test(arguments: [VMSave.Engine.capture])
+    func limitOnFileSizes(engine: VMSave.Engine) throws {
+      let vm = try DisturbedVM(mebibytes: 64)
+      let save = try RunningSave(
+        vm.qemu, to: vm.image, ["--engine", engine.rawValue],
+        prefix: ["env", "--default-signal=XFSZ", "prlimit", "--fsize=1000000"])
+      #expect(try save.end() == 74, "\(save.errors)")
+      #expect(save.errors.contains("vm.img"), "\(save.errors)")
+      try vm.expectAsBefore()
+    }
+  }
+}

@@ -1,0 +1,138 @@
+import Foundation
+import Glibc
+import MappedRAM
+import QEMUControl
+import SystemPackage
+import TestSupport
+import Testing
+
+extension RealQEMU {
+  /// Disks that belong to an image, and those that the VM goes on with.
+  @Suite struct VMSaveSnapshotTests {
+    private let directory: TemporaryDirectory
+    private let snapshots: TemporaryDirectory
+    private let images: TemporaryDirectory
+    private let qemu: QEMU
+
+    init() throws {
+      directory = try TemporaryDirectory()
+      snapshots = try TemporaryDirectory()
+      images = try TemporaryDirectory()
+      let (raw, qcow) = (directory.file("raw"), directory.file("qcow2"))
+      try QEMU.makeDisk(raw, mebibytes: 1)
+      try QEMU.makeDisk(qcow, mebibytes: 1, format: "qcow2")
+      let drive = directory.file("drive")
+      try QEMU.makeDisk(drive, mebibytes: 1)
+      qemu = try QEMU(
+        QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with {
+          $0.addDisk(raw)
+          $0.addDisk(qcow, format: "qcow2")
+          // Without a name for its node.
+          $0.arguments += ["-drive", "file=\(drive),format=raw,if=virtio"]
+        })
+      try qemu.waitForGuestLines(2)
+    }
+
+    private var image: FilePath { images.file("vm.img") }
+
+    /// The files that the disks have at first.
+    private var bases: [String] {
+      ["drive", "qcow2", "raw"].map { directory.file($0).string }
+    }
+
+    /// What each disk's topmost file is.
+    private func files() throws -> [String] {
+      let drives = try qemu.execute("query-block") as? [[String: Any]] ?? []
+      return drives.compactMap { ($0["inserted"] as? [String: Any])?["file"] as? String }
+    }
+
+    /// Writes 512 bytes of `byte` at the beginning of both disks, as the guest would.
+    private func write(_ byte: String) throws {
+      let drives = try qemu.execute("query-block") as? [[String: Any]] ?? []
+      for drive in drives {
+        let device = try #require(drive["qdev"] as? String)
+        let said = try qemu.humanMonitor("qemu-io -d \(device) \"write -q -P \(byte) 0 512\"")
+        try #require(said == "", "\(said)")
+      }
+    }
+
+    @Test(arguments: [VMSave.Engine.capture, .qemu])
+    func disksGoOnInOverlays(engine: VMSave.Engine) throws {
+      try write("0x11")
+      let report = try qemu.saveVM(to: image) {
+        $0.engine = engine
+        $0.snapshotDirectory = snapshots.path
+      }
+      #expect(report.disks.count == 3 && report.stateAfter == "running")
+      #expect(
+        report.disks.map(\.file).sorted() == bases)
+      let overlays = report.disks.compactMap { $0.overlay?.string }
+      #expect(overlays.count == 3 && !report.disksDiverge)
+      #expect(try files().sorted() == overlays.sorted())
+      #expect(try snapshots.names().count == 3)
+      // What the guest writes from now on is not in the files of the image.
+      let sums = try sumsOfBases()
+      try write("0x22")
+      #expect(try sumsOfBases() == sums)
+      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+    }
+
+    private func sumsOfBases() throws -> String {
+      try Subprocess.succeed(["md5sum"] + bases).text
+    }
+
+    /// A save that fails after the snapshots: what was written since is in the old files, and the new ones are gone.
+    @Test(
+      .enabled(if: geteuid() == 0, "needs root"), arguments: [VMSave.Engine.capture, .qemu],
+      [true, false])
+    func failureTakesSnapshotsBack(engine: VMSave.Engine, runs: Bool) throws {
+      if !runs { try qemu.stop() }
+      let before = try (qemu.state(), files())
+      try Subprocess.succeed(
+        ["mount", "-t", "tmpfs", "-o", "size=2M", "none", images.path.string])
+      defer { _ = try? Subprocess.succeed(["umount", "-l", images.path.string]) }
+      #expect(throws: VMError.self) {
+        try qemu.saveVM(to: image) {
+          $0.engine = engine
+          $0.snapshotDirectory = snapshots.path
+        }
+      }
+      #expect(try qemu.state() == before.0)
+      #expect(try files() == before.1)
+      #expect(try snapshots.names().isEmpty)
+      #expect(try images.names().isEmpty)
+      if !runs { try qemu.resume() }
+      try write("0x33")
+      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+    }
+
+    /// The directory is not there, or a file is in the way: no disk changes, and no file stays.
+    @Test func snapshotsThatCannotBeTaken() throws {
+      let before = try (qemu.state(), files())
+      #expect(throws: VMError.self) {
+        try qemu.saveVM(to: image) { $0.snapshotDirectory = snapshots.file("none") }
+      }
+      #expect(try qemu.state() == before.0)
+      #expect(try files() == before.1)
+      #expect(try images.names().isEmpty)
+      try qemu.saveVM(to: image) { $0.snapshotDirectory = snapshots.path }
+      let taken = try (files(), snapshots.names())
+      let second = #expect(throws: VMError.self) {
+        try qemu.saveVM(to: image) { $0.snapshotDirectory = snapshots.path }
+      }
+      guard case .snapshotExists = second else {
+        throw HarnessError("\(String(describing: second))")
+      }
+      #expect(try files() == taken.0)
+      #expect(try snapshots.names() == taken.1)
+      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+    }
+
+    /// Without snapshots the report says that the disks and the image part.
+    @Test func disksThatDivergeAreReported() throws {
+      let report = try qemu.saveVM(to: image)
+      #expect(report.disksDiverge && report.disks.count == 3)
+      #expect(report.disks.allSatisfy { $0.overlay == nil })
+    }
+  }
+}

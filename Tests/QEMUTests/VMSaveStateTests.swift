@@ -1,0 +1,153 @@
+import Foundation
+import LinuxIO
+import MappedRAM
+import MappedRAMFormat
+import QEMUControl
+import SystemPackage
+import TestSupport
+import Testing
+
+extension RealQEMU {
+  /// What a VM is after a save that went well.
+  @Suite struct VMSaveStateTests {
+    private let directory: TemporaryDirectory
+    private let qemu: QEMU
+    private let configuration: QEMU.Configuration
+
+    init() throws {
+      directory = try TemporaryDirectory()
+      let disk = directory.file("disk")
+      try QEMU.makeDisk(disk, mebibytes: 1)
+      configuration = QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with {
+        $0.addDisk(disk)
+        $0.addNetwork()
+      }
+      qemu = try QEMU(configuration)
+      try qemu.waitForGuestLines(2)
+    }
+
+    private var image: FilePath { directory.file("vm.img") }
+
+    private func runStateOfImage() throws -> RunState? {
+      let file = try File.open(image, access: .read, directIO: .off)
+      return try Image(reading: file).runState(in: file)
+    }
+
+    /// Settings that are in the way of a save are put back, whatever they were.
+    @Test(
+      arguments: [VMSave.Engine.capture, .qemu],
+      [
+        [:], ["multifd": true], ["multifd": true, "mapped-ram": true],
+        ["xbzrle": true, "auto-converge": true, "events": true, "postcopy-ram": true],
+        ["x-ignore-shared": true, "pause-before-switchover": true],
+      ])
+    func settingsAreAsBefore(engine: VMSave.Engine, capabilities: [String: Bool]) throws {
+      for (name, state) in capabilities { try qemu.setCapability(name, state) }
+      try qemu.execute(
+        "migrate-set-parameters",
+        [
+          "multifd-channels": 3, "max-bandwidth": 1000, "downtime-limit": 17,
+          "zero-page-detection": "legacy",
+        ])
+      let before = try qemu.state()
+      let report = try qemu.saveVM(to: image) { $0.engine = engine }
+      #expect(report.stateAfter == "running")
+      #expect(try qemu.state() == before)
+      #expect(try runStateOfImage() == .running)
+      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      #expect(qemu.log == "")
+    }
+
+    /// A VM that stood still stays so. After a migration of its own QEMU calls that `postmigrate`; its disks are active all the
+    /// same, and it goes on.
+    @Test(arguments: [VMSave.Engine.capture, .qemu])
+    func pausedStaysPaused(engine: VMSave.Engine) throws {
+      try qemu.stop()
+      var before = try qemu.state()
+      let report = try qemu.saveVM(to: image) { $0.engine = engine }
+      if engine == .qemu { before.status = "postmigrate" }
+      #expect(report.stateBefore == "paused" && report.stateAfter == before.status)
+      #expect(report.pause == nil)
+      #expect(try qemu.state() == before)
+      #expect(try runStateOfImage() == .paused)
+      try qemu.resume()
+      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      #expect(try qemu.state().activeNodes == before.activeNodes)
+    }
+
+    /// A VM in `postmigrate` can be captured, and stays there with its disks as they were.
+    @Test func postmigrateIsCaptured() throws {
+      try qemu.save(to: directory.file("first.img"))
+      let before = try qemu.state()
+      #expect(before.status == "postmigrate")
+      try qemu.saveVM(to: image) { $0.engine = .capture }
+      #expect(try qemu.state() == before)
+      #expect(try runStateOfImage() == .paused)
+    }
+
+    /// QEMU does not migrate such a VM again. Nothing about it changes.
+    @Test func postmigrateIsRefusedByQEMU() throws {
+      try qemu.save(to: directory.file("first.img"))
+      let before = try qemu.state()
+      #expect(throws: VMError.self) { try qemu.saveVM(to: image) { $0.engine = .qemu } }
+      #expect(try qemu.state() == before)
+      #expect(!exists(image))
+    }
+
+    @Test(arguments: [VMSave.Engine.capture, .qemu])
+    func resumed(engine: VMSave.Engine) throws {
+      try qemu.stop()
+      let report = try qemu.saveVM(to: image) {
+        $0.engine = engine
+        $0.afterwards = .resume
+      }
+      #expect(report.stateBefore == "paused" && report.stateAfter == "running")
+      #expect(try runStateOfImage() == .paused)
+      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+    }
+
+    /// Every line up to the end of QEMU, and then those of its image, are one count.
+    @Test(arguments: [VMSave.Engine.capture, .qemu])
+    func quit(engine: VMSave.Engine) throws {
+      let report = try qemu.saveVM(to: image) {
+        $0.engine = engine
+        $0.afterwards = .quit
+      }
+      #expect(report.stateAfter == nil)
+      try qemu.wait(for: "QEMU to end") { !qemu.isRunning }
+      try expectLoaded(image, into: configuration, from: qemu, sum: VMShape.guest.sum)
+    }
+
+    @Test(arguments: [VMSave.Engine.capture, .qemu])
+    func pausedOnRequest(engine: VMSave.Engine) throws {
+      let nodes = try qemu.state().activeNodes
+      let report = try qemu.saveVM(to: image) {
+        $0.engine = engine
+        $0.afterwards = .pause
+      }
+      #expect(report.stateAfter == (engine == .qemu ? "postmigrate" : "paused"))
+      #expect(try qemu.state().activeNodes == nodes)
+      try qemu.resume()
+      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      // And once more.
+      try qemu.saveVM(to: image) { $0.engine = engine }
+      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+    }
+
+    /// A VM that never ran (`-S`).
+    @Test(arguments: [VMSave.Engine.capture, .qemu])
+    func neverRun(engine: VMSave.Engine) throws {
+      let fresh = try QEMU(
+        QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with { $0.paused = true })
+      var before = try fresh.state()
+      #expect(before.status == "prelaunch")
+      try fresh.saveVM(to: image) { $0.engine = engine }
+      if engine == .qemu { before.status = "postmigrate" }
+      #expect(try fresh.state() == before)
+      #expect(try runStateOfImage() == .paused)
+      try expectLoaded(
+        image, into: QEMU.Configuration(guest: VMShape.guest, mebibytes: 8), from: fresh,
+        sum: VMShape.guest.sum)
+    }
+  }
+}
