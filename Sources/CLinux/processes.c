@@ -50,7 +50,7 @@ int32_t CLinux_reap(int32_t process) {
 
 #define WATCHDOG __attribute__((no_sanitize("thread"))) static
 
-enum { BUFFER = 65536, PAUSE_MILLISECONDS = 20 };
+enum { BUFFER = 65536, PAUSE_MILLISECONDS = 20, RETRY_MILLISECONDS = 30000 };
 enum Answer { GONE, SILENT, REFUSED, DONE };
 static char buffer[BUFFER];
 static size_t used;
@@ -127,12 +127,13 @@ WATCHDOG void runScript(int socket, const uint8_t *script, size_t byteCount, int
     const uint8_t *mark = script + 3;
     memcpy(&lineLength, mark + markLength, 4);
     const uint8_t *line = mark + markLength + 4;
-    int64_t deadline = milliseconds() + patience;
+    int64_t start = milliseconds(), deadline = start + patience;
+    int64_t lastRetry = patience < RETRY_MILLISECONDS ? deadline : start + RETRY_MILLISECONDS;
     for (;;) {
       if (!sendAll(socket, line, lineLength, deadline)) return;
       enum Answer answer = readAnswer(socket, mark, markLength, deadline);
       if (answer == GONE) return;
-      if (answer != REFUSED || !retries || milliseconds() >= deadline) break;
+      if (answer != REFUSED || !retries || milliseconds() >= lastRetry) break;
       struct timespec pause = {0, PAUSE_MILLISECONDS * 1000000};
       nanosleep(&pause, NULL);
     }

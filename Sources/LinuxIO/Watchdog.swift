@@ -18,7 +18,8 @@ public struct Watchdog: ~Copyable, Sendable {
     public var line: [UInt8]
     /// Bytes that only the line of the answer has.
     public var answer: [UInt8]
-    /// Whether the command is sent again while its answer has `"error"` in it, as long as the watchdog's patience lasts.
+    /// Whether the command is sent again while its answer has `"error"` in it: as long as the watchdog's patience lasts, but for half
+    /// a minute at most.
     public var retries: Bool
 
     /// A step of its parts.
@@ -32,8 +33,8 @@ public struct Watchdog: ~Copyable, Sendable {
     }
   }
 
-  /// How long a watchdog waits for each step, with its repetitions.
-  public static let patience = Duration.seconds(30)
+  /// How long a watchdog waits for the answer to each step: five minutes, since QEMU answers nothing while it waits for slow disks.
+  public static let patience = Duration.seconds(300)
 
   /// Starts a watchdog that would send `script` over the socket `descriptor`, which may go on being used here, and be closed.
   ///

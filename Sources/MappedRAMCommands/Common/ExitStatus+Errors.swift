@@ -42,7 +42,7 @@ extension ExitStatus {
     case .launch(.refused(.socketTaken)): self = .cannotCreate
     case .launch(.refused): self = .usage
     case .launch(.system(let error)): self.init(starting: error)
-    case .state, .tooOld, .migrationFailed, .snapshotsRemain, .ended, .cannotMap:
+    case .state, .resumedMeanwhile, .gone, .tooOld, .migrationFailed, .snapshotsRemain, .ended, .cannotMap:
       self = .unavailable
     }
   }
