@@ -19,8 +19,9 @@ struct SaveCommand: ParsableCommand {
       With --qmp, the VM of a QEMU that runs on this machine is saved. It stands still while its memory is read, and goes on \
       before the image is made durable; "capture" is the faster engine, and needs the right to read QEMU's memory \
       (as root, as the same user where kernel.yama.ptrace_scope is 0, or with CAP_SYS_PTRACE). Whatever goes wrong, \
-      also if this command is killed, the VM afterwards runs, or stands, as before. A VM that goes on writes to its disks, \
-      which then no longer fit the image: see --then and --snapshot-disks.
+      also if this command is killed, the VM afterwards runs, or stands, as before; but killed with --snapshot-disks it \
+      stays on the new disk files, and a paused VM that QEMU saves by itself ends in the state postmigrate, from which cont \
+      leads on. A VM that goes on writes to its disks, which then no longer fit the image: see --then and --snapshot-disks.
 
       From a directory that "mapped-ram restore" made, the image is built as it was: for an image that QEMU wrote of a \
       stopped machine, byte for byte.
