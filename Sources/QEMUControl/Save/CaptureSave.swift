@@ -30,7 +30,7 @@ struct CaptureSave {
     if route == .migration {
       settings.plan(
         capabilities: [Configuration.ignoreSharedCapability], parameters: ["max-bandwidth": 0])
-      steps = [.cancelMigration] + steps + settings.undoSteps
+      steps = [.cancelMigration] + settings.undoSteps + steps
     }
     let standStill = try StandStill(connection, vm, undoing: steps)
     return try snapshots.taken(during: standStill) { () throws(VMError) in

@@ -44,7 +44,8 @@ struct QEMUSave {
     let set = DescriptorSet.ID()
     let standStill = try StandStill(
       connection, vm,
-      undoing: [.cancelMigration, .remove(set)] + settings.undoSteps + disksBack)
+      // The settings can be put back once the migration is over; before, its channels may still open descriptors of the set.
+      undoing: [.cancelMigration] + settings.undoSteps + [.remove(set)] + disksBack)
     return try snapshots.taken(during: standStill) { () throws(VMError) in
       guard let file = file.take() else { preconditionFailure("used once") }
       try talking { () throws(QMPError) in try planned.apply(on: connection) }

@@ -149,7 +149,15 @@ final class StandStill {
   /// - Throws: `resumedMeanwhile` where somebody else has let it go on: what was read then does not fit together.
   func check() throws(VMError) {
     let goesOn = try talking { () throws(QMPError) -> Bool in
-      let state = try connection.execute(.queryStatus)
+      let state: RunState
+      do throws(QMPError) {
+        state = try connection.execute(.queryStatus)
+      } catch {
+        if case .refused = error { throw error }
+        // Events are lost with the old connection; the state is not.
+        try reconnect()
+        state = try connection.execute(.queryStatus)
+      }
       let events = try connection.takeEvents()
       return state.isLive || events.contains { $0.name == "RESUME" }
     }
