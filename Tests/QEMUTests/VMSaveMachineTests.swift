@@ -76,7 +76,8 @@ struct VMShape: Sendable, CustomStringConvertible {
       $0.addVirtioMem(.ram, mebibytes: 64, requestedMebibytes: 16)
     },
     VMShape("huge pages, private") { $0.setMemory(.hugeMemfd(isShared: false)) }.huge,
-    VMShape("huge pages, shared") { $0.setMemory(.hugeMemfd(isShared: true)) }.huge,
+    VMShape("huge pages, shared", shared: ["main"]) { $0.setMemory(.hugeMemfd(isShared: true)) }
+      .huge,
   ]
 
   private var huge: VMShape {
