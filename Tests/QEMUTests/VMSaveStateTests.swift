@@ -144,7 +144,7 @@ extension RealQEMU {
       try fresh.saveVM(to: image) { $0.engine = engine }
       if engine == .qemu { before.status = "postmigrate" }
       #expect(try fresh.state() == before)
-      #expect(try runStateOfImage() == .paused)
+      #expect(try runStateOfImage() == .prelaunch)
       try expectLoaded(
         image, into: QEMU.Configuration(guest: VMShape.guest, mebibytes: 8), from: fresh,
         sum: VMShape.guest.sum)
