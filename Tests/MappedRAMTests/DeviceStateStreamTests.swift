@@ -57,6 +57,16 @@ import Testing
     #expect(stream.ramSectionID == 2)
   }
 
+  /// The clock's low byte and the zeros behind it, as in the section of the timer once in 256 times.
+  @Test func stateThatLooksLikeAFooterAndAnEndIsState() throws {
+    var builder = StreamBuilder()
+    let body: [UInt8] = [1, 2, 0x7E] + Array(repeating: 0, count: 8) + [9]
+    builder.device("timer", body, id: 0)
+    builder.device("x", [], id: 1)
+    builder.end()
+    #expect(try read(builder).devices.map(\.body.byteCount.rawValue) == [12, 0])
+  }
+
   @Test func nothingButAnEndIsAStream() throws {
     var builder = StreamBuilder()
     builder.end()

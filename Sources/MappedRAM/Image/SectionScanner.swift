@@ -180,19 +180,22 @@ struct SectionScanner {
     let step = ImageWindow.readAhead
     let overlap = footer.count + StreamElement.maximumByteCount
     var offset = start
+    // The first footer that only an EOF byte and other bytes follow: if there is no better one, that is it.
+    var loose: FileOffset?
     while offset < end {
       let found = try window.parse(at: offset, atMost: step + overlap) { input in
-        firstFooter(footer, in: &input, startingBelow: step)
+        firstFooter(footer, in: &input, startingBelow: step, loose: &loose)
       }.value
       if let found { return found < end ? found : nil }
       offset = offset.adding(ByteCount(step)) ?? end
     }
-    return nil
+    return loose
   }
 
   /// The place of the first `footer` that begins in the next `count` bytes and that something sensible follows.
   private func firstFooter(
-    _ footer: [UInt8], in input: inout ByteInput, startingBelow count: Int
+    _ footer: [UInt8], in input: inout ByteInput, startingBelow count: Int,
+    loose: inout FileOffset?
   ) -> FileOffset? {
     var rest = count
     while let index = input.firstIndex(of: footer), index < rest {
@@ -201,7 +204,11 @@ struct SectionScanner {
         let found = input.offset
         var next = input
         try next.skip(footer.count, in: .sectionHeader)
-        if isSensible(&next) { return found }
+        var isLoose = false
+        if isSensible(&next, isLoose: &isLoose) {
+          if !isLoose { return found }
+          loose = loose ?? found
+        }
         try input.skip(1, in: .sectionHeader)
         rest -= index + 1
       } catch {
@@ -212,7 +219,8 @@ struct SectionScanner {
   }
 
   /// Whether an element of a stream begins here.
-  private func isSensible(_ input: inout ByteInput) -> Bool {
+  private func isSensible(_ input: inout ByteInput, isLoose: inout Bool) -> Bool {
+    isLoose = false
     guard let byte = input.peek(), SectionType(rawValue: byte) != nil else { return false }
     do throws(FormatError) {
       switch try StreamElement(parsing: &input) {
@@ -220,8 +228,13 @@ struct SectionScanner {
       case .start, .full, .command: return true
       case .endOfStream:
         // Where there is a description, it is next.
-        if description == nil { return true }
-        return input.peek() == SectionType.description.rawValue
+        // Where there is a description, it is next; else the EOF byte is the last one, unless somebody wrote behind it. A
+        // zero byte in a device's state looks the same.
+        if let next = input.peek() {
+          isLoose = description == nil && next != SectionType.description.rawValue
+          return description == nil || next == SectionType.description.rawValue
+        }
+        return description == nil
       }
     } catch {
       return false
