@@ -15,6 +15,12 @@ struct MigrationSettings {
     "events", "validate-uuid", "dirty-bitmaps", "late-block-activate",
   ]
 
+  /// As they were when QEMU told of `vm`.
+  init(of vm: RunningVM) {
+    capabilities = vm.capabilities
+    parameters = vm.parameters
+  }
+
   /// Asks QEMU for all of them.
   init(of connection: QMPConnection) throws(QMPError) {
     capabilities = try connection.execute(.queryMigrationCapabilities)
@@ -27,17 +33,8 @@ struct MigrationSettings {
   /// Whether this QEMU has the parameter.
   func has(parameter name: String) -> Bool { parameters[name] != nil }
 
-  /// Switches on exactly the capabilities `names` (and leaves alone those that do not matter here), and sets those of
-  /// `values` that this QEMU has. What cannot be set leaves the settings as they were.
-  mutating func set(
-    capabilities names: [String], parameters values: [String: JSONValue] = [:],
-    on connection: QMPConnection
-  ) throws(QMPError) {
-    plan(capabilities: names, parameters: values)
-    try apply(on: connection)
-  }
-
-  /// Finds out what `set` would have to change, and changes nothing yet.
+  /// Plans to switch on exactly the capabilities `names` (and to leave alone those that do not matter here), and to set those of
+  /// `values` that this QEMU has. Nothing is changed yet.
   mutating func plan(capabilities names: [String], parameters values: [String: JSONValue] = [:]) {
     let wanted = Set(names)
     changedCapabilities = capabilities.filter { name, state in

@@ -25,7 +25,7 @@ struct CaptureSave {
     let goesOn = vm.runState.isLive && save.afterwards != .pause && save.afterwards != .quit
     let route = DeviceStateRoute(of: vm, with: memory, goesOn: goesOn)
     let capture = DeviceStateCapture(connection: connection, set: DescriptorSet.ID())
-    var settings = try talking { () throws(QMPError) in try MigrationSettings(of: connection) }
+    var settings = MigrationSettings(of: vm)
     var steps = [UndoStep.remove(capture.set)]
     if route == .migration {
       settings.plan(
@@ -111,8 +111,6 @@ struct CaptureSave {
 
   /// Machine types from 10.0 on, and those without a version from QEMU 10.0 on, have SWITCHOVER_START in their streams.
   private var announcesSwitchover: Bool {
-    let since = MachineVersion(major: 10, minor: 0)
-    if let version = MachineVersion(of: vm.machineType) { return version >= since }
-    return vm.version.major >= 10
+    MachineVersion(of: vm.machineType)?.announcesSwitchover ?? (vm.version.major >= 10)
   }
 }
