@@ -38,13 +38,18 @@ struct MigrationSettings {
   }
 
   /// Finds out what `set` would have to change, and changes nothing yet.
-  mutating func plan(capabilities names: [String], parameters values: [String: JSONValue] = [:]) {
+  ///
+  /// - Parameter touched: parameters among `values` that are changed later on, so that they have to be put back in any case.
+  mutating func plan(
+    capabilities names: [String], parameters values: [String: JSONValue] = [:],
+    touched: Set<String> = []
+  ) {
     let wanted = Set(names)
     changedCapabilities = capabilities.filter { name, state in
       wanted.contains(name) != state && !(state && Self.kept.contains(name))
     }
     changedParameters = parameters.filter { name, value in
-      values[name].map { $0 != value } ?? false
+      values[name].map { $0 != value || touched.contains(name) } ?? false
     }
     wantedParameters = values.filter { changedParameters[$0.key] != nil }
   }
