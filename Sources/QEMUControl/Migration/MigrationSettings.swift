@@ -21,12 +21,6 @@ struct MigrationSettings {
     parameters = vm.parameters
   }
 
-  /// Asks QEMU for all of them.
-  init(of connection: QMPConnection) throws(QMPError) {
-    capabilities = try connection.execute(.queryMigrationCapabilities)
-    parameters = try connection.execute(.queryMigrationParameters)
-  }
-
   /// Whether this QEMU has the capability.
   func has(capability name: String) -> Bool { capabilities[name] != nil }
 
@@ -35,13 +29,18 @@ struct MigrationSettings {
 
   /// Plans to switch on exactly the capabilities `names` (and to leave alone those that do not matter here), and to set those of
   /// `values` that this QEMU has. Nothing is changed yet.
-  mutating func plan(capabilities names: [String], parameters values: [String: JSONValue] = [:]) {
+  ///
+  /// - Parameter touched: parameters among `values` that are changed later on, so that they have to be put back in any case.
+  mutating func plan(
+    capabilities names: [String], parameters values: [String: JSONValue] = [:],
+    touched: Set<String> = []
+  ) {
     let wanted = Set(names)
     changedCapabilities = capabilities.filter { name, state in
       wanted.contains(name) != state && !(state && Self.kept.contains(name))
     }
     changedParameters = parameters.filter { name, value in
-      values[name].map { $0 != value } ?? false
+      values[name].map { $0 != value || touched.contains(name) } ?? false
     }
     wantedParameters = values.filter { changedParameters[$0.key] != nil }
   }

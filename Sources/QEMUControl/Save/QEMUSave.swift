@@ -22,7 +22,7 @@ struct QEMUSave {
   /// Saves. Whatever goes wrong, the VM is afterwards what it was before.
   func run(_ progress: Progress, _ cancellation: Cancellation) throws(VMError) -> Outcome {
     let stopwatch = Stopwatch()
-    var settings = try talking { () throws(QMPError) in try MigrationSettings(of: connection) }
+    var settings = MigrationSettings(of: vm)
     guard settings.has(capability: Configuration.mappedRAMCapability) else {
       throw .tooOld(vm.version)
     }
@@ -39,13 +39,14 @@ struct QEMUSave {
     let isDirect = target.isDirect && settings.has(parameter: "direct-io")
     settings.plan(
       capabilities: [Configuration.mappedRAMCapability, "multifd"],
-      parameters: Self.parameters(direct: isDirect))
+      parameters: Self.parameters(direct: isDirect), touched: Set(FileMigration.crawl.keys))
     let planned = settings
     let set = DescriptorSet.ID()
     let standStill = try StandStill(
       connection, vm,
       // The settings can be put back once the migration is over; before, its channels may still open descriptors of the set.
-      undoing: [.cancelMigration] + settings.undoSteps + [.remove(set)] + disksBack)
+      undoing: UndoStep.cancelMigrationWithChannels + settings.undoSteps + [.remove(set)]
+        + disksBack)
     return try snapshots.taken(during: standStill) { () throws(VMError) in
       guard let file = file.take() else { preconditionFailure("used once") }
       try talking { () throws(QMPError) in try planned.apply(on: connection) }
@@ -97,7 +98,8 @@ struct QEMUSave {
     let set = try DescriptorSet(
       file.file, for: .writing, direct: isDirect, to: connection, as: id)
     defer { set.remove() }
-    try FileMigration(connection: connection).save(to: "file:\(set.path)", progress, cancellation)
+    try FileMigration(connection: connection, hasChannels: true)
+      .save(to: "file:\(set.path)", progress, cancellation)
   }
 
   /// QEMU's parameters for a mapped-ram migration at full speed.

@@ -81,7 +81,7 @@ final class StandStill {
   private func undo() throws(QMPError) {
     guard !isOver else { return }
     var refusal: QMPError?
-    for step in steps {
+    for step in steps where !step.needsMigration || mayBeMigrating {
       do throws(QMPError) {
         try take(step)
       } catch {
@@ -93,6 +93,15 @@ final class StandStill {
     if let refusal { throw refusal }
   }
 
+  /// Whether a migration is under way, as far as it can be told.
+  private var mayBeMigrating: Bool {
+    do throws(QMPError) {
+      return try connection.execute(.queryMigrate).isUnderWay
+    } catch {
+      return true
+    }
+  }
+
   /// How long a step may be too early, and how long QEMU may be out of reach.
   private static let patience = (
     refused: Duration.seconds(30), gone: Duration.seconds(10), watchdog: Duration.seconds(300)
@@ -100,6 +109,7 @@ final class StandStill {
 
   /// Takes `step`, over a new connection where the old one is broken.
   func take(_ step: UndoStep) throws(QMPError) {
+    if step.delay > .zero { usleep(UInt32(step.delay / .microseconds(1))) }
     let deadline = ContinuousClock.now + Self.patience.refused
     var isReconnected = false
     while true {
@@ -179,7 +189,7 @@ final class StandStill {
       ]
       return Watchdog.Step(
         line: Array((line.text + "\n").utf8), answer: Array("\"\(id)\"".utf8),
-        retries: step.isRepeated)
+        retries: step.isRepeated, delay: step.delay)
     }
   }
 }
