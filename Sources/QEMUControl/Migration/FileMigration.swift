@@ -7,22 +7,27 @@ struct FileMigration {
   let connection: QMPConnection
   /// Whether QEMU writes with multifd, so that the migration is cancelled with care.
   var hasChannels = false
+  /// How the VM is saved while it runs; `nil` for one that stands still.
+  var live: LiveOptions?
 
   /// How often QEMU is asked how far it is: at first, and later on.
-  static let intervals = (shortest: Duration.milliseconds(1), longest: Duration.milliseconds(50))
+  static let intervals = (
+    shortest: Duration.milliseconds(1), longest: Duration.milliseconds(50),
+    live: Duration.milliseconds(10)
+  )
 
   /// The parameters of a migration that all but stands still: less per tenth of a second than one batch of pages, which QEMU then
   /// sends all the same. (Of 1 byte per second a tenth is 0, which is no limit.)
   static let crawl: [String: JSONValue] = ["max-bandwidth": 1000]
 
-  /// Lets the VM be saved to `uri`. Returns once it is `completed`.
-  func save(
+  /// Lets the VM be saved to `uri`. Returns once it is `completed`, with the rounds that it took.
+  @discardableResult func save(
     to uri: String, _ progress: Progress, _ cancellation: Cancellation
-  ) throws(VMError) {
+  ) throws(VMError) -> Int {
     try talking { () throws(QMPError) in
       try connection.execute(.migrate(uri: uri))
     }
-    try wait(progress, cancellation, canCancel: true)
+    return try wait(progress, cancellation, canCancel: true)
   }
 
   /// Lets the waiting VM load `uri`. Returns once it is `completed`.
@@ -30,15 +35,18 @@ struct FileMigration {
     from uri: String, _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) {
     try talking { () throws(QMPError) in try connection.startIncoming(uri: uri) }
-    try wait(progress, cancellation, canCancel: false)
+    _ = try wait(progress, cancellation, canCancel: false)
   }
 
   /// Waits for the end.
   private func wait(
     _ progress: Progress, _ cancellation: Cancellation, canCancel: Bool
-  ) throws(VMError) {
+  ) throws(VMError) -> Int {
     var interval = Self.intervals.shortest
+    let longest = live == nil ? Self.intervals.longest : Self.intervals.live
     var ending: Ending?
+    var rounds = MigrationRounds()
+    var stuck: PlanError?
     while true {
       let info = try talking { () throws(QMPError) in
         try connection.execute(.queryMigrate)
@@ -48,13 +56,23 @@ struct FileMigration {
           totalBytes: ram.total, doneBytes: ram.total - min(ram.remaining, ram.total),
           writtenBytes: ram.transferred)
       }
+      if let live, let found = rounds.take(info) {
+        progress.report(found)
+        if ending == nil, stuck == nil, let error = rounds.stuck(live) {
+          stuck = error
+          // A guest that stands still changes nothing more: QEMU comes to its end.
+          if live.whenStuck == .pause {
+            try talking { () throws(QMPError) in try connection.execute(.stop) }
+          }
+        }
+      }
       switch info.status {
-      case .completed: return
+      case .completed: return rounds.number
       case .failed: throw .migrationFailed(info.errorDescription)
-      case .cancelled: throw .image(.cancelled)
+      case .cancelled: throw .image(stuck.map { .plan($0) } ?? .cancelled)
       default: break
       }
-      if ending == nil, cancellation.isCancelled {
+      if ending == nil, cancellation.isCancelled || (stuck != nil && live?.whenStuck == .fail) {
         guard canCancel else { throw .image(.cancelled) }
         ending = Ending(hasChannels)
         if hasChannels {
@@ -68,7 +86,7 @@ struct FileMigration {
         try talking { () throws(QMPError) in try connection.execute(.migrateCancel) }
       }
       usleep(UInt32(interval / .microseconds(1)))
-      if ending == nil { interval = min(interval * 2, Self.intervals.longest) }
+      if ending == nil { interval = min(interval * 2, longest) }
     }
   }
 }

@@ -14,6 +14,8 @@ final class StandStill {
   private let start: ContinuousClock.Instant
   /// How long it stood still; `nil` for a VM that did not run before, or stands still yet.
   private(set) var pause: Duration?
+  /// Whether QEMU stops the VM by itself, later than now.
+  private let isStoppedByQEMU: Bool
   private var isOver = false
   /// Whether QEMU did not come back for as long as was waited.
   private var isOutOfReach = false
@@ -23,11 +25,14 @@ final class StandStill {
 
   /// Stops `vm`, if it runs.
   ///
-  /// - Parameter undoing: what has to be done before the VM goes on where the save fails, or this process ends without a word.
+  /// - Parameters:
+  ///   - undoing: what has to be done before the VM goes on where the save fails, or this process ends without a word.
+  ///   - stopping: false where QEMU itself will stop the VM, later.
   init(
-    _ connection: QMPConnection, _ vm: RunningVM, undoing: [UndoStep] = []
+    _ connection: QMPConnection, _ vm: RunningVM, undoing: [UndoStep] = [], stopping: Bool = true
   ) throws(VMError) {
     self.connection = connection
+    isStoppedByQEMU = !stopping
     processID = vm.possibleProcesses.first
     ran = vm.runState.isLive
     start = .now
@@ -42,7 +47,7 @@ final class StandStill {
     try endingIfFailed { () throws(VMError) in
       // Disks are flushed before the answer comes. A VM that somebody else has paused for a moment is to stay so as well.
       try talking { () throws(QMPError) in
-        try connection.execute(.stop)
+        if stopping { try connection.execute(.stop) }
         _ = try connection.takeEvents()
       }
     }
@@ -72,9 +77,17 @@ final class StandStill {
     guard !isOver else { return }
     if ran {
       try take(.goOn)
-      pause = .now - start
+      pause = try isStoppedByQEMU ? pauseByEvents() : .now - start
     }
     finish()
+  }
+
+  /// From the first STOP to the last RESUME, or to now where there is none: QEMU says when they were.
+  private func pauseByEvents() throws(QMPError) -> Duration? {
+    let events = try connection.takeEvents()
+    guard let stop = events.first(where: { $0.name == "STOP" }) else { return nil }
+    let end = events.last { $0.name == "RESUME" } ?? events.last ?? stop
+    return .microseconds(Int64(clamping: end.microseconds) - Int64(clamping: stop.microseconds))
   }
 
   /// Takes all steps. One that QEMU refuses does not keep the next ones from being taken.
@@ -152,7 +165,7 @@ final class StandStill {
   }
 
   /// Notes that the VM could go on now, but is to stay as it is.
-  func endPause() { if ran { pause = .now - start } }
+  func endPause() { if ran, !isStoppedByQEMU { pause = .now - start } }
 
   /// Looks whether the VM has stood still all the time.
   ///
