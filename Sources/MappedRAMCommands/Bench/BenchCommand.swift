@@ -11,22 +11,24 @@ struct BenchCommand: ParsableCommand {
     abstract: "Measure how fast images are written and read in a directory.",
     usage: "mapped-ram bench [<options>] <directory>",
     discussion: """
-      Writes an image of a made-up guest with the engine of save, reads it back with the engine of restore, compares \
-      every byte, and prints how fast each went and what it cost. The image is durable before the clock of the \
-      writing stops. It has no name, so nothing is ever left in the directory.
+      Writes an image of a made-up guest with the engine of save, reads it back into fresh memory with the engine of restore, \
+      compares every byte, and prints how fast each went and what it cost. The image is durable before the clock of \
+      the writing stops. It has no name, so nothing is ever left in the directory. The guest's memory is filled before, \
+      and compared after, the clock runs.
 
-      The processor time includes making the guest's pages and comparing them. Where direct I/O is not possible, the \
-      file is dropped from the page cache before it is read.
+      Options with several values, as in --channels 1,2,4, are measured in every combination, in turns: each round \
+      measures everything once. The table has the median of the rounds, and the least and the greatest time. Where direct I/O \
+      is not possible, the file is dropped from the page cache before it is read.
 
       EXAMPLES:
         mapped-ram bench /var/lib/libvirt/images
-        mapped-ram bench . --size 16G --zero-fraction 0.5
-        mapped-ram bench . --channels 1 --queue-depth 8 --json
+        mapped-ram bench . --size 4G --mix random,zero-runs,alternate
+        mapped-ram bench . --channels 1,2,4 --queue-depth 8,32 --repeat 3 --json
 
       \(ExitStatus.help([
-        .success: "the image came back as it was written",
-        .unavailable: "direct I/O was required and is refused",
-        .ioError: "I/O error, or the image came back with other bytes",
+        .success: "the images came back as they were written",
+        .unavailable: "direct I/O was required and is refused, or memory is short",
+        .ioError: "I/O error, or an image came back with other bytes",
         .cannotCreate: "no file can be made in the directory",
       ], besides: [.negative, .badData]))
       """)
@@ -37,7 +39,8 @@ struct BenchCommand: ParsableCommand {
   var directory: FilePath
 
   @OptionGroup(title: "Guest") var guest: BenchGuest
-  @OptionGroup(title: "Transfer options") var channels: ChannelArguments
+  @OptionGroup(title: "Measurement") var rounds: BenchRounds
+  @OptionGroup(title: "Transfer options") var sweep: BenchSweep
   @OptionGroup(title: "Output options") var output: OutputArguments
 
   @Option(
@@ -56,71 +59,40 @@ struct BenchCommand: ParsableCommand {
   }
 
   private func measure(_ run: CommandRun) throws(CommandError) -> BenchReport {
-    let guest = try guest.make()
-    let options = channels.options
-    let name = keep.flatMap { FilePath.Component($0) } ?? "mapped-ram-bench.img"
-    let path = directory.appending(name)
-    let plan = try CommandError.image(to: directory) { () throws(ImageError) in
-      try guest.plan(for: path)
-    }
-    let (file, written) = try run.transfer("write", to: directory) {
-      (progress, cancellation) throws(ImageError) in
-      try write(plan, path, progress, cancellation)
-    }
-    let isCacheDropped = try dropCache(of: file)
-    let check = SyntheticCheck(guest)
-    let read = try run.transfer("read", to: directory) {
-      (progress, cancellation) throws(ImageError) in
-      try ImageRestore(file, options: options).run(
-        progress: progress, cancellation: cancellation
-      ) { _ in check }.report
-    }
-    guard check.isGood else {
-      throw .mismatch(
-        PageMismatches(
-          count: check.mismatchedPages, first: check.firstMismatch ?? 0,
-          checked: check.checkedPages, expected: guest.pageCount))
+    let session = BenchSession(run, directory: directory)
+    let seed = guest.seed ?? UInt64.random(in: 0...UInt64(UInt32.max))
+    let keptName = keep.flatMap { FilePath.Component($0) }
+    for mix in guest.mixes {
+      let pattern = mix.pattern(
+        byteCount: guest.size.byteCount, entropy: guest.entropy, seed: seed)
+      let memory = try GuestInMemory(pattern, guest.memory, session)
+      var contestants: [any BenchContestant] = sweep.combinations.map { options in
+        EngineContestant(mix: mix, guest: memory, options: options, keep: keptName)
+      }
+      for _ in 0..<rounds.repeat {
+        for index in contestants.indices {
+          try session.check()
+          try contestants[index].measure(session)
+        }
+      }
     }
     return BenchReport(
-      directory: directory, seed: guest.seed, zeroFraction: self.guest.zeroFraction,
-      options: options, fileSize: plan.end.rawValue, isCacheDropped: isCacheDropped,
-      write: written, read: read)
+      directory: directory, guest: guest, seed: seed, rounds: rounds.repeat, rows: session.rows,
+      notes: session.notes)
   }
+}
 
-  /// Writes the image into a file without a name, or under the name that is to be kept.
-  private func write(
-    _ plan: SavePlan, _ path: FilePath, _ progress: Progress, _ cancellation: Cancellation
-  ) throws(ImageError) -> (File, TransferReport) {
-    let save = ImageSave(plan, options: channels.options)
-    if keep != nil {
-      let report = try save.run(to: path, progress: progress, cancellation: cancellation)
-      let file = try Self.opening { () throws(FileError) in
-        try File.open(path, access: .read, directIO: channels.directIO)
-      }
-      return (file, report)
-    }
-    // Never committed: the file has no name, or one that goes when the pending file does, at once.
-    let file = try Self.opening { () throws(FileError) in
-      try PendingFile.create(at: path, directIO: channels.directIO).file
-    }
-    return (file, try save.run(into: file, progress: progress, cancellation: cancellation))
-  }
+/// The options that say how often, and against whom.
+struct BenchRounds: ParsableArguments {
+  @Option(
+    name: .customLong("repeat"),
+    help: ArgumentHelp(
+      "Rounds: how often everything is measured, 1 to 1000.", valueName: "number"))
+  var `repeat` = 5
 
-  private static func opening(_ body: () throws(FileError) -> File) throws(ImageError) -> File {
-    do throws(FileError) {
-      return try body()
-    } catch {
-      throw .file(error)
+  func validate() throws {
+    guard (1...1000).contains(`repeat`) else {
+      throw ValidationError("--repeat is \(`repeat`); expected 1 to 1000.")
     }
-  }
-
-  private func dropCache(of file: File) throws(CommandError) -> Bool {
-    if case .active = file.directIO { return false }
-    do throws(SystemCallError) {
-      try file.dropCache()
-    } catch {
-      throw .system(error)
-    }
-    return true
   }
 }

@@ -1,0 +1,111 @@
+import LinuxIO
+import MappedRAM
+import SystemPackage
+
+/// A run of bench as programs get it, and as `--compare` reads it again.
+///
+/// ```json
+/// {
+///   "command" : "bench",
+///   "directory" : "/var/tmp",
+///   "entropy" : 1,
+///   "memory" : "private",
+///   "notes" : [ ],
+///   "ramBytes" : 1073741824,
+///   "rounds" : 5,
+///   "rows" : [ { … } ],
+///   "schemaVersion" : 2,
+///   "seed" : 3735928559,
+///   "type" : "report",
+///   "verified" : true
+/// }
+/// ```
+struct BenchJSON: Codable, Equatable {
+  var type = "report"
+  var schemaVersion = 2
+  var command = "bench"
+  var directory: String
+  var ramBytes: UInt64
+  var entropy: Double
+  var memory: String
+  var seed: UInt64
+  var rounds: Int
+  /// Always true: without it there is no report.
+  var verified = true
+  var notes: [String]
+  var rows: [Row]
+
+  /// One row; rates are in bytes a second, of the median.
+  struct Row: Codable, Equatable {
+    var mix: String
+    var operation: String
+    var contestant: String
+    var settings: String
+    var ramBytes: UInt64
+    var bytes: UInt64
+    var method: String?
+    var directIO: String?
+    var bytesPerSecond: Double
+    var ramBytesPerSecond: Double
+    var cpuSecondsPerGiB: Double?
+    var peakMemoryBytes: UInt64?
+    var seconds: Numbers
+    var samples: [Sample]
+  }
+
+  /// Median and extremes.
+  struct Numbers: Codable, Equatable {
+    var median: Double
+    var min: Double
+    var max: Double
+
+    init(_ spread: Spread) {
+      (median, min, max) = (spread.median, spread.least, spread.greatest)
+    }
+  }
+
+  /// A run of a row, as it was measured.
+  struct Sample: Codable, Equatable {
+    var seconds: Double
+    var cpuSeconds: Double?
+    var qemuCPUSeconds: Double?
+    var peakMemoryBytes: UInt64?
+    var requests: UInt64?
+    var fileBytes: UInt64?
+    var pauseSeconds: Double?
+
+    init(_ sample: BenchSample) {
+      seconds = sample.seconds
+      cpuSeconds = sample.cpuSeconds
+      qemuCPUSeconds = sample.qemuCPUSeconds
+      peakMemoryBytes = sample.peakMemoryBytes
+      requests = sample.requests
+      fileBytes = sample.fileBytes
+      pauseSeconds = sample.pauseSeconds
+    }
+  }
+
+  init(_ report: BenchReport) {
+    directory = report.directory.string
+    ramBytes = report.guest.size.byteCount
+    entropy = report.guest.entropy
+    memory = report.guest.memory.rawValue
+    seed = report.seed
+    rounds = report.rounds
+    notes = report.notes
+    rows = report.rows.map(Row.init)
+  }
+}
+
+extension BenchJSON.Row {
+  init(_ row: BenchRow) {
+    self.init(
+      mix: row.key.mix, operation: row.key.operation.rawValue,
+      contestant: row.key.contestant.rawValue, settings: row.key.settings,
+      ramBytes: row.ramBytes, bytes: row.bytes, method: row.method?.rawValue,
+      directIO: row.directIO, bytesPerSecond: row.rate.median,
+      ramBytesPerSecond: row.ramRate.median, cpuSecondsPerGiB: row.cpuSecondsPerGiB?.median,
+      peakMemoryBytes: row.peakMemoryBytes, seconds: BenchJSON.Numbers(row.seconds),
+      samples: row.samples.map(BenchJSON.Sample.init))
+  }
+}
