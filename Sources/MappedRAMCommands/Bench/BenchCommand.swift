@@ -61,15 +61,11 @@ struct BenchCommand: ParsableCommand {
   private func measure(_ run: CommandRun) throws(CommandError) -> BenchReport {
     let session = BenchSession(run, directory: directory)
     let seed = guest.seed ?? UInt64.random(in: 0...UInt64(UInt32.max))
-    let keptName = keep.flatMap { FilePath.Component($0) }
     for mix in guest.mixes {
       let pattern = mix.pattern(
         byteCount: guest.size.byteCount, entropy: guest.entropy, seed: seed)
-      let memory = try GuestInMemory(pattern, guest.memory, session)
-      var contestants: [any BenchContestant] = sweep.combinations.map { options in
-        EngineContestant(mix: mix, guest: memory, options: options, keep: keptName)
-      }
-      for _ in 0..<rounds.repeat {
+      var contestants = try contestants(mix, pattern, session)
+      for _ in 0..<rounds.count {
         for index in contestants.indices {
           try session.check()
           try contestants[index].measure(session)
@@ -77,22 +73,46 @@ struct BenchCommand: ParsableCommand {
       }
     }
     return BenchReport(
-      directory: directory, guest: guest, seed: seed, rounds: rounds.repeat, rows: session.rows,
+      directory: directory, guest: guest, seed: seed, rounds: rounds.count, rows: session.rows,
       notes: session.notes)
   }
-}
 
-/// The options that say how often, and against whom.
-struct BenchRounds: ParsableArguments {
-  @Option(
-    name: .customLong("repeat"),
-    help: ArgumentHelp(
-      "Rounds: how often everything is measured, 1 to 1000.", valueName: "number"))
-  var `repeat` = 5
-
-  func validate() throws {
-    guard (1...1000).contains(`repeat`) else {
-      throw ValidationError("--repeat is \(`repeat`); expected 1 to 1000.")
+  private func contestants(
+    _ mix: BenchMix, _ pattern: SyntheticPattern, _ session: BenchSession
+  ) throws(CommandError) -> [any BenchContestant] {
+    var all: [any BenchContestant] = []
+    let combinations = sweep.combinations
+    if rounds.against.contains(.qemu) {
+      let isDirect = try session.offersDirectIO() && !sweep.directIO.elements.contains(.off)
+      let vm = try GuestInVM(
+        mix, pattern,
+        BenchVM.Configuration(
+          program: rounds.qemu, byteCount: guest.size.byteCount,
+          isShared: guest.memory == .shared, firmware: try HaltedFirmware()),
+        session)
+      all += combinations.map { CaptureContestant(vm, $0) }
+      all += rounds.qemuChannels.elements.map {
+        QEMUContestant(vm: vm, channels: $0, isDirect: isDirect)
+      }
+    } else {
+      let memory = try GuestInMemory(pattern, guest.memory, session)
+      let keptName = keep.flatMap { FilePath.Component($0) }
+      all += combinations.map {
+        EngineContestant(mix: mix, guest: memory, options: $0, keep: keptName)
+      }
     }
+    guard !rounds.against.isEmpty else { return all }
+    if rounds.against.contains(.fio), pattern.presentBytes > 0 {
+      let isDirect = try session.offersDirectIO() && !sweep.directIO.elements.contains(.off)
+      let bytes = pattern.presentBytes
+      all += FioContestant.variants.map {
+        FioContestant(
+          mix: mix, byteCount: bytes, isDirect: isDirect, blockBytes: $0.blockBytes,
+          depth: $0.depth)
+      }
+      all.append(try DirectoryContestant(mix, pattern, combinations[0], session))
+    }
+    all.append(MemoryContestant(mix, guestBytes: pattern.byteCount))
+    return all
   }
 }

@@ -34,6 +34,25 @@ struct BenchJSON: Codable, Equatable {
   var verified = true
   var notes: [String]
   var rows: [Row]
+  var ratios: [Ratio]
+
+  /// Ours against another's; `atLeast` or `atMost` is what it is meant to be.
+  struct Ratio: Codable, Equatable {
+    var mix: String
+    var what: String
+    var value: Double
+    var atLeast: Double?
+    var atMost: Double?
+    var met: Bool
+
+    init(_ ratio: BenchRatio) {
+      (mix, what, value, met) = (ratio.mix, ratio.what, ratio.value, ratio.isMet)
+      switch ratio.goal {
+      case .atLeast(let limit): atLeast = limit
+      case .atMost(let limit): atMost = limit
+      }
+    }
+  }
 
   /// One row; rates are in bytes a second, of the median.
   struct Row: Codable, Equatable {
@@ -94,6 +113,7 @@ struct BenchJSON: Codable, Equatable {
     rounds = report.rounds
     notes = report.notes
     rows = report.rows.map(Row.init)
+    ratios = BenchRatio.all(of: report.rows).map(Ratio.init)
   }
 }
 

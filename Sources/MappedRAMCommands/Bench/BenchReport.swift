@@ -33,6 +33,26 @@ struct BenchReport: CommandReport {
       table.add((hasMixes ? [row.key.mix] : []) + Self.cells(row))
     }
     table.write { text += $0 }
+    return text + ratiosTable
+  }
+
+  /// Behind an empty line; nothing without an opponent.
+  private var ratiosTable: String {
+    let ratios = BenchRatio.all(of: rows)
+    guard rows.contains(where: { $0.key.contestant != .mappedRAM }), !ratios.isEmpty else {
+      return ""
+    }
+    var table = TextTable([
+      .text("mix"), .text("ratio"), .number("value"), .number("goal"), .text("met"), .text("from"),
+    ])
+    for ratio in ratios {
+      table.add([
+        ratio.mix, ratio.what, NumberText.significant(ratio.value), ratio.goal.text,
+        ratio.isMet ? "yes" : "no", ratio.terms,
+      ])
+    }
+    var text = "\n"
+    table.write { text += $0 }
     return text
   }
 
@@ -51,4 +71,14 @@ struct BenchReport: CommandReport {
   }
 
   var json: BenchJSON { BenchJSON(self) }
+}
+
+extension BenchRatio.Goal {
+  /// As people read it: `>= 2.00`.
+  var text: String {
+    switch self {
+    case .atLeast(let limit): ">= \(NumberText.significant(limit))"
+    case .atMost(let limit): "<= \(NumberText.significant(limit))"
+    }
+  }
 }

@@ -71,7 +71,7 @@ struct EngineContestant: BenchContestant {
       bytes: report.presentBytes, report: report, latencies: recorder.latencies)
   }
 
-  private static func opening(_ body: () throws(FileError) -> File) throws(ImageError) -> File {
+  static func opening(_ body: () throws(FileError) -> File) throws(ImageError) -> File {
     do throws(FileError) {
       return try body()
     } catch {
