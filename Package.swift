@@ -21,6 +21,8 @@ let package = Package(
   products: [
     .library(name: "MappedRAM", targets: ["MappedRAM"]),
     .library(name: "QEMUControl", targets: ["QEMUControl"]),
+    // What stands below, for Tests/Benchmarks.
+    .library(name: "MappedRAMParts", targets: ["LinuxIO", "MappedRAMFormat", "URing"]),
     .executable(name: "mapped-ram", targets: ["mapped-ram"]),
   ],
   dependencies: [

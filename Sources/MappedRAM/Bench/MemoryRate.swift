@@ -57,7 +57,8 @@ public enum MemoryRate {
 
   private static func copying(
     _ byteCount: Int, _ threads: Int,
-    _ body: @escaping @Sendable (UInt64, UnsafeMutableRawBufferPointer) throws(SystemCallError)
+    _ body:
+      @escaping @Sendable (UInt64, UnsafeMutableRawBufferPointer) throws(SystemCallError)
       -> Void
   ) throws(ImageError) -> Duration {
     let chunk = 1 << 20

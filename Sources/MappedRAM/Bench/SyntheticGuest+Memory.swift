@@ -39,7 +39,8 @@ extension SyntheticGuest {
 
   private func forEachPiece(
     _ threads: Int, _ cancellation: Cancellation,
-    _ body: @escaping @Sendable (UInt64, UnsafeMutableRawBufferPointer) throws(SystemCallError)
+    _ body:
+      @escaping @Sendable (UInt64, UnsafeMutableRawBufferPointer) throws(SystemCallError)
       -> Void
   ) throws(ImageError) {
     let shared = SharedPieces(byteCount: byteCount, pieceBytes: UInt64(Self.pieceBytes))

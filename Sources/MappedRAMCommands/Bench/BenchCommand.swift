@@ -27,10 +27,12 @@ struct BenchCommand: ParsableCommand {
 
       \(ExitStatus.help([
         .success: "the images came back as they were written",
-        .unavailable: "direct I/O was required and is refused, or memory is short",
+        .negative: "--compare: a rate fell below --fail-below",
+        .badData: "--compare: the file is no report of bench, or of another machine or guest",
+        .unavailable: "direct I/O was required and is refused, memory is short, or fio or QEMU is not there",
         .ioError: "I/O error, or an image came back with other bytes",
         .cannotCreate: "no file can be made in the directory",
-      ], besides: [.negative, .badData]))
+      ]))
       """)
 
   @Argument(
@@ -41,6 +43,7 @@ struct BenchCommand: ParsableCommand {
   @OptionGroup(title: "Guest") var guest: BenchGuest
   @OptionGroup(title: "Measurement") var rounds: BenchRounds
   @OptionGroup(title: "Transfer options") var sweep: BenchSweep
+  @OptionGroup(title: "Report") var form: BenchOutput
   @OptionGroup(title: "Output options") var output: OutputArguments
 
   @Option(
@@ -49,22 +52,48 @@ struct BenchCommand: ParsableCommand {
   var keep: String?
 
   func validate() throws {
+    if form.csv, output.json { throw ValidationError("Give either --csv or --json, not both.") }
+    if rounds.against.contains(.qemu) {
+      guard guest.size.byteCount % (1 << 20) == 0 else {
+        throw ValidationError(
+          "--size is \(guest.size); with --against qemu it is a multiple of 1M.")
+      }
+      guard guest.memory != .made else {
+        throw ValidationError("--memory made is not for --against qemu: the guest is QEMU's.")
+      }
+    }
     if let keep, FilePath.Component(keep)?.kind != .regular {
       throw ValidationError("--keep is \"\(keep)\"; expected the name of a file.")
     }
   }
 
   func run() throws {
-    try CommandRun.perform(output) { (run) throws(CommandError) in try measure(run) }
+    var hasFallen = false
+    try CommandRun.perform(output) { (run) throws(CommandError) in
+      let old = try form.old()
+      var report = try measure(run)
+      report.isCSV = form.csv
+      if form.explain {
+        report.explanations = BenchExplanation.all(
+          of: report.rows, processors: report.facts.processors)
+      }
+      try form.draw(report)
+      report.comparison = try form.compared(report, with: old)
+      hasFallen = report.comparison.map { !$0.falls.isEmpty } ?? false
+      return report
+    }
+    if hasFallen { throw ExitCode(ExitStatus.negative.rawValue) }
   }
 
   private func measure(_ run: CommandRun) throws(CommandError) -> BenchReport {
     let session = BenchSession(run, directory: directory)
+    let facts = try BenchFacts(of: directory)
+    if rounds.against.contains(.fio) { try FioContestant.require() }
     let seed = guest.seed ?? UInt64.random(in: 0...UInt64(UInt32.max))
     for mix in guest.mixes {
       let pattern = mix.pattern(
         byteCount: guest.size.byteCount, entropy: guest.entropy, seed: seed)
-      var contestants = try contestants(mix, pattern, session)
+      var contestants = try contestants(mix, pattern, facts, session)
       for _ in 0..<rounds.count {
         for index in contestants.indices {
           try session.check()
@@ -74,16 +103,16 @@ struct BenchCommand: ParsableCommand {
     }
     return BenchReport(
       directory: directory, guest: guest, seed: seed, rounds: rounds.count, rows: session.rows,
-      notes: session.notes)
+      notes: session.notes, facts: facts)
   }
 
   private func contestants(
-    _ mix: BenchMix, _ pattern: SyntheticPattern, _ session: BenchSession
+    _ mix: BenchMix, _ pattern: SyntheticPattern, _ facts: BenchFacts, _ session: BenchSession
   ) throws(CommandError) -> [any BenchContestant] {
     var all: [any BenchContestant] = []
     let combinations = sweep.combinations
     if rounds.against.contains(.qemu) {
-      let isDirect = try session.offersDirectIO() && !sweep.directIO.elements.contains(.off)
+      let isDirect = facts.directIO == "active" && !sweep.directIO.elements.contains(.off)
       let vm = try GuestInVM(
         mix, pattern,
         BenchVM.Configuration(
@@ -103,7 +132,7 @@ struct BenchCommand: ParsableCommand {
     }
     guard !rounds.against.isEmpty else { return all }
     if rounds.against.contains(.fio), pattern.presentBytes > 0 {
-      let isDirect = try session.offersDirectIO() && !sweep.directIO.elements.contains(.off)
+      let isDirect = facts.directIO == "active" && !sweep.directIO.elements.contains(.off)
       let bytes = pattern.presentBytes
       all += FioContestant.variants.map {
         FioContestant(

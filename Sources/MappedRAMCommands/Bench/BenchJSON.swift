@@ -33,8 +33,22 @@ struct BenchJSON: Codable, Equatable {
   /// Always true: without it there is no report.
   var verified = true
   var notes: [String]
+  var machine: BenchFacts
   var rows: [Row]
   var ratios: [Ratio]
+  /// With `--explain`.
+  var explanations: [Explanation]?
+  /// With `--compare`.
+  var comparison: [BenchComparison.Row]?
+
+  /// What bounded a row: `disk`, `memory`, `cpu`, `request size`, `waiting`, `unknown`.
+  struct Explanation: Codable, Equatable {
+    var mix: String
+    var operation: String
+    var settings: String
+    var bound: String
+    var reason: String
+  }
 
   /// Ours against another's; `atLeast` or `atMost` is what it is meant to be.
   struct Ratio: Codable, Equatable {
@@ -69,6 +83,9 @@ struct BenchJSON: Codable, Equatable {
     var cpuSecondsPerGiB: Double?
     var peakMemoryBytes: UInt64?
     var seconds: Numbers
+    /// How long requests took, in nanoseconds; of the engine's own guest alone.
+    var readLatency: BenchLatencies.Numbers?
+    var writeLatency: BenchLatencies.Numbers?
     var samples: [Sample]
   }
 
@@ -112,7 +129,16 @@ struct BenchJSON: Codable, Equatable {
     seed = report.seed
     rounds = report.rounds
     notes = report.notes
+    machine = report.facts
     rows = report.rows.map(Row.init)
+    if !report.explanations.isEmpty {
+      explanations = report.explanations.map {
+        Explanation(
+          mix: $0.mix, operation: $0.operation.rawValue, settings: $0.settings,
+          bound: $0.bound.rawValue, reason: $0.reason)
+      }
+    }
+    comparison = report.comparison?.rows
     ratios = BenchRatio.all(of: report.rows).map(Ratio.init)
   }
 }
@@ -126,6 +152,7 @@ extension BenchJSON.Row {
       directIO: row.directIO, bytesPerSecond: row.rate.median,
       ramBytesPerSecond: row.ramRate.median, cpuSecondsPerGiB: row.cpuSecondsPerGiB?.median,
       peakMemoryBytes: row.peakMemoryBytes, seconds: BenchJSON.Numbers(row.seconds),
+      readLatency: row.latencies.numbers.read, writeLatency: row.latencies.numbers.write,
       samples: row.samples.map(BenchJSON.Sample.init))
   }
 }

@@ -18,6 +18,32 @@ struct BenchLatencies: Sendable {
   }
 }
 
+extension BenchLatencies {
+  /// What is told of them, in nanoseconds.
+  struct Numbers: Codable, Equatable, Sendable {
+    var count: UInt64
+    var p50: UInt64
+    var p90: UInt64
+    var p99: UInt64
+    var p999: UInt64
+    var max: UInt64
+
+    /// `nil` where there were no requests.
+    init?(_ histogram: Histogram<UInt64>) {
+      guard histogram.totalCount > 0 else { return nil }
+      count = histogram.totalCount
+      p50 = histogram.valueAtPercentile(50)
+      p90 = histogram.valueAtPercentile(90)
+      p99 = histogram.valueAtPercentile(99)
+      p999 = histogram.valueAtPercentile(99.9)
+      max = histogram.max
+    }
+  }
+
+  /// Of both directions.
+  var numbers: (read: Numbers?, write: Numbers?) { (Numbers(read), Numbers(write)) }
+}
+
 /// Records how long requests take: in a histogram for each channel, which are added when they are asked for.
 final class LatencyRecorder: RequestObserver {
   private let channels = Monitor<[ChannelRecorder]>([])

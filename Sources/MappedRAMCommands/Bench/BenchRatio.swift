@@ -74,7 +74,8 @@ private struct RatiosOfMix {
     let (our, their) = (ours.seconds.median, theirs.seconds.median)
     return ratio(
       "\(operation.rawValue): QEMU's time / ours", their / our, .atLeast(2),
-      "\(NumberText.significant(their)) s (\(theirs.key.settings)) / \(NumberText.significant(our)) s")
+      "\(NumberText.significant(their)) s (\(theirs.key.settings)) / \(NumberText.significant(our)) s"
+    )
   }
 
   private func cost(_ operation: BenchRow.Operation) -> BenchRatio? {
@@ -112,7 +113,8 @@ private struct RatiosOfMix {
     let milliseconds = (map.seconds.median - start.seconds.median) * 1000
     return ratio(
       "map: milliseconds besides QEMU's start", milliseconds, .atMost(30),
-      "\(NumberText.significant(map.seconds.median)) s - \(NumberText.significant(start.seconds.median)) s")
+      "\(NumberText.significant(map.seconds.median)) s - \(NumberText.significant(start.seconds.median)) s"
+    )
   }
 
   private func directory(_ operation: BenchRow.Operation) -> BenchRatio? {

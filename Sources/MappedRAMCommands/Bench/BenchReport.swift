@@ -10,6 +10,12 @@ struct BenchReport: CommandReport {
   var rounds: Int
   var rows: [BenchRow]
   var notes: [String]
+  var facts: BenchFacts
+  var isCSV = false
+  /// What bounded the results, if that is wanted.
+  var explanations: [BenchExplanation] = []
+  /// What became of the rates of an older run.
+  var comparison: BenchComparison?
 
   var text: String {
     var lines = [
@@ -17,10 +23,42 @@ struct BenchReport: CommandReport {
         + "\(seed), \(NumberText.count(UInt64(rounds), "round")); every byte came back."
     ]
     lines += notes.map { "Note: \($0)" }
-    return lines.map { $0 + "\n" }.joined()
+    return facts.text + lines.map { $0 + "\n" }.joined() + (comparison?.text ?? "")
   }
 
   var table: String {
+    isCSV ? BenchCSV.document(rows) : rowsTable + latenciesTable + ratiosTable + explanationsText
+  }
+
+  private var explanationsText: String {
+    explanations.isEmpty ? "" : "\n" + explanations.map { $0.text + "\n" }.joined()
+  }
+
+  /// Behind an empty line; only for the requests of the engine itself.
+  private var latenciesTable: String {
+    var table = TextTable(
+      [.text("mix"), .text("what"), .text("settings"), .text("requests' milliseconds")]
+        + ["p50", "p90", "p99", "p99.9", "max", "count"].map { .number($0) })
+    var isEmpty = true
+    for row in rows {
+      for (name, numbers) in [
+        ("read", row.latencies.numbers.read), ("write", row.latencies.numbers.write),
+      ] {
+        guard let numbers else { continue }
+        isEmpty = false
+        let milliseconds = [numbers.p50, numbers.p90, numbers.p99, numbers.p999, numbers.max]
+          .map { NumberText.significant(Double($0) / 1e6) }
+        table.add(
+          [row.key.mix, row.key.operation.rawValue, row.key.settings, name] + milliseconds
+            + ["\(numbers.count)"])
+      }
+    }
+    var text = "\n"
+    table.write { text += $0 }
+    return isEmpty ? "" : text
+  }
+
+  private var rowsTable: String {
     var text = ""
     let hasMixes = Set(rows.map(\.key.mix)).count > 1
     var table = TextTable(
@@ -33,7 +71,7 @@ struct BenchReport: CommandReport {
       table.add((hasMixes ? [row.key.mix] : []) + Self.cells(row))
     }
     table.write { text += $0 }
-    return text + ratiosTable
+    return text
   }
 
   /// Behind an empty line; nothing without an opponent.

@@ -65,17 +65,3 @@ protocol BenchContestant {
   /// Measures everything once and adds the samples to the session.
   mutating func measure(_ session: BenchSession) throws(CommandError)
 }
-
-extension BenchSession {
-  /// Whether files in the directory can be read and written past the page cache.
-  func offersDirectIO() throws(CommandError) -> Bool {
-    let path = directory.appending("mapped-ram-bench")
-    do throws(FileError) {
-      let file = try PendingFile.create(at: path, directIO: .auto).file
-      if case .active = file.directIO { return true }
-      return false
-    } catch {
-      throw .image(.file(error), output: directory)
-    }
-  }
-}

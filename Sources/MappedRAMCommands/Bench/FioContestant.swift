@@ -19,6 +19,27 @@ struct FioContestant: BenchContestant {
     (1 << 20, 32), (4 << 20, 8), (256 << 10, 64),
   ]
 
+  /// Looks whether there is a fio.
+  ///
+  /// - Throws: `noProgram`.
+  static func require() throws(CommandError) {
+    do throws(SystemCallError) {
+      let nowhere = try File.inMemory(name: "fio", byteCount: 0)
+      var options = ChildProcess.Options()
+      options.standardOutput = nowhere.bufferedDescriptor
+      options.standardError = nowhere.bufferedDescriptor
+      var child = try ChildProcess(starting: "fio", ["--version"], options)
+      _ = try child.wait()
+    } catch {
+      throw missing(error)
+    }
+  }
+
+  private static func missing(_ error: SystemCallError) -> CommandError {
+    guard error.call == .posix_spawnp else { return .system(error) }
+    return .noProgram("fio", package: "fio", option: "--against fio")
+  }
+
   mutating func measure(_ session: BenchSession) throws(CommandError) {
     let path = session.directory.appending("mapped-ram-bench-\(getpid())-fio.bin")
     defer { path.removeFile() }
@@ -61,12 +82,13 @@ struct FioContestant: BenchContestant {
         found = try child.wait(for: .milliseconds(50))
         if session.run.cancellation.isCancelled { break }
       }
-      guard let found else { throw SystemCallError(call: .waitid, errno: .canceled, subject: .process) }
+      guard let found else {
+        throw SystemCallError(call: .waitid, errno: .canceled, subject: .process)
+      }
       end = found
     } catch {
       try session.check()
-      guard error.call == .posix_spawnp else { throw .system(error) }
-      throw .noProgram("fio", package: "fio", option: "--against fio")
+      throw Self.missing(error)
     }
     guard end == .exited(status: 0), let result = FioResult(try text(output), operation) else {
       let said = try text(errors) + text(output)

@@ -7,6 +7,8 @@ struct GuestInMemory {
   private let kind: BenchMemoryKind
   /// Filled; `nil` where the pages are made when they are wanted.
   private let memory: BenchMemory?
+  /// The guest that makes them.
+  private let maker: SyntheticGuest?
 
   /// Fills memory of the kind that is wanted.
   init(
@@ -16,6 +18,7 @@ struct GuestInMemory {
     self.kind = kind
     guard kind != .made else {
       memory = nil
+      maker = try Self.made(pattern)
       return
     }
     // The guest's, and as much again for what is restored.
@@ -26,13 +29,14 @@ struct GuestInMemory {
       try guest.fill(pages, threads: session.threads, cancellation: session.run.cancellation)
     }
     self.memory = memory
+    maker = nil
   }
 
   /// What a save reads.
   var source: any PageSource {
     get throws(CommandError) {
       if let memory { return try memory.source }
-      return try Self.made(pattern)
+      return try made()
     }
   }
 
@@ -46,7 +50,7 @@ struct GuestInMemory {
   /// Memory that nobody has touched yet.
   func freshTarget() throws(CommandError) -> Target {
     guard kind != .made else {
-      let check = SyntheticCheck(try Self.made(pattern))
+      let check = SyntheticCheck(try made())
       return Target(pages: check, memory: nil, check: check)
     }
     let memory = try BenchMemory(isShared: kind == .shared, byteCount: pattern.byteCount)
@@ -64,6 +68,11 @@ struct GuestInMemory {
       try guest.check(
         pages, threads: session.threads, cancellation: session.run.cancellation)
     }.require()
+  }
+
+  private func made() throws(CommandError) -> SyntheticGuest {
+    if let maker { return maker }
+    return try Self.made(pattern)
   }
 
   private static func made(_ pattern: SyntheticPattern) throws(CommandError) -> SyntheticGuest {

@@ -30,7 +30,7 @@ struct QEMUContestant: BenchContestant {
   private func prepare(_ vm: BenchVM) throws(CommandError) {
     try vm.talking { (connection) throws(QMPError) in
       try connection.execute(
-        .setMigrationCapabilities(["mapped-ram": true, "multifd": true, "events": true]))
+        .setMigrationCapabilities(["mapped-ram": true, "multifd": true]))
       try connection.execute(
         .setMigrationParameters([
           "multifd-channels": .integer(Int64(channels)), "max-bandwidth": 0,
@@ -48,10 +48,12 @@ struct QEMUContestant: BenchContestant {
       }
       try wait(for: vm, session)
     }
-    // Out of the state "postmigrate", so that the VM can be saved again.
+    // Out of the state "postmigrate", and as it was, so that the VM can be saved again.
     try vm.talking { (connection) throws(QMPError) in
       try connection.execute(.cont)
       try connection.execute(.stop)
+      try connection.execute(
+        .setMigrationCapabilities(["mapped-ram": false, "multifd": false]))
     }
     self.vm.add(sample, to: key(.save), session)
     let file = try BenchFile.open(path, directIO: .off)

@@ -27,6 +27,10 @@ enum CommandError: Error, Equatable, Sendable {
   case noProgram(String, package: String, option: String)
   /// A program that was measured has failed, and what it said.
   case programFailed(String, ChildEnd, messages: String)
+  /// A file that is to be compared with is no report of bench.
+  case notABench(FilePath)
+  /// A report that is to be compared with is of something else.
+  case incomparable(FilePath, [BenchComparison.Difference])
 }
 
 extension CommandError {
@@ -110,6 +114,11 @@ extension CommandError: CustomStringConvertible {
       "\(program) is not installed. Install it (Debian: apt install \(package)), or leave \(option) out."
     case .programFailed(let program, let end, let messages):
       "\(program) ended with status \(end.shellStatus) and said: \(messages)"
+    case .notABench(let path):
+      "\(path): this is no report of \"mapped-ram bench --json\" of this version."
+    case .incomparable(let path, let differences):
+      "\(path): this run cannot be compared with that one: "
+        + differences.map { "\($0.what) was \($0.old) and is \($0.new)" }.joined(separator: "; ") + "."
     }
   }
 }
