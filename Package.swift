@@ -12,6 +12,7 @@ let ours: [SwiftSetting] = [
 ]
 
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 let argumentParser = Target.Dependency.product(
   name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -20,11 +21,14 @@ let package = Package(
   products: [
     .library(name: "MappedRAM", targets: ["MappedRAM"]),
     .library(name: "QEMUControl", targets: ["QEMUControl"]),
+    // What stands below, for Tests/Benchmarks.
+    .library(name: "MappedRAMParts", targets: ["LinuxIO", "MappedRAMFormat", "URing"]),
     .executable(name: "mapped-ram", targets: ["mapped-ram"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
   ],
   targets: [
     .systemLibrary(
@@ -46,7 +50,7 @@ let package = Package(
     .target(
       name: "MappedRAMCommands",
       dependencies: [
-        "LinuxIO", "MappedRAM", "MappedRAMFormat", "QEMUControl", argumentParser, system,
+        "LinuxIO", "MappedRAM", "MappedRAMFormat", "QEMUControl", argumentParser, histogram, system,
       ],
       swiftSettings: ours),
     .executableTarget(

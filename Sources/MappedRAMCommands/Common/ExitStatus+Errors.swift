@@ -13,6 +13,8 @@ extension ExitStatus {
     case .manifestAndOptions, .offsetWithPrefix: self = .usage
     case .noManifest, .mismatch: self = .ioError
     case .interruptedInPlace: self = .interrupted
+    case .notABench, .incomparable: self = .badData
+    case .notEnoughMemory, .noProgram, .programFailed: self = .unavailable
     }
   }
 
