@@ -172,6 +172,10 @@ public struct LiveSave: ~Copyable {
   private func round(number: Int, _ limit: BandwidthLimit?) throws(ImageError) -> LiveRound {
     let start = ContinuousClock.now
     progress.begin(round: number, of: plan.ramTotal.rawValue)
+    // Later rounds find little to write: pieces that stay in a core's cache are read and hashed faster.
+    let pieceBytes =
+      number == 1
+      ? pieceBytes : min(pieceBytes, Pieces.pieceBytes(for: plan.pageSize, requestBytes: 1))
     var saves: [RoundSave] = []
     for block in blocks {
       let save = RoundSave(
