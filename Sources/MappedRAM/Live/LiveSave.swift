@@ -181,7 +181,7 @@ public struct LiveSave: ~Copyable {
       let save = RoundSave(
         block.block, from: block.pages, to: target.file, slots: block.slots, state: block.state,
         tracking: number == 1 ? nil : tracking[block.block.idstr], limit: limit,
-        pieceBytes: pieceBytes)
+        isFirst: number == 1, pieceBytes: pieceBytes)
       pool.enqueue(save)
       saves.append(save)
     }
