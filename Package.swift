@@ -33,13 +33,15 @@ let package = Package(
   targets: [
     .systemLibrary(
       name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(
+      name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
     .target(name: "MappedRAMFormat", swiftSettings: ours),
     .target(name: "LinuxIO", dependencies: ["CLinux", system], swiftSettings: ours),
     .target(name: "URing", dependencies: ["CLiburing", "LinuxIO", system], swiftSettings: ours),
     .target(
       name: "MappedRAM",
-      dependencies: ["LinuxIO", "MappedRAMFormat", "URing", system],
+      dependencies: ["CXXHash", "LinuxIO", "MappedRAMFormat", "URing", system],
       swiftSettings: ours),
     .target(
       name: "QEMUControl",

@@ -45,7 +45,7 @@ extension ExitStatus {
     case .launch(.refused): self = .usage
     case .launch(.system(let error)): self.init(starting: error)
     case .state, .resumedMeanwhile, .gone, .tooOld, .migrationFailed, .relativeDisk,
-      .snapshotsRemain, .ended, .cannotMap:
+      .snapshotsRemain, .ended, .cannotMap, .liveSnapshots:
       self = .unavailable
     }
   }
@@ -88,6 +88,7 @@ extension ExitStatus {
     switch error {
     case .unknownBlock, .noBlocks: self = .usage
     case .targetTooSmall: self = .cannotCreate
+    case .stuck, .slotsDiffer: self = .unavailable
     // The files of a directory that do not fit each other: bad data, whoever wrote them.
     case .sourceSize, .mixedPageSizes, .prefixLength, .fileTooLong, .manifest, .writtenImage,
       .blockDiffers:

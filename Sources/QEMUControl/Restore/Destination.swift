@@ -125,11 +125,9 @@ struct Destination {
     _ file: File, direct: Bool, offset: UInt64, capabilities: [String],
     parameters: [String: JSONValue], _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) {
-    let settings = try talking { () throws(QMPError) in
-      var settings = try MigrationSettings(of: connection)
-      try settings.set(capabilities: capabilities, parameters: parameters, on: connection)
-      return settings
-    }
+    var settings = MigrationSettings(of: vm)
+    settings.plan(capabilities: capabilities, parameters: parameters)
+    try talking { () throws(QMPError) in try settings.apply(on: connection) }
     let set = try DescriptorSet(file, for: .reading, direct: direct, to: connection)
     defer { set.remove() }
     try FileMigration(connection: connection).load(

@@ -62,6 +62,8 @@ extension VMRestore {
   ) throws(VMError) {
     let check = DestinationCheck(image: source.image)
     var mismatches = check.machineType(vm.machineType)
+    // Another machine has other devices: to list them all would hide what is wrong.
+    let isOtherMachine = !mismatches.isEmpty
     if let platform = GuestPlatform(architecture: vm.target, machineType: vm.machineType),
       let pageSize = source.image.blocks.first?.block.pageSize, pageSize != platform.pageSize
     {
@@ -72,8 +74,6 @@ extension VMRestore {
         DestinationCheck.Block(
           idstr: block.idstr, usedLength: block.usedLength, maximumLength: block.maxLength)
       })
-    // Another machine has other devices: to list them all would hide what is wrong.
-    let isOtherMachine = !check.machineType(vm.machineType).isEmpty
     mismatches += blocks.filter { !isOtherMachine || !$0.isAboutDevice }
     if !isOtherMachine, vm.tellsItsDevices, let devices = try devices(of: connection) {
       mismatches += check.devices(devices)
