@@ -130,6 +130,7 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
 
   private mutating func finish(_ index: Int) {
     counters.finish(slots[index].piece.byteCount)
+    slots[index].claim?.transfer.finished(slots[index].piece)
     slots[index].claim = nil
     queue.finished()
   }
