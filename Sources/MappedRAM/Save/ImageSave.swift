@@ -28,7 +28,7 @@ public struct ImageSave: Sendable {
   /// bytes are written last.
   ///
   /// - Parameters:
-  ///   - pagesAreRead: called by this thread once no source is read any more: a VM whose memory they are may go on. Bitmaps, device
+  ///   - pagesAreRead: called by this thread once no source, of pages or of a device's state, is read any more: a VM whose memory they are may go on. Bitmaps, device
   ///     state, syncing and reading back are still to come.
   ///   - beforeCommit: called by this thread once the image is complete and its bytes are durable, right before it gets its
   ///     name, or in place its header.
@@ -73,10 +73,10 @@ public struct ImageSave: Sendable {
     let file = pending.file
     let writer = ImageWriter(plan, to: file, cancellation: cancellation)
     try calling { () throws(SystemCallError) in try file.truncate(to: plan.end.rawValue) }
-    let (bitmaps, channels) = try writer.writePages(
+    let written = try writer.writePages(
       options, factory: factory, progress: progress)
     try pagesAreRead()
-    try writer.writeStructures(bitmaps)
+    try writer.writeStructures(written)
     try writer.writeStreamHeader()
     try verify(file)
     try cancellation.check()
@@ -87,7 +87,7 @@ public struct ImageSave: Sendable {
     } catch {
       throw .system(error)
     }
-    return report(stopwatch, bitmaps, channels, file)
+    return report(stopwatch, written, file)
   }
 
   private func writeInPlace(
@@ -98,10 +98,10 @@ public struct ImageSave: Sendable {
     try prepare(file)
     try writer.clearStreamHeader()
     try calling { () throws(SystemCallError) in try file.syncData() }
-    let (bitmaps, channels) = try writer.writePages(
+    let written = try writer.writePages(
       options, factory: factory, progress: progress)
     try pagesAreRead()
-    try writer.writeStructures(bitmaps)
+    try writer.writeStructures(written)
     try cancellation.check()
     try calling { () throws(SystemCallError) in try file.syncData() }
     try beforeCommit()
@@ -113,7 +113,7 @@ public struct ImageSave: Sendable {
       throw error
     }
     try calling { () throws(SystemCallError) in try file.syncData() }
-    return report(stopwatch, bitmaps, channels, file)
+    return report(stopwatch, written, file)
   }
 
   /// Makes room in a file that is written in place: a file is cut to what stands before the stream, so that every slot is a hole.
@@ -139,17 +139,20 @@ public struct ImageSave: Sendable {
       throw .plan(.writtenImage(file.path, problem))
     }
     precondition(
+      (image.deviceArea?.devices.map(\.identity) ?? []) == plan.devices.map(\.identity),
+      "the reader's devices are the writer's")
+    precondition(
       image.blocks.map(\.layout) == plan.layout.blocks, "the reader's layout is the writer's")
   }
 
   private func report(
-    _ stopwatch: Stopwatch, _ bitmaps: [PageBitmap?], _ channels: ChannelReport, _ file: File
+    _ stopwatch: Stopwatch, _ written: ImageWriter.Written, _ file: File
   ) -> TransferReport {
-    let pages = bitmaps.reduce(0) { $0 + ($1?.population ?? 0) }
+    let pages = written.bitmaps.reduce(0) { $0 + ($1?.population ?? 0) }
     return stopwatch.report(
       ramBytes: plan.ramTotal.rawValue,
-      presentBytes: UInt64(pages) * UInt64(plan.pageSize.byteCount), channels: channels,
-      options: options, image: file)
+      presentBytes: UInt64(pages) * UInt64(plan.pageSize.byteCount), channels: written.report,
+      options: options, image: file, devices: written.devices)
   }
 }
 
