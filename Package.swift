@@ -12,6 +12,7 @@ let ours: [SwiftSetting] = [
 ]
 
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 let argumentParser = Target.Dependency.product(
   name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -20,22 +21,27 @@ let package = Package(
   products: [
     .library(name: "MappedRAM", targets: ["MappedRAM"]),
     .library(name: "QEMUControl", targets: ["QEMUControl"]),
+    // What stands below, for Tests/Benchmarks.
+    .library(name: "MappedRAMParts", targets: ["LinuxIO", "MappedRAMFormat", "URing"]),
     .executable(name: "mapped-ram", targets: ["mapped-ram"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
   ],
   targets: [
     .systemLibrary(
       name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(
+      name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
     .target(name: "MappedRAMFormat", swiftSettings: ours),
     .target(name: "LinuxIO", dependencies: ["CLinux", system], swiftSettings: ours),
     .target(name: "URing", dependencies: ["CLiburing", "LinuxIO", system], swiftSettings: ours),
     .target(
       name: "MappedRAM",
-      dependencies: ["LinuxIO", "MappedRAMFormat", "URing", system],
+      dependencies: ["CXXHash", "LinuxIO", "MappedRAMFormat", "URing", system],
       swiftSettings: ours),
     .target(
       name: "QEMUControl",
@@ -44,7 +50,7 @@ let package = Package(
     .target(
       name: "MappedRAMCommands",
       dependencies: [
-        "LinuxIO", "MappedRAM", "MappedRAMFormat", "QEMUControl", argumentParser, system,
+        "LinuxIO", "MappedRAM", "MappedRAMFormat", "QEMUControl", argumentParser, histogram, system,
       ],
       swiftSettings: ours),
     .executableTarget(

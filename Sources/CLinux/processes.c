@@ -117,16 +117,23 @@ WATCHDOG enum Answer readAnswer(int socket, const uint8_t *mark, size_t markLeng
   }
 }
 
+WATCHDOG void rest(uint32_t milliseconds) {
+  struct timespec pause = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
+  nanosleep(&pause, NULL);
+}
+
 WATCHDOG void runScript(int socket, const uint8_t *script, size_t byteCount, int32_t patience) {
   const uint8_t *end = script + byteCount;
   while (script < end) {
     uint8_t retries = *script;
+    uint32_t delay, lineLength;
     uint16_t markLength;
-    uint32_t lineLength;
-    memcpy(&markLength, script + 1, 2);
-    const uint8_t *mark = script + 3;
+    memcpy(&delay, script + 1, 4);
+    memcpy(&markLength, script + 5, 2);
+    const uint8_t *mark = script + 7;
     memcpy(&lineLength, mark + markLength, 4);
     const uint8_t *line = mark + markLength + 4;
+    rest(delay);
     int64_t start = milliseconds(), deadline = start + patience;
     int64_t lastRetry = patience < RETRY_MILLISECONDS ? deadline : start + RETRY_MILLISECONDS;
     for (;;) {
@@ -134,8 +141,7 @@ WATCHDOG void runScript(int socket, const uint8_t *script, size_t byteCount, int
       enum Answer answer = readAnswer(socket, mark, markLength, deadline);
       if (answer == GONE) return;
       if (answer != REFUSED || !retries || milliseconds() >= lastRetry) break;
-      struct timespec pause = {0, PAUSE_MILLISECONDS * 1000000};
-      nanosleep(&pause, NULL);
+      rest(PAUSE_MILLISECONDS);
     }
     script = line + lineLength;
   }

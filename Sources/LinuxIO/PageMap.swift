@@ -26,6 +26,13 @@ public final class PageMap: Sendable {
   public func nextPresent(
     in addresses: Range<UInt64>
   ) throws(SystemCallError) -> Range<UInt64>? {
+    try nextRun(in: addresses) { PageEntry($0).isPresent }
+  }
+
+  /// The first run of pages in `addresses` whose entries are as `isWanted` says.
+  func nextRun(
+    in addresses: Range<UInt64>, _ isWanted: (UInt64) -> Bool
+  ) throws(SystemCallError) -> Range<UInt64>? {
     guard !addresses.isEmpty else { return nil }
     let size = Self.pageBytes
     var start: UInt64?
@@ -34,9 +41,7 @@ public final class PageMap: Sendable {
     while page < end {
       let count = Int(min(end - page, Self.entriesAtOnce))
       for entry in try entries(from: page, count: count) {
-        // Bits 63 and 62: present, swapped.
-        let isPresent = entry >> 62 != 0
-        switch (start, isPresent) {
+        switch (start, isWanted(entry)) {
         case (nil, true): start = page
         case (.some(let first), false): return clamp(first..<page, to: addresses)
         default: break

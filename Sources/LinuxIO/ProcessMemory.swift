@@ -41,22 +41,6 @@ public struct ProcessMemory: Equatable, Sendable {
     }
   }
 
-  /// Puts `bytes` at `address`.
-  ///
-  /// - Throws: as the other `write`.
-  public func write(_ bytes: ArraySlice<UInt8>, to address: UInt64) throws(SystemCallError) {
-    var failure: SystemCallError?
-    // SAFETY: the bytes of the slice, for the time of the call.
-    unsafe bytes.withUnsafeBytes { buffer in
-      do throws(SystemCallError) {
-        try unsafe write(from: buffer, to: address)
-      } catch {
-        failure = error
-      }
-    }
-    if let failure { throw failure }
-  }
-
   /// Tries to read the byte at `address`.
   ///
   /// - Throws: as `read`.

@@ -21,15 +21,18 @@ public struct Watchdog: ~Copyable, Sendable {
     /// Whether the command is sent again while its answer has `"error"` in it: as long as the watchdog's patience lasts, but for half
     /// a minute at most.
     public var retries: Bool
+    /// How long to wait before the command is sent, in whole milliseconds.
+    public var delay: Duration
 
     /// A step of its parts.
     ///
     /// - Precondition: the answer's mark has at most 65,535 bytes.
-    public init(line: [UInt8], answer: [UInt8], retries: Bool) {
+    public init(line: [UInt8], answer: [UInt8], retries: Bool, delay: Duration = .zero) {
       precondition(answer.count <= UInt16.max, "a mark of 65,535 bytes at most")
       self.line = line
       self.answer = answer
       self.retries = retries
+      self.delay = delay
     }
   }
 
@@ -81,6 +84,7 @@ public struct Watchdog: ~Copyable, Sendable {
     var bytes: [UInt8] = []
     for step in script {
       bytes.append(step.retries ? 1 : 0)
+      append(UInt32(step.delay.pollMilliseconds), to: &bytes)
       append(UInt16(step.answer.count), to: &bytes)
       bytes += step.answer
       append(UInt32(step.line.count), to: &bytes)

@@ -58,7 +58,23 @@ extension PlanError: CustomStringConvertible {
       "\(path): the image lacks RAMBlock \"\(idstr)\", which the VM has. It was not kept."
     case .blockDiffers(let path, let idstr, _, nil):
       "\(path): the image has a RAMBlock \"\(idstr)\", which the VM does not have. It was not kept."
+    case .stuck(let rounds, let expected, let wanted, let rate):
+      Self.stuck(rounds, expected, wanted, rate)
+    case .slotsDiffer(let path):
+      "\(path): the VM's memory was resized, added or taken away while it was saved, so the image "
+        + "would not be whole. Try again."
     }
+  }
+
+  private static func stuck(
+    _ rounds: Int, _ expected: Duration, _ wanted: Duration, _ rate: Double?
+  ) -> String {
+    let reason =
+      rate.map { "The guest changes \(Int($0) >> 20) MiB a second" } ?? "There is too much to write"
+    let since = "after \(rounds) round\(rounds == 1 ? "" : "s")"
+    return "\(reason): \(since) the VM would stand still for about "
+      + "\(Int(expected / .milliseconds(1))) ms, and further rounds would not help; at most "
+      + "\(Int(wanted / .milliseconds(1))) ms are allowed. Allow more with --max-pause, or pause it all the same with --when-stuck pause."
   }
 }
 

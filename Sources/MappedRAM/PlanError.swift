@@ -33,6 +33,10 @@ public enum PlanError: Error, Equatable, Sendable {
   case tooManyDevices(found: Int, limit: Int)
   /// A block of the image that somebody wrote has another used length than the VM's, or only one of the two has it (`nil`).
   case blockDiffers(FilePath, idstr: String, found: UInt64?, expected: UInt64?)
+  /// A live save would pause the VM for longer than it may, and further rounds would not help.
+  case stuck(rounds: Int, expected: Duration, wanted: Duration, dirtyBytesPerSecond: Double?)
+  /// The blocks of the VM have changed while it was saved live.
+  case slotsDiffer(FilePath)
 }
 
 /// What is wrong with an `image.json`.

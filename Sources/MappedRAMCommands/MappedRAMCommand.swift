@@ -18,6 +18,7 @@ public struct MappedRAMCommand: ParsableCommand {
     version: "mapped-ram 0.1.0",
     subcommands: [
       InspectCommand.self, RestoreCommand.self, SaveCommand.self, BenchCommand.self,
+      HolderCommand.self,
     ])
 
   /// A command without arguments.

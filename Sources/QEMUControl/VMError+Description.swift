@@ -40,6 +40,8 @@ extension VMError: CustomStringConvertible {
     case .gone: "QEMU has ended while its VM was saved: nothing was saved."
     case .imageInUse(let path):
       "\(path): the VM has this file as memory or as a disk. Choose another name for the image."
+    case .liveSnapshots:
+      "QEMU's own live save leaves no moment for snapshots of the disks. Save without one of the two, or by capture."
     case .launch(let error): error.description
     case .ended(let end, let messages):
       "QEMU has ended (\(Self.text(end))) before it could take the image."

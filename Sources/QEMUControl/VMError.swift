@@ -35,6 +35,8 @@ public enum VMError: Error, Equatable, Sendable {
   case gone
   /// The image is to be written into a file that the VM has as memory or as a disk.
   case imageInUse(FilePath)
+  /// Snapshots are to be taken in a live save by QEMU, which has no moment for them.
+  case liveSnapshots
   /// QEMU could not be started.
   case launch(LaunchError)
   /// QEMU ended before it could take the image; what it said, unless the user saw it.

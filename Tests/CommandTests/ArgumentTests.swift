@@ -103,11 +103,49 @@ import Testing
     ("--zero-fraction 1.01", "--zero-fraction is 1.01; expected 0 to 1."),
     ("--zero-fraction=-0.1", "--zero-fraction is -0.1; expected 0 to 1."),
     ("--zero-fraction nan", "--zero-fraction is nan; expected 0 to 1."),
+    ("--zero-run 0", "--zero-run is 0; expected a multiple of 4K."),
+    ("--zero-run 4097", "--zero-run is 4097; expected a multiple of 4K."),
+    ("--entropy 1.01", "--entropy is 1.01; expected 0 to 1."),
+    (
+      "--mix random --zero-fraction 0.5",
+      "Give either --mix, or --zero-fraction and --zero-run, not both."
+    ),
+    (
+      "--mix random --zero-run 4K",
+      "Give either --mix, or --zero-fraction and --zero-run, not both."
+    ),
+    ("--repeat 0", "--repeat is 0; expected 1 to 1000."),
+    ("--repeat 1001", "--repeat is 1001; expected 1 to 1000."),
+    ("--channels 1,65", "--channels has 65; expected 1 to 64."),
+    ("--queue-depth 0,1", "--queue-depth has 0; expected 1 to 1024."),
+    ("--request-size 1M,3M", "--request-size has 3M; expected a power of two, 64K to 16M."),
+    ("--qemu-channels 256", "--qemu-channels has 256; expected 1 to 255."),
     ("--keep a/b", "--keep is \"a/b\"; expected the name of a file."),
     ("--keep ..", "--keep is \"..\"; expected the name of a file."),
   ])
   func benchRefusesWhatCannotBe(option: String, message: String) {
     #expect(complaint("bench . \(option)") == message)
+  }
+
+  @Test func listsHaveEachValueOnceAndNoneThatIsWrong() {
+    #expect(ListArgument<Int>(argument: "1")?.elements == [1])
+    #expect(ListArgument<Int>(argument: "1,2,4")?.elements == [1, 2, 4])
+    for bad in ["", ",", "1,", ",1", "1,,2", "1,1", "1,x", "1, 2"] {
+      #expect(ListArgument<Int>(argument: bad) == nil, "\(bad)")
+    }
+    #expect(
+      ListArgument<BenchMix.Preset>(argument: "zero-runs,zero")?.elements == [.zeroRuns, .zero])
+    #expect(ListArgument<ByteSize>(argument: "64K,1M")?.defaultValueDescription == "64K,1M")
+  }
+
+  @Test func aSweepHasEveryCombinationOnce() throws {
+    let arguments = ["--channels", "1,2", "--queue-depth", "4,16,64", "--io", "io_uring,sync"]
+    let options = try BenchSweep.parse(arguments).combinations
+    #expect(options.count == 12)
+    for (index, option) in options.enumerated() {
+      #expect(!options[..<index].contains(option))
+    }
+    #expect(try BenchSweep.parse([]).combinations == [.standard])
   }
 
   @Test func restoreNeedsAPlace() {

@@ -40,6 +40,14 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
     #expect(status(.plan(error)) == .badData)
   }
 
+  @Test(arguments: [
+    PlanError.slotsDiffer("/d/vm"),
+    .stuck(rounds: 1, expected: .seconds(1), wanted: .zero, dirtyBytesPerSecond: nil),
+  ])
+  func aVMThatCannotBeSavedLiveIs69(error: PlanError) {
+    #expect(status(.plan(error)) == .unavailable)
+  }
+
   @Test(arguments: [PlanError.unknownBlock("a", known: ["b"]), .noBlocks])
   func argumentsThatDoNotFitTheImageAre64(error: PlanError) {
     #expect(status(.plan(error)) == .usage)

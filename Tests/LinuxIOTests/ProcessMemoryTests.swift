@@ -15,21 +15,11 @@ import Testing
     var generator = SeededGenerator()
     let bytes = generator.bytes(count)
     let place = heap.upperBound - UInt64(count) - 7
-    try unsafe bytes.withUnsafeBytes { try unsafe memory.write(from: $0, to: place) }
+    try write(bytes, memory, place)
     #expect(try read(memory, place, count) == bytes)
     try memory.probe(place)
   }
 
-  @Test func aSliceIsWrittenFromItsOwnBegin() throws {
-    let process = try IdleProcess()
-    let place = try #require(try process.heap).upperBound - 100
-    let memory = ProcessMemory(of: process.processID)
-    try memory.write([1, 2, 3, 4, 5][1..<4], to: place)
-    try memory.write([9][1...], to: place)
-    #expect(try read(memory, place, 4) == [2, 3, 4, 0])
-  }
-
-  /// The part before the border is moved; the error names the rest.
   @Test func aRangeThatEndsOutsideTheMemoryIsAnError() throws {
     let process = try IdleProcess()
     let heap = try #require(try process.heap)
@@ -44,7 +34,7 @@ import Testing
       throws: SystemCallError(
         call: .process_vm_writev, errno: .badAddress,
         subject: .processMemory(process.processID, heap.upperBound..<start + page + 1))
-    ) { try memory.write([UInt8](repeating: 7, count: Int(page) + 1)[...], to: start) }
+    ) { try write([UInt8](repeating: 7, count: Int(page) + 1), memory, start) }
     #expect(try read(memory, heap.upperBound - 1, 1) == [7])
     #expect(throws: SystemCallError.self) { try memory.probe(heap.upperBound) }
   }
@@ -56,7 +46,7 @@ import Testing
     let memory = ProcessMemory(of: process.processID)
     try memory.probe(map.addresses.lowerBound)
     let error = #expect(throws: SystemCallError.self) {
-      try memory.write([1], to: map.addresses.lowerBound)
+      try write([1], memory, map.addresses.lowerBound)
     }
     #expect(error?.errno == .badAddress)
     #expect(error?.call == .process_vm_writev)
@@ -123,6 +113,10 @@ import Testing
         precondition(error?.advice?.contains("CAP_SYS_PTRACE") == true)
       }
     }
+  }
+
+  private func write(_ bytes: [UInt8], _ memory: ProcessMemory, _ place: UInt64) throws {
+    try unsafe bytes.withUnsafeBytes { try unsafe memory.write(from: $0, to: place) }
   }
 
   private func read(_ memory: ProcessMemory, _ place: UInt64, _ count: Int) throws -> [UInt8] {

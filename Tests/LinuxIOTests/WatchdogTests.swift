@@ -46,6 +46,16 @@ import Testing
     #expect(server.received() == ["a", "b", "c", "a"])
   }
 
+  /// Before the step, and before that step alone.
+  @Test func aStepWithADelayIsSentAfterIt() throws {
+    let server = try WatchdogServer { line, _ in .success(line) }
+    var late = step("late")
+    late.delay = .milliseconds(250)
+    let start = ContinuousClock.now
+    #expect(try run([step("a"), late, step("b")], over: server) == ["a", "late", "b"])
+    #expect(ContinuousClock.now - start >= .milliseconds(250))
+  }
+
   @Test func anEmptyScriptSendsNothing() throws {
     let server = try WatchdogServer { line, _ in .success(line) }
     #expect(try run([], over: server) == [])

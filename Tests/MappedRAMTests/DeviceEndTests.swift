@@ -96,7 +96,7 @@ import Testing
       try save(CommandStateSource(talk))
     } throws: { error in
       guard case .device(_, .command(_, let message))? = error as? ImageError else { return false }
-      return message.hasSuffix("; end") && message.utf8.count < 4096
+      return message.hasSuffix("end") && message.utf8.count < 4096
     }
   }
 

@@ -22,8 +22,9 @@ void CLinux_deviceNumbers(uint64_t device, uint32_t *major, uint32_t *minor);
 /// milliseconds for each one's answer. One that is not answered in time does not keep the next ones from being sent.
 ///
 /// The script is steps, one after the other: a byte that is 1 if the command is sent again while its answer is an error and
-/// the patience lasts, but for half a minute at most, and else 0; the length of the answer's mark (2 bytes, host order), the mark; the length of the
-/// command's line (4 bytes, host order), the line with its newline.
+/// the patience lasts, but for half a minute at most, and else 0; milliseconds to wait before it is sent (4 bytes, host
+/// order); the length of the answer's mark (2 bytes, host order), the mark; the length of the command's line (4 bytes, host
+/// order), the line with its newline.
 int32_t CLinux_startWatchdog(int32_t link, int32_t socket, const uint8_t *script,
                              size_t byteCount, int32_t patience);
 

@@ -9,52 +9,58 @@ import MappedRAMFormat
 public final class SyntheticGuest: @unchecked Sendable {
   // @unchecked Sendable: nothing changes after init.
 
-  /// Bytes of memory.
-  public let byteCount: UInt64
-  /// What determines the contents.
-  public let seed: UInt64
+  /// What the memory is like.
+  public let pattern: SyntheticPattern
   /// Bytes in a page.
   static let pageBytes = PageSize.fourKiB.byteCount
 
   /// The most random bytes: more than processors cache, so that copying them costs what a guest's memory would.
   private static let arenaBytes = 64 << 20
-  /// Zero pages come in runs of so many, as in real guests.
-  static let runPages: UInt64 = 16
   private static let stampBytes = 16
+  /// What is not random: not zero, so that no page is.
+  private static let plainWord: UInt64 = 0x6D61_7070_6564_2D72
 
   private let arena: AlignedBuffer
   private let arenaPages: UInt64
-  private let zeroFraction: Double
 
-  /// A guest of `byteCount` bytes.
+  /// A guest with the memory `pattern`.
   ///
-  /// - Parameter zeroFraction: how many of the pages are zero, 0 to 1: a run of 16 pages is zero with this probability.
-  /// - Precondition: `byteCount` is a positive multiple of 4096.
   /// - Throws: where there is no memory for the arena, 64 MiB at most.
-  public init(byteCount: UInt64, zeroFraction: Double, seed: UInt64) throws(SystemCallError) {
-    precondition(byteCount > 0 && byteCount % UInt64(Self.pageBytes) == 0, "whole pages")
-    precondition((0...1).contains(zeroFraction), "a fraction")
-    self.byteCount = byteCount
-    self.seed = seed
-    self.zeroFraction = zeroFraction
-    arena = try AlignedBuffer(byteCount: Int(min(UInt64(Self.arenaBytes), byteCount)))
+  public init(_ pattern: SyntheticPattern) throws(SystemCallError) {
+    self.pattern = pattern
+    arena = try AlignedBuffer(byteCount: Int(min(UInt64(Self.arenaBytes), pattern.byteCount)))
     arenaPages = UInt64(arena.byteCount / Self.pageBytes)
-    var state = seed
+    let randomBytes = Int((pattern.entropy * Double(Self.pageBytes)).rounded())
+    var state = pattern.seed
     for offset in stride(from: 0, to: arena.byteCount, by: 8) {
+      let isRandom = offset % Self.pageBytes < randomBytes
+      let word = isRandom ? SyntheticPattern.nextWord(&state) : Self.plainWord
       // SAFETY: the arena is whole pages, so a word fits at each step.
-      unsafe arena.base.storeBytes(of: Self.nextWord(&state), toByteOffset: offset, as: UInt64.self)
+      unsafe arena.base.storeBytes(of: word, toByteOffset: offset, as: UInt64.self)
     }
   }
 
+  /// A guest of `byteCount` bytes whose zero pages come in runs of 16 and by chance.
+  ///
+  /// - Parameter zeroFraction: how many of the pages are zero, 0 to 1.
+  /// - Precondition: `byteCount` is a positive multiple of 4096.
+  /// - Throws: as the other initializer.
+  public convenience init(
+    byteCount: UInt64, zeroFraction: Double, seed: UInt64
+  ) throws(SystemCallError) {
+    try self.init(
+      SyntheticPattern(byteCount: byteCount, zeroFraction: zeroFraction, seed: seed))
+  }
+
+  /// Bytes of memory.
+  public var byteCount: UInt64 { pattern.byteCount }
+  /// What determines the contents.
+  public var seed: UInt64 { pattern.seed }
   /// Pages in the memory.
-  public var pageCount: UInt64 { byteCount / UInt64(Self.pageBytes) }
+  public var pageCount: UInt64 { pattern.pageCount }
 
   /// Whether page `page` is zero.
-  func isZero(_ page: UInt64) -> Bool {
-    var state = seed ^ (page / Self.runPages &+ 1) &* 0xD6E8_FEB8_6659_FD93
-    // 53 bits, as many as a Double has: a number from 0 to below 1.
-    return Double(Self.nextWord(&state) >> 11) * 0x1p-53 < zeroFraction
-  }
+  func isZero(_ page: UInt64) -> Bool { pattern.isZero(page: page) }
 
   /// The random bytes of page `page`, before it is stamped: pages that share them are far apart and in no simple pattern.
   private func template(_ page: UInt64) -> UnsafeRawPointer {
@@ -85,15 +91,6 @@ public final class SyntheticGuest: @unchecked Sendable {
     return unsafe equalBytes(
       source + Self.stampBytes, template(page) + Self.stampBytes,
       count: Self.pageBytes - Self.stampBytes)
-  }
-
-  /// Steele, Lea and Flood's SplitMix64.
-  private static func nextWord(_ state: inout UInt64) -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var word = state
-    word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-    return word ^ (word >> 31)
   }
 }
 

@@ -156,7 +156,8 @@ private struct RunningCommand: ~Copyable {
 
   /// Keeps what is there on the standard error.
   private mutating func keepErrors() throws(DeviceFailure) {
-    var bytes = [UInt8](repeating: 0, count: Self.messageBytes)
+    // As much as a pipe holds: few turns, however much it says.
+    var bytes = [UInt8](repeating: 0, count: 64 << 10)
     // SAFETY: the array lives for the call.
     let outcome: Result<Int?, SystemCallError> = unsafe bytes.withUnsafeMutableBytes { buffer in
       do throws(SystemCallError) {

@@ -108,7 +108,7 @@ public struct HandmadeSave: Sendable {
 
   private func endOfRAM(_ id: UInt32) -> [UInt8] {
     var output = ByteOutput()
-    if MachineVersion(of: machineType).map({ $0 >= MachineVersion(major: 10, minor: 0) }) ?? false {
+    if MachineVersion(of: machineType)?.announcesSwitchover ?? false {
       StreamElement.command(Command(.switchoverStart)).encode(into: &output)
     }
     StreamElement.end(id: id).encode(into: &output)

@@ -25,6 +25,23 @@ final class SharedBitmap: @unchecked Sendable {
     unsafe words[page >> 6] |= 1 << UInt64(page & 63)
   }
 
+  /// Whether `page` is present. Only by the owner of its word.
+  func contains(_ page: Int) -> Bool {
+    precondition((0..<pageCount).contains(page), "no such page")
+    return unsafe words[page >> 6] & 1 << UInt64(page & 63) != 0
+  }
+
+  /// Takes the pages of `range` out of this bitmap, and puts those that were in it into `other`. Only by the owner of their words.
+  func move(_ range: Range<Int>, to other: SharedBitmap) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= pageCount, "no such page")
+    precondition(other.pageCount == pageCount, "bitmaps of the same pages")
+    for page in range where contains(page) {
+      let bit: UInt64 = 1 << UInt64(page & 63)
+      unsafe words[page >> 6] &= ~bit
+      unsafe other.words[page >> 6] |= bit
+    }
+  }
+
   /// The bitmap as a value. Only after a sync.
   var bitmap: PageBitmap { unsafe PageBitmap(pageCount: pageCount, words: Array(words)) }
 }

@@ -28,8 +28,8 @@ public struct ImageSave: Sendable {
   /// bytes are written last.
   ///
   /// - Parameters:
-  ///   - pagesAreRead: called by this thread once no source, of pages or of a device's state, is read any more: a VM whose memory they are may go on. Bitmaps, device
-  ///     state, syncing and reading back are still to come.
+  ///   - pagesAreRead: called by this thread once no source, of pages or of a device's state, is read any more: a VM whose
+  ///     memory they are may go on. Bitmaps, device state, syncing and reading back are still to come.
   ///   - beforeCommit: called by this thread once the image is complete and its bytes are durable, right before it gets its
   ///     name, or in place its header.
   /// - Throws: `ImageError`, also that of a hook, after which nothing is left as after any other; `.plan(.writtenImage)` if what was
@@ -39,18 +39,9 @@ public struct ImageSave: Sendable {
     cancellation: Cancellation = Cancellation(), pagesAreRead: Hook = {}, beforeCommit: Hook = {}
   ) throws(ImageError) -> TransferReport {
     let stopwatch = Stopwatch()
-    if inPlace || File.isBlockDevice(path) {
-      let file = try opening { () throws(FileError) in
-        try File.open(path, access: .readWrite, directIO: options.directIO)
-      }
-      return try writeInPlace(
-        file, stopwatch, progress, cancellation, pagesAreRead, beforeCommit)
-    }
-    let pending = try opening { () throws(FileError) in
-      try PendingFile.create(at: path, directIO: options.directIO)
-    }
-    return try writeNew(
-      pending, stopwatch, progress, cancellation, pagesAreRead, beforeCommit)
+    let target = try ImageTarget(at: path, inPlace: inPlace, directIO: options.directIO)
+    return try write(
+      target, stopwatch, progress, cancellation, pagesAreRead, beforeCommit)
   }
 
   /// Writes the image into `file`, where it stays; as into a file with `inPlace`.
@@ -63,92 +54,20 @@ public struct ImageSave: Sendable {
     into file: File, progress: Progress = Progress(), cancellation: Cancellation = Cancellation(),
     pagesAreRead: Hook = {}, beforeCommit: Hook = {}
   ) throws(ImageError) -> TransferReport {
-    try writeInPlace(file, Stopwatch(), progress, cancellation, pagesAreRead, beforeCommit)
+    try write(ImageTarget(file), Stopwatch(), progress, cancellation, pagesAreRead, beforeCommit)
   }
 
-  private func writeNew(
-    _ pending: consuming PendingFile, _ stopwatch: Stopwatch, _ progress: Progress,
+  private func write(
+    _ target: consuming ImageTarget, _ stopwatch: Stopwatch, _ progress: Progress,
     _ cancellation: Cancellation, _ pagesAreRead: Hook, _ beforeCommit: Hook
   ) throws(ImageError) -> TransferReport {
-    let file = pending.file
-    let writer = ImageWriter(plan, to: file, cancellation: cancellation)
-    try calling { () throws(SystemCallError) in try file.truncate(to: plan.end.rawValue) }
-    let written = try writer.writePages(
-      options, factory: factory, progress: progress)
+    let file = target.file
+    try target.prepare(for: plan)
+    let written = try ImageWriter(plan, to: file, cancellation: cancellation)
+      .writePages(options, factory: factory, progress: progress)
     try pagesAreRead()
-    try writer.writeStructures(written)
-    try writer.writeStreamHeader()
-    try verify(file)
-    try cancellation.check()
-    try calling { () throws(SystemCallError) in try file.syncData() }
-    try beforeCommit()
-    do throws(SystemCallError) {
-      try pending.commit()
-    } catch {
-      throw .system(error)
-    }
-    return report(stopwatch, written, file)
-  }
-
-  private func writeInPlace(
-    _ file: File, _ stopwatch: Stopwatch, _ progress: Progress, _ cancellation: Cancellation,
-    _ pagesAreRead: Hook, _ beforeCommit: Hook
-  ) throws(ImageError) -> TransferReport {
-    let writer = ImageWriter(plan, to: file, cancellation: cancellation)
-    try prepare(file)
-    try writer.clearStreamHeader()
-    try calling { () throws(SystemCallError) in try file.syncData() }
-    let written = try writer.writePages(
-      options, factory: factory, progress: progress)
-    try pagesAreRead()
-    try writer.writeStructures(written)
-    try cancellation.check()
-    try calling { () throws(SystemCallError) in try file.syncData() }
-    try beforeCommit()
-    try writer.writeStreamHeader()
-    do throws(ImageError) {
-      try verify(file)
-    } catch {
-      try writer.clearStreamHeader()
-      throw error
-    }
-    try calling { () throws(SystemCallError) in try file.syncData() }
-    return report(stopwatch, written, file)
-  }
-
-  /// Makes room in a file that is written in place: a file is cut to what stands before the stream, so that every slot is a hole.
-  private func prepare(_ file: File) throws(ImageError) {
-    switch file.kind {
-    case .regular:
-      try calling { () throws(SystemCallError) in
-        try file.truncate(to: plan.layout.streamOffset.rawValue)
-        try file.truncate(to: plan.end.rawValue)
-      }
-    case .blockDevice:
-      let size = try calling { () throws(SystemCallError) in try file.size() }
-      guard size >= plan.end.rawValue else {
-        throw .plan(.targetTooSmall(file.path, found: size, needed: plan.end.rawValue))
-      }
-    }
-  }
-
-  /// Reads what was written as any reader would: headers, bitmaps and sections.
-  private func verify(_ file: File) throws(ImageError) {
-    let image = try Image(reading: file, streamOffset: plan.layout.streamOffset)
-    if let problem = image.problems.first {
-      throw .plan(.writtenImage(file.path, problem))
-    }
-    precondition(
-      (image.deviceArea?.devices.map(\.identity) ?? []) == plan.devices.map(\.identity),
-      "the reader's devices are the writer's")
-    precondition(
-      image.blocks.map(\.layout) == plan.layout.blocks, "the reader's layout is the writer's")
-  }
-
-  private func report(
-    _ stopwatch: Stopwatch, _ written: ImageWriter.Written, _ file: File
-  ) -> TransferReport {
-    let pages = written.bitmaps.reduce(0) { $0 + ($1?.population ?? 0) }
+    try target.commit(plan, written.contents, cancellation, beforeCommit: beforeCommit)
+    let pages = written.contents.bitmaps.reduce(0) { $0 + ($1?.population ?? 0) }
     return stopwatch.report(
       ramBytes: plan.ramTotal.rawValue,
       presentBytes: UInt64(pages) * UInt64(plan.pageSize.byteCount), channels: written.report,

@@ -13,13 +13,19 @@ struct ImageWriter: ~Copyable {
     self.cancellation = cancellation
   }
 
-  /// What the channels have written.
-  struct Written {
+  /// What stands in the file once the channels are done.
+  struct Contents {
     /// For each block, which pages it has now; `nil` for a block that is left out.
     var bitmaps: [PageBitmap?]
     /// Where the devices' states are.
     var area: DeviceArea?
-    /// What became of them.
+  }
+
+  /// What the channels have written.
+  struct Written {
+    /// What stands in the file.
+    var contents: Contents
+    /// What became of the devices' states.
     var devices: [DeviceReport] = []
     /// What the channels did.
     var report: ChannelReport
@@ -52,11 +58,12 @@ struct ImageWriter: ~Copyable {
     let bitmaps = saves.map { $0?.present.bitmap }
     let stored = saving?.area(at: plan.end)
     return Written(
-      bitmaps: bitmaps, area: stored?.area, devices: stored?.reports ?? [],
+      contents: Contents(bitmaps: bitmaps, area: stored?.area), devices: stored?.reports ?? [],
       report: try pool.finish())
   }
 
-  private func startDevices(
+  /// Starts the tasks of the plan's devices, if it has some. The file has room up to the end of the stream.
+  func startDevices(
     _ inlet: WorkInlet, _ pieceBytes: Int, _ progress: Progress
   ) throws(ImageError) -> DeviceSaving? {
     guard !plan.devices.isEmpty else { return nil }
@@ -70,7 +77,7 @@ struct ImageWriter: ~Copyable {
   }
 
   /// Writes everything but the pages and the stream's first eight bytes.
-  func writeStructures(_ written: Written) throws(ImageError) {
+  func writeStructures(_ contents: Contents) throws(ImageError) {
     if let prefix = plan.prefix { try write(prefix, at: .zero) }
     let head = plan.prologue.encoded(at: plan.layout.streamOffset)
     try write(
@@ -86,8 +93,8 @@ struct ImageWriter: ~Copyable {
     let listEnd = plan.prologue.encodedListEnd(at: plan.layout.listEnd)
     try write(listEnd.bytes, at: listEnd.base)
     try writeTail()
-    if let area = written.area { try write(area) }
-    for (bitmap, layout) in zip(written.bitmaps, plan.layout.blocks) {
+    if let area = contents.area { try write(area) }
+    for (bitmap, layout) in zip(contents.bitmaps, plan.layout.blocks) {
       guard let place = layout.bitmap else { continue }
       // On a device what was there before stands where nothing is written.
       try write(bitmap ?? PageBitmap(pageCount: Int(place.byteCount.rawValue) * 8), at: place)

@@ -1,4 +1,4 @@
-/// The version at the end of a machine type's name. From 10.0 on QEMU writes SWITCHOVER_START before RAM's END.
+/// The version at the end of a machine type's name.
 public struct MachineVersion: Comparable, Sendable {
   /// The first number: 10 in `pc-q35-10.0`.
   public var major: Int
@@ -18,6 +18,9 @@ public struct MachineVersion: Comparable, Sendable {
     guard parts.count >= 2, let major = Int(parts[0]), let minor = Int(parts[1]) else { return nil }
     self.init(major: major, minor: minor)
   }
+
+  /// Whether QEMU writes SWITCHOVER_START before RAM's END: from 10.0 on.
+  public var announcesSwitchover: Bool { self >= MachineVersion(major: 10, minor: 0) }
 
   /// Whether `left` is older.
   public static func < (left: MachineVersion, right: MachineVersion) -> Bool {

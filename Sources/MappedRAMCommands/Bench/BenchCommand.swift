@@ -11,24 +11,28 @@ struct BenchCommand: ParsableCommand {
     abstract: "Measure how fast images are written and read in a directory.",
     usage: "mapped-ram bench [<options>] <directory>",
     discussion: """
-      Writes an image of a made-up guest with the engine of save, reads it back with the engine of restore, compares \
-      every byte, and prints how fast each went and what it cost. The image is durable before the clock of the \
-      writing stops. It has no name, so nothing is ever left in the directory.
+      Writes an image of a made-up guest with the engine of save, reads it back into fresh memory with the engine of restore, \
+      compares every byte, and prints how fast each went and what it cost. The image is durable before the clock of \
+      the writing stops. It has no name, so nothing is ever left in the directory. The guest's memory is filled before, \
+      and compared after, the clock runs.
 
-      The processor time includes making the guest's pages and comparing them. Where direct I/O is not possible, the \
-      file is dropped from the page cache before it is read.
+      Options with several values, as in --channels 1,2,4, are measured in every combination, in turns: each round \
+      measures everything once. The table has the median of the rounds, and the least and the greatest time. Where direct I/O \
+      is not possible, the file is dropped from the page cache before it is read.
 
       EXAMPLES:
         mapped-ram bench /var/lib/libvirt/images
-        mapped-ram bench . --size 16G --zero-fraction 0.5
-        mapped-ram bench . --channels 1 --queue-depth 8 --json
+        mapped-ram bench . --size 4G --mix random,zero-runs,alternate
+        mapped-ram bench . --channels 1,2,4 --queue-depth 8,32 --repeat 3 --json
 
       \(ExitStatus.help([
-        .success: "the image came back as it was written",
-        .unavailable: "direct I/O was required and is refused",
-        .ioError: "I/O error, or the image came back with other bytes",
+        .success: "the images came back as they were written",
+        .negative: "--compare: a rate fell below --fail-below",
+        .badData: "--compare: the file is no report of bench, or of another machine or guest",
+        .unavailable: "direct I/O was required and is refused, memory is short, or fio or QEMU is not there",
+        .ioError: "I/O error, or an image came back with other bytes",
         .cannotCreate: "no file can be made in the directory",
-      ], besides: [.negative, .badData]))
+      ]))
       """)
 
   @Argument(
@@ -37,7 +41,9 @@ struct BenchCommand: ParsableCommand {
   var directory: FilePath
 
   @OptionGroup(title: "Guest") var guest: BenchGuest
-  @OptionGroup(title: "Transfer options") var channels: ChannelArguments
+  @OptionGroup(title: "Measurement") var rounds: BenchRounds
+  @OptionGroup(title: "Transfer options") var sweep: BenchSweep
+  @OptionGroup(title: "Report") var form: BenchOutput
   @OptionGroup(title: "Output options") var output: OutputArguments
 
   @Option(
@@ -46,81 +52,96 @@ struct BenchCommand: ParsableCommand {
   var keep: String?
 
   func validate() throws {
+    if form.csv, output.json { throw ValidationError("Give either --csv or --json, not both.") }
+    if rounds.against.contains(.qemu) {
+      guard guest.size.byteCount % (1 << 20) == 0 else {
+        throw ValidationError(
+          "--size is \(guest.size); with --against qemu it is a multiple of 1M.")
+      }
+      guard guest.memory != .made else {
+        throw ValidationError("--memory made is not for --against qemu: the guest is QEMU's.")
+      }
+    }
     if let keep, FilePath.Component(keep)?.kind != .regular {
       throw ValidationError("--keep is \"\(keep)\"; expected the name of a file.")
     }
   }
 
   func run() throws {
-    try CommandRun.perform(output) { (run) throws(CommandError) in try measure(run) }
+    var hasFallen = false
+    try CommandRun.perform(output) { (run) throws(CommandError) in
+      let old = try form.old()
+      var report = try measure(run)
+      report.isCSV = form.csv
+      if form.explain {
+        report.explanations = BenchExplanation.all(
+          of: report.rows, processors: report.facts.processors)
+      }
+      try form.draw(report)
+      report.comparison = try form.compared(report, with: old)
+      hasFallen = report.comparison.map { !$0.falls.isEmpty } ?? false
+      return report
+    }
+    if hasFallen { throw ExitCode(ExitStatus.negative.rawValue) }
   }
 
   private func measure(_ run: CommandRun) throws(CommandError) -> BenchReport {
-    let guest = try guest.make()
-    let options = channels.options
-    let name = keep.flatMap { FilePath.Component($0) } ?? "mapped-ram-bench.img"
-    let path = directory.appending(name)
-    let plan = try CommandError.image(to: directory) { () throws(ImageError) in
-      try guest.plan(for: path)
-    }
-    let (file, written) = try run.transfer("write", to: directory) {
-      (progress, cancellation) throws(ImageError) in
-      try write(plan, path, progress, cancellation)
-    }
-    let isCacheDropped = try dropCache(of: file)
-    let check = SyntheticCheck(guest)
-    let read = try run.transfer("read", to: directory) {
-      (progress, cancellation) throws(ImageError) in
-      try ImageRestore(file, options: options).run(
-        progress: progress, cancellation: cancellation
-      ) { _ in check }.report
-    }
-    guard check.isGood else {
-      throw .mismatch(
-        PageMismatches(
-          count: check.mismatchedPages, first: check.firstMismatch ?? 0,
-          checked: check.checkedPages, expected: guest.pageCount))
+    let session = BenchSession(run, directory: directory)
+    let facts = try BenchFacts(of: directory)
+    if rounds.against.contains(.fio) { try FioContestant.require() }
+    let seed = guest.seed ?? UInt64.random(in: 0...UInt64(UInt32.max))
+    for mix in guest.mixes {
+      let pattern = mix.pattern(
+        byteCount: guest.size.byteCount, entropy: guest.entropy, seed: seed)
+      var contestants = try contestants(mix, pattern, facts, session)
+      for _ in 0..<rounds.count {
+        for index in contestants.indices {
+          try session.check()
+          try contestants[index].measure(session)
+        }
+      }
     }
     return BenchReport(
-      directory: directory, seed: guest.seed, zeroFraction: self.guest.zeroFraction,
-      options: options, fileSize: plan.end.rawValue, isCacheDropped: isCacheDropped,
-      write: written, read: read)
+      directory: directory, guest: guest, seed: seed, rounds: rounds.count, rows: session.rows,
+      notes: session.notes, facts: facts)
   }
 
-  /// Writes the image into a file without a name, or under the name that is to be kept.
-  private func write(
-    _ plan: SavePlan, _ path: FilePath, _ progress: Progress, _ cancellation: Cancellation
-  ) throws(ImageError) -> (File, TransferReport) {
-    let save = ImageSave(plan, options: channels.options)
-    if keep != nil {
-      let report = try save.run(to: path, progress: progress, cancellation: cancellation)
-      let file = try Self.opening { () throws(FileError) in
-        try File.open(path, access: .read, directIO: channels.directIO)
+  private func contestants(
+    _ mix: BenchMix, _ pattern: SyntheticPattern, _ facts: BenchFacts, _ session: BenchSession
+  ) throws(CommandError) -> [any BenchContestant] {
+    var all: [any BenchContestant] = []
+    let combinations = sweep.combinations
+    if rounds.against.contains(.qemu) {
+      let isDirect = facts.directIO == "active" && !sweep.directIO.elements.contains(.off)
+      let vm = try GuestInVM(
+        mix, pattern,
+        BenchVM.Configuration(
+          program: rounds.qemu, byteCount: guest.size.byteCount,
+          isShared: guest.memory == .shared, firmware: try HaltedFirmware()),
+        session)
+      all += combinations.map { CaptureContestant(vm, $0) }
+      all += rounds.qemuChannels.elements.map {
+        QEMUContestant(vm: vm, channels: $0, isDirect: isDirect)
       }
-      return (file, report)
+    } else {
+      let memory = try GuestInMemory(pattern, guest.memory, session)
+      let keptName = keep.flatMap { FilePath.Component($0) }
+      all += combinations.map {
+        EngineContestant(mix: mix, guest: memory, options: $0, keep: keptName)
+      }
     }
-    // Never committed: the file has no name, or one that goes when the pending file does, at once.
-    let file = try Self.opening { () throws(FileError) in
-      try PendingFile.create(at: path, directIO: channels.directIO).file
+    guard !rounds.against.isEmpty else { return all }
+    if rounds.against.contains(.fio), pattern.presentBytes > 0 {
+      let isDirect = facts.directIO == "active" && !sweep.directIO.elements.contains(.off)
+      let bytes = pattern.presentBytes
+      all += FioContestant.variants.map {
+        FioContestant(
+          mix: mix, byteCount: bytes, isDirect: isDirect, blockBytes: $0.blockBytes,
+          depth: $0.depth)
+      }
+      all.append(try DirectoryContestant(mix, pattern, combinations[0], session))
     }
-    return (file, try save.run(into: file, progress: progress, cancellation: cancellation))
-  }
-
-  private static func opening(_ body: () throws(FileError) -> File) throws(ImageError) -> File {
-    do throws(FileError) {
-      return try body()
-    } catch {
-      throw .file(error)
-    }
-  }
-
-  private func dropCache(of file: File) throws(CommandError) -> Bool {
-    if case .active = file.directIO { return false }
-    do throws(SystemCallError) {
-      try file.dropCache()
-    } catch {
-      throw .system(error)
-    }
-    return true
+    all.append(MemoryContestant(mix, guestBytes: pattern.byteCount))
+    return all
   }
 }

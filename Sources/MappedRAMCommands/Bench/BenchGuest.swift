@@ -10,13 +10,47 @@ struct BenchGuest: ParsableArguments {
   var size = ByteSize(1 << 30)
 
   @Option(
+    help: ArgumentHelp(
+      """
+      Mixtures of zero and other pages, measured one after the other: random (no zero page), zero-runs (60 % zero in areas of \
+      1M), alternate (every second page zero), zero. In place of the options that begin with --zero.
+      """, valueName: "names"))
+  var mix: ListArgument<BenchMix.Preset>?
+
+  @Option(
     help: ArgumentHelp("How much of it is zero pages, from 0 to 1.", valueName: "fraction"))
   var zeroFraction = 0.0
 
   @Option(
     help: ArgumentHelp(
+      "The length of the areas that are zero: a multiple of 4K.", valueName: "bytes"))
+  var zeroRun = ByteSize(SyntheticPattern.standardRunBytes)
+
+  @Option(help: "Whether zero areas come by chance or at equal distances.")
+  var zeroPattern = ZeroPattern.random
+
+  @Option(
+    help: ArgumentHelp(
+      "How much of a page that is not zero is random, from 0 to 1.", valueName: "fraction"))
+  var entropy = 1.0
+
+  @Option(
+    help: ArgumentHelp(
       "What determines its contents. (default: another one each time)", valueName: "number"))
   var seed: UInt64?
+
+  @Option(
+    help: """
+      Where its memory is. private: in another process, and copied from and to there, as a VM's own memory is. shared: in a \
+      file in memory, like a VM's memory-backend-memfd. made: nowhere; the pages are made when they are written and compared \
+      when they are read, which takes no memory but the processor's time.
+      """)
+  var memory = BenchMemoryKind.private
+
+  /// Where zero areas are.
+  enum ZeroPattern: String, CaseIterable, ExpressibleByArgument, Sendable {
+    case random, regular
+  }
 
   func validate() throws {
     let limit = ImageLimits.ramBytes.rawValue
@@ -27,14 +61,31 @@ struct BenchGuest: ParsableArguments {
     guard (0...1).contains(zeroFraction) else {
       throw ValidationError("--zero-fraction is \(zeroFraction); expected 0 to 1.")
     }
+    guard zeroRun.byteCount > 0, zeroRun.byteCount % 4096 == 0 else {
+      throw ValidationError("--zero-run is \(zeroRun); expected a multiple of 4K.")
+    }
+    guard (0...1).contains(entropy) else {
+      throw ValidationError("--entropy is \(entropy); expected 0 to 1.")
+    }
+    if mix != nil, zeroFraction != 0 || zeroRun != Self.standard.zeroRun {
+      throw ValidationError("Give either --mix, or --zero-fraction and --zero-run, not both.")
+    }
   }
 
-  /// The guest, once the options have been validated.
-  func make() throws(CommandError) -> SyntheticGuest {
-    try CommandError.system { () throws(SystemCallError) in
-      try SyntheticGuest(
-        byteCount: size.byteCount, zeroFraction: zeroFraction,
-        seed: seed ?? UInt64.random(in: 0...UInt64(UInt32.max)))
-    }
+  private static var standard: (zeroRun: ByteSize, Void) {
+    (ByteSize(SyntheticPattern.standardRunBytes), ())
+  }
+
+  /// The mixtures, once the options have been validated.
+  var mixes: [BenchMix] {
+    if let mix { return mix.elements.map(\.mix) }
+    let percent = NumberText.fixed(zeroFraction * 100, places: 0)
+    let order = zeroPattern == .regular ? ", regular" : ""
+    let name = zeroFraction == 0 ? "random" : "\(percent)% zero, \(zeroRun) runs\(order)"
+    return [
+      BenchMix(
+        name: name, zeroFraction: zeroFraction, zeroRunBytes: zeroRun.byteCount,
+        isRegular: zeroPattern == .regular)
+    ]
   }
 }

@@ -5,105 +5,118 @@ import SystemPackage
 /// What `mapped-ram bench` says at its end.
 struct BenchReport: CommandReport {
   var directory: FilePath
+  var guest: BenchGuest
   var seed: UInt64
-  var zeroFraction: Double
-  var options: ChannelOptions
-  var fileSize: UInt64
-  var isCacheDropped: Bool
-  var write: TransferReport
-  var read: TransferReport
+  var rounds: Int
+  var rows: [BenchRow]
+  var notes: [String]
+  var facts: BenchFacts
+  var isCSV = false
+  /// What bounded the results, if that is wanted.
+  var explanations: [BenchExplanation] = []
+  /// What became of the rates of an older run.
+  var comparison: BenchComparison?
 
   var text: String {
-    let size = NumberText.bytes(write.ramBytes)
-    let present = NumberText.bytes(write.presentBytes)
-    let requestSize = NumberText.bytes(UInt64(options.requestBytes))
     var lines = [
-      "\(directory): \(size) of RAM, \(present) present, seed \(seed); every byte came back.",
-      "\(NumberText.count(UInt64(options.channels), "channel")), queue depth \(options.queueDepth), requests of "
-        + "\(requestSize), \(write.method.rawValue), direct I/O \(write.directIO.name).",
+      "\(directory): \(NumberText.bytes(guest.size.byteCount)) of RAM in \(guest.memory.rawValue) memory, seed "
+        + "\(seed), \(NumberText.count(UInt64(rounds), "round")); every byte came back."
     ]
-    for note in Set(write.notes.map(\.text)).union(read.notes.map(\.text)).sorted() {
-      lines.append("Note: \(note)")
-    }
-    if isCacheDropped {
-      lines.append("Note: the file was dropped from the page cache before it was read.")
-    }
-    return lines.map { $0 + "\n" }.joined()
+    lines += notes.map { "Note: \($0)" }
+    return facts.text + lines.map { $0 + "\n" }.joined() + (comparison?.text ?? "")
   }
 
   var table: String {
+    isCSV ? BenchCSV.document(rows) : rowsTable + latenciesTable + ratiosTable + explanationsText
+  }
+
+  private var explanationsText: String {
+    explanations.isEmpty ? "" : "\n" + explanations.map { $0.text + "\n" }.joined()
+  }
+
+  /// Behind an empty line; only for the requests of the engine itself.
+  private var latenciesTable: String {
     var table = TextTable(
-      [.text("")]
-        + [
-          "GiB/s", "RAM GiB/s", "CPU-s/GiB", "seconds", "requests", "direct", "peak memory",
-        ].map { .number($0) })
-    table.add(row("write", write))
-    table.add(row("read", read))
+      [.text("mix"), .text("what"), .text("settings"), .text("requests' milliseconds")]
+        + ["p50", "p90", "p99", "p99.9", "max", "count"].map { .number($0) })
+    var isEmpty = true
+    for row in rows {
+      for (name, numbers) in [
+        ("read", row.latencies.numbers.read), ("write", row.latencies.numbers.write),
+      ] {
+        guard let numbers else { continue }
+        isEmpty = false
+        let milliseconds = [numbers.p50, numbers.p90, numbers.p99, numbers.p999, numbers.max]
+          .map { NumberText.significant(Double($0) / 1e6) }
+        table.add(
+          [row.key.mix, row.key.operation.rawValue, row.key.settings, name] + milliseconds
+            + ["\(numbers.count)"])
+      }
+    }
+    var text = "\n"
+    table.write { text += $0 }
+    return isEmpty ? "" : text
+  }
+
+  private var rowsTable: String {
     var text = ""
+    let hasMixes = Set(rows.map(\.key.mix)).count > 1
+    var table = TextTable(
+      (hasMixes ? [.text("mix")] : [])
+        + [.text("what"), .text("who"), .text("settings")]
+        + [
+          "seconds", "min", "max", "GiB/s", "RAM GiB/s", "CPU-s/GiB", "requests", "peak memory",
+        ].map { .number($0) })
+    for row in rows {
+      table.add((hasMixes ? [row.key.mix] : []) + Self.cells(row))
+    }
     table.write { text += $0 }
     return text
   }
 
-  private func row(_ name: String, _ report: TransferReport) -> [String] {
-    [
-      name, NumberText.significant(report.bytesPerSecond / NumberText.gibibyte),
-      NumberText.significant(report.ramBytesPerSecond / NumberText.gibibyte),
-      report.cpuSecondsPerGiB.map(NumberText.significant) ?? "-",
-      NumberText.significant(report.elapsed.inSeconds),
-      "\(report.totals.directRequests + report.totals.bufferedRequests)",
-      "\(report.totals.directRequests)", NumberText.bytes(report.peakMemoryBytes),
+  /// Behind an empty line; nothing without an opponent.
+  private var ratiosTable: String {
+    let ratios = BenchRatio.all(of: rows)
+    guard rows.contains(where: { $0.key.contestant != .mappedRAM }), !ratios.isEmpty else {
+      return ""
+    }
+    var table = TextTable([
+      .text("mix"), .text("ratio"), .number("value"), .number("goal"), .text("met"), .text("from"),
+    ])
+    for ratio in ratios {
+      table.add([
+        ratio.mix, ratio.what, NumberText.significant(ratio.value), ratio.goal.text,
+        ratio.isMet ? "yes" : "no", ratio.terms,
+      ])
+    }
+    var text = "\n"
+    table.write { text += $0 }
+    return text
+  }
+
+  private static func cells(_ row: BenchRow) -> [String] {
+    let seconds = row.seconds
+    return [
+      row.key.operation.rawValue, row.key.contestant.rawValue, row.key.settings,
+      NumberText.significant(seconds.median), NumberText.significant(seconds.least),
+      NumberText.significant(seconds.greatest),
+      row.bytes == 0 ? "-" : NumberText.significant(row.rate.median / NumberText.gibibyte),
+      row.ramBytes == 0 ? "-" : NumberText.significant(row.ramRate.median / NumberText.gibibyte),
+      row.cpuSecondsPerGiB.map { NumberText.significant($0.median) } ?? "-",
+      row.samples.last?.requests.map { "\($0)" } ?? "-",
+      row.peakMemoryBytes.map { NumberText.bytes($0) } ?? "-",
     ]
   }
 
-  var json: JSON { JSON(self) }
+  var json: BenchJSON { BenchJSON(self) }
+}
 
-  /// ```json
-  /// {
-  ///   "cacheDropped" : false,
-  ///   "channels" : 2,
-  ///   "command" : "bench",
-  ///   "directory" : "/var/tmp",
-  ///   "fileSize" : 1074823197,
-  ///   "queueDepth" : 32,
-  ///   "read" : { … },
-  ///   "requestBytes" : 1048576,
-  ///   "schemaVersion" : 1,
-  ///   "seed" : 3735928559,
-  ///   "type" : "report",
-  ///   "verified" : true,
-  ///   "write" : { … },
-  ///   "zeroFraction" : 0
-  /// }
-  /// ```
-  struct JSON: Encodable {
-    var type = "report"
-    var schemaVersion = 1
-    var command = "bench"
-    var directory: String
-    var seed: UInt64
-    var zeroFraction: Double
-    var channels: Int
-    var queueDepth: Int
-    var requestBytes: Int
-    var fileSize: UInt64
-    /// Whether the file was dropped from the page cache before it was read, because it was not read past it.
-    var cacheDropped: Bool
-    /// Always true: without it there is no report.
-    var verified = true
-    var write: TransferJSON
-    var read: TransferJSON
-
-    init(_ report: BenchReport) {
-      directory = report.directory.string
-      seed = report.seed
-      zeroFraction = report.zeroFraction
-      channels = report.options.channels
-      queueDepth = report.options.queueDepth
-      requestBytes = report.options.requestBytes
-      fileSize = report.fileSize
-      cacheDropped = report.isCacheDropped
-      write = TransferJSON(report.write)
-      read = TransferJSON(report.read)
+extension BenchRatio.Goal {
+  /// As people read it: `>= 2.00`.
+  var text: String {
+    switch self {
+    case .atLeast(let limit): ">= \(NumberText.significant(limit))"
+    case .atMost(let limit): "<= \(NumberText.significant(limit))"
     }
   }
 }

@@ -21,6 +21,16 @@ enum CommandError: Error, Equatable, Sendable {
   case interruptedInPlace(FilePath)
   /// What was read back is not what was written.
   case mismatch(PageMismatches)
+  /// A measurement needs more memory than there is.
+  case notEnoughMemory(needed: UInt64, available: UInt64, MemoryAdvice)
+  /// A program that is to be measured is not there.
+  case noProgram(String, package: String, option: String)
+  /// A program that was measured has failed, and what it said.
+  case programFailed(String, ChildEnd, messages: String)
+  /// A file that is to be compared with is no report of bench.
+  case notABench(FilePath)
+  /// A report that is to be compared with is of something else.
+  case incomparable(FilePath, [BenchComparison.Difference])
 }
 
 extension CommandError {
@@ -96,6 +106,19 @@ extension CommandError: CustomStringConvertible {
       "\(NumberText.count(found.count, "page")) of \(found.checked) came back with other contents than were "
         + "written, the first of them page \(found.first). The engine, the file system or the device changed them: do "
         + "not trust them with an image."
+    case .notEnoughMemory(let needed, let available, let advice):
+      "The measurement takes \(NumberText.bytes(needed)) of memory, and there are \(NumberText.bytes(available)). "
+        + (advice == .smaller
+          ? "Give a smaller --size." : "Give a smaller --size, or --memory made, which takes none.")
+    case .noProgram(let program, let package, let option):
+      "\(program) is not installed. Install it (Debian: apt install \(package)), or leave \(option) out."
+    case .programFailed(let program, let end, let messages):
+      "\(program) ended with status \(end.shellStatus) and said: \(messages)"
+    case .notABench(let path):
+      "\(path): this is no report of \"mapped-ram bench --json\" of this version."
+    case .incomparable(let path, let differences):
+      "\(path): this run cannot be compared with that one: "
+        + differences.map { "\($0.what) was \($0.old) and is \($0.new)" }.joined(separator: "; ") + "."
     }
   }
 }

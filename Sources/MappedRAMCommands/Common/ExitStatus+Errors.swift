@@ -13,6 +13,8 @@ extension ExitStatus {
     case .manifestAndOptions, .offsetWithPrefix: self = .usage
     case .noManifest, .mismatch: self = .ioError
     case .interruptedInPlace: self = .interrupted
+    case .notABench, .incomparable: self = .badData
+    case .notEnoughMemory, .noProgram, .programFailed: self = .unavailable
     }
   }
 
@@ -44,7 +46,7 @@ extension ExitStatus {
     case .launch(.refused): self = .usage
     case .launch(.system(let error)): self.init(starting: error)
     case .state, .resumedMeanwhile, .gone, .tooOld, .migrationFailed, .relativeDisk,
-      .snapshotsRemain, .ended, .cannotMap:
+      .snapshotsRemain, .ended, .cannotMap, .liveSnapshots:
       self = .unavailable
     }
   }
@@ -98,6 +100,7 @@ extension ExitStatus {
     case .unknownBlock, .noBlocks, .unknownDevice, .deviceTwice, .deviceName, .tooManyDevices:
       self = .usage
     case .targetTooSmall: self = .cannotCreate
+    case .stuck, .slotsDiffer: self = .unavailable
     // The files of a directory that do not fit each other: bad data, whoever wrote them.
     case .sourceSize, .deviceSize, .mixedPageSizes, .prefixLength, .fileTooLong, .manifest, .writtenImage,
       .blockDiffers:

@@ -66,6 +66,6 @@ struct ProgressReporter: ~Copyable {
     let (done, written) = (progress.doneBytes, progress.writtenBytes)
     return ProgressSample(
       elapsed: ContinuousClock.now - start, totalBytes: progress.totalBytes, doneBytes: done,
-      writtenBytes: written)
+      writtenBytes: written, live: progress.live)
   }
 }

@@ -1,3 +1,5 @@
+import MappedRAM
+
 /// How far a transfer is at a moment.
 struct ProgressSample: Equatable, Sendable {
   /// Since the beginning.
@@ -8,6 +10,8 @@ struct ProgressSample: Equatable, Sendable {
   var doneBytes: UInt64
   /// Bytes written so far.
   var writtenBytes: UInt64
+  /// Of a live save; what is done counts anew in each round.
+  var live: LiveProgress?
 }
 
 /// The recent rate of a transfer, and what follows from it.
@@ -19,6 +23,8 @@ struct RateEstimate: Sendable {
 
   /// Takes a sample, later than all before.
   mutating func add(_ sample: ProgressSample) {
+    // A new round counts anew.
+    if let last = samples.last, sample.doneBytes < last.doneBytes { samples = [] }
     samples.append(sample)
     while samples.count > 2, sample.elapsed - samples[1].elapsed >= Self.window {
       samples.removeFirst()
@@ -44,6 +50,7 @@ struct RateEstimate: Sendable {
 enum ProgressLine {
   /// The line for people: `save   38%  24.3 GiB of 64.0 GiB  2.41 GiB/s  17 s left`.
   static func text(_ label: String, _ sample: ProgressSample, _ estimate: RateEstimate) -> String {
+    let label = sample.live.map { "\(label)  \(text($0))" } ?? label
     guard sample.totalBytes > 0 else { return "\(label)  reading the headers" }
     guard sample.doneBytes < sample.totalBytes else {
       return "\(label)  100%  \(NumberText.bytes(sample.totalBytes))  waiting for the disk"
@@ -58,7 +65,17 @@ enum ProgressLine {
     return parts.joined(separator: "  ")
   }
 
-  /// The line for programs.
+  /// `round 3  120 MiB/s dirty  pause 210 ms`
+  private static func text(_ live: LiveProgress) -> String {
+    var parts = ["round \(live.round)"]
+    if let rate = live.dirtyBytesPerSecond { parts.append("\(NumberText.bytes(rate))/s dirty") }
+    if let pause = live.expectedPause {
+      parts.append("pause \(NumberText.fixed(pause.inSeconds * 1000, places: 0)) ms")
+    }
+    return parts.joined(separator: "  ")
+  }
+
+  /// The line for programs. In a live save it has `round`, `dirtyBytesPerSecond` and `expectedPauseSeconds` as well.
   ///
   /// ```json
   /// {"doneBytes":26092077056,"elapsedSeconds":10.2,"phase":"save","totalBytes":68719476736,"type":"progress","writtenBytes":20401094656}
@@ -70,6 +87,9 @@ enum ProgressLine {
     var totalBytes: UInt64
     var doneBytes: UInt64
     var writtenBytes: UInt64
+    var round: Int?
+    var dirtyBytesPerSecond: UInt64?
+    var expectedPauseSeconds: Double?
 
     init(_ phase: String, _ sample: ProgressSample) {
       self.phase = phase
@@ -77,6 +97,9 @@ enum ProgressLine {
       totalBytes = sample.totalBytes
       doneBytes = sample.doneBytes
       writtenBytes = sample.writtenBytes
+      round = sample.live?.round
+      dirtyBytesPerSecond = sample.live?.dirtyBytesPerSecond
+      expectedPauseSeconds = sample.live?.expectedPause?.inSeconds
     }
   }
 }

@@ -127,7 +127,7 @@ enum PageMapSVG {
     return "#" + mix(light.0, dark.0) + mix(light.1, dark.1) + mix(light.2, dark.2)
   }
 
-  private static func escaped(_ text: String) -> String {
+  static func escaped(_ text: String) -> String {
     var result = ""
     for scalar in text.unicodeScalars {
       switch scalar {

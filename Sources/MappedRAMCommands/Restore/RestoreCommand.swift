@@ -78,8 +78,8 @@ struct RestoreCommand: ParsableCommand {
   func run() throws {
     guard let directory = contents.toDirectory else {
       try VMRestoreRun(
-        image: image, streamOffset: contents.streamOffset, machine: machine, channels: channels,
-        output: output
+        image: image, streamOffset: contents.streamOffset, machine: machine, devices: devices,
+        channels: channels, output: output
       )()
       return
     }

@@ -23,6 +23,10 @@ struct SaveCommand: ParsableCommand {
       stays on the new disk files, and a paused VM that QEMU saves by itself ends in the state postmigrate, from which cont \
       leads on. A VM that goes on writes to its disks, which then no longer fit the image: see --then and --snapshot-disks.
 
+      With --live it runs while its memory is written, in rounds: first all of it, then what has changed since. It stands still \
+      for the last round alone, in which capture has to read all memory once more; how long that will take decides when it is \
+      paused. Each page costs 16 bytes of memory for its hash.
+
       From a directory that "mapped-ram restore" made, the image is built as it was: for an image that QEMU wrote of a \
       stopped machine, byte for byte.
 
@@ -41,6 +45,7 @@ struct SaveCommand: ParsableCommand {
         mapped-ram save --qmp /run/vm.qmp vm.img
         mapped-ram save --qmp /run/vm.qmp --then quit vm.img
         mapped-ram save --qmp /run/vm.qmp --snapshot-disks disks vm.img
+        mapped-ram save --qmp /run/vm.qmp --live --max-pause 100 vm.img
         mapped-ram save --from-directory vm vm.img
         mapped-ram save --from-directory raw --machine pc-q35-10.0 \\
           --vmstate devices.bin --block pc.ram=ram.raw vm.img
@@ -63,6 +68,7 @@ struct SaveCommand: ParsableCommand {
   var image: FilePath
 
   @OptionGroup(title: "Running VM") var machine: SaveMachine
+  @OptionGroup(title: "Live save") var live: LiveArguments
   @OptionGroup(title: "Files") var contents: SaveContents
   @OptionGroup(title: "Devices") var devices: SaveDevices
 
@@ -75,8 +81,15 @@ struct SaveCommand: ParsableCommand {
         "Nothing says what to save: give --qmp, or --from-directory, or --machine, --vmstate and --block."
       )
     }
+    if machine.qmp == nil, let option = live.given.first {
+      throw ValidationError(
+        "\(option) is for a running VM: give the socket of its QEMU's QMP with --qmp as well.")
+    }
     if machine.qmp != nil, let option = contents.fileOptions.first {
       throw ValidationError("\(option) is for an image from files, and --qmp for a running VM.")
+    }
+    if !devices.device.isEmpty, machine.engine == .qemu {
+      throw ValidationError("--device is not for --engine qemu: QEMU saves its own devices alone.")
     }
   }
 
@@ -99,8 +112,12 @@ struct SaveCommand: ParsableCommand {
     save.inPlace = contents.inPlace || File.isBlockDevice(image)
     save.engine = machine.engine ?? .auto
     save.afterwards = machine.then
+    save.live = live.options
     save.processID = machine.pid
     save.snapshotDirectory = machine.snapshotDisks.map(\.absolute)
+    save.devices = try CommandError.image(to: nil) { () throws(ImageError) in
+      try devices.saves()
+    }
     let report = try run.transfer("save") { (progress, cancellation) throws(CommandError) in
       try CommandError.vm(to: image) { () throws(VMError) in
         try save.run(

@@ -16,6 +16,10 @@ struct VMSaveText: CommandReport {
     for reason in report.engineReasons {
       lines.append("  Note: QEMU wrote the image by itself. \(reason.description)")
     }
+    if let live = report.live { lines += LiveText(report: live).lines.map { "  \($0)" } }
+    if let rounds = report.rounds {
+      lines.append("  \(NumberText.count(UInt64(rounds), "round")) while the VM ran")
+    }
     for line in memoryLines { lines.append("  \(line)") }
     var text = lines.map { "\($0)\n" }.joined()
     text +=
@@ -69,6 +73,7 @@ struct VMSaveText: CommandReport {
         JSON.Memory(idstr: $0.idstr, byteCount: $0.byteCount, route: $0.route.name)
       },
       deviceState: report.deviceState?.rawValue, pauseSeconds: report.pause?.inSeconds,
+      live: report.live.map { LiveText(report: $0).json }, rounds: report.rounds,
       stateBefore: report.stateBefore, stateAfter: report.stateAfter,
       disks: report.disks.map {
         JSON.Disk(name: $0.name, file: $0.file, overlay: $0.overlay?.string)
@@ -92,6 +97,10 @@ struct VMSaveText: CommandReport {
     var deviceState: String?
     /// Absent for a VM that was paused before.
     var pauseSeconds: Double?
+    /// Absent unless the save was live and by capture.
+    var live: LiveText.JSON?
+    /// Absent unless the save was live and by QEMU.
+    var rounds: Int?
     var stateBefore: String
     /// Absent for a VM that was told to quit.
     var stateAfter: String?

@@ -94,6 +94,36 @@ extension CaptureObstacle: CustomStringConvertible {
   }
 }
 
+/// What QEMU says of a VM, as far as it decides whether that can be captured.
+struct CaptureFacts {
+  var migration: MigrationInfo
+  var runState: RunState
+  var target: String
+  var machineType: String
+  var capabilities: [String: Bool]
+  /// Each a `vfioDevice`.
+  var vfioDevices: [CaptureObstacle]
+  /// The commands that this QEMU has.
+  var commands: Set<String>
+
+  /// What is in the way.
+  var obstacles: [CaptureObstacle] {
+    var found: [CaptureObstacle] = []
+    if let status = migration.status, !status.isOver { found.append(.migrating(status)) }
+    found += migration.blockedReasons.map(CaptureObstacle.blocked)
+    if CaptureObstacle.runStates.contains(runState) { found.append(.runState(runState)) }
+    if CaptureObstacle.hasIterableState(target: target, machineType: machineType) {
+      found.append(.iterableState(target: target, machineType: machineType))
+    }
+    found += CaptureObstacle.capabilities.filter { capabilities[$0] == true }
+      .map(CaptureObstacle.capability)
+    found += vfioDevices
+    found += CaptureObstacle.commands.filter { !commands.contains($0) }
+      .map(CaptureObstacle.missingCommand)
+    return found
+  }
+}
+
 extension QMPConnection {
   /// Why the VM cannot be captured at this moment; empty if it can.
   ///
@@ -101,25 +131,12 @@ extension QMPConnection {
   ///
   /// Throws as `execute(_:)`.
   public func captureObstacles() throws(QMPError) -> [CaptureObstacle] {
-    var found: [CaptureObstacle] = []
-    let migration = try execute(.queryMigrate)
-    if let status = migration.status, !status.isOver { found.append(.migrating(status)) }
-    found += migration.blockedReasons.map(CaptureObstacle.blocked)
-    let state = try execute(.queryStatus)
-    if CaptureObstacle.runStates.contains(state) { found.append(.runState(state)) }
-    let target = try execute(.queryTarget)
-    let machineType = try machineType()
-    if CaptureObstacle.hasIterableState(target: target, machineType: machineType) {
-      found.append(.iterableState(target: target, machineType: machineType))
-    }
-    let capabilities = try execute(.queryMigrationCapabilities)
-    found += CaptureObstacle.capabilities.filter { capabilities[$0] == true }
-      .map(CaptureObstacle.capability)
-    found += try vfioDevices()
-    let commands = try execute(.queryCommands)
-    found += CaptureObstacle.commands.filter { !commands.contains($0) }
-      .map(CaptureObstacle.missingCommand)
-    return found
+    CaptureFacts(
+      migration: try execute(.queryMigrate), runState: try execute(.queryStatus),
+      target: try execute(.queryTarget), machineType: try machineType(),
+      capabilities: try execute(.queryMigrationCapabilities), vfioDevices: try vfioDevices(),
+      commands: try execute(.queryCommands)
+    ).obstacles
   }
 
   /// The machine's type, as the CONFIGURATION section names it.
@@ -136,7 +153,7 @@ extension QMPConnection {
   }
 
   /// VFIO devices: `-device` puts all of them into one of the two containers.
-  private func vfioDevices() throws(QMPError) -> [CaptureObstacle] {
+  func vfioDevices() throws(QMPError) -> [CaptureObstacle] {
     var found: [CaptureObstacle] = []
     for container in ["/machine/peripheral", "/machine/peripheral-anon"] {
       for property in try execute(.qomList(container)) {

@@ -13,6 +13,8 @@ public struct MigrationInfo: Equatable, Sendable {
   public var blockedReasons: [String]
   /// From the begin to now or to the end.
   public var totalMilliseconds: UInt64?
+  /// How long QEMU expects the VM to be stopped.
+  public var expectedDowntimeMilliseconds: UInt64?
   /// How long the VM was stopped, at the end.
   public var downtimeMilliseconds: UInt64?
 
@@ -56,6 +58,10 @@ public struct MigrationInfo: Equatable, Sendable {
     public var normalPages: UInt64
     /// Zero pages so far.
     public var zeroPages: UInt64
+    /// Rounds, the present one included.
+    public var rounds: UInt64 = 0
+    /// Bytes of pages that the guest dirties in a second; 0 where QEMU does not know yet.
+    public var dirtyBytesPerSecond: UInt64 = 0
   }
 
   /// Whether a migration is under way.
@@ -74,7 +80,10 @@ extension MigrationInfo {
         remaining: try ram.member("remaining").unsigned(),
         total: try ram.member("total").unsigned(),
         normalPages: try ram.optional("normal")?.unsigned() ?? 0,
-        zeroPages: try ram.optional("duplicate")?.unsigned() ?? 0)
+        zeroPages: try ram.optional("duplicate")?.unsigned() ?? 0,
+        rounds: try ram.optional("dirty-sync-count")?.unsigned() ?? 0,
+        dirtyBytesPerSecond: (try ram.optional("dirty-pages-rate")?.unsigned() ?? 0)
+          &* (try ram.optional("page-size")?.unsigned() ?? 0))
     }
     errorDescription = try answer.optional("error-desc")?.string()
     blockedReasons = []
@@ -82,6 +91,7 @@ extension MigrationInfo {
       blockedReasons.append(try reason.string())
     }
     totalMilliseconds = try answer.optional("total-time")?.unsigned()
+    expectedDowntimeMilliseconds = try answer.optional("expected-downtime")?.unsigned()
     downtimeMilliseconds = try answer.optional("downtime")?.unsigned()
   }
 }

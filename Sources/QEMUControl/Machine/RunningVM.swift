@@ -67,7 +67,12 @@ extension RunningVM {
     capabilities = try connection.execute(.queryMigrationCapabilities)
     parameters = try connection.execute(.queryMigrationParameters)
     migration = try connection.execute(.queryMigrate)
-    obstacles = try connection.captureObstacles()
+    obstacles =
+      CaptureFacts(
+        migration: migration, runState: runState, target: target, machineType: machineType,
+        capabilities: capabilities, vfioDevices: try connection.vfioDevices(),
+        commands: try connection.execute(.queryCommands)
+      ).obstacles
   }
 
   /// The backend behind `block`; `nil` for a block that is QEMU's own, such as a ROM.

@@ -29,7 +29,7 @@ extension GuestMemory {
     var count: UInt64 = 0
     do {
       // The holes of a file of huge pages are not found.
-      if !place.hasHugePages, let found = Self.file(of: place, processID, .read) {
+      if !place.hasHugePages, let found = place.file {
         let range = found.offset..<(found.offset + place.block.usedLength.rawValue)
         try found.file.forEachData(in: range) { count += UInt64($0.count) }
         return count

@@ -17,8 +17,18 @@ public struct GuestMemory: Sendable {
   struct Place {
     var block: GuestBlock
     var backing: MemoryBacking
+    /// The shared file behind it, open for reading.
+    var file: SharedFile?
     /// Whether its pages are larger than those of the process's page map.
     var hasHugePages: Bool { block.pageBytes > PageMap.pageBytes }
+  }
+
+  /// A shared file that has a block from `offset` on.
+  struct SharedFile {
+    var file: File
+    var offset: UInt64
+    /// As /proc/PID/maps has it.
+    var path: String
   }
 
   /// The blocks' places, as `blocks`.
@@ -56,6 +66,11 @@ public struct GuestMemory: Sendable {
   }
 
   private init(_ places: [Place], of memory: ProcessMemory, pageMap: PageMap?) {
+    let places = places.map { place in
+      var place = place
+      place.file = Self.open(place, memory.processID, .read)
+      return place
+    }
     self.places = places
     self.memory = memory
     self.pageMap = pageMap
@@ -63,21 +78,21 @@ public struct GuestMemory: Sendable {
     blocks = places.map { place in
       BlockMemory(
         idstr: place.block.idstr, byteCount: place.block.usedLength.rawValue,
-        route: Self.file(of: place, memory.processID, .read).map { .file($0.path) } ?? .process)
+        route: place.file.map { .file($0.path) } ?? .process)
     }
   }
 
   /// The shared file behind a block, opened anew. A file of huge pages for reading alone, as it cannot be written to
   /// (hugetlbfs has no write(2)). To read it leaves its holes alone, while to copy them from the process would take a huge page
   /// for each (tried: QEMU 10.0.2, a memfd without prealloc, Linux 6.18).
-  static func file(
-    of place: Place, _ processID: Int32, _ access: File.Access
-  ) -> (file: File, offset: UInt64, path: String)? {
+  private static func open(
+    _ place: Place, _ processID: Int32, _ access: File.Access
+  ) -> SharedFile? {
     guard case .sharedFile(let inode, let offset, let path) = place.backing,
       access == .read || !place.hasHugePages,
       let file = try? ProcessFiles.open(inode, of: processID, access: access)
     else { return nil }
-    return (file, offset, path)
+    return SharedFile(file: file, offset: offset, path: path)
   }
 
   /// The contents of each block, to be saved.
@@ -104,7 +119,8 @@ public struct GuestMemory: Sendable {
 
   /// The contents of a block in the shared file behind it; `nil` where there is none that can be used.
   func filePages(of place: Place, _ access: File.Access) -> FilePages? {
-    guard let found = Self.file(of: place, processID, access) else { return nil }
+    let found = access == .read ? place.file : Self.open(place, processID, access)
+    guard let found else { return nil }
     return try? FilePages(
       found.file, startingAt: found.offset, byteCount: place.block.usedLength.rawValue)
   }

@@ -15,10 +15,10 @@ struct MigrationSettings {
     "events", "validate-uuid", "dirty-bitmaps", "late-block-activate",
   ]
 
-  /// Asks QEMU for all of them.
-  init(of connection: QMPConnection) throws(QMPError) {
-    capabilities = try connection.execute(.queryMigrationCapabilities)
-    parameters = try connection.execute(.queryMigrationParameters)
+  /// As they were when QEMU told of `vm`.
+  init(of vm: RunningVM) {
+    capabilities = vm.capabilities
+    parameters = vm.parameters
   }
 
   /// Whether this QEMU has the capability.
@@ -27,24 +27,20 @@ struct MigrationSettings {
   /// Whether this QEMU has the parameter.
   func has(parameter name: String) -> Bool { parameters[name] != nil }
 
-  /// Switches on exactly the capabilities `names` (and leaves alone those that do not matter here), and sets those of
-  /// `values` that this QEMU has. What cannot be set leaves the settings as they were.
-  mutating func set(
+  /// Plans to switch on exactly the capabilities `names` (and to leave alone those that do not matter here), and to set those of
+  /// `values` that this QEMU has. Nothing is changed yet.
+  ///
+  /// - Parameter touched: parameters among `values` that are changed later on, so that they have to be put back in any case.
+  mutating func plan(
     capabilities names: [String], parameters values: [String: JSONValue] = [:],
-    on connection: QMPConnection
-  ) throws(QMPError) {
-    plan(capabilities: names, parameters: values)
-    try apply(on: connection)
-  }
-
-  /// Finds out what `set` would have to change, and changes nothing yet.
-  mutating func plan(capabilities names: [String], parameters values: [String: JSONValue] = [:]) {
+    touched: Set<String> = []
+  ) {
     let wanted = Set(names)
     changedCapabilities = capabilities.filter { name, state in
       wanted.contains(name) != state && !(state && Self.kept.contains(name))
     }
     changedParameters = parameters.filter { name, value in
-      values[name].map { $0 != value } ?? false
+      values[name].map { $0 != value || touched.contains(name) } ?? false
     }
     wantedParameters = values.filter { changedParameters[$0.key] != nil }
   }

@@ -5,11 +5,6 @@ enum CaptureChoice {
   case possible(GuestMemory, GuestPlatform)
   case impossible([CaptureObstacle])
 
-  /// Looks at the VM, and at its process.
-  init(_ vm: RunningVM, processID: Int32?) {
-    self.init(vm, memory: GuestMemory.access(to: vm, processID: processID))
-  }
-
   /// Looks at the VM, whose memory can or cannot be got at.
   init(_ vm: RunningVM, memory: Result<GuestMemory, CaptureObstacle>) {
     var obstacles = vm.obstacles

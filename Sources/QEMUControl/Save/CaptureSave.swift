@@ -18,14 +18,18 @@ struct CaptureSave {
     var deviceState: DeviceStateRoute
     var pause: Duration?
     var transfer: TransferReport
+    var live: LiveReport?
   }
 
   /// Saves. Whatever goes wrong, the VM is afterwards what it was before.
   func run(_ progress: Progress, _ cancellation: Cancellation) throws(VMError) -> Outcome {
+    if let live = save.live, vm.runState.isLive {
+      return try run(live, progress, cancellation)
+    }
     let goesOn = vm.runState.isLive && save.afterwards != .pause && save.afterwards != .quit
     let route = DeviceStateRoute(of: vm, with: memory, goesOn: goesOn)
     let capture = DeviceStateCapture(connection: connection, set: DescriptorSet.ID())
-    var settings = try talking { () throws(QMPError) in try MigrationSettings(of: connection) }
+    var settings = MigrationSettings(of: vm)
     var steps = [UndoStep.remove(capture.set)]
     if route == .migration {
       settings.plan(
@@ -48,25 +52,33 @@ struct CaptureSave {
     _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) -> Outcome {
     let plan = try plan(of: state, memory: try memoryNow())
-    var hookError: VMError?
-    let transfer: TransferReport
-    do throws(ImageError) {
-      transfer = try ImageSave(plan, options: save.options).run(
+    let transfer = try goingOn(standStill) { (pagesAreRead) throws(ImageError) in
+      try ImageSave(plan, options: save.options).run(
         to: save.image, inPlace: save.inPlace, progress: progress, cancellation: cancellation,
-        pagesAreRead: { () throws(ImageError) in
-          do throws(VMError) {
-            try standStill.check()
-            try goOn(standStill)
-          } catch {
-            hookError = error
-            throw .cancelled
-          }
-        })
-    } catch {
-      throw hookError ?? .image(error)
+        pagesAreRead: pagesAreRead)
     }
     return Outcome(
       plan: plan, deviceState: route, pause: standStill.pause, transfer: transfer)
+  }
+
+  /// Runs `body` with what it has to call once all pages have been read: the VM goes on then, if it is to.
+  func goingOn<Value>(
+    _ standStill: StandStill, _ body: (ImageSave.Hook) throws(ImageError) -> Value
+  ) throws(VMError) -> Value {
+    var hookError: VMError?
+    do throws(ImageError) {
+      return try body { () throws(ImageError) in
+        do throws(VMError) {
+          try standStill.check()
+          try goOn(standStill)
+        } catch {
+          hookError = error
+          throw .cancelled
+        }
+      }
+    } catch {
+      throw hookError ?? .image(error)
+    }
   }
 
   /// The memory as it is now: resizable blocks may have grown until the VM stood still.
@@ -93,8 +105,8 @@ struct CaptureSave {
     }
   }
 
-  private func plan(
-    of state: DeviceStateStream, memory: GuestMemory
+  func plan(
+    of state: DeviceStateStream, memory: GuestMemory, runState: RunState? = nil
   ) throws(VMError) -> SavePlan {
     try moving { () throws(ImageError) in
       // A migration's stream has a configuration of its own. The section id of RAM must be one that no device has.
@@ -104,15 +116,14 @@ struct CaptureSave {
         prologue: prologue, blocks: memory.planned(pageSize: platform.pageSize),
         tail: state.tail(
           after: prologue, pageSize: platform.pageSize, switchoverStart: announcesSwitchover,
-          runState: vm.imageRunState),
-        for: save.image)
+          runState: runState ?? vm.imageRunState),
+        for: save.image
+      ).with(devices: save.devices)
     }
   }
 
   /// Machine types from 10.0 on, and those without a version from QEMU 10.0 on, have SWITCHOVER_START in their streams.
   private var announcesSwitchover: Bool {
-    let since = MachineVersion(major: 10, minor: 0)
-    if let version = MachineVersion(of: vm.machineType) { return version >= since }
-    return vm.version.major >= 10
+    MachineVersion(of: vm.machineType)?.announcesSwitchover ?? (vm.version.major >= 10)
   }
 }

@@ -14,7 +14,12 @@ struct QEMUSave {
     var image: Image
     var pause: Duration?
     var transfer: TransferReport
+    /// Of a live save.
+    var rounds: Int?
   }
+
+  /// How the VM is saved while it runs, if it does.
+  private var live: LiveOptions? { vm.runState.isLive ? save.live : nil }
 
   /// The channels that QEMU saves and loads fastest with, as far as it was measured: 8, also on two processors.
   static let channels = 8
@@ -22,7 +27,8 @@ struct QEMUSave {
   /// Saves. Whatever goes wrong, the VM is afterwards what it was before.
   func run(_ progress: Progress, _ cancellation: Cancellation) throws(VMError) -> Outcome {
     let stopwatch = Stopwatch()
-    var settings = try talking { () throws(QMPError) in try MigrationSettings(of: connection) }
+    guard live == nil || snapshots == nil else { throw .liveSnapshots }
+    var settings = MigrationSettings(of: vm)
     guard settings.has(capability: Configuration.mappedRAMCapability) else {
       throw .tooOld(vm.version)
     }
@@ -39,23 +45,36 @@ struct QEMUSave {
     let isDirect = target.isDirect && settings.has(parameter: "direct-io")
     settings.plan(
       capabilities: [Configuration.mappedRAMCapability, "multifd"],
-      parameters: Self.parameters(direct: isDirect))
+      parameters: Self.parameters(direct: isDirect, live: live),
+      touched: Set(FileMigration.crawl.keys))
     let planned = settings
     let set = DescriptorSet.ID()
     let standStill = try StandStill(
       connection, vm,
       // The settings can be put back once the migration is over; before, its channels may still open descriptors of the set.
-      undoing: [.cancelMigration] + settings.undoSteps + [.remove(set)] + disksBack)
+      undoing: UndoStep.cancelMigrationWithChannels + settings.undoSteps + [.remove(set)]
+        + disksBack, stopping: live == nil)
     return try snapshots.taken(during: standStill) { () throws(VMError) in
       guard let file = file.take() else { preconditionFailure("used once") }
       try talking { () throws(QMPError) in try planned.apply(on: connection) }
-      try migrate(to: file, set, direct: isDirect, progress, cancellation)
-      try standStill.check()
+      let rounds = try migrate(to: file, set, direct: isDirect, progress, cancellation)
+      // QEMU itself has stopped a VM that is saved live.
+      if live == nil { try standStill.check() }
       try goOn(standStill, planned)
+      if live != nil { try clearStaleSlots(target, cancellation) }
       let image = try commit(file, cancellation)
       return Outcome(
         image: image, pause: standStill.pause,
-        transfer: stopwatch.report(of: image, in: target))
+        transfer: stopwatch.report(of: image, in: target), rounds: live.map { _ in rounds })
+    }
+  }
+
+  /// Clears what QEMU has left in slots of pages that became zero while the VM ran.
+  private func clearStaleSlots(_ file: File, _ cancellation: Cancellation) throws(VMError) {
+    try moving { () throws(ImageError) in
+      let image = try Image(reading: file)
+      guard image.problems.isEmpty else { return }
+      _ = try StaleSlots(clearing: image.blocks, in: file, cancellation: cancellation)
     }
   }
 
@@ -93,18 +112,28 @@ struct QEMUSave {
   private func migrate(
     to file: borrowing ForeignSave, _ id: DescriptorSet.ID, direct isDirect: Bool,
     _ progress: Progress, _ cancellation: Cancellation
-  ) throws(VMError) {
+  ) throws(VMError) -> Int {
     let set = try DescriptorSet(
       file.file, for: .writing, direct: isDirect, to: connection, as: id)
     defer { set.remove() }
-    try FileMigration(connection: connection).save(to: "file:\(set.path)", progress, cancellation)
+    return try FileMigration(connection: connection, hasChannels: true, live: live)
+      .save(to: "file:\(set.path)", progress, cancellation)
   }
 
-  /// QEMU's parameters for a mapped-ram migration at full speed.
-  static func parameters(direct: Bool) -> [String: JSONValue] {
-    [
+  /// The longest pause that QEMU can be allowed (QEMU 10.0.2 refuses more than 2,000 s).
+  private static let longestPause = Duration.seconds(2000)
+
+  /// QEMU's parameters for a mapped-ram migration at full speed, or as `live` says.
+  static func parameters(direct: Bool, live: LiveOptions? = nil) -> [String: JSONValue] {
+    var parameters: [String: JSONValue] = [
       "multifd-channels": .integer(Int64(channels)), "multifd-compression": "none",
       "direct-io": .bool(direct), "max-bandwidth": 0,
     ]
+    if let live {
+      let pause = min(live.maximumPause, longestPause) / .milliseconds(1)
+      parameters["downtime-limit"] = .integer(Int64(pause))
+      parameters["max-bandwidth"] = .integer(Int64(clamping: live.bytesPerSecond ?? 0))
+    }
+    return parameters
   }
 }

@@ -55,9 +55,7 @@ extension SaveForecast {
     let platform = GuestPlatform(architecture: vm.target, machineType: vm.machineType)
     let configuration =
       platform?.configuration(machineType: vm.machineType)
-      ?? Configuration(
-        machineType: vm.machineType,
-        subsections: [.capabilities([Configuration.mappedRAMCapability])])
+      ?? .mappedRAM(machineType: vm.machineType)
     let pageSize = platform?.pageSize ?? .fourKiB
     do throws(FormatError) {
       return try ImageLayout(

@@ -14,6 +14,8 @@ final class StandStill {
   private let start: ContinuousClock.Instant
   /// How long it stood still; `nil` for a VM that did not run before, or stands still yet.
   private(set) var pause: Duration?
+  /// Whether QEMU stops the VM by itself, later than now.
+  private let isStoppedByQEMU: Bool
   private var isOver = false
   /// Whether QEMU did not come back for as long as was waited.
   private var isOutOfReach = false
@@ -23,11 +25,14 @@ final class StandStill {
 
   /// Stops `vm`, if it runs.
   ///
-  /// - Parameter undoing: what has to be done before the VM goes on where the save fails, or this process ends without a word.
+  /// - Parameters:
+  ///   - undoing: what has to be done before the VM goes on where the save fails, or this process ends without a word.
+  ///   - stopping: false where QEMU itself will stop the VM, later.
   init(
-    _ connection: QMPConnection, _ vm: RunningVM, undoing: [UndoStep] = []
+    _ connection: QMPConnection, _ vm: RunningVM, undoing: [UndoStep] = [], stopping: Bool = true
   ) throws(VMError) {
     self.connection = connection
+    isStoppedByQEMU = !stopping
     processID = vm.possibleProcesses.first
     ran = vm.runState.isLive
     start = .now
@@ -42,7 +47,7 @@ final class StandStill {
     try endingIfFailed { () throws(VMError) in
       // Disks are flushed before the answer comes. A VM that somebody else has paused for a moment is to stay so as well.
       try talking { () throws(QMPError) in
-        try connection.execute(.stop)
+        if stopping { try connection.execute(.stop) }
         _ = try connection.takeEvents()
       }
     }
@@ -72,16 +77,24 @@ final class StandStill {
     guard !isOver else { return }
     if ran {
       try take(.goOn)
-      pause = .now - start
+      pause = try isStoppedByQEMU ? pauseByEvents() : .now - start
     }
     finish()
+  }
+
+  /// From the first STOP to the last RESUME, or to now where there is none: QEMU says when they were.
+  private func pauseByEvents() throws(QMPError) -> Duration? {
+    let events = try connection.takeEvents()
+    guard let stop = events.first(where: { $0.name == "STOP" }) else { return nil }
+    let end = events.last { $0.name == "RESUME" } ?? events.last ?? stop
+    return .microseconds(Int64(clamping: end.microseconds) - Int64(clamping: stop.microseconds))
   }
 
   /// Takes all steps. One that QEMU refuses does not keep the next ones from being taken.
   private func undo() throws(QMPError) {
     guard !isOver else { return }
     var refusal: QMPError?
-    for step in steps {
+    for step in steps where !step.needsMigration || mayBeMigrating {
       do throws(QMPError) {
         try take(step)
       } catch {
@@ -93,6 +106,15 @@ final class StandStill {
     if let refusal { throw refusal }
   }
 
+  /// Whether a migration is under way, as far as it can be told.
+  private var mayBeMigrating: Bool {
+    do throws(QMPError) {
+      return try connection.execute(.queryMigrate).isUnderWay
+    } catch {
+      return true
+    }
+  }
+
   /// How long a step may be too early, and how long QEMU may be out of reach.
   private static let patience = (
     refused: Duration.seconds(30), gone: Duration.seconds(10), watchdog: Duration.seconds(300)
@@ -100,6 +122,7 @@ final class StandStill {
 
   /// Takes `step`, over a new connection where the old one is broken.
   func take(_ step: UndoStep) throws(QMPError) {
+    if step.delay > .zero { usleep(UInt32(step.delay / .microseconds(1))) }
     let deadline = ContinuousClock.now + Self.patience.refused
     var isReconnected = false
     while true {
@@ -142,7 +165,7 @@ final class StandStill {
   }
 
   /// Notes that the VM could go on now, but is to stay as it is.
-  func endPause() { if ran { pause = .now - start } }
+  func endPause() { if ran, !isStoppedByQEMU { pause = .now - start } }
 
   /// Looks whether the VM has stood still all the time.
   ///
@@ -179,7 +202,7 @@ final class StandStill {
       ]
       return Watchdog.Step(
         line: Array((line.text + "\n").utf8), answer: Array("\"\(id)\"".utf8),
-        retries: step.isRepeated)
+        retries: step.isRepeated, delay: step.delay)
     }
   }
 }

@@ -4,14 +4,35 @@ struct UndoStep {
   let command: QMPCommand<Void>
   /// Whether a refusal means that it is too early, and not that there is nothing to do.
   let isRepeated: Bool
+  /// Whether there is nothing to do unless a migration is under way.
+  let needsMigration: Bool
+  /// How long to wait before it.
+  let delay: Duration
 
-  init(_ command: QMPCommand<Void>, isRepeated: Bool) {
+  init(
+    _ command: QMPCommand<Void>, isRepeated: Bool, needsMigration: Bool = false,
+    delay: Duration = .zero
+  ) {
     self.command = command
     self.isRepeated = isRepeated
+    self.needsMigration = needsMigration
+    self.delay = delay
   }
 
   /// Asks for the end of a migration, if there is one.
-  static var cancelMigration: UndoStep { UndoStep(.migrateCancel, isRepeated: false) }
+  static var cancelMigration: UndoStep {
+    UndoStep(.migrateCancel, isRepeated: false, needsMigration: true)
+  }
+
+  /// Asks for the end of a migration that has channels, once they have nothing to do: see `FileMigration.Ending`.
+  static var cancelMigrationWithChannels: [UndoStep] {
+    [
+      UndoStep(
+        .setMigrationParameters(FileMigration.crawl), isRepeated: false, needsMigration: true),
+      UndoStep(
+        .migrateCancel, isRepeated: false, needsMigration: true, delay: .milliseconds(300)),
+    ]
+  }
 
   /// Takes back the descriptors that QEMU was handed, if it was.
   static func remove(_ set: DescriptorSet.ID) -> UndoStep {

@@ -16,8 +16,9 @@ extension VMSave {
   ) throws(VMError) -> VMSaveReport {
     let vm = try talking { () throws(QMPError) in try RunningVM(asking: connection) }
     try Self.check(vm)
-    try checkTarget(vm)
-    let choice = CaptureChoice(vm, processID: processID)
+    let access = GuestMemory.access(to: vm, processID: processID)
+    try checkTarget(vm, access)
+    let choice = CaptureChoice(vm, memory: access)
     let snapshots = try snapshotDirectory.map { (directory) throws(VMError) in
       try DiskSnapshots(
         of: vm, processID: processID, in: directory, for: image, by: connection)
@@ -25,6 +26,9 @@ extension VMSave {
     var report: VMSaveReport
     switch (engine, choice) {
     case (.capture, .impossible(let obstacles)): throw .cannotCapture(obstacles)
+    // QEMU knows nothing of these devices.
+    case (.auto, .impossible(let obstacles)) where !devices.isEmpty:
+      throw .cannotCapture(obstacles)
     case (.capture, .possible(let memory, let platform)),
       (.auto, .possible(let memory, let platform)):
       let capture = CaptureSave(
@@ -49,16 +53,23 @@ extension VMSave {
 
   /// A migration that somebody else has begun is not ours to end, nor to be disturbed.
   private static func check(_ vm: RunningVM) throws(VMError) {
-    if vm.migration.isUnderWay, let status = vm.migration.status {
-      throw .state(found: "migration: \(status.rawValue)", expected: ["no migration under way"])
-    }
-    if CaptureObstacle.runStates.contains(vm.runState) {
-      throw .state(found: vm.runState.rawValue, expected: ["running", "paused"])
+    for obstacle in SaveObstacle.all(of: vm) {
+      switch obstacle {
+      case .migrating(let status):
+        throw .state(found: "migration: \(status.rawValue)", expected: ["no migration under way"])
+      // A capture can save a VM that has been migrated.
+      case .runState(let state) where state != .postMigrate:
+        throw .state(found: state.rawValue, expected: ["running", "paused"])
+      // Of the rest it depends on the engine.
+      case .runState, .tooOld, .blocked: break
+      }
     }
   }
 
   /// The image must not be written into what it is read from.
-  private func checkTarget(_ vm: RunningVM) throws(VMError) {
+  private func checkTarget(
+    _ vm: RunningVM, _ access: Result<GuestMemory, CaptureObstacle>
+  ) throws(VMError) {
     guard inPlace, let target = try? File.open(image, access: .read, directIO: .off).identity()
     else { return }
     let files = vm.backends.compactMap(\.file) + vm.disks.compactMap { $0.medium?.file }
@@ -69,9 +80,7 @@ extension VMSave {
         throw .imageInUse(image)
       }
     }
-    guard case .success(let memory) = GuestMemory.access(to: vm, processID: processID) else {
-      return
-    }
+    guard case .success(let memory) = access else { return }
     if memory.places.contains(where: { $0.backing.file == target }) { throw .imageInUse(image) }
   }
 
@@ -80,12 +89,7 @@ extension VMSave {
     try talking { () throws(QMPError) -> String? in
       switch afterwards {
       case .quit:
-        do throws(QMPError) {
-          try connection.execute(.quit)
-        } catch {
-          // QEMU may be gone before its answer is.
-          guard case .closed = error else { throw error }
-        }
+        try connection.quit()
         return nil
       case .resume:
         let state = try connection.execute(.queryStatus)

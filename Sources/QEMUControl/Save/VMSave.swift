@@ -11,8 +11,12 @@ public struct VMSave: Sendable {
   public var engine = Engine.auto
   /// What becomes of the VM; `nil` for what it was before.
   public var afterwards: Afterwards?
+  /// How the VM is saved while it runs; `nil` for a VM that stands still from the beginning. One that is paused is saved as it is.
+  public var live: LiveOptions?
   /// Where external snapshots of the disks go, if there are to be any.
   public var snapshotDirectory: FilePath?
+  /// Devices whose states are saved beside the VM's RAM while it stands still. By capture only: QEMU's own save leaves them out.
+  public var devices: [DeviceSave] = []
   /// How the channels work.
   public var options: ChannelOptions
   /// QEMU's process where it is not the one that listens at the socket.

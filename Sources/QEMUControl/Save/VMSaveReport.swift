@@ -14,6 +14,10 @@ public struct VMSaveReport: Equatable, Sendable {
   public var deviceState: DeviceStateRoute?
   /// How long the VM stood still; `nil` for one that was paused before.
   public var pause: Duration?
+  /// How the rounds of a live capture went.
+  public var live: LiveReport?
+  /// Rounds of a live save by QEMU.
+  public var rounds: Int?
   /// The VM's state before the save, as `query-status` names it.
   public var stateBefore: String
   /// The VM's state now; `nil` once it was told to quit.
@@ -51,8 +55,9 @@ extension VMSaveReport {
     let plan = outcome.plan
     self.init(
       engine: .capture, engineReasons: [], memory: memory.blocks,
-      deviceState: outcome.deviceState, pause: outcome.pause, stateBefore: vm.runState.rawValue,
-      stateAfter: nil, machineType: plan.prologue.configuration.machineType,
+      deviceState: outcome.deviceState, pause: outcome.pause, live: outcome.live,
+      stateBefore: vm.runState.rawValue, stateAfter: nil,
+      machineType: plan.prologue.configuration.machineType,
       blocks: plan.blocks.map(\.block.idstr), fileSize: plan.end.rawValue, disks: [],
       transfer: outcome.transfer)
   }
@@ -62,7 +67,8 @@ extension VMSaveReport {
     let image = outcome.image
     self.init(
       engine: .qemu, engineReasons: [], memory: [], deviceState: nil, pause: outcome.pause,
-      stateBefore: vm.runState.rawValue, stateAfter: nil, machineType: vm.machineType,
+      rounds: outcome.rounds, stateBefore: vm.runState.rawValue, stateAfter: nil,
+      machineType: vm.machineType,
       blocks: image.blocks.map(\.block.idstr), fileSize: image.fileSize.rawValue, disks: [],
       transfer: outcome.transfer)
   }

@@ -144,7 +144,9 @@ import Testing
   @Test(.enabled(if: Mounts.areAllowed, "needs mount(8)"))
   func requiredDirectIOThatIsRefused() throws {
     let mount = try MemoryMount(bytes: 1 << 20)
-    let result = try Tool.run(["bench", mount.path, "--size", "4K", "--direct-io", "required"])
+    let result = try Tool.run([
+      "bench", mount.path, "--size", "4K", "--repeat", "1", "--direct-io", "required",
+    ])
     #expect(result.status == 69, "\(result.errors)")
     #expect(result.errors.contains("direct I/O is not possible"))
   }

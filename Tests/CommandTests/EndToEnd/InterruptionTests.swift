@@ -82,7 +82,9 @@ struct InterruptionTests {
   @Test func anInterruptedSaveInPlaceLeavesNoImage() throws {
     let old = output.file("vm.img")
     // A whole image is there before.
-    try Tool.succeed(["bench", output.path.string, "--size", "4K", "--keep", "vm.img"])
+    try Tool.succeed([
+      "bench", output.path.string, "--size", "4K", "--repeat", "1", "--keep", "vm.img",
+    ])
     let tool = try startSave(["--in-place"])
     tool.signal(SIGINT)
     #expect(try tool.wait() == 130)
@@ -92,7 +94,9 @@ struct InterruptionTests {
 
   @Test(arguments: [SIGINT, SIGKILL])
   func aSignalStopsBench(number: Int32) throws {
-    let tool = try RunningTool(["bench", output.path.string, "--size", "\(Self.byteCount)"])
+    let tool = try RunningTool(
+      ["bench", output.path.string, "--memory", "made"]
+        + ["--size", "\(Self.byteCount)"])
     try tool.waitUntilBusy()
     tool.signal(number)
     #expect(try tool.wait() == (number == SIGINT ? 130 : 128 + number))
@@ -133,7 +137,8 @@ struct InterruptionTests {
     // As nohup does it, and shells for work in the background.
     let result = try Subprocess.run([
       "sh", "-c",
-      "trap '' INT; \"$0\" bench \"$1\" --size 512M & sleep 0.2; kill -INT $!; wait $!", Tool.path,
+      "trap '' INT; \"$0\" bench \"$1\" --size 64M --repeat 3 & sleep 0.2; kill -INT $!; wait $!",
+      Tool.path,
       output.path.string,
     ])
     #expect(result.status == 0, "\(result.errors)")

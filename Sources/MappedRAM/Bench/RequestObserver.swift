@@ -1,0 +1,33 @@
+import LinuxIO
+
+/// Is told how long each request of a channel took.
+public protocol RequestObserver: AnyObject, Sendable {
+  /// What is told the requests of one channel. Called on the channel's thread, once.
+  func channel() -> any ChannelObserver
+}
+
+/// Is told the requests of one channel, by its thread alone.
+public protocol ChannelObserver: AnyObject {
+  /// A request is over.
+  ///
+  /// - Parameter nanoseconds: from its making to its completion's being seen.
+  func finished(isRead: Bool, nanoseconds: UInt64)
+}
+
+extension ImageSave {
+  /// The same save, whose requests `observer` is told of.
+  public func observed(by observer: any RequestObserver) -> ImageSave {
+    var save = self
+    save.factory = TimedFactory(options.method, observer)
+    return save
+  }
+}
+
+extension ImageRestore {
+  /// The same restore, whose requests `observer` is told of.
+  public func observed(by observer: any RequestObserver) -> ImageRestore {
+    var restore = self
+    restore.factory = TimedFactory(options.method, observer)
+    return restore
+  }
+}

@@ -1,0 +1,166 @@
+import LinuxIO
+import MappedRAMFormat
+import Synchronization
+
+/// A round of a live save over a block: reads its pages and writes those that are not in their slots yet, as they are now.
+///
+/// The guest may write meanwhile: what is hashed is the copy that is written, torn or not, and a later round finds the difference.
+final class RoundSave: Transfer {
+  let source: SourceAccess
+  let target: TargetAccess
+  private let pages: any PageSource
+  private let state: RoundPages
+  private let pieces: Pieces
+  private let slots: FileOffset
+  /// `nil` where all has to be read.
+  private let tracking: (any ChangeTracking)?
+  /// `nil` where nothing holds the channels up.
+  private let limit: BandwidthLimit?
+  private let readBytesCounter = Atomic<UInt64>(0)
+  private let changedPagesCounter = Atomic<UInt64>(0)
+
+  /// Unchanged pages between two changed ones are written once more up to this many bytes, for one request in place of two: a guess until
+  /// it is measured.
+  static let gapBytes = 16 << 10
+
+  /// A round over `block`, whose pages are `pages` and whose slots begin at `slots` of `file`.
+  init(
+    _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
+    state: RoundPages, tracking: (any ChangeTracking)?, limit: BandwidthLimit?, pieceBytes: Int
+  ) {
+    source = Self.copying(pages.readAccess)
+    target = .file(file)
+    self.pages = pages
+    self.state = state
+    pieces = Pieces(
+      byteCount: block.usedLength.rawValue, pageSize: block.pageSize, pieceBytes: pieceBytes)
+    self.slots = slots
+    self.tracking = tracking
+    self.limit = limit
+  }
+
+  /// Memory that is mapped here is copied: written from where it is, it could change between the hash and the disk.
+  private static func copying(_ access: SourceAccess) -> SourceAccess {
+    if case .memory(let mapping) = access { .copy(MappedCopy(mapping: mapping)) } else { access }
+  }
+
+  /// Bytes that were read. Complete after a sync.
+  var readBytes: UInt64 { readBytesCounter.load(ordering: .relaxed) }
+  /// Bytes of pages that had to be written. Complete after a sync.
+  var changedBytes: UInt64 {
+    changedPagesCounter.load(ordering: .relaxed) << UInt64(pieces.pageSize.shift)
+  }
+
+  var pieceCount: Int { pieces.count }
+
+  func piece(_ index: Int) -> Piece {
+    let bytes = pieces.bytes(index)
+    return Piece(
+      sourceOffset: bytes.lowerBound, targetOffset: slots.rawValue + bytes.lowerBound,
+      byteCount: Int(bytes.upperBound - bytes.lowerBound))
+  }
+
+  func chooseReads(of piece: Piece, into parts: inout [Part]) throws(SystemCallError) {
+    let start = piece.sourceOffset
+    let end = start + UInt64(piece.byteCount)
+    var next = start
+    while next < end, let changed = try nextChanged(in: next..<end) {
+      try chooseData(of: whole(changed, from: next), in: piece, into: &parts)
+      next = whole(changed, from: next).upperBound
+    }
+    let count = parts.reduce(0) { $0 + $1.count }
+    readBytesCounter.wrappingAdd(UInt64(count), ordering: .relaxed)
+  }
+
+  private func nextChanged(in range: Range<UInt64>) throws(SystemCallError) -> Range<UInt64>? {
+    guard let tracking else { return range }
+    return try tracking.nextChanged(in: range)
+  }
+
+  /// Chooses the data in `range`, which is of whole pages; the rest of it is zero now.
+  private func chooseData(
+    of range: Range<UInt64>, in piece: Piece, into parts: inout [Part]
+  ) throws(SystemCallError) {
+    var next = range.lowerBound
+    while next < range.upperBound, let found = try pages.nextData(in: next..<range.upperBound) {
+      let data = whole(found, from: next)
+      drop(next..<data.lowerBound)
+      let part =
+        Int(data.lowerBound - piece.sourceOffset)..<Int(data.upperBound - piece.sourceOffset)
+      if let last = parts.last, last.range.upperBound == part.lowerBound {
+        parts[parts.count - 1] = Part(last.start..<part.upperBound)
+      } else {
+        parts.append(Part(part))
+      }
+      next = data.upperBound
+    }
+    drop(next..<range.upperBound)
+  }
+
+  /// `range` widened to whole pages, but not before `start`.
+  private func whole(_ range: Range<UInt64>, from start: UInt64) -> Range<UInt64> {
+    let mask = UInt64(pieces.pageSize.byteCount - 1)
+    return max(start, range.lowerBound & ~mask)..<((range.upperBound + mask) & ~mask)
+  }
+
+  private func drop(_ range: Range<UInt64>) {
+    guard !range.isEmpty else { return }
+    state.drop(pieces.pages(at: range.lowerBound, count: Int(range.upperBound - range.lowerBound)))
+  }
+
+  func chooseWrites(
+    of piece: Piece, in bytes: UnsafeMutableRawBufferPointer, read: [Part], into parts: inout [Part]
+  ) {
+    let first = pieces.pages(at: piece.sourceOffset, count: piece.byteCount).lowerBound
+    let pageBytes = pieces.pageSize.byteCount
+    var changed = 0
+    for part in read {
+      let chosenBefore = parts.count
+      unsafe ZeroScan.appendRuns(of: part, pageBytes: pageBytes, in: bytes, to: &parts) {
+        number, isZero in
+        let start = number * pageBytes
+        let page = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<(start + pageBytes)])
+        let isWritten = unsafe state.take(first + number, page, isZero: isZero)
+        if isWritten { changed += 1 }
+        return isWritten
+      }
+      join(&parts, from: chosenBefore, first)
+    }
+    changedPagesCounter.wrappingAdd(UInt64(changed), ordering: .relaxed)
+    limit?.wait(for: changed * pageBytes)
+  }
+
+  /// Joins parts from `first` on that have little between them, and nothing that is zero. What is between is in the buffer, as in its
+  /// slots. The piece begins with page `firstPage`.
+  private func join(_ parts: inout [Part], from first: Int, _ firstPage: Int) {
+    guard parts.count > first + 1 else { return }
+    var last = first
+    for index in (first + 1)..<parts.count {
+      let gap = parts[last].range.upperBound..<parts[index].start
+      let shift = pieces.pageSize.shift
+      let gapPages = (firstPage + gap.lowerBound >> shift)..<(firstPage + gap.upperBound >> shift)
+      if gap.count <= Self.gapBytes, gapPages.allSatisfy(state.present.contains) {
+        parts[last] = Part(parts[last].start..<parts[index].range.upperBound)
+      } else {
+        last += 1
+        parts[last] = parts[index]
+      }
+    }
+    parts.removeSubrange((last + 1)...)
+  }
+}
+
+/// Memory that is mapped here, copied by calls.
+private struct MappedCopy: CopyingSource {
+  let mapping: Mapping
+
+  func copy(
+    into buffer: UnsafeMutableRawBufferPointer, from offset: UInt64
+  ) throws(SystemCallError) {
+    // SAFETY: slicing checks that the part lies inside; the mapping is referenced until the copy is over.
+    unsafe mapping.withUnsafeBytes { bytes in
+      let part = unsafe bytes[Int(offset)..<(Int(offset) + buffer.count)]
+      unsafe buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: part))
+    }
+  }
+}

@@ -1,0 +1,120 @@
+import LinuxIO
+import MappedRAMFormat
+import SystemPackage
+
+/// The file that an image is written into, and the way in which it becomes one.
+///
+/// A new file gets its name once it is complete. One that is written where it stays gets the stream's first eight bytes then.
+/// Dropped before the commit, it holds no image.
+struct ImageTarget: ~Copyable {
+  let file: File
+  /// `nil` for a file that is written where it stays.
+  private var pending: PendingFile?
+
+  /// The target at `path`: a new file, or what is there, if that is a block device or is to be written in place.
+  init(at path: FilePath, inPlace: Bool, directIO: DirectIOPolicy) throws(ImageError) {
+    if inPlace || File.isBlockDevice(path) {
+      file = try opening { () throws(FileError) in
+        try File.open(path, access: .readWrite, directIO: directIO)
+      }
+      pending = nil
+      return
+    }
+    let new = try opening { () throws(FileError) in
+      try PendingFile.create(at: path, directIO: directIO)
+    }
+    file = new.file
+    pending = consume new
+  }
+
+  /// `file`, written where it stays.
+  init(_ file: File) {
+    self.file = file
+    pending = nil
+  }
+
+  /// Makes room for `plan`, with every slot a hole unless it is a device, and what image was there unreadable.
+  func prepare(for plan: SavePlan) throws(ImageError) {
+    guard pending == nil else { return try truncate(to: plan.end) }
+    switch file.kind {
+    case .regular:
+      try truncate(to: plan.layout.streamOffset)
+      try truncate(to: plan.end)
+    case .blockDevice: try checkSize(for: plan)
+    }
+    try ImageWriter(plan, to: file, cancellation: Cancellation()).clearStreamHeader()
+    try calling { () throws(SystemCallError) in try file.syncData() }
+  }
+
+  /// Makes the file fit `plan`, which has the same slots as the plan it was prepared for.
+  func resize(for plan: SavePlan) throws(ImageError) {
+    switch file.kind {
+    case .regular: try truncate(to: plan.end)
+    case .blockDevice: try checkSize(for: plan)
+    }
+  }
+
+  private func truncate(to end: FileOffset) throws(ImageError) {
+    try calling { () throws(SystemCallError) in try file.truncate(to: end.rawValue) }
+  }
+
+  private func checkSize(for plan: SavePlan) throws(ImageError) {
+    let size = try calling { () throws(SystemCallError) in try file.size() }
+    guard size >= plan.end.rawValue else {
+      throw .plan(.targetTooSmall(file.path, found: size, needed: plan.end.rawValue))
+    }
+  }
+
+  /// Writes everything but the pages, makes all of it durable, and makes an image of it.
+  consuming func commit(
+    _ plan: SavePlan, _ contents: ImageWriter.Contents, _ cancellation: Cancellation,
+    beforeCommit: ImageSave.Hook
+  ) throws(ImageError) {
+    let file = file
+    let writer = ImageWriter(plan, to: file, cancellation: cancellation)
+    try writer.writeStructures(contents)
+    guard let pending = pending.take() else {
+      return try Self.commitInPlace(writer, plan, file, cancellation, beforeCommit)
+    }
+    try writer.writeStreamHeader()
+    try Self.verify(file, plan)
+    try cancellation.check()
+    try calling { () throws(SystemCallError) in try file.syncData() }
+    try beforeCommit()
+    do throws(SystemCallError) {
+      try pending.commit()
+    } catch {
+      throw .system(error)
+    }
+  }
+
+  private static func commitInPlace(
+    _ writer: borrowing ImageWriter, _ plan: SavePlan, _ file: File, _ cancellation: Cancellation,
+    _ beforeCommit: ImageSave.Hook
+  ) throws(ImageError) {
+    try cancellation.check()
+    try calling { () throws(SystemCallError) in try file.syncData() }
+    try beforeCommit()
+    try writer.writeStreamHeader()
+    do throws(ImageError) {
+      try verify(file, plan)
+    } catch {
+      try writer.clearStreamHeader()
+      throw error
+    }
+    try calling { () throws(SystemCallError) in try file.syncData() }
+  }
+
+  /// Reads what was written as any reader would: headers, bitmaps and sections.
+  private static func verify(_ file: File, _ plan: SavePlan) throws(ImageError) {
+    let image = try Image(reading: file, streamOffset: plan.layout.streamOffset)
+    if let problem = image.problems.first {
+      throw .plan(.writtenImage(file.path, problem))
+    }
+    precondition(
+      (image.deviceArea?.devices.map(\.identity) ?? []) == plan.devices.map(\.identity),
+      "the reader's devices are the writer's")
+    precondition(
+      image.blocks.map(\.layout) == plan.layout.blocks, "the reader's layout is the writer's")
+  }
+}

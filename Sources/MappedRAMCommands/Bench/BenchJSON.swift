@@ -1,0 +1,158 @@
+import LinuxIO
+import MappedRAM
+import SystemPackage
+
+/// A run of bench as programs get it, and as `--compare` reads it again.
+///
+/// ```json
+/// {
+///   "command" : "bench",
+///   "directory" : "/var/tmp",
+///   "entropy" : 1,
+///   "memory" : "private",
+///   "notes" : [ ],
+///   "ramBytes" : 1073741824,
+///   "rounds" : 5,
+///   "rows" : [ { … } ],
+///   "schemaVersion" : 2,
+///   "seed" : 3735928559,
+///   "type" : "report",
+///   "verified" : true
+/// }
+/// ```
+struct BenchJSON: Codable, Equatable {
+  var type = "report"
+  var schemaVersion = 2
+  var command = "bench"
+  var directory: String
+  var ramBytes: UInt64
+  var entropy: Double
+  var memory: String
+  var seed: UInt64
+  var rounds: Int
+  /// Always true: without it there is no report.
+  var verified = true
+  var notes: [String]
+  var machine: BenchFacts
+  var rows: [Row]
+  var ratios: [Ratio]
+  /// With `--explain`.
+  var explanations: [Explanation]?
+  /// With `--compare`.
+  var comparison: [BenchComparison.Row]?
+
+  /// What bounded a row: `disk`, `memory`, `cpu`, `request size`, `waiting`, `unknown`.
+  struct Explanation: Codable, Equatable {
+    var mix: String
+    var operation: String
+    var settings: String
+    var bound: String
+    var reason: String
+  }
+
+  /// Ours against another's; `atLeast` or `atMost` is what it is meant to be.
+  struct Ratio: Codable, Equatable {
+    var mix: String
+    var what: String
+    var value: Double
+    var atLeast: Double?
+    var atMost: Double?
+    var met: Bool
+
+    init(_ ratio: BenchRatio) {
+      (mix, what, value, met) = (ratio.mix, ratio.what, ratio.value, ratio.isMet)
+      switch ratio.goal {
+      case .atLeast(let limit): atLeast = limit
+      case .atMost(let limit): atMost = limit
+      }
+    }
+  }
+
+  /// One row; rates are in bytes a second, of the median.
+  struct Row: Codable, Equatable {
+    var mix: String
+    var operation: String
+    var contestant: String
+    var settings: String
+    var ramBytes: UInt64
+    var bytes: UInt64
+    var method: String?
+    var directIO: String?
+    var bytesPerSecond: Double
+    var ramBytesPerSecond: Double
+    var cpuSecondsPerGiB: Double?
+    var peakMemoryBytes: UInt64?
+    var seconds: Numbers
+    /// How long requests took, in nanoseconds; of the engine's own guest alone.
+    var readLatency: BenchLatencies.Numbers?
+    var writeLatency: BenchLatencies.Numbers?
+    var samples: [Sample]
+  }
+
+  /// Median and extremes.
+  struct Numbers: Codable, Equatable {
+    var median: Double
+    var min: Double
+    var max: Double
+
+    init(_ spread: Spread) {
+      (median, min, max) = (spread.median, spread.least, spread.greatest)
+    }
+  }
+
+  /// A run of a row, as it was measured.
+  struct Sample: Codable, Equatable {
+    var seconds: Double
+    var cpuSeconds: Double?
+    var qemuCPUSeconds: Double?
+    var peakMemoryBytes: UInt64?
+    var requests: UInt64?
+    var fileBytes: UInt64?
+    var pauseSeconds: Double?
+
+    init(_ sample: BenchSample) {
+      seconds = sample.seconds
+      cpuSeconds = sample.cpuSeconds
+      qemuCPUSeconds = sample.qemuCPUSeconds
+      peakMemoryBytes = sample.peakMemoryBytes
+      requests = sample.requests
+      fileBytes = sample.fileBytes
+      pauseSeconds = sample.pauseSeconds
+    }
+  }
+
+  init(_ report: BenchReport) {
+    directory = report.directory.string
+    ramBytes = report.guest.size.byteCount
+    entropy = report.guest.entropy
+    memory = report.guest.memory.rawValue
+    seed = report.seed
+    rounds = report.rounds
+    notes = report.notes
+    machine = report.facts
+    rows = report.rows.map(Row.init)
+    if !report.explanations.isEmpty {
+      explanations = report.explanations.map {
+        Explanation(
+          mix: $0.mix, operation: $0.operation.rawValue, settings: $0.settings,
+          bound: $0.bound.rawValue, reason: $0.reason)
+      }
+    }
+    comparison = report.comparison?.rows
+    ratios = BenchRatio.all(of: report.rows).map(Ratio.init)
+  }
+}
+
+extension BenchJSON.Row {
+  init(_ row: BenchRow) {
+    self.init(
+      mix: row.key.mix, operation: row.key.operation.rawValue,
+      contestant: row.key.contestant.rawValue, settings: row.key.settings,
+      ramBytes: row.ramBytes, bytes: row.bytes, method: row.method?.rawValue,
+      directIO: row.directIO, bytesPerSecond: row.rate.median,
+      ramBytesPerSecond: row.ramRate.median, cpuSecondsPerGiB: row.cpuSecondsPerGiB?.median,
+      peakMemoryBytes: row.peakMemoryBytes, seconds: BenchJSON.Numbers(row.seconds),
+      readLatency: row.latencies.numbers.read, writeLatency: row.latencies.numbers.write,
+      samples: row.samples.map(BenchJSON.Sample.init))
+  }
+}

@@ -1,0 +1,67 @@
+import LinuxIO
+import MappedRAM
+import SystemPackage
+
+/// What all contestants of one run share.
+final class BenchSession {
+  /// Progress and the end on a signal.
+  let run: CommandRun
+  /// Where files are written.
+  let directory: FilePath
+  /// Threads that fill and check memory, and measure it.
+  let threads = Machine.processors
+  /// What was measured so far.
+  private(set) var rows: [BenchRow] = []
+  /// What went other than asked for, each once.
+  private(set) var notes: [String] = []
+
+  init(_ run: CommandRun, directory: FilePath) {
+    self.run = run
+    self.directory = directory
+  }
+
+  /// Throws if the user asked for the end.
+  func check() throws(CommandError) {
+    if run.cancellation.isCancelled { throw .image(.cancelled, output: nil) }
+  }
+
+  /// Adds a sample to the row of `key`, which is made with the first one.
+  func add(
+    _ sample: BenchSample, to key: BenchRow.Key, ramBytes: UInt64, bytes: UInt64,
+    report: TransferReport? = nil, latencies: BenchLatencies? = nil
+  ) {
+    let index: Int
+    if let known = rows.firstIndex(where: { $0.key == key }) {
+      index = known
+    } else {
+      index = rows.count
+      rows.append(BenchRow(key: key, ramBytes: ramBytes, bytes: bytes))
+    }
+    rows[index].samples.append(sample)
+    if let latencies { rows[index].latencies.add(latencies) }
+    guard let report else { return }
+    rows[index].method = report.method
+    rows[index].directIO = report.directIO.name
+    for note in report.notes { add(note: note.text) }
+  }
+
+  /// Adds a note, unless it is known.
+  func add(note: String) {
+    if !notes.contains(note) { notes.append(note) }
+  }
+
+  /// Lets the peak of this process's memory begin anew, where the kernel does that.
+  func forgetPeakMemory() {
+    do throws(FileError) {
+      try ResourceUsage.forgetMaximum()
+    } catch {
+      add(note: "The peak of memory is that of the whole run: \(error)")
+    }
+  }
+}
+
+/// Something whose speed is measured, a round at a time.
+protocol BenchContestant {
+  /// Measures everything once and adds the samples to the session.
+  mutating func measure(_ session: BenchSession) throws(CommandError)
+}

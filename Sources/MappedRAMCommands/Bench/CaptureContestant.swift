@@ -1,0 +1,157 @@
+import Glibc
+import LinuxIO
+import MappedRAM
+import QEMUControl
+import SystemPackage
+
+/// Our capture of a VM, our restore by place into another, and a start on the image itself.
+struct CaptureContestant: BenchContestant {
+  let vm: GuestInVM
+  let options: ChannelOptions
+  /// Whether the next start on the image is checked. It reads all of the image through the page cache, so only the first is.
+  private var checksMap = true
+
+  init(_ vm: GuestInVM, _ options: ChannelOptions) {
+    self.vm = vm
+    self.options = options
+  }
+
+  mutating func measure(_ session: BenchSession) throws(CommandError) {
+    let path = session.directory.appending("mapped-ram-bench-\(getpid()).img")
+    defer { path.removeFile() }
+    try capture(to: path, session)
+    if options.directIO == .off {
+      let file = try BenchFile.open(path, directIO: .off)
+      try CommandError.system { () throws(SystemCallError) in try file.dropCache() }
+    }
+    try place(path, session)
+    try map(path, session)
+  }
+
+  private func key(_ operation: BenchRow.Operation) -> BenchRow.Key {
+    let way =
+      switch operation {
+      case .save: "capture, "
+      case .restore: "place, "
+      default: ""
+      }
+    return BenchRow.Key(
+      mix: vm.mix.name, operation: operation, contestant: .mappedRAM,
+      settings: operation == .map ? "QEMU's start included" : way + options.summary)
+  }
+
+  private func capture(to path: FilePath, _ session: BenchSession) throws(CommandError) {
+    var save = VMSave(to: path, options: options)
+    save.engine = .capture
+    save.processID = vm.source.processID
+    let connection = vm.source.connection
+    let before = try vm.source.cpuTime()
+    session.forgetPeakMemory()
+    let watch = BenchWatch()
+    let report = try session.run.transfer("save") { (progress, cancellation) throws(CommandError) in
+      try CommandError.vm(to: session.directory) { () throws(VMError) in
+        try save.run(connection, progress: progress, cancellation: cancellation)
+      }
+    }
+    var sample = watch.sample(of: report.transfer)
+    sample.qemuCPUSeconds = (try vm.source.cpuTime() - before).inSeconds
+    sample.pauseSeconds = report.pause?.inSeconds
+    vm.add(sample, to: key(.save), session, report: report.transfer)
+  }
+
+  private func place(_ path: FilePath, _ session: BenchSession) throws(CommandError) {
+    let destination = try vm.start(incoming: true, session)
+    var restore = VMRestore(options: options)
+    restore.engine = .place
+    restore.afterwards = .pause
+    restore.processID = destination.processID
+    let before = try destination.cpuTime()
+    session.forgetPeakMemory()
+    let watch = BenchWatch()
+    let report = try session.run.transfer("restore") {
+      (progress, cancellation) throws(CommandError) in
+      let source = try source(path)
+      return try CommandError.vm(to: nil) { () throws(VMError) in
+        try restore.run(
+          source, into: destination.connection, progress: progress, cancellation: cancellation)
+      }
+    }
+    var sample = watch.sample(of: report.transfer)
+    sample.qemuCPUSeconds = (try destination.cpuTime() - before).inSeconds
+    try vm.check(destination, session)
+    vm.add(sample, to: key(.restore), session, report: report.transfer)
+  }
+
+  private mutating func map(_ path: FilePath, _ session: BenchSession) throws(CommandError) {
+    var restore = VMRestore(options: options)
+    restore.engine = .map
+    restore.afterwards = .pause
+    var launch = VMLaunch(
+      restore, arguments: vm.configuration.arguments(incoming: false))
+    launch.mode = BenchVM.mode
+    let (checks, guest) = (checksMap, vm)
+    let watch = BenchWatch()
+    let source = try source(path)
+    var sample = BenchSample(seconds: 0)
+    let check: Result<Void, CommandError> = try CommandError.vm(to: nil) { () throws(VMError) in
+      try launch.run(source, cancellation: session.run.cancellation) {
+        (launch, _) throws(VMError) in
+        sample = watch.sample(of: nil)
+        guard checks else { return .success(()) }
+        let pages: ProcessPages
+        do throws(QMPError) {
+          let connection = try QMPConnection(socket: launch.control, name: "QEMU")
+          pages = try BenchVM.mainMemory(of: connection, launch.child.processID)
+        } catch {
+          throw .qmp(error)
+        }
+        return Result { () throws(CommandError) in try guest.check(pages, session) }
+      }
+    }
+    try check.get()
+    checksMap = false
+    vm.add(sample, to: key(.map), session)
+  }
+
+  private func source(_ path: FilePath) throws(CommandError) -> RestoreSource {
+    try CommandError.image(to: nil) { () throws(ImageError) in
+      try RestoreSource(path.absolute, directIO: options.directIO)
+    }
+  }
+}
+
+/// Measures this process from its making on.
+struct BenchWatch {
+  private let start = ContinuousClock.now
+  private let usage = ResourceUsage.current()
+
+  /// A sample of all that went on since, with the requests of `report`.
+  func sample(of report: TransferReport?) -> BenchSample {
+    let used = ResourceUsage.current().since(usage)
+    var sample = report.map(BenchSample.init) ?? BenchSample(seconds: 0)
+    sample.seconds = (ContinuousClock.now - start).inSeconds
+    sample.cpuSeconds = used.cpuTime.inSeconds
+    sample.peakMemoryBytes = used.maximumResidentBytes
+    return sample
+  }
+}
+
+/// Files of a measurement.
+enum BenchFile {
+  /// Opens a file that was measured, for reading.
+  static func open(_ path: FilePath, directIO: DirectIOPolicy) throws(CommandError) -> File {
+    do throws(FileError) {
+      return try File.open(path, access: .read, directIO: directIO)
+    } catch {
+      throw .image(.file(error), output: nil)
+    }
+  }
+}
+
+extension FilePath {
+  /// Removes the file, if it is there. An error has nobody to go to.
+  func removeFile() {
+    // SAFETY: the path's bytes end with a zero and live for the call.
+    _ = unsafe withPlatformString { unsafe unlink($0) }
+  }
+}

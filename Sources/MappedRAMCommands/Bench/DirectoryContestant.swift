@@ -1,0 +1,100 @@
+import Glibc
+import LinuxIO
+import MappedRAM
+import SystemPackage
+
+/// The engine between files: an image is taken apart into a directory, and built again from it.
+struct DirectoryContestant: BenchContestant {
+  let mix: BenchMix
+  let guest: SyntheticGuest
+  let options: ChannelOptions
+  /// The image that is taken apart; it has no name.
+  private let image: File
+
+  /// Writes the image.
+  init(
+    _ mix: BenchMix, _ pattern: SyntheticPattern, _ options: ChannelOptions,
+    _ session: BenchSession
+  ) throws(CommandError) {
+    self.mix = mix
+    self.options = options
+    guest = try CommandError.system { () throws(SystemCallError) in
+      try SyntheticGuest(pattern)
+    }
+    let path = session.directory.appending("mapped-ram-bench.img")
+    let guest = guest
+    image = try CommandError.image(to: session.directory) { () throws(ImageError) in
+      let file = try EngineContestant.opening { () throws(FileError) in
+        try PendingFile.create(at: path, directIO: options.directIO).file
+      }
+      _ = try ImageSave(try guest.plan(for: path), options: options).run(
+        into: file, cancellation: session.run.cancellation)
+      return file
+    }
+  }
+
+  mutating func measure(_ session: BenchSession) throws(CommandError) {
+    let parts = session.directory.appending("mapped-ram-bench-\(getpid())")
+    var files: [String] = []
+    defer {
+      for file in files { parts.appending(file).removeFile() }
+      Directory.removeIfEmpty(parts)
+    }
+    try dropCache(of: image)
+    session.forgetPeakMemory()
+    var watch = BenchWatch()
+    let outcome = try session.run.transfer("take apart", to: parts) {
+      (progress, cancellation) throws(ImageError) in
+      try DirectoryRestore(ImageRestore(image, options: options), to: parts).run(
+        progress: progress, cancellation: cancellation)
+    }
+    files = outcome.files
+    let sample = watch.sample(of: outcome.report)
+    for file in files {
+      let part = try BenchFile.open(parts.appending(file), directIO: options.directIO)
+      try dropCache(of: part)
+    }
+    session.forgetPeakMemory()
+    watch = BenchWatch()
+    let path = session.directory.appending("mapped-ram-bench.img")
+    let (file, report) = try session.run.transfer("build", to: session.directory) {
+      (progress, cancellation) throws(ImageError) in
+      let file = try EngineContestant.opening { () throws(FileError) in
+        try PendingFile.create(at: path, directIO: options.directIO).file
+      }
+      let plan = try DirectorySave.plan(from: parts, directIO: options.directIO)
+      return (
+        file,
+        try ImageSave(plan, options: options).run(
+          into: file, progress: progress, cancellation: cancellation)
+      )
+    }
+    let built = watch.sample(of: report)
+    let check = SyntheticCheck(guest)
+    _ = try session.run.transfer("check", to: session.directory) {
+      (progress, cancellation) throws(ImageError) in
+      try ImageRestore(file, options: options).run(
+        progress: progress, cancellation: cancellation
+      ) { _ in check }
+    }
+    try check.require()
+    add(sample, .toDirectory, outcome.report, session)
+    add(built, .fromDirectory, report, session)
+  }
+
+  private func dropCache(of file: File) throws(CommandError) {
+    if case .active = file.directIO { return }
+    try CommandError.system { () throws(SystemCallError) in try file.dropCache() }
+  }
+
+  private func add(
+    _ sample: BenchSample, _ operation: BenchRow.Operation, _ report: TransferReport,
+    _ session: BenchSession
+  ) {
+    session.add(
+      sample,
+      to: BenchRow.Key(
+        mix: mix.name, operation: operation, contestant: .mappedRAM, settings: options.summary),
+      ramBytes: report.ramBytes, bytes: report.presentBytes, report: report)
+  }
+}

@@ -1,0 +1,100 @@
+import LinuxIO
+import MappedRAM
+import SystemPackage
+
+/// The engine of save and restore, with the memory of a made-up guest.
+struct EngineContestant: BenchContestant {
+  let mix: BenchMix
+  let guest: GuestInMemory
+  let options: ChannelOptions
+  /// The name under which the image is kept, if it is.
+  let keep: FilePath.Component?
+
+  mutating func measure(_ session: BenchSession) throws(CommandError) {
+    let name = keep ?? FilePath.Component("mapped-ram-bench.img")
+    let path = session.directory.appending([name])
+    let source = try guest.source
+    let plan = try CommandError.image(to: session.directory) { () throws(ImageError) in
+      try SyntheticGuest.plan(of: source, for: path)
+    }
+    let (file, written) = try save(plan, path, session)
+    try dropCache(of: file, session)
+    try restore(file, presentBytes: written.presentBytes, session)
+  }
+
+  private func key(_ operation: BenchRow.Operation) -> BenchRow.Key {
+    BenchRow.Key(
+      mix: mix.name, operation: operation, contestant: .mappedRAM, settings: options.summary)
+  }
+
+  private func save(
+    _ plan: SavePlan, _ path: FilePath, _ session: BenchSession
+  ) throws(CommandError) -> (File, TransferReport) {
+    let recorder = LatencyRecorder()
+    let save = ImageSave(plan, options: options).observed(by: recorder)
+    session.forgetPeakMemory()
+    let (file, report) = try session.run.transfer("save", to: session.directory) {
+      (progress, cancellation) throws(ImageError) in
+      if keep != nil {
+        let report = try save.run(to: path, progress: progress, cancellation: cancellation)
+        let file = try Self.opening { () throws(FileError) in
+          try File.open(path, access: .read, directIO: options.directIO)
+        }
+        return (file, report)
+      }
+      // Never committed: the file has no name, or one that goes when the pending file does, at once.
+      let file = try Self.opening { () throws(FileError) in
+        try PendingFile.create(at: path, directIO: options.directIO).file
+      }
+      return (file, try save.run(into: file, progress: progress, cancellation: cancellation))
+    }
+    session.add(
+      BenchSample(report), to: key(.save), ramBytes: report.ramBytes,
+      bytes: report.presentBytes, report: report, latencies: recorder.latencies)
+    return (file, report)
+  }
+
+  private func restore(
+    _ file: File, presentBytes: UInt64, _ session: BenchSession
+  ) throws(CommandError) {
+    let target = try guest.freshTarget()
+    let recorder = LatencyRecorder()
+    let restore = ImageRestore(file, options: options).observed(by: recorder)
+    session.forgetPeakMemory()
+    let report = try session.run.transfer("restore", to: session.directory) {
+      (progress, cancellation) throws(ImageError) in
+      try restore.run(progress: progress, cancellation: cancellation) { _ in target.pages }.report
+    }
+    try guest.check(target, session)
+    session.add(
+      BenchSample(report), to: key(.restore), ramBytes: report.ramBytes,
+      bytes: report.presentBytes, report: report, latencies: recorder.latencies)
+  }
+
+  static func opening(_ body: () throws(FileError) -> File) throws(ImageError) -> File {
+    do throws(FileError) {
+      return try body()
+    } catch {
+      throw .file(error)
+    }
+  }
+
+  private func dropCache(of file: File, _ session: BenchSession) throws(CommandError) {
+    if case .active = file.directIO { return }
+    try CommandError.system { () throws(SystemCallError) in try file.dropCache() }
+    session.add(note: BenchSession.droppedCache)
+  }
+}
+
+extension BenchSession {
+  static let droppedCache = "Files were dropped from the page cache before they were read."
+}
+
+extension ChannelOptions {
+  /// In a few letters: `2x32x1M io_uring`.
+  var summary: String {
+    let policy = directIO == .auto ? "" : ", direct \(directIO.rawValue)"
+    return
+      "\(channels)x\(queueDepth)x\(ByteSize(UInt64(requestBytes))) \(method.rawValue)\(policy)"
+  }
+}

@@ -1,0 +1,157 @@
+import FoundationEssentials
+import Glibc
+import LinuxIO
+import MappedRAM
+import SystemPackage
+
+/// fio: writes a file from its begin to its end and reads it again, one job, with io_uring.
+struct FioContestant: BenchContestant {
+  let mix: BenchMix
+  /// Bytes that are written: as many as the image has of pages that are present.
+  let byteCount: UInt64
+  let isDirect: Bool
+  /// Bytes of a request, and the number of those under way.
+  let blockBytes: UInt64
+  let depth: Int
+
+  /// The settings that are tried: the best counts.
+  static let variants: [(blockBytes: UInt64, depth: Int)] = [
+    (1 << 20, 32), (4 << 20, 8), (256 << 10, 64),
+  ]
+
+  /// Looks whether there is a fio.
+  ///
+  /// - Throws: `noProgram`.
+  static func require() throws(CommandError) {
+    do throws(SystemCallError) {
+      let nowhere = try File.inMemory(name: "fio", byteCount: 0)
+      var options = ChildProcess.Options()
+      options.standardOutput = nowhere.bufferedDescriptor
+      options.standardError = nowhere.bufferedDescriptor
+      var child = try ChildProcess(starting: "fio", ["--version"], options)
+      _ = try child.wait()
+    } catch {
+      throw missing(error)
+    }
+  }
+
+  private static func missing(_ error: SystemCallError) -> CommandError {
+    guard error.call == .posix_spawnp else { return .system(error) }
+    return .noProgram("fio", package: "fio", option: "--against fio")
+  }
+
+  mutating func measure(_ session: BenchSession) throws(CommandError) {
+    let path = session.directory.appending("mapped-ram-bench-\(getpid())-fio.bin")
+    defer { path.removeFile() }
+    for operation in [BenchRow.Operation.save, .restore] {
+      let result = try run(operation == .save ? "write" : "read", on: path, session)
+      session.add(
+        BenchSample(seconds: result.seconds, cpuSeconds: result.cpuSeconds),
+        to: BenchRow.Key(
+          mix: mix.name, operation: operation, contestant: .fio,
+          settings: "1x\(depth)x\(ByteSize(blockBytes)) io_uring" + (isDirect ? ", direct" : "")),
+        ramBytes: result.bytes, bytes: result.bytes)
+    }
+  }
+
+  private func run(
+    _ operation: String, on path: FilePath, _ session: BenchSession
+  ) throws(CommandError) -> FioResult {
+    let (output, errors) = try CommandError.system { () throws(SystemCallError) in
+      (try File.inMemory(name: "fio", byteCount: 0), try File.inMemory(name: "fio", byteCount: 0))
+    }
+    // Whole blocks.
+    let size = max(byteCount / blockBytes, 1) * blockBytes
+    let end: ChildEnd
+    do throws(SystemCallError) {
+      var options = ChildProcess.Options()
+      options.standardOutput = output.bufferedDescriptor
+      options.standardError = errors.bufferedDescriptor
+      options.startsSession = true
+      var child = try ChildProcess(
+        starting: "fio",
+        [
+          "--name=bench", "--filename=\(path.absolute)", "--rw=\(operation)", "--size=\(size)",
+          "--bs=\(blockBytes)", "--iodepth=\(depth)", "--ioengine=io_uring",
+          "--direct=\(isDirect ? 1 : 0)", "--numjobs=1", "--thread", "--output-format=json",
+          // The space is there before the clock runs, and what is read comes from the disk.
+          "--fallocate=native", "--invalidate=1",
+        ] + (isDirect || operation == "read" ? [] : ["--end_fsync=1"]), options)
+      var found: ChildEnd?
+      while found == nil {
+        found = try child.wait(for: .milliseconds(50))
+        if session.run.cancellation.isCancelled { break }
+      }
+      guard let found else {
+        throw SystemCallError(call: .waitid, errno: .canceled, subject: .process)
+      }
+      end = found
+    } catch {
+      try session.check()
+      throw Self.missing(error)
+    }
+    guard end == .exited(status: 0), let result = FioResult(try text(output), operation) else {
+      let said = try text(errors) + text(output)
+      throw .programFailed("fio", end, messages: String(said.prefix(2000)))
+    }
+    return result
+  }
+
+  private func text(_ file: File) throws(CommandError) -> String {
+    let bytes = try CommandError.system { () throws(SystemCallError) in
+      try file.readBytes(at: 0, count: min(Int(try file.size()), 1 << 20))
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}
+
+/// What fio says of its one job.
+struct FioResult: Equatable {
+  var bytes: UInt64
+  var seconds: Double
+  var cpuSeconds: Double
+
+  /// Reads fio's JSON; `nil` where it is not understood. fio may write lines of text before.
+  init?(_ text: String, _ operation: String) {
+    guard let start = text.firstIndex(of: "{"),
+      let output = try? JSONDecoder().decode(Output.self, from: Data(text[start...].utf8)),
+      let job = output.jobs.first, job.error == 0
+    else { return nil }
+    let side = operation == "write" ? job.write : job.read
+    guard side.runtime > 0, side.bytes > 0 else { return nil }
+    bytes = side.bytes
+    seconds = Double(side.runtime) / 1000
+    cpuSeconds = (job.user + job.system) / 100 * Double(job.runtime) / 1000
+  }
+
+  private struct Output: Decodable {
+    var jobs: [Job]
+  }
+
+  /// Times are in milliseconds, `usr_cpu` and `sys_cpu` in percent of the job's.
+  private struct Job: Decodable {
+    var error: Int
+    var read: Side
+    var write: Side
+    var user: Double
+    var system: Double
+    var runtime: UInt64
+
+    enum CodingKeys: String, CodingKey {
+      case error, read, write
+      case user = "usr_cpu"
+      case system = "sys_cpu"
+      case runtime = "job_runtime"
+    }
+  }
+
+  private struct Side: Decodable {
+    var bytes: UInt64
+    var runtime: UInt64
+
+    enum CodingKeys: String, CodingKey {
+      case bytes = "io_bytes"
+      case runtime
+    }
+  }
+}

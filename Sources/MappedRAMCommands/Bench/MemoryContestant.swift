@@ -1,0 +1,66 @@
+import LinuxIO
+import MappedRAM
+
+/// Memory alone: what bounds a save of zeros, and a restore.
+struct MemoryContestant: BenchContestant {
+  let mix: BenchMix
+  /// Bytes that are read and touched.
+  let byteCount: Int
+
+  /// As much as the guest has, but at most 2 GiB: enough for a steady rate.
+  init(_ mix: BenchMix, guestBytes: UInt64) {
+    self.mix = mix
+    byteCount = Int(min(guestBytes, 2 << 30))
+  }
+
+  mutating func measure(_ session: BenchSession) throws(CommandError) {
+    try CommandError.requireMemory(UInt64(byteCount), advice: .smaller)
+    try measureOwn(session)
+    try session.check()
+    try measureOther(session)
+  }
+
+  /// Memory of this process.
+  private func measureOwn(_ session: BenchSession) throws(CommandError) {
+    let memory = try CommandError.system { () throws(SystemCallError) in
+      let memory = try Mapping(anonymousByteCount: byteCount)
+      try? memory.advise(.hugePages, 0..<byteCount)
+      return memory
+    }
+    let threads = session.threads
+    try add(.memoryTouch, "its own process", session) { () throws(ImageError) in
+      try MemoryRate.touch(memory, threads: threads)
+    }
+    try add(.memoryRead, "its own process", session) { () throws(ImageError) in
+      try MemoryRate.read(memory, threads: threads)
+    }
+  }
+
+  /// Private memory of another process, as QEMU's.
+  private func measureOther(_ session: BenchSession) throws(CommandError) {
+    let holder = try GuestHolder(byteCount: UInt64(byteCount))
+    let threads = session.threads
+    try add(.memoryTouch, "process_vm_writev", session) { () throws(ImageError) in
+      try MemoryRate.put(into: holder.pages, byteCount: byteCount, threads: threads)
+    }
+    try add(.memoryRead, "process_vm_readv", session) { () throws(ImageError) in
+      try MemoryRate.get(from: holder.pages, byteCount: byteCount, threads: threads)
+    }
+  }
+
+  private func add(
+    _ operation: BenchRow.Operation, _ settings: String, _ session: BenchSession,
+    _ body: () throws(ImageError) -> Duration
+  ) throws(CommandError) {
+    let usage = ResourceUsage.current()
+    let elapsed = try CommandError.image(to: nil, body)
+    session.add(
+      BenchSample(
+        seconds: elapsed.inSeconds,
+        cpuSeconds: ResourceUsage.current().since(usage).cpuTime.inSeconds),
+      to: BenchRow.Key(
+        mix: mix.name, operation: operation, contestant: .memory,
+        settings: "\(session.threads) threads, \(settings)"),
+      ramBytes: UInt64(byteCount), bytes: UInt64(byteCount))
+  }
+}

@@ -1,0 +1,105 @@
+import Glibc
+import LinuxIO
+import MappedRAM
+import MappedRAMFormat
+import QEMUControl
+import SystemPackage
+
+/// QEMU's own save and load, with mapped-ram, multifd and, where the file system does it, direct I/O.
+struct QEMUContestant: BenchContestant {
+  let vm: GuestInVM
+  /// multifd-channels.
+  let channels: Int
+  let isDirect: Bool
+
+  mutating func measure(_ session: BenchSession) throws(CommandError) {
+    let path = session.directory.appending("mapped-ram-bench-\(getpid())-qemu.img")
+    defer { path.removeFile() }
+    try save(to: path, session)
+    try load(from: path, session)
+    session.add(
+      note: "QEMU's own saves are not synced to the disk within their time; all others are.")
+  }
+
+  private func key(_ operation: BenchRow.Operation) -> BenchRow.Key {
+    BenchRow.Key(
+      mix: vm.mix.name, operation: operation, contestant: .qemu,
+      settings: NumberText.count(UInt64(channels), "channel") + (isDirect ? ", direct" : ""))
+  }
+
+  private func prepare(_ vm: BenchVM) throws(CommandError) {
+    try vm.talking { (connection) throws(QMPError) in
+      try connection.execute(
+        .setMigrationCapabilities(["mapped-ram": true, "multifd": true]))
+      try connection.execute(
+        .setMigrationParameters([
+          "multifd-channels": .integer(Int64(channels)), "max-bandwidth": 0,
+          "direct-io": .bool(isDirect),
+        ]))
+    }
+  }
+
+  private func save(to path: FilePath, _ session: BenchSession) throws(CommandError) {
+    let vm = vm.source
+    try prepare(vm)
+    let sample = try sample(of: vm) { () throws(CommandError) in
+      try vm.talking { (connection) throws(QMPError) in
+        try connection.execute(.migrate(uri: "file:\(path.absolute)"))
+      }
+      try wait(for: vm, session)
+    }
+    // Out of the state "postmigrate", and as it was, so that the VM can be saved again.
+    try vm.talking { (connection) throws(QMPError) in
+      try connection.execute(.cont)
+      try connection.execute(.stop)
+      try connection.execute(
+        .setMigrationCapabilities(["mapped-ram": false, "multifd": false]))
+    }
+    self.vm.add(sample, to: key(.save), session)
+    let file = try BenchFile.open(path, directIO: .off)
+    try CommandError.system { () throws(SystemCallError) in
+      try file.syncData()
+      if !isDirect { try file.dropCache() }
+    }
+  }
+
+  private func load(from path: FilePath, _ session: BenchSession) throws(CommandError) {
+    let destination = try vm.start(incoming: true, session)
+    try prepare(destination)
+    let sample = try sample(of: destination) { () throws(CommandError) in
+      try destination.talking { (connection) throws(QMPError) in
+        try connection.startIncoming(uri: "file:\(path.absolute)")
+      }
+      try wait(for: destination, session)
+    }
+    try vm.check(destination, session)
+    vm.add(sample, to: key(.restore), session)
+  }
+
+  private func sample(
+    of vm: BenchVM, _ body: () throws(CommandError) -> Void
+  ) throws(CommandError) -> BenchSample {
+    let before = try vm.cpuTime()
+    let start = ContinuousClock.now
+    try body()
+    let elapsed = ContinuousClock.now - start
+    return BenchSample(
+      seconds: elapsed.inSeconds, cpuSeconds: (try vm.cpuTime() - before).inSeconds)
+  }
+
+  /// Waits until the migration is over, asking every other millisecond.
+  private func wait(for vm: BenchVM, _ session: BenchSession) throws(CommandError) {
+    while true {
+      let info = try vm.talking { (connection) throws(QMPError) in
+        try connection.execute(.queryMigrate)
+      }
+      switch info.status {
+      case .completed: return
+      case .failed: throw .vm(.migrationFailed(info.errorDescription), output: nil)
+      default: break
+      }
+      try session.check()
+      usleep(2000)
+    }
+  }
+}

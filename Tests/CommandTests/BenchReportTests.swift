@@ -1,0 +1,215 @@
+import Foundation
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import LinuxIO
+@testable import MappedRAMCommands
+
+/// What bench makes of its samples.
+@Suite struct BenchReportTests {
+  private func row(
+    _ operation: BenchRow.Operation, _ contestant: BenchRow.Contestant, _ seconds: [Double],
+    mix: String = "random", settings: String = "", bytes: UInt64 = 1 << 30, cpu: Double? = nil,
+    requests: UInt64? = nil
+  ) -> BenchRow {
+    BenchRow(
+      key: BenchRow.Key(
+        mix: mix, operation: operation, contestant: contestant, settings: settings),
+      ramBytes: 1 << 30, bytes: bytes,
+      samples: seconds.map { BenchSample(seconds: $0, cpuSeconds: cpu, requests: requests) })
+  }
+
+  private func report(_ rows: [BenchRow]) throws -> BenchReport {
+    BenchReport(
+      directory: "/d", guest: try BenchGuest.parse(["--seed", "1"]), seed: 1, rounds: 3,
+      rows: rows, notes: [],
+      facts: BenchFacts(
+        kernel: "6.1", processor: "x", processors: 2, memoryBytes: 1 << 30, fileSystem: "ext4",
+        device: "/dev/vda", directIO: "active", memoryAlignment: 512, offsetAlignment: 512,
+        ringFeatures: ["nodrop"], ringRefusal: nil))
+  }
+
+  @Test(arguments: [([3.0], 3.0), ([1, 9], 5), ([9, 1, 2], 2), ([4, 1, 3, 2], 2.5)])
+  func theMedianIsInTheMiddle(values: [Double], median: Double) {
+    let spread = Spread(values)
+    #expect(spread.median == median)
+    #expect(spread.least == values.min() && spread.greatest == values.max())
+  }
+
+  @Test func ratiosTakeTheBestOfEachContestant() throws {
+    let ratios = BenchRatio.all(of: [
+      row(.save, .mappedRAM, [1, 0.5, 0.6], settings: "a", cpu: 0.1),
+      row(.save, .mappedRAM, [3], settings: "b", cpu: 1),
+      row(.save, .qemu, [2], settings: "1 channel", cpu: 1),
+      row(.save, .qemu, [1.2], settings: "8 channels", cpu: 0.5),
+      row(.save, .fio, [0.6]),
+    ])
+    let byName = Dictionary(uniqueKeysWithValues: ratios.map { ($0.what, $0) })
+    let wall = try #require(byName["save: QEMU's time / ours"])
+    #expect(wall.value == 2 && wall.isMet)
+    #expect(wall.terms.contains("8 channels"))
+    let cost = try #require(byName["save: our CPU-s per GiB / QEMU's"])
+    #expect(cost.value == 0.2 && cost.isMet)
+    let fio = try #require(byName["save: our rate / fio's write"])
+    #expect(fio.value == 1 && fio.isMet)
+    #expect(ratios.count == 3)
+  }
+
+  @Test func aRestoreIsHeldAgainstTheLowerOfDiskAndMemory() throws {
+    let rows = [row(.restore, .mappedRAM, [1]), row(.restore, .fio, [0.5])]
+    let disk = try #require(BenchRatio.all(of: rows).first)
+    #expect(disk.value == 0.5 && disk.what.hasSuffix("fio's read") && !disk.isMet)
+    let memory = try #require(
+      BenchRatio.all(of: rows + [row(.memoryTouch, .memory, [1])]).first)
+    #expect(memory.value == 1 && memory.what.hasSuffix("touching memory") && memory.isMet)
+  }
+
+  @Test func aMapIsHeldAgainstTheStartAlone() throws {
+    let ratio = try #require(
+      BenchRatio.all(of: [row(.map, .mappedRAM, [0.15]), row(.start, .qemu, [0.125])]).first)
+    #expect(ratio.value == 25 && ratio.isMet)
+  }
+
+  @Test func zerosAreHeldAgainstReadingMemory() throws {
+    let ratios = BenchRatio.all(of: [
+      row(.save, .mappedRAM, [0.2], mix: "zero", bytes: 0),
+      row(.memoryRead, .memory, [0.1], mix: "zero"),
+    ])
+    #expect(ratios.map(\.value) == [0.5])
+    #expect(ratios.map(\.isMet) == [false])
+  }
+
+  @Test func theJSONOfARunIsReadAgainAsItWas() throws {
+    let json = BenchJSON(
+      try report([row(.save, .mappedRAM, [1, 2, 3], cpu: 0.5), row(.save, .fio, [1])]))
+    let text = JSONText.document(json)
+    #expect(try JSONDecoder().decode(BenchJSON.self, from: Data(text.utf8)) == json)
+    #expect(json.rows[0].samples.map(\.seconds) == [1, 2, 3])
+    #expect(json.rows[0].seconds.median == 2)
+    #expect(json.schemaVersion == 2)
+  }
+
+  @Test func csvHasALineForEachSampleAndQuotesWhatNeedsIt() {
+    let text = BenchCSV.document([
+      row(.save, .qemu, [1, 2], settings: "8 channels, \"direct\"", cpu: 0.5),
+      row(.restore, .fio, [3]),
+    ])
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    #expect(lines.count == 5 && lines.last == "")
+    #expect(lines[0] == BenchCSV.columns.joined(separator: ",")[...])
+    #expect(
+      lines[2]
+        == "random,save,qemu,\"8 channels, \"\"direct\"\"\",2,1073741824,1073741824,2.0,0.5,,,,,")
+  }
+
+  @Test func aComparisonNamesWhatFellBelowTheLimit() throws {
+    let old = BenchJSON(
+      try report([row(.save, .mappedRAM, [1]), row(.restore, .mappedRAM, [1])]))
+    let new = BenchJSON(
+      try report([row(.save, .mappedRAM, [1.25]), row(.restore, .mappedRAM, [1])]))
+    let comparison = try BenchComparison(new, with: old, at: "old.json", limit: 0.9)
+    #expect(comparison.rows.count == 2)
+    #expect(comparison.falls.map(\.operation) == ["save"])
+    #expect(comparison.falls.map(\.ratio) == [0.8])
+    #expect(
+      comparison.text.contains("random save mapped-ram : 0.800 of the old rate, below 0.900."))
+    // At the limit is not below it.
+    #expect(try BenchComparison(new, with: old, at: "o", limit: 0.8).falls.isEmpty)
+  }
+
+  @Test func runsOfOtherMachinesAndGuestsAreNotCompared() throws {
+    let new = BenchJSON(try report([row(.save, .mappedRAM, [1])]))
+    var old = new
+    old.ramBytes = 4096
+    old.machine.fileSystem = "xfs"
+    let expected = CommandError.incomparable(
+      "old.json",
+      [
+        .init(what: "guest's memory", old: "4.00 KiB", new: "1.00 GiB"),
+        .init(what: "file system", old: "xfs", new: "ext4"),
+      ])
+    #expect(throws: expected) {
+      try BenchComparison(new, with: old, at: "old.json", limit: 0.9)
+    }
+    #expect(
+      expected.description
+        == "old.json: this run cannot be compared with that one: guest's memory was 4.00 KiB and is 1.00 GiB; "
+        + "file system was xfs and is ext4.")
+    var other = new
+    other.rows[0].mix = "zero"
+    #expect(throws: CommandError.self) {
+      try BenchComparison(new, with: other, at: "old.json", limit: 0.9)
+    }
+  }
+
+  @Test func aFileThatIsNoReportIsRefused() throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.file("old.json")
+    try Data("{\"command\":\"save\"}".utf8).write(to: URL(fileURLWithPath: path.string))
+    #expect(throws: CommandError.notABench(path)) { try BenchComparison.read(path) }
+  }
+
+  @Test(arguments: [
+    (1.0, 0.1, nil as Double?, UInt64(1024), BenchExplanation.Bound.disk),
+    (1.0, 0.1, 0.95, 1024, .disk), (1.0, 1.9, 0.5, 1024, .cpu),
+    (1.0, 1.5, 0.5, 131_072, .requestSize), (1.0, 0.1, 0.5, 1024, .waiting),
+    (1.0, 1.2, 0.5, 1024, .unknown),
+  ])
+  func explains(
+    seconds: Double, cpu: Double, fio: Double?, requests: UInt64, bound: BenchExplanation.Bound
+  ) {
+    var rows = [row(.save, .mappedRAM, [seconds], cpu: cpu, requests: requests)]
+    if let fio { rows.append(row(.save, .fio, [seconds * fio])) }
+    let found = BenchExplanation.all(of: rows, processors: 2)
+    #expect(found.map(\.bound) == [bound])
+  }
+
+  @Test func memoryThatIsReadAsFastAsItCanBeIsTheBound() {
+    let found = BenchExplanation.all(
+      of: [
+        row(.save, .mappedRAM, [0.1], bytes: 0, cpu: 0.1), row(.memoryRead, .memory, [0.08]),
+      ], processors: 2)
+    #expect(found.map(\.bound) == [.memory])
+  }
+
+  @Test(arguments: [(0.9, 0.2), (1.1, 0.2), (5, 1), (6, 1), (6.1, 2), (30, 5), (0.012, 0.002)])
+  func theStepsOfAnAxisAreRound(greatest: Double, step: Double) {
+    #expect(abs(BenchChart.step(greatest) / step - 1) < 1e-9)
+  }
+
+  @Test func theChartIsXMLWithABarForEachRow() throws {
+    let rows = [
+      row(.save, .mappedRAM, [1, 2], settings: "<&>"), row(.save, .fio, [1]),
+      row(.map, .mappedRAM, [1]),
+    ]
+    let picture = BenchChart.picture(rows, title: "a & b")
+    #expect(picture.contains("a &amp; b") && picture.contains("&lt;&amp;&gt;"))
+    // The background, two entries of the legend, two bars.
+    #expect(picture.components(separatedBy: "<rect").count - 1 == 5)
+  }
+}
+
+@Suite struct FioResultTests {
+  private func output(error: Int = 0, runtime: Int = 2000) -> String {
+    """
+    note: something
+    {"jobs":[{"error":\(error),"job_runtime":2100,"usr_cpu":10.0,"sys_cpu":15.0,
+    "read":{"io_bytes":0,"runtime":0},"write":{"io_bytes":4194304,"runtime":\(runtime)}}]}
+    """
+  }
+
+  @Test func timeBytesAndProcessorTimeAreReadFromItsJSON() throws {
+    let result = try #require(FioResult(output(), "write"))
+    #expect(result.bytes == 4 << 20 && result.seconds == 2)
+    #expect(abs(result.cpuSeconds - 0.525) < 1e-9)
+  }
+
+  @Test func nothingIsReadFromWhatFailedOrMovedNothing() {
+    #expect(FioResult(output(error: 5), "write") == nil)
+    #expect(FioResult(output(runtime: 0), "write") == nil)
+    #expect(FioResult(output(), "read") == nil)
+    #expect(FioResult("", "write") == nil)
+    #expect(FioResult("{", "write") == nil)
+  }
+}

@@ -1,0 +1,64 @@
+import Foundation
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import MappedRAMCommands
+
+/// The built command measures, and what it says is JSON that can be read again.
+@Suite struct BenchTests {
+  private let directory: TemporaryDirectory
+
+  init() throws { directory = try TemporaryDirectory() }
+
+  private func report(_ arguments: [String]) throws -> BenchJSON {
+    let output = try Tool.succeed(["bench", directory.path.string, "--json"] + arguments).output
+    let report = try JSONDecoder().decode(BenchJSON.self, from: Data(output))
+    #expect(report.verified)
+    #expect(try directory.names() == [])
+    return report
+  }
+
+  @Test(arguments: ["private", "shared", "made"])
+  func measuresBothWaysAndLeavesNothing(memory: String) throws {
+    let report = try report([
+      "--size", "16M", "--zero-fraction", "0.5", "--seed", "7", "--repeat", "2", "--memory", memory,
+    ])
+    #expect(report.seed == 7 && report.rounds == 2 && report.memory == memory)
+    #expect(report.rows.map(\.operation) == ["save", "restore"])
+    for row in report.rows {
+      #expect((4 << 20...12 << 20).contains(row.bytes))
+      #expect(row.ramBytes == 16 << 20)
+      #expect(row.samples.count == 2)
+      #expect(row.seconds.min <= row.seconds.median && row.seconds.median <= row.seconds.max)
+      #expect(row.samples.map(\.seconds).min() == row.seconds.min)
+      #expect(try #require(row.peakMemoryBytes) < 150 << 20)
+    }
+    #expect(report.rows[0].bytes == report.rows[1].bytes)
+  }
+
+  @Test func aSweepHasRowsForEveryCombinationAndMixture() throws {
+    let report = try report([
+      "--size", "4M", "--repeat", "1", "--mix", "random,alternate,zero", "--channels", "1,2",
+      "--io", "sync,io_uring", "--memory", "made",
+    ])
+    #expect(report.rows.count == 3 * 4 * 2)
+    #expect(Set(report.rows.map { $0.mix + $0.operation + $0.settings }).count == 24)
+    let bytes = Dictionary(grouping: report.rows, by: \.mix).mapValues { Set($0.map(\.bytes)) }
+    #expect(bytes == ["random": [4 << 20], "alternate": [2 << 20], "zero": [0]])
+  }
+
+  @Test func theTableHasARowForWritingAndOneForReading() throws {
+    let table = try Tool.succeed([
+      "bench", directory.path.string, "--size", "4M", "--repeat", "1", "--memory", "made",
+    ]).text.split(separator: "\n")
+    #expect(table.count == 3)
+    #expect(table[1].hasPrefix("save ") && table[2].hasPrefix("restore "))
+  }
+
+  @Test func moreMemoryThanThereIsIsRefusedAtOnce() throws {
+    let result = try Tool.run(["bench", directory.path.string, "--size", "32T"])
+    #expect(result.status == 69)
+    #expect(result.errors.contains("--memory made"))
+  }
+}

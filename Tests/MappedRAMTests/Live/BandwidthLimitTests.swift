@@ -1,0 +1,60 @@
+import TestSupport
+import Testing
+
+@testable import MappedRAM
+
+/// The limit of bandwidth, by a clock of the test's own.
+@Suite struct BandwidthLimitTests {
+  let start = ContinuousClock.now
+
+  @Test func theFirstBytesAreFreeAndTheNextOnesWait() {
+    var account = LimitAccount(bytesPerSecond: 1000, at: start)
+    #expect(account.take(500, at: start) == start)
+    #expect(account.take(1, at: start) == start + .milliseconds(500))
+    #expect(account.take(1, at: start) == start + .milliseconds(501))
+  }
+
+  @Test func anIdleTimeEarnsNothing() {
+    var account = LimitAccount(bytesPerSecond: 1000, at: start)
+    let later = start + .seconds(100)
+    #expect(account.take(1000, at: later) == later)
+    #expect(account.take(1000, at: later) == later + .seconds(1))
+    #expect(account.take(1000, at: later + .seconds(5)) == later + .seconds(5))
+  }
+
+  /// Over any number of pieces of any size, never more than the limit and one piece.
+  @Test func theSumKeepsToTheLimit() {
+    var generator = SeededGenerator()
+    let rate: UInt64 = 1 << 20
+    var account = LimitAccount(bytesPerSecond: rate, at: start)
+    var (now, bytes) = (start, 0)
+    for _ in 0..<1000 {
+      let count = Int.random(in: 1...100_000, using: &generator)
+      now = max(now, account.take(count, at: now))
+      let elapsed =
+        Double((now - start).components.attoseconds) * 1e-18
+        + Double((now - start).components.seconds)
+      #expect(Double(bytes) <= elapsed * Double(rate) + 100_001)
+      bytes += count
+      now += .milliseconds(Int.random(in: 0...20, using: &generator))
+    }
+  }
+
+  @Test func aStopEndsTheWaiting() {
+    let cancellation = Cancellation()
+    let limit = BandwidthLimit(bytesPerSecond: 1, cancellation: cancellation)
+    limit.wait(for: 1 << 20)
+    cancellation.cancel()
+    limit.wait(for: 1 << 20)
+    #expect(limit.takeWaited() > .seconds(1_000_000))
+    #expect(limit.takeWaited() == .zero)
+  }
+
+  @Test func nothingCostsNothing() {
+    let limit = BandwidthLimit(bytesPerSecond: 1, cancellation: Cancellation())
+    limit.wait(for: 0)
+    limit.wait(for: 1 << 20)
+    limit.wait(for: 0)
+    #expect(limit.takeWaited() == .zero)
+  }
+}

@@ -1,0 +1,178 @@
+import LinuxIO
+import MappedRAMFormat
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import MappedRAM
+
+/// Live saves that end badly: at any moment, nothing is left.
+@Suite struct LiveSaveFailureTests {
+  let directory: TemporaryDirectory
+  let path: FilePath
+  let guest: TestGuest
+  let plan: SavePlan
+
+  static let options = ChannelOptions(channels: 2, queueDepth: 3, requestBytes: 64 << 10)
+
+  init() throws {
+    directory = try TemporaryDirectory()
+    path = directory.file("image")
+    var generator = SeededGenerator()
+    guest = try TestGuest(pages: [640, 3], zeroFraction: 0, using: &generator)
+    plan = try guest.plan()
+  }
+
+  func change() {
+    for page in stride(from: 0, to: 640, by: 2) {
+      guest.blocks[0].pages.put([0xA5, 0x5A], at: page * 4096)
+    }
+  }
+
+  func expectNothingLeft() throws {
+    #expect(try Subprocess.succeed(["ls", "-A", directory.path.string]).text == "")
+  }
+
+  /// The first write of round 2, one in its middle, and one of the last round.
+  @Test(arguments: [0, 40, 330])
+  func aFailedWriteInALaterRoundIsReported(_ number: Int) throws {
+    let count = Monitor(-1)
+    let faults = Faults { _, isRead, _ in
+      count.withLock { left in
+        defer { if left >= 0 { left -= 1 } }
+        return left == 0 && !isRead ? .error(.ioError) : .none
+      }
+    }
+    #expect {
+      var save = try LiveSave(
+        plan, to: path, options: Self.options, live: LiveSaveTests.rounds(1),
+        factory: FaultyFactory(faults: faults))
+      try save.runRounds()
+      change()
+      count.withLock { $0 = number }
+      try save.runRounds()
+      change()
+      guest.blocks[0].pages.put([1], at: 0)
+      for page in 0..<640 {
+        guest.blocks[0].pages.put([UInt8(page & 127) + 1], at: page * 4096 + 9)
+      }
+      _ = try save.finish(plan)
+    } throws: { error in
+      guard case ImageError.system(let error) = error else { return false }
+      return error.errno == .ioError
+    }
+    try expectNothingLeft()
+  }
+
+  @Test func aStopInALaterRoundLeavesNothing() throws {
+    let cancellation = Cancellation()
+    #expect(throws: ImageError.cancelled) {
+      var save = try LiveSave(
+        plan, to: path, options: Self.options, live: LiveSaveTests.rounds(1),
+        cancellation: cancellation)
+      try save.runRounds()
+      change()
+      cancellation.cancel()
+      try save.runRounds()
+    }
+    try expectNothingLeft()
+  }
+
+  /// A limit that would take minutes does not hold up a stop.
+  @Test func aStopDoesNotWaitForTheLimit() throws {
+    let cancellation = Cancellation()
+    let live = LiveOptions(maximumPause: .zero, maximumRounds: 1, bytesPerSecond: 4096)
+    let thread = try PosixThread<Void, Never>(name: "stop") { [progress = Progress()] in
+      _ = progress
+      cancellation.cancel()
+    }
+    #expect(throws: ImageError.cancelled) {
+      var save = try LiveSave(
+        plan, to: path, options: Self.options, live: live, cancellation: cancellation)
+      try save.runRounds()
+    }
+    thread.join()
+    try expectNothingLeft()
+  }
+
+  @Test func aSaveThatIsDroppedLeavesNothing() throws {
+    do {
+      var save = try LiveSave(plan, to: path, live: LiveSaveTests.rounds(1))
+      try save.runRounds()
+    }
+    try expectNothingLeft()
+  }
+
+  @Test(arguments: 0..<3) func aHookThatFailsLeavesNothing(_ number: Int) throws {
+    let fails: ImageSave.Hook = { () throws(ImageError) in throw .cancelled }
+    #expect(throws: ImageError.cancelled) {
+      var save = try LiveSave(plan, to: path, live: LiveSaveTests.rounds(1))
+      try save.runRounds(beforeRound: number == 0 ? fails : {})
+      _ = try save.finish(
+        plan, pagesAreRead: number == 1 ? fails : {}, beforeCommit: number == 2 ? fails : {})
+    }
+    try expectNothingLeft()
+  }
+
+  @Test func oneThatIsStuckAndIsToFailFails() throws {
+    let live = LiveOptions(maximumPause: .zero, maximumRounds: 1, whenStuck: .fail)
+    #expect {
+      var save = try LiveSave(plan, to: path, live: live)
+      try save.runRounds()
+    } throws: { error in
+      guard case ImageError.plan(.stuck(rounds: 1, let expected, wanted: .zero, nil)) = error else {
+        return false
+      }
+      return expected > .zero
+    }
+    try expectNothingLeft()
+  }
+
+  @Test func oneThatIsStuckAndIsToPauseSaysSo() throws {
+    var save = try LiveSave(plan, to: path, live: LiveSaveTests.rounds(1))
+    try save.runRounds()
+    #expect(try save.finish(plan).live.isStuck)
+    var other = try LiveSave(
+      plan, to: path, live: LiveOptions(maximumPause: .seconds(3600), whenStuck: .fail))
+    try other.runRounds()
+    let report = try other.finish(plan).live
+    #expect(!report.isStuck && report.rounds.count == 1)
+  }
+
+  /// A block that has grown has other slots, and so have all behind it.
+  @Test func aPlanWithOtherSlotsIsRefused() throws {
+    var generator = SeededGenerator()
+    let other = try TestGuest(pages: [641, 3], using: &generator)
+    #expect(throws: ImageError.plan(.slotsDiffer(path))) {
+      var save = try LiveSave(plan, to: path, live: LiveSaveTests.rounds(1))
+      try save.runRounds()
+      _ = try save.finish(try other.plan())
+    }
+    try expectNothingLeft()
+  }
+
+  /// In place, there is no image from the first moment to the last.
+  @Test func inPlaceThereIsNoImageMeanwhile() throws {
+    _ = try ImageSave(plan).run(to: path)
+    func isImage() throws -> Bool {
+      try Image(reading: File.open(path, access: .read)).problems.isEmpty
+    }
+    #expect(try isImage())
+    do {
+      var save = try LiveSave(plan, to: path, inPlace: true, live: LiveSaveTests.rounds(1))
+      #expect(try !isImage())
+      try save.runRounds()
+      change()
+      #expect(try !isImage())
+      _ = try save.finish(plan, beforeCommit: { () throws(ImageError) in throw .cancelled })
+      Issue.record("the hook has failed")
+    } catch ImageError.cancelled {}
+    #expect(try !isImage())
+    var save = try LiveSave(plan, to: path, inPlace: true, live: LiveSaveTests.rounds(1))
+    try save.runRounds()
+    change()
+    _ = try save.finish(plan)
+    #expect(try isImage())
+    #expect(try restoreToMemory(path) == guest.blocks.indices.map(guest.contents))
+  }
+}

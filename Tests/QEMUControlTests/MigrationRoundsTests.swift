@@ -1,0 +1,97 @@
+import MappedRAM
+import MappedRAMFormat
+import Testing
+
+@testable import QEMUControl
+
+/// The rounds of QEMU's own live migration, as they are told apart from outside.
+@Suite struct MigrationRoundsTests {
+  func info(_ round: UInt64, left: UInt64, _ status: MigrationInfo.Status = .active)
+    -> MigrationInfo
+  {
+    MigrationInfo(
+      status: status,
+      ram: MigrationInfo.RAM(
+        transferred: 0, remaining: left, total: 1000, normalPages: 0, zeroPages: 0, rounds: round,
+        dirtyBytesPerSecond: 4096 * round),
+      blockedReasons: [], expectedDowntimeMilliseconds: 700)
+  }
+
+  func isStuck(_ left: [UInt64], _ live: LiveOptions = LiveOptions()) -> Bool {
+    var rounds = MigrationRounds()
+    for (number, bytes) in left.enumerated() {
+      _ = rounds.take(info(UInt64(number) + 1, left: bytes))
+      // The rest of the round says nothing.
+      _ = rounds.take(info(UInt64(number) + 1, left: bytes / 2))
+    }
+    return rounds.stuck(live) != nil
+  }
+
+  @Test func nothingIsToldBeforeRAMIsMoved() {
+    var rounds = MigrationRounds()
+    #expect(rounds.take(MigrationInfo(status: .setup, blockedReasons: [])) == nil)
+    #expect(rounds.take(info(0, left: 1000)) == nil)
+    #expect(rounds.number == 0 && rounds.stuck(LiveOptions()) == nil)
+  }
+
+  @Test func theFirstRoundTellsNoPause() {
+    var rounds = MigrationRounds()
+    #expect(
+      rounds.take(info(1, left: 1000)) == LiveProgress(round: 1, dirtyBytesPerSecond: 4096))
+    #expect(
+      rounds.take(info(2, left: 500))
+        == LiveProgress(
+          round: 2, dirtyBytesPerSecond: 8192, expectedPause: .milliseconds(700)))
+  }
+
+  @Test func roundsThatShrinkGoOn() {
+    #expect(!isStuck([1000]))
+    #expect(!isStuck([1000, 900]))
+    #expect(!isStuck([1000, 500, 450, 200]))
+  }
+
+  @Test func roundsThatDoNotShrinkAreStuck() {
+    #expect(isStuck([1000, 901]))
+    #expect(isStuck([1000, 1000]))
+    #expect(isStuck([1000, 500, 600]))
+  }
+
+  @Test func noMoreRoundsThanAreAllowed() {
+    let live = LiveOptions(maximumRounds: 2)
+    #expect(!isStuck([1000, 500], live))
+    #expect(isStuck([1000, 500, 200], live))
+  }
+
+  /// At the end QEMU counts on, and has nothing left.
+  @Test func theEndIsNoRound() {
+    var rounds = MigrationRounds()
+    _ = rounds.take(info(1, left: 1000))
+    _ = rounds.take(info(2, left: 100))
+    _ = rounds.take(info(4, left: 0, MigrationInfo.Status(rawValue: "device")))
+    _ = rounds.take(info(5, left: 0, .completed))
+    #expect(rounds.number == 2)
+  }
+
+  @Test func theErrorHasWhatIsKnown() {
+    var rounds = MigrationRounds()
+    _ = rounds.take(info(1, left: 1000))
+    _ = rounds.take(info(2, left: 1000))
+    #expect(
+      rounds.stuck(LiveOptions())
+        == .stuck(
+          rounds: 2, expected: .milliseconds(700), wanted: .milliseconds(300),
+          dirtyBytesPerSecond: 8192))
+  }
+
+  @Test func parametersSayWhatIsAllowed() {
+    let found = QEMUSave.parameters(
+      direct: true,
+      live: LiveOptions(maximumPause: .milliseconds(250), bytesPerSecond: 5 << 20))
+    #expect(found["downtime-limit"] == .integer(250))
+    #expect(found["max-bandwidth"] == .integer(5 << 20))
+    let longest = QEMUSave.parameters(direct: true, live: LiveOptions(maximumPause: .seconds(9000)))
+    #expect(longest["downtime-limit"] == .integer(2_000_000))
+    #expect(longest["max-bandwidth"] == .integer(0))
+    #expect(QEMUSave.parameters(direct: false)["downtime-limit"] == nil)
+  }
+}

@@ -1,0 +1,243 @@
+import Foundation
+import Glibc
+import LinuxIO
+import MappedRAM
+import MappedRAMFormat
+import QEMUControl
+import SystemPackage
+import TestSupport
+import Testing
+
+/// A VM whose guest changes pages all the time, half of them to zero and back.
+struct BusyVM {
+  /// Pages that change.
+  enum Kind: String, CaseIterable {
+    /// Some: the rounds get shorter.
+    case writer
+    /// Nearly all.
+    case toucher
+  }
+
+  static let mebibytes: UInt32 = 48
+
+  static func guest(_ kind: Kind) -> BootSectorGuest {
+    let end = mebibytes << 20
+    let churn: UInt32 = (kind == .writer ? 4 : 44) << 20
+    return BootSectorGuest(end: end - churn, seed: 0xB0_5E_ED, churn: end - churn..<end)
+  }
+
+  let guest: BootSectorGuest
+  let configuration: QEMU.Configuration
+  let qemu: QEMU
+  let directory: TemporaryDirectory
+
+  init(_ kind: Kind, memory: QEMU.Configuration.Backend? = nil) throws {
+    directory = try TemporaryDirectory()
+    guest = Self.guest(kind)
+    configuration = QEMU.Configuration(guest: guest, mebibytes: Int(Self.mebibytes)).with {
+      if let memory { $0.setMemory(memory) }
+    }
+    qemu = try QEMU(configuration)
+    try qemu.waitForGuestLines(2)
+  }
+
+  var image: FilePath { directory.file("vm.img") }
+
+  /// All RAM, less what is shown over the part below 1 MiB.
+  static let memory = [
+    PhysicalRange(0, 0xA_0000), PhysicalRange(1 << 20, UInt64(mebibytes - 1) << 20),
+  ]
+
+  /// No slot of an absent page holds anything.
+  func expectNoStaleSlots() throws {
+    let file = try File.open(image, access: .read, directIO: .off)
+    for block in try Image(reading: file).blocks {
+      let present = try #require(try block.readBitmap(from: file))
+      let slots = try #require(block.layout.pages)
+      let found = try #require(try SlotAllocation.find(block, present: present, in: file))
+      for run in found.stalePages.runs {
+        let bytes = try file.readBytes(
+          at: slots.lowerBound.rawValue + UInt64(run.lowerBound) * 4096, count: run.count * 4096)
+        #expect(bytes.allSatisfy { $0 == 0 }, "\(block.block.idstr) pages \(run)")
+      }
+    }
+  }
+}
+
+extension RealQEMU {
+  /// VMs that run while they are saved.
+  @Suite struct VMSaveLiveTests {
+    /// The guest is paused at the end, so that what was saved can be compared with what it has.
+    @Test(
+      arguments: BusyVM.Kind.allCases,
+      [nil, QEMU.Configuration.Backend.memfd(isShared: true), .file("main", isShared: true)])
+    func capturedLive(_ kind: BusyVM.Kind, memory: QEMU.Configuration.Backend?) throws {
+      let vm = try BusyVM(kind, memory: memory)
+      let report = try vm.qemu.saveVM(to: vm.image) {
+        $0.engine = .capture
+        $0.live = LiveOptions(maximumPause: .milliseconds(20))
+        $0.afterwards = .pause
+      }
+      let live = try #require(report.live)
+      #expect(report.engine == .capture && report.pause != nil && report.stateAfter == "paused")
+      #expect(!live.rounds.isEmpty && live.rounds[0].changedBytes > 0)
+      #expect(live.hashBytes >= UInt64(BusyVM.mebibytes) << 20 / 256)
+      try vm.expectNoStaleSlots()
+      try expectLoaded(
+        vm.image, into: vm.configuration, from: vm.qemu, sum: vm.guest.sum, memory: BusyVM.memory)
+      for engine in restoreEngines {
+        try restoring(vm.image, by: engine, into: vm.configuration, then: .resume) { restored in
+          try restored.expectGuestGoesOn(from: vm.qemu.serial, sum: vm.guest.sum)
+        }
+      }
+    }
+
+    /// It goes on after the save, and so does what is restored.
+    @Test(arguments: [VMSave.Engine.capture, .qemu], [true, false])
+    func bothGoOn(engine: VMSave.Engine, isLimited: Bool) throws {
+      let vm = try BusyVM(.writer)
+      let before = try vm.qemu.state()
+      let report = try vm.qemu.saveVM(to: vm.image) {
+        $0.engine = engine
+        $0.live = LiveOptions(bytesPerSecond: isLimited ? 64 << 20 : nil)
+      }
+      #expect(report.stateAfter == "running")
+      #expect(try #require(report.pause) > .zero)
+      #expect((report.live != nil) == (engine == .capture))
+      #expect((report.rounds ?? 0 > 0) == (engine == .qemu))
+      #expect(try vm.qemu.state() == before)
+      try vm.qemu.expectGoesOn(sum: vm.guest.sum)
+      try expectLoaded(
+        vm.image, into: vm.configuration, from: vm.qemu, sum: vm.guest.sum, continues: false)
+      try vm.expectNoStaleSlots()
+      #expect(vm.qemu.log == "")
+    }
+
+    @Test(arguments: BusyVM.Kind.allCases)
+    func savedLiveByQEMU(_ kind: BusyVM.Kind) throws {
+      let vm = try BusyVM(kind)
+      let report = try vm.qemu.saveVM(to: vm.image) {
+        $0.engine = .qemu
+        $0.live = LiveOptions(maximumPause: .milliseconds(20), maximumRounds: 5)
+        $0.afterwards = .pause
+      }
+      #expect(try #require(report.rounds) >= 1)
+      try vm.expectNoStaleSlots()
+      try expectLoaded(
+        vm.image, into: vm.configuration, from: vm.qemu, sum: vm.guest.sum, memory: BusyVM.memory)
+    }
+
+    /// A guest that changes all of its memory: no number of rounds makes the pause as short as 1 ms.
+    @Test(arguments: [VMSave.Engine.capture, .qemu])
+    func oneThatIsStuckFails(engine: VMSave.Engine) throws {
+      let vm = try BusyVM(.toucher)
+      let before = try vm.qemu.state()
+      let error = #expect(throws: VMError.self) {
+        try vm.qemu.saveVM(to: vm.image) {
+          $0.engine = engine
+          $0.live = LiveOptions(maximumPause: .milliseconds(1), maximumRounds: 6, whenStuck: .fail)
+        }
+      }
+      guard case .image(.plan(.stuck(_, _, .milliseconds(1), _))) = error else {
+        Issue.record("\(String(describing: error))")
+        return
+      }
+      #expect(try vm.qemu.state() == before)
+      #expect(try vm.directory.names().isEmpty)
+      try vm.qemu.expectGoesOn(sum: vm.guest.sum)
+    }
+
+    @Test(arguments: [VMSave.Engine.capture, .qemu])
+    func oneThatIsStuckIsPaused(engine: VMSave.Engine) throws {
+      let vm = try BusyVM(.toucher)
+      let report = try vm.qemu.saveVM(to: vm.image) {
+        $0.engine = engine
+        $0.live = LiveOptions(maximumPause: .milliseconds(1), maximumRounds: 3)
+        $0.afterwards = .pause
+      }
+      #expect(report.live?.isStuck ?? true && report.live?.rounds.count ?? 3 <= 3)
+      try expectLoaded(
+        vm.image, into: vm.configuration, from: vm.qemu, sum: vm.guest.sum, memory: BusyVM.memory)
+    }
+
+    /// One that is paused is saved as it is.
+    @Test(arguments: [VMSave.Engine.capture, .qemu])
+    func onePausedHasNoRounds(engine: VMSave.Engine) throws {
+      let vm = try BusyVM(.writer)
+      try vm.qemu.stop()
+      let report = try vm.qemu.saveVM(to: vm.image) {
+        $0.engine = engine
+        $0.live = LiveOptions()
+      }
+      #expect(report.live == nil && report.rounds == nil && report.pause == nil)
+      try expectLoaded(
+        vm.image, into: vm.configuration, from: vm.qemu, sum: vm.guest.sum, memory: BusyVM.memory)
+    }
+
+    @Test func snapshotsAndQEMUsOwnLiveSaveDoNotGoTogether() throws {
+      let vm = try BusyVM(.writer)
+      let before = try vm.qemu.state()
+      let disks = try TemporaryDirectory()
+      #expect(throws: VMError.liveSnapshots) {
+        try vm.qemu.saveVM(to: vm.image) {
+          $0.engine = .qemu
+          $0.live = LiveOptions()
+          $0.snapshotDirectory = disks.path
+        }
+      }
+      #expect(try vm.qemu.state() == before)
+      #expect(try vm.directory.names().isEmpty)
+    }
+  }
+
+  /// The built command, ended in the middle of a live save.
+  @Suite struct VMSaveLiveKilledTests {
+    /// At 1 MiB/s the rounds take long enough.
+    private func started(_ vm: DisturbedVM, _ engine: VMSave.Engine) throws -> RunningSave {
+      let save = try RunningSave(
+        vm.qemu, to: vm.image,
+        ["--engine", engine.rawValue, "--live", "--max-bandwidth", "1M", "--progress", "json"])
+      try save.wait(for: "the first round") { save.errors.contains("\"round\":1") }
+      #expect(try vm.qemu.status() == "running")
+      return save
+    }
+
+    @Test(arguments: [VMSave.Engine.capture, .qemu], [SIGINT, SIGTERM])
+    func interrupted(engine: VMSave.Engine, number: Int32) throws {
+      let vm = try DisturbedVM()
+      let save = try started(vm, engine)
+      save.signal(number)
+      #expect(try save.end() == 130)
+      #expect(save.errors.contains("Interrupted"), "\(save.errors)")
+      try vm.expectAsBefore(says: engine == .qemu)
+    }
+
+    @Test(arguments: [VMSave.Engine.capture, .qemu])
+    func killed(engine: VMSave.Engine) throws {
+      let vm = try DisturbedVM()
+      let save = try started(vm, engine)
+      save.signal(SIGKILL)
+      #expect(try save.end() == 128 + SIGKILL)
+      try vm.qemu.wait(for: "the watchdog", seconds: 40) { try vm.qemu.state() == vm.before }
+      try vm.expectAsBefore(says: engine == .qemu)
+    }
+
+    /// In the last round, while the VM stands still.
+    @Test(arguments: [SIGINT, SIGKILL])
+    func endedInTheLastRound(number: Int32) throws {
+      let vm = try DisturbedVM()
+      let save = try RunningSave(
+        vm.qemu, to: vm.image, ["--engine", "capture", "--live", "--max-rounds", "1"])
+      try save.wait(for: "the pause") { try vm.qemu.status() == "paused" }
+      save.signal(SIGSTOP)
+      save.signal(number)
+      save.signal(SIGCONT)
+      let status = try save.end()
+      // It may have come to its end before it was stopped.
+      #expect([0, number == SIGINT ? 130 : 128 + SIGKILL].contains(status))
+      if status == 0 { try FileManager.default.removeItem(atPath: vm.image.string) }
+      try vm.qemu.wait(for: "the watchdog", seconds: 40) { try vm.qemu.state() == vm.before }
+      try vm.expectAsBefore()
+    }
+  }
+}
