@@ -58,7 +58,7 @@ import Testing
     let check = try guest.check(memory, threads: threads)
     #expect(check.isGood && check.checkedPages == pages)
     let place = Int(pages) * 4096 - 1
-    memory.put([memory.allBytes[place] ^ 1], at: UInt64(place))
+    memory.put([memory.allBytes[place] ^ 1], at: place)
     let second = try guest.check(memory, threads: threads)
     #expect(!second.isGood && second.firstMismatch == pages - 1)
   }

@@ -85,6 +85,9 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
         break
       case .memory(let mapping):
         slots[index].point(into: mapping)
+        if mapping.isShared {
+          for range in slots[index].sourceRanges { try mapping.populate(range) }
+        }
         slots[index].skipParts()
       case .copy(let source):
         let slot = slots[index]
@@ -129,8 +132,18 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
   }
 
   private mutating func finish(_ index: Int) {
-    counters.finish(slots[index].piece.byteCount)
-    slots[index].claim?.transfer.finished(slots[index].piece)
+    let piece = slots[index].piece
+    if case .memory(let mapping)? = slots[index].claim?.transfer.source, mapping.isShared {
+      let start = Int(piece.sourceOffset)
+      do throws(SystemCallError) {
+        try mapping.release(start..<(start + piece.byteCount))
+      } catch {
+        stop(.system(error))
+        return
+      }
+    }
+    counters.finish(piece.byteCount)
+    slots[index].claim?.transfer.finished(piece)
     slots[index].claim = nil
     queue.finished()
   }

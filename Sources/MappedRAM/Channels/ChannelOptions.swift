@@ -30,8 +30,9 @@ public struct ChannelOptions: Equatable, Sendable {
   public static let queueDepthRange = 1...1024
   /// Request sizes that are allowed.
   public static let requestBytesRange = (64 << 10)...(16 << 20)
-  /// Bytes of buffers that a channel has at most: 16 MiB, or two requests if that is more.
-  static let bufferBytes = 16 << 20
+  /// Bytes of buffers that a channel has at most: 4 MiB, or two requests if that is more. With more, what is copied leaves the
+  /// processor's cache before it is written (0.24 in place of 0.19 CPU-seconds per GiB, measured), and disks do not get faster.
+  static let bufferBytes = 4 << 20
 
   /// Options with these values.
   ///

@@ -81,6 +81,12 @@ struct Slot {
     unsafe base = mapping.baseAddress + Int(piece.sourceOffset)
   }
 
+  /// The chosen parts as ranges of the source, counted from its begin.
+  var sourceRanges: some Sequence<Range<Int>> {
+    let start = Int(piece.sourceOffset)
+    return parts.lazy.map { (start + $0.range.lowerBound)..<(start + $0.range.upperBound) }
+  }
+
   /// Makes requests needless in this phase: the bytes were copied, or are where they are needed.
   mutating func skipParts() { nextPart = parts.count }
 

@@ -34,7 +34,7 @@ public enum DirectorySave {
     return try SavePlan(
       prologue: try manifest.prologue(preamble: preamble ?? [], at: path), blocks: blocks,
       tail: [try whole(directory.appending(manifest.vmstateFile))], prefix: prefix,
-      streamOffset: FileOffset(manifest.streamOffset), for: path
+      streamOffset: FileOffset(manifest.streamOffset), keepsHoles: true, for: path
     ).with(devices: devices)
   }
 

@@ -19,10 +19,6 @@ final class RoundSave: Transfer {
   private let readBytesCounter = Atomic<UInt64>(0)
   private let changedPagesCounter = Atomic<UInt64>(0)
 
-  /// Unchanged pages between two changed ones are written once more up to this many bytes, for one request in place of two: a guess until
-  /// it is measured.
-  static let gapBytes = 16 << 10
-
   /// A round over `block`, whose pages are `pages` and whose slots begin at `slots` of `file`.
   init(
     _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
@@ -124,29 +120,15 @@ final class RoundSave: Transfer {
         if isWritten { changed += 1 }
         return isWritten
       }
-      join(&parts, from: chosenBefore, first)
+      // What is between is in the buffer, as in its slots, if it is nothing that is zero.
+      let shift = pieces.pageSize.shift
+      parts.join(from: chosenBefore, gapBytes: BlockSave.gapBytes) { gap, _ in
+        let pages = (first + gap.lowerBound >> shift)..<(first + gap.upperBound >> shift)
+        return pages.allSatisfy(state.present.contains)
+      }
     }
     changedPagesCounter.wrappingAdd(UInt64(changed), ordering: .relaxed)
     limit?.wait(for: changed * pageBytes)
-  }
-
-  /// Joins parts from `first` on that have little between them, and nothing that is zero. What is between is in the buffer, as in its
-  /// slots. The piece begins with page `firstPage`.
-  private func join(_ parts: inout [Part], from first: Int, _ firstPage: Int) {
-    guard parts.count > first + 1 else { return }
-    var last = first
-    for index in (first + 1)..<parts.count {
-      let gap = parts[last].range.upperBound..<parts[index].start
-      let shift = pieces.pageSize.shift
-      let gapPages = (firstPage + gap.lowerBound >> shift)..<(firstPage + gap.upperBound >> shift)
-      if gap.count <= Self.gapBytes, gapPages.allSatisfy(state.present.contains) {
-        parts[last] = Part(parts[last].start..<parts[index].range.upperBound)
-      } else {
-        last += 1
-        parts[last] = parts[index]
-      }
-    }
-    parts.removeSubrange((last + 1)...)
   }
 }
 

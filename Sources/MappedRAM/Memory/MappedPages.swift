@@ -3,12 +3,31 @@ public import LinuxIO
 /// The contents of a RAMBlock in memory that is mapped here, like a shared file or a memfd.
 public struct MappedPages: PageSource {
   private let mapping: Mapping
+  /// What the mapping is of; `nil` where its holes are not known.
+  private let file: FilePages?
 
   /// All of `mapping`.
-  public init(_ mapping: Mapping) { self.mapping = mapping }
+  public init(_ mapping: Mapping) {
+    self.mapping = mapping
+    file = nil
+  }
+
+  /// The contents of `file`, mapped: what is a hole in it is not touched, and stays one.
+  ///
+  /// - Throws: what mmap gives; `outsideFile` where the file has been cut.
+  public init(_ file: FilePages) throws(FileError) {
+    mapping = try Mapping(file.file, range: file.start..<(file.start + file.byteCount), mode: .read)
+    self.file = file
+  }
 
   /// Bytes in the mapping.
   public var byteCount: UInt64 { UInt64(mapping.byteCount) }
   /// The bytes are written from where they are.
   public var readAccess: SourceAccess { .memory(mapping) }
+
+  /// As the file says, where there is one.
+  public func nextData(in range: Range<UInt64>) throws(SystemCallError) -> Range<UInt64>? {
+    guard let file else { return range.isEmpty ? nil : range }
+    return try file.nextData(in: range)
+  }
 }

@@ -12,11 +12,17 @@ final class BlockSave: Transfer {
   private let slots: FileOffset
   /// Pages to be written though they may be zero.
   private let forced: PageBitmap?
+  /// Zero pages between two others are written up to this many bytes, for one request in place of two.
+  private let gapBytes: Int
+
+  /// The longest gap that is worth it: a request costs about 10 us of a processor, and 4 KiB written about 2 us of a disk of
+  /// 2 GiB/s (measured with every second page zero).
+  static let gapBytes = 16 << 10
 
   /// A save of `pages`, which are those of `block`, to the slots that begin at `slots` of `file`.
   init(
     _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
-    forced: PageBitmap?, pieceBytes: Int
+    forced: PageBitmap?, gapBytes: Int = 0, pieceBytes: Int
   ) {
     source = pages.readAccess
     target = .file(file)
@@ -26,6 +32,7 @@ final class BlockSave: Transfer {
       byteCount: block.usedLength.rawValue, pageSize: block.pageSize, pieceBytes: pieceBytes)
     self.slots = slots
     self.forced = forced
+    self.gapBytes = gapBytes
   }
 
   var pieceCount: Int { pieces.count }
@@ -63,6 +70,7 @@ final class BlockSave: Transfer {
   ) {
     let first = pieces.pages(at: piece.sourceOffset, count: piece.byteCount).lowerBound
     for part in read {
+      let chosenBefore = parts.count
       unsafe ZeroScan.appendRuns(
         of: part, pageBytes: pieces.pageSize.byteCount, in: bytes, to: &parts
       ) { page, isZero in
@@ -70,6 +78,8 @@ final class BlockSave: Transfer {
         present.insert(first + page)
         return true
       }
+      // No longer than what is before it: so a file never takes more than twice the room.
+      parts.join(from: chosenBefore, gapBytes: gapBytes) { gap, before in gap.count <= before }
     }
   }
 

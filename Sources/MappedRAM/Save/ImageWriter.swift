@@ -49,7 +49,7 @@ struct ImageWriter: ~Copyable {
       }
       let save = BlockSave(
         block.block, from: pages, to: file, slots: slots.lowerBound, forced: block.presentZeros,
-        pieceBytes: pieceBytes)
+        gapBytes: plan.keepsHoles ? 0 : BlockSave.gapBytes, pieceBytes: pieceBytes)
       pool.enqueue(save)
       saves.append(save)
     }

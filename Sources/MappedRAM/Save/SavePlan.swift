@@ -14,6 +14,9 @@ public struct SavePlan: Sendable {
   public let prefix: StreamBytes?
   /// Where everything stands.
   public let layout: ImageLayout
+  /// Whether the slot of each page that is absent stays a hole, as in an image that QEMU wrote. Otherwise short gaps between pages
+  /// are written, as zeros, where that is faster; the file then takes up to twice the room.
+  public let keepsHoles: Bool
   /// The devices whose states go behind the stream.
   public private(set) var devices: [DeviceSave] = []
   /// How much of these states may be in memory.
@@ -43,13 +46,15 @@ public struct SavePlan: Sendable {
   /// - Parameters:
   ///   - prefix: what stands at the start of the file, before the stream; at most `streamOffset` bytes.
   ///   - streamOffset: where the stream begins.
+  ///   - keepsHoles: whether the slot of each page that is absent stays a hole.
   ///   - path: what errors are about.
   /// - Throws: `PlanError.noBlocks`; `.sourceSize`; `.mixedPageSizes`; `.prefixLength`; `FormatError` of `ImageLayout`;
   ///   `numberOverflow` where the stream would end past 2^63 - 1, the most that a file can have.
   public init(
     prologue: StreamPrologue, blocks: [Block], tail: [StreamBytes], prefix: StreamBytes? = nil,
-    streamOffset: FileOffset = .zero, for path: FilePath
+    streamOffset: FileOffset = .zero, keepsHoles: Bool = false, for path: FilePath
   ) throws(ImageError) {
+    self.keepsHoles = keepsHoles
     if let length = prefix?.byteCount.rawValue, length > streamOffset.rawValue {
       throw .plan(
         .prefixLength(path, found: length, streamOffset: streamOffset.rawValue))

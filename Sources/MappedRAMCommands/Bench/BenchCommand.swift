@@ -94,8 +94,10 @@ struct BenchCommand: ParsableCommand {
       let pattern = mix.pattern(
         byteCount: guest.size.byteCount, entropy: guest.entropy, seed: seed)
       var contestants = try contestants(mix, pattern, facts, session)
-      for _ in 0..<rounds.count {
-        for index in contestants.indices {
+      for round in 0..<rounds.count {
+        // Each round begins with another one, so that nobody is always behind the same one.
+        for place in contestants.indices {
+          let index = (place + round) % contestants.count
           try session.check()
           try contestants[index].measure(session)
         }

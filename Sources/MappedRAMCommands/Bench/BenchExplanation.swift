@@ -17,7 +17,8 @@ struct BenchExplanation: Equatable, Sendable {
   /// One for each row of the engine.
   static func all(of rows: [BenchRow], processors: Int) -> [BenchExplanation] {
     rows.filter { row in
-      row.key.contestant == .mappedRAM
+      // A restore of nothing is bounded by nothing.
+      row.key.contestant == .mappedRAM && (row.bytes > 0 || row.key.operation == .save)
         && [.save, .restore, .toDirectory, .fromDirectory].contains(row.key.operation)
     }.map { row in
       BenchExplanation(row, among: rows.filter { $0.key.mix == row.key.mix }, processors)
@@ -62,7 +63,7 @@ struct BenchExplanation: Equatable, Sendable {
       let memory =
         operation == .save ? best(.memoryRead, .memory) : best(.memoryTouch, .memory)
       ofMemory = memory.map { row.ramRate.median / $0 }
-      let requests = row.samples.last?.requests ?? 0
+      let requests = row.bytes > 0 ? row.samples.last?.requests ?? 0 : 0
       requestBytes = requests > 0 ? Double(row.bytes) / Double(requests) : nil
     }
 

@@ -90,6 +90,7 @@ struct CaptureContestant: BenchContestant {
       restore, arguments: vm.configuration.arguments(incoming: false))
     launch.mode = BenchVM.mode
     let (checks, guest) = (checksMap, vm)
+    session.forgetPeakMemory()
     let watch = BenchWatch()
     let source = try source(path)
     var sample = BenchSample(seconds: 0)

@@ -6,7 +6,7 @@ import SystemPackage
 /// The engine between files: an image is taken apart into a directory, and built again from it.
 struct DirectoryContestant: BenchContestant {
   let mix: BenchMix
-  let guest: SyntheticGuest
+  let pattern: SyntheticPattern
   let options: ChannelOptions
   /// The image that is taken apart; it has no name.
   private let image: File
@@ -18,11 +18,9 @@ struct DirectoryContestant: BenchContestant {
   ) throws(CommandError) {
     self.mix = mix
     self.options = options
-    guest = try CommandError.system { () throws(SystemCallError) in
-      try SyntheticGuest(pattern)
-    }
+    self.pattern = pattern
+    let guest = try GuestInMemory.made(pattern)
     let path = session.directory.appending("mapped-ram-bench.img")
-    let guest = guest
     image = try CommandError.image(to: session.directory) { () throws(ImageError) in
       let file = try EngineContestant.opening { () throws(FileError) in
         try PendingFile.create(at: path, directIO: options.directIO).file
@@ -70,7 +68,7 @@ struct DirectoryContestant: BenchContestant {
       )
     }
     let built = watch.sample(of: report)
-    let check = SyntheticCheck(guest)
+    let check = SyntheticCheck(try GuestInMemory.made(pattern))
     _ = try session.run.transfer("check", to: session.directory) {
       (progress, cancellation) throws(ImageError) in
       try ImageRestore(file, options: options).run(

@@ -57,7 +57,7 @@ struct EngineContestant: BenchContestant {
   private func restore(
     _ file: File, presentBytes: UInt64, _ session: BenchSession
   ) throws(CommandError) {
-    let target = try guest.freshTarget()
+    let target = try guest.freshTarget(session)
     let recorder = LatencyRecorder()
     let restore = ImageRestore(file, options: options).observed(by: recorder)
     session.forgetPeakMemory()

@@ -48,11 +48,12 @@ struct GuestInMemory {
   }
 
   /// Memory that nobody has touched yet.
-  func freshTarget() throws(CommandError) -> Target {
+  func freshTarget(_ session: BenchSession) throws(CommandError) -> Target {
     guard kind != .made else {
       let check = SyntheticCheck(try made())
       return Target(pages: check, memory: nil, check: check)
     }
+    try session.warmMemory(pattern.byteCount)
     let memory = try BenchMemory(isShared: kind == .shared, byteCount: pattern.byteCount)
     return Target(pages: memory.target, memory: memory, check: nil)
   }
@@ -75,7 +76,7 @@ struct GuestInMemory {
     return try Self.made(pattern)
   }
 
-  private static func made(_ pattern: SyntheticPattern) throws(CommandError) -> SyntheticGuest {
+  static func made(_ pattern: SyntheticPattern) throws(CommandError) -> SyntheticGuest {
     try CommandError.system { () throws(SystemCallError) in try SyntheticGuest(pattern) }
   }
 }

@@ -23,9 +23,7 @@ struct GuestInVM {
     presentBytes = pattern.presentBytes
     let source = try BenchVM(configuration, incoming: false)
     self.source = source
-    let guest = try CommandError.system { () throws(SystemCallError) in
-      try SyntheticGuest(pattern)
-    }
+    let guest = try GuestInMemory.made(pattern)
     try CommandError.image(to: nil) { () throws(ImageError) in
       try guest.fill(
         source.pages, threads: session.threads, cancellation: session.run.cancellation)
@@ -41,6 +39,7 @@ struct GuestInVM {
       to: BenchRow.Key(
         mix: mix.name, operation: .start, contestant: .qemu, settings: "to its answer"),
       session)
+    if incoming { try session.warmMemory(pattern.byteCount) }
     return vm
   }
 
@@ -55,9 +54,7 @@ struct GuestInVM {
   ///
   /// - Throws: `mismatch`.
   func check(_ pages: ProcessPages, _ session: BenchSession) throws(CommandError) {
-    let guest = try CommandError.system { () throws(SystemCallError) in
-      try SyntheticGuest(pattern)
-    }
+    let guest = try GuestInMemory.made(pattern)
     try CommandError.image(to: nil) { () throws(ImageError) in
       try guest.check(pages, threads: session.threads, cancellation: session.run.cancellation)
     }.require()

@@ -15,8 +15,10 @@ struct MemoryContestant: BenchContestant {
 
   mutating func measure(_ session: BenchSession) throws(CommandError) {
     try CommandError.requireMemory(UInt64(byteCount), advice: .smaller)
+    try session.warmMemory(UInt64(byteCount))
     try measureOwn(session)
     try session.check()
+    try session.warmMemory(UInt64(byteCount))
     try measureOther(session)
   }
 

@@ -118,7 +118,8 @@ extension CommandError: CustomStringConvertible {
       "\(path): this is no report of \"mapped-ram bench --json\" of this version."
     case .incomparable(let path, let differences):
       "\(path): this run cannot be compared with that one: "
-        + differences.map { "\($0.what) was \($0.old) and is \($0.new)" }.joined(separator: "; ") + "."
+        + differences.map { "\($0.what) was \($0.old) and is \($0.new)" }.joined(separator: "; ")
+        + "."
     }
   }
 }

@@ -114,7 +114,7 @@ struct SaveContents: ParsableArguments {
     return try CommandError.image(to: nil) { () throws(ImageError) in
       try SavePlan(
         prologue: plan.prologue, blocks: plan.blocks, tail: plan.tail,
-        streamOffset: FileOffset(offset.byteCount), for: manifest
+        streamOffset: FileOffset(offset.byteCount), keepsHoles: plan.keepsHoles, for: manifest
       ).with(devices: plan.devices)
     }
   }

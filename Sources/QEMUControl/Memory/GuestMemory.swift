@@ -96,7 +96,11 @@ public struct GuestMemory: Sendable {
   }
 
   /// The contents of each block, to be saved.
-  func planned(pageSize: PageSize) throws(ImageError) -> [SavePlan.Block] {
+  ///
+  /// - Parameter standsStill: whether nobody changes the memory meanwhile, so that it can be written from where it is.
+  func planned(
+    pageSize: PageSize, standsStill: Bool
+  ) throws(ImageError) -> [SavePlan.Block] {
     var planned: [SavePlan.Block] = []
     for place in places {
       let block = place.block
@@ -104,7 +108,7 @@ public struct GuestMemory: Sendable {
         planned.append(
           SavePlan.Block(
             try RAMBlock(idstr: block.idstr, usedLength: block.usedLength, pageSize: pageSize),
-            pages: pages(of: place, .read)))
+            pages: pages(of: place, standsStill: standsStill)))
       } catch {
         throw .format(error, in: FilePath("/proc/\(processID)/mem"))
       }
@@ -112,9 +116,13 @@ public struct GuestMemory: Sendable {
     return planned
   }
 
-  private func pages(of place: Place, _ access: File.Access) -> any PageSource & PageTarget {
-    if let pages = filePages(of: place, access) { return pages }
-    return processPages(of: place)
+  private func pages(of place: Place, standsStill: Bool) -> any PageSource {
+    guard let pages = filePages(of: place, .read) else { return processPages(of: place) }
+    // The holes of a file of huge pages are not known, and would be filled.
+    guard standsStill, !place.hasHugePages, let mapped = try? MappedPages(pages) else {
+      return pages
+    }
+    return mapped
   }
 
   /// The contents of a block in the shared file behind it; `nil` where there is none that can be used.

@@ -113,7 +113,9 @@ struct CaptureSave {
       let prologue = state.prologue(
         state.configuration == nil ? platform.configuration(machineType: vm.machineType) : nil)
       return try SavePlan(
-        prologue: prologue, blocks: memory.planned(pageSize: platform.pageSize),
+        prologue: prologue,
+        blocks: memory.planned(
+          pageSize: platform.pageSize, standsStill: true),
         tail: state.tail(
           after: prologue, pageSize: platform.pageSize, switchoverStart: announcesSwitchover,
           runState: runState ?? vm.imageRunState),

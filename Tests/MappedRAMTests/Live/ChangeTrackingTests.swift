@@ -1,5 +1,6 @@
 import LinuxIO
 import MappedRAMFormat
+import SystemPackage
 import TestSupport
 import Testing
 
