@@ -1,5 +1,6 @@
 import LinuxIO
 import MappedRAM
+import MappedRAMFormat
 
 extension TransferReport {
   /// Bytes of present pages in a second, from the start to the durable end.
