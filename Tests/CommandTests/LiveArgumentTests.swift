@@ -1,6 +1,7 @@
-import MappedRAM
+import ArgumentParser
 import Testing
 
+@testable import MappedRAM
 @testable import MappedRAMCommands
 
 /// The options of a live save, and what is said of its rounds.

@@ -35,6 +35,10 @@ public struct LiveForecast: Equatable, Sendable {
   /// Rounds that wrote less say nothing about the speed of the disk.
   static let leastForRate: UInt64 = 4 << 20
 
+  private static func duration(_ seconds: Double) -> Duration {
+    .nanoseconds(Int64((min(seconds, 1e9) * 1e9).rounded()))
+  }
+
   /// The forecast after `rounds`, of which there is at least one.
   ///
   /// The last round, while the VM stands still, reads what the round before has read, and writes at most as much: a guest that changes
@@ -44,7 +48,7 @@ public struct LiveForecast: Equatable, Sendable {
     guard let last = rounds.last else { preconditionFailure("a round to go by") }
     guard rounds.count > 1 else {
       dirtyBytesPerSecond = nil
-      expectedPause = .seconds(last.workSeconds + Self.overhead)
+      expectedPause = Self.duration(last.workSeconds + Self.overhead)
       return
     }
     // A page was read once in each of the two rounds: between lies the time of one of them, in the mean.
@@ -55,7 +59,7 @@ public struct LiveForecast: Equatable, Sendable {
       .map { Double($0.changedBytes) / $0.workSeconds }.max()
     let writing = rate.map { Double(last.changedBytes) / $0 } ?? 0
     let reading = max(last.workSeconds - writing, 0)
-    expectedPause = .seconds(reading + writing + Self.overhead)
+    expectedPause = Self.duration(reading + writing + Self.overhead)
   }
 }
 

@@ -42,6 +42,6 @@ struct MigrationRounds {
     guard number > live.maximumRounds || !isShrinking else { return nil }
     return .stuck(
       rounds: number, expected: expectedPause ?? .zero, wanted: live.maximumPause,
-      dirtyBytesPerSecond: dirtyBytesPerSecond.map(Double.init))
+      dirtyBytesPerSecond: dirtyBytesPerSecond.map { Double($0) })
   }
 }

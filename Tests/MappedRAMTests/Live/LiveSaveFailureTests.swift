@@ -34,7 +34,7 @@ import Testing
   }
 
   /// The first write of round 2, one in its middle, and one of the last round.
-  @Test(arguments: [0, 40, 330])
+  @Test(arguments: [0, 20, 60])
   func aFailedWriteInALaterRoundIsReported(_ number: Int) throws {
     let count = Monitor(-1)
     let faults = Faults { _, isRead, _ in
