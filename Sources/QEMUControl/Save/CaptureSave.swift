@@ -119,7 +119,8 @@ struct CaptureSave {
         tail: state.tail(
           after: prologue, pageSize: platform.pageSize, switchoverStart: announcesSwitchover,
           runState: runState ?? vm.imageRunState),
-        for: save.image)
+        for: save.image
+      ).with(devices: save.devices)
     }
   }
 
