@@ -149,6 +149,7 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
       }
     }
     counters.finish(piece.byteCount)
+    slots[index].claim?.transfer.finished(piece)
     slots[index].claim = nil
     queue.finished()
   }

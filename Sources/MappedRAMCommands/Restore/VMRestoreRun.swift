@@ -10,6 +10,7 @@ struct VMRestoreRun {
   var image: FilePath
   var streamOffset: FileOffset?
   var machine: RestoreMachine
+  var devices: RestoreDevices
   var channels: ChannelArguments
   var output: OutputArguments
 
@@ -23,7 +24,7 @@ struct VMRestoreRun {
           guard let socket = machine.qmp else {
             return try start(source, progress, cancellation, &running)
           }
-          let report = try machine.restore(channels).run(
+          let report = try machine.restore(channels, devices).run(
             source, into: try VMConnection.open(socket), progress: progress,
             cancellation: cancellation)
           return VMRestoreText(image: image, report: report)
@@ -48,7 +49,7 @@ struct VMRestoreRun {
     _ running: inout QEMULaunch?
   ) throws(VMError) -> VMRestoreText {
     let mode = machine.mode
-    var launch = VMLaunch(machine.restore(channels), arguments: machine.command)
+    var launch = VMLaunch(machine.restore(channels, devices), arguments: machine.command)
     launch.mode = mode
     var kept: QEMULaunch?
     let outcome = try launch.run(source, progress: progress, cancellation: cancellation) {

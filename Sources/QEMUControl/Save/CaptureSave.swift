@@ -118,7 +118,8 @@ struct CaptureSave {
         tail: state.tail(
           after: prologue, pageSize: platform.pageSize, switchoverStart: announcesSwitchover,
           runState: runState ?? vm.imageRunState),
-        for: save.image)
+        for: save.image
+      ).with(devices: save.devices)
     }
   }
 
