@@ -134,7 +134,11 @@ import Testing
     #expect {
       try load(CommandStateTarget("head -c 10 > /dev/null"))
     } throws: { error in
-      if case .device(identity, .notAllTaken(_, of: 3))? = error as? ImageError { true } else { false }
+      if case .device(identity, .notAllTaken(_, of: 3))? = error as? ImageError {
+        true
+      } else {
+        false
+      }
     }
   }
 
@@ -173,7 +177,8 @@ import Testing
     let outcome = try DirectoryRestore(
       ImageRestore(try File.open(harness.image, access: .read)), to: apart
     ).run()
-    #expect(outcome.files.contains("device-dev1.bin") && outcome.files.contains("device-dev1-1.bin"))
+    #expect(
+      outcome.files.contains("device-dev1.bin") && outcome.files.contains("device-dev1-1.bin"))
     let file = try File.open(apart.appending("device-dev0.bin"), access: .read)
     #expect(
       try file.readBytes(at: 0, count: Int(try file.size())) == devices[0].state.flatMap { $0 })
@@ -221,7 +226,8 @@ import Testing
       to: harness.directory.file("apart"))
     restore.devices = [DeviceHarness.identity(1): target]
     let outcome = try restore.run()
-    #expect(!outcome.files.contains("device-dev0-1.bin") && target.loaded.map(\.1) == devices[1].state)
+    #expect(
+      !outcome.files.contains("device-dev0-1.bin") && target.loaded.map(\.1) == devices[1].state)
     restore.directory = harness.directory.file("second")
     restore.devices = [DeviceIdentity("none"): target]
     #expect(

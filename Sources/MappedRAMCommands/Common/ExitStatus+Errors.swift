@@ -102,7 +102,8 @@ extension ExitStatus {
     case .targetTooSmall: self = .cannotCreate
     case .stuck, .slotsDiffer: self = .unavailable
     // The files of a directory that do not fit each other: bad data, whoever wrote them.
-    case .sourceSize, .deviceSize, .mixedPageSizes, .prefixLength, .fileTooLong, .manifest, .writtenImage,
+    case .sourceSize, .deviceSize, .mixedPageSizes, .prefixLength, .fileTooLong, .manifest,
+      .writtenImage,
       .blockDiffers:
       self = .badData
     }

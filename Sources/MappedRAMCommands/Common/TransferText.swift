@@ -26,7 +26,8 @@ extension TransferReport {
     for device in devices {
       lines.append(
         "device \(device.identity): \(NumberText.bytes(device.byteCount)) in "
-          + "\(NumberText.count(UInt64(device.buffers), "buffer")), at most \(device.peakBuffers) in memory")
+          + "\(NumberText.count(UInt64(device.buffers), "buffer")), at most \(device.peakBuffers) in memory"
+      )
     }
     for note in notes { lines.append("Note: \(note.text)") }
     return lines.map { "  \($0)\n" }.joined()
