@@ -27,7 +27,8 @@ struct VMRestoreRun {
           let report = try machine.restore(channels, devices).run(
             source, into: try VMConnection.open(socket), progress: progress,
             cancellation: cancellation)
-          return VMRestoreText(image: image, report: report)
+          return VMRestoreText(
+            image: image, report: report, devicesLeft: devicesLeft(of: source))
         }
       }
     }
@@ -41,6 +42,12 @@ struct VMRestoreRun {
     } catch {
       throw .image(error)
     }
+  }
+
+  /// The devices of the image whose states nobody gets.
+  private func devicesLeft(of source: RestoreSource) -> [DeviceIdentity] {
+    let given = devices.targets
+    return (source.image.deviceArea?.devices ?? []).map(\.identity).filter { given[$0] == nil }
   }
 
   /// Starts QEMU and restores into it. `running` is the VM in the foreground afterwards.
@@ -57,7 +64,9 @@ struct VMRestoreRun {
       kept = consume launch
       return outcome
     }
-    var text = VMRestoreText(image: image, report: outcome.report, notes: outcome.notes)
+    var text = VMRestoreText(
+      image: image, report: outcome.report, notes: outcome.notes,
+      devicesLeft: devicesLeft(of: source))
     if case .detached(let socket, _) = mode {
       if let launch = kept.take() { launch.letGo() }
       text.socket = socket
