@@ -3,12 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef SYS_pidfd_open
@@ -21,8 +22,6 @@
 #define SYS_close_range 436
 #endif
 
-extern char **environ;
-
 // A child whose parent ignores SIGCHLD leaves no status behind.
 static void stopIgnoringChildren(void) {
   struct sigaction action;
@@ -30,52 +29,147 @@ static void stopIgnoringChildren(void) {
     signal(SIGCHLD, SIG_DFL);
 }
 
-static int addFiles(posix_spawn_file_actions_t *files, const CLinux_SpawnOptions *options) {
-  int result = 0;
-  for (int i = 0; result == 0 && i < 3; i++)
-    if (options->standard[i] >= 0)
-      result = posix_spawn_file_actions_adddup2(files, options->standard[i], i);
-  // A descriptor that is duplicated to its own number loses its close-on-exec flag (glibc 2.29 and newer).
-  for (int i = 0; result == 0 && i < options->descriptorCount; i++)
-    result = posix_spawn_file_actions_adddup2(files, options->descriptors[i], options->descriptors[i]);
-  return result;
+// After a fork only what is async-signal-safe is called: other threads of the parent may have held any lock.
+#define FORKED __attribute__((no_sanitize("thread"))) static
+
+// Tells the parent why there is no program, and ends.
+FORKED _Noreturn void giveUp(int errors) {
+  int number = errno;
+  while (write(errors, &number, sizeof number) < 0 && errno == EINTR)
+    ;
+  _exit(127);
 }
 
-static int setAttributes(posix_spawnattr_t *attributes, const CLinux_SpawnOptions *options) {
-  sigset_t none, standard;
-  sigemptyset(&none);
-  sigemptyset(&standard);
-  sigaddset(&standard, SIGPIPE);
-  short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
-  if (options->startsSession)
-    flags |= POSIX_SPAWN_SETSID;
-  int result = posix_spawnattr_setsigmask(attributes, &none);
-  if (result == 0)
-    result = posix_spawnattr_setsigdefault(attributes, &standard);
-  if (result == 0)
-    result = posix_spawnattr_setflags(attributes, flags);
-  return result;
-}
-
-int32_t CLinux_spawn(const char *program, char *const *arguments, const CLinux_SpawnOptions *options) {
-  posix_spawn_file_actions_t files;
-  posix_spawnattr_t attributes;
-  pid_t process = -1;
-  stopIgnoringChildren();
-  int result = posix_spawn_file_actions_init(&files);
-  if (result != 0)
-    return -result;
-  result = posix_spawnattr_init(&attributes);
-  if (result == 0) {
-    result = addFiles(&files, options);
-    if (result == 0)
-      result = setAttributes(&attributes, options);
-    if (result == 0)
-      result = posix_spawnp(&process, program, &files, &attributes, arguments, environ);
-    posix_spawnattr_destroy(&attributes);
+// A handler of the parent's must not run here.
+FORKED void resetSignals(void) {
+  for (int number = 1; number < NSIG; number++) {
+    struct sigaction action;
+    if (sigaction(number, NULL, &action) != 0) continue;
+    if (action.sa_handler != SIG_IGN || number == SIGPIPE) {
+      action.sa_handler = SIG_DFL;
+      action.sa_flags = 0;
+      sigaction(number, &action, NULL);
+    }
   }
-  posix_spawn_file_actions_destroy(&files);
-  return result == 0 ? process : -result;
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+// Lets `number` be a copy of `descriptor` that the program inherits.
+FORKED int inherit(int descriptor, int number) {
+  if (descriptor == number) {
+    int flags = fcntl(number, F_GETFD);
+    return flags < 0 ? flags : fcntl(number, F_SETFD, flags & ~FD_CLOEXEC);
+  }
+  return dup2(descriptor, number);
+}
+
+// The standard descriptors are replaced last: what they are replaced by, and what is needed until the end, is out of their way.
+FORKED _Noreturn void become(const char *program, char *const *arguments,
+                             const CLinux_SpawnOptions *options, int gate, int errors) {
+  char byte;
+  ssize_t count;
+  do
+    count = read(gate, &byte, 1);
+  while (count < 0 && errno == EINTR);
+  // The parent has ended, or has changed its mind.
+  if (count != 1) _exit(127);
+  if (options->startsSession && setsid() < 0) giveUp(errors);
+  for (int i = 0; i < options->descriptorCount; i++)
+    if (inherit(options->descriptors[i], options->descriptors[i]) < 0) giveUp(errors);
+  int standard[3];
+  for (int i = 0; i < 3; i++) {
+    standard[i] = options->standard[i] < 0 ? -1 : fcntl(options->standard[i], F_DUPFD_CLOEXEC, 3);
+    if (options->standard[i] >= 0 && standard[i] < 0) giveUp(errors);
+  }
+  for (int i = 0; i < 3; i++)
+    if (standard[i] >= 0 && dup2(standard[i], i) < 0) giveUp(errors);
+  resetSignals();
+  // execvp would take a text that is no program for a shell's.
+  if (strchr(program, '/') != NULL)
+    execv(program, arguments);
+  else
+    execvp(program, arguments);
+  giveUp(errors);
+}
+
+// A pipe whose ends are out of the way of the standard descriptors.
+static int makePipe(int ends[2]) {
+  if (pipe2(ends, O_CLOEXEC) != 0) return -errno;
+  for (int i = 0; i < 2; i++) {
+    if (ends[i] > 2) continue;
+    int moved = fcntl(ends[i], F_DUPFD_CLOEXEC, 3);
+    int number = errno;
+    close(ends[i]);
+    ends[i] = moved;
+    if (moved < 0) {
+      close(ends[1 - i]);
+      return -number;
+    }
+  }
+  return 0;
+}
+
+int32_t CLinux_spawn(const char *program, char *const *arguments,
+                     const CLinux_SpawnOptions *options, CLinux_Spawned *spawned) {
+  int gate[2], errors[2];
+  int result = makePipe(gate);
+  if (result != 0) return result;
+  result = makePipe(errors);
+  if (result == 0) {
+    stopIgnoringChildren();
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid_t process = _Fork();
+    int number = errno;
+    if (process == 0) {
+      // Its own copy would keep the gate from ending with the parent.
+      close(gate[1]);
+      become(program, arguments, options, gate[0], errors[1]);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    close(errors[1]);
+    *spawned = (CLinux_Spawned){process, gate[1], errors[0]};
+    if (process < 0) {
+      close(errors[0]);
+      result = -number;
+    }
+  }
+  close(gate[0]);
+  if (result != 0) close(gate[1]);
+  return result;
+}
+
+int32_t CLinux_letRun(const CLinux_Spawned *spawned) {
+  char byte = 0;
+  ssize_t count;
+  // Nobody reads if the child was killed meanwhile; the signal must not come here.
+  sigset_t pipeSignal, before;
+  sigemptyset(&pipeSignal);
+  sigaddset(&pipeSignal, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &pipeSignal, &before);
+  do
+    count = write(spawned->gate, &byte, 1);
+  while (count < 0 && errno == EINTR);
+  if (count < 0 && errno == EPIPE) {
+    struct timespec now = {0, 0};
+    sigtimedwait(&pipeSignal, NULL, &now);
+  }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  close(spawned->gate);
+  int number = 0;
+  do
+    count = read(spawned->errors, &number, sizeof number);
+  while (count < 0 && errno == EINTR);
+  close(spawned->errors);
+  return count == sizeof number ? -number : 0;
+}
+
+void CLinux_dropSpawned(const CLinux_Spawned *spawned) {
+  close(spawned->gate);
+  close(spawned->errors);
 }
 
 int32_t CLinux_processDescriptor(int32_t process) {
@@ -103,8 +197,7 @@ int32_t CLinux_waitChild(int32_t process, int32_t blocks, int32_t *how, int32_t 
   return 1;
 }
 
-// Only calls that are safe after a fork of a process with threads.
-static _Noreturn void guard(int target, int input) {
+FORKED _Noreturn void guard(int target, int input) {
   sigset_t all;
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, NULL);

@@ -39,27 +39,42 @@ public struct ChildProcess: ~Copyable, Sendable {
   /// It has this process's environment and directory, no signal blocked, and SIGPIPE's default action. If this process
   /// ignored SIGCHLD, it does so no longer.
   ///
-  /// - Throws: what posix_spawnp(3) gives: ENOENT where there is no such program; pidfd_open(2); fork(2).
+  /// - Throws: what execve(2) gives, as `execvp`: ENOENT where there is no such program; pidfd_open(2); fork(2).
   public init(
     starting program: String, _ arguments: [String] = [], _ options: Options = Options()
   ) throws(SystemCallError) {
-    let started = Self.spawn(program, arguments, options)
-    guard started > 0 else {
-      throw SystemCallError(
-        call: .posix_spawnp, errno: Errno(rawValue: -started), subject: .file(FilePath(program)))
-    }
+    try self.init(starting: program, arguments, options, beforeItRuns: {})
+  }
+
+  /// As the other; `beforeItRuns` is called once there is a process that is not the program yet. For tests.
+  init(
+    starting program: String, _ arguments: [String], _ options: Options = Options(),
+    beforeItRuns: () -> Void
+  ) throws(SystemCallError) {
+    var spawned = CLinux_Spawned()
+    try check(Self.spawn(program, arguments, options, &spawned), .fork, .process)
+    let started = spawned.process
     let descriptor = CLinux_processDescriptor(started)
     guard descriptor >= 0 else {
-      Self.killAndReap(started)
+      Self.drop(&spawned)
       throw SystemCallError(
         call: .pidfd_open, errno: Errno(rawValue: -descriptor), subject: .process)
     }
     let handle = OwnedDescriptor(owning: descriptor)
+    beforeItRuns()
+    // The program runs only once it is watched over: at no moment can it be left behind.
     do throws(SystemCallError) {
       watcher = try ChildGuard(over: handle)
     } catch {
-      Self.killAndReap(started)
+      Self.drop(&spawned)
       throw error
+    }
+    // SAFETY: the process was made above, and is let run once.
+    let result = unsafe CLinux_letRun(&spawned)
+    guard result == 0 else {
+      _ = Self.reap(started, blocks: true)
+      throw SystemCallError(
+        call: .execvp, errno: Errno(rawValue: -result), subject: .file(FilePath(program)))
     }
     processID = started
     self.handle = handle
@@ -152,9 +167,10 @@ public struct ChildProcess: ~Copyable, Sendable {
     isHeld = false
   }
 
-  private static func killAndReap(_ process: Int32) {
-    kill(process, SIGKILL)
-    _ = reap(process, blocks: true)
+  private static func drop(_ spawned: inout CLinux_Spawned) {
+    // SAFETY: the process was made, and not let run.
+    unsafe CLinux_dropSpawned(&spawned)
+    _ = reap(spawned.process, blocks: true)
   }
 
   private static func reap(
@@ -170,8 +186,10 @@ public struct ChildProcess: ~Copyable, Sendable {
     return .success(result == 0 ? nil : ChildEnd(how: how, status: status))
   }
 
-  /// The process's number, or an error number with its sign turned.
-  private static func spawn(_ program: String, _ arguments: [String], _ options: Options) -> Int32 {
+  /// 0, or an error number with its sign turned.
+  private static func spawn(
+    _ program: String, _ arguments: [String], _ options: Options, _ spawned: inout CLinux_Spawned
+  ) -> Int32 {
     var words: [UnsafeMutablePointer<CChar>?] = unsafe ([program] + arguments).map {
       unsafe strdup($0)
     }
@@ -186,7 +204,7 @@ public struct ChildProcess: ~Copyable, Sendable {
       var request = unsafe CLinux_SpawnOptions(
         descriptors: descriptors.baseAddress, descriptorCount: Int32(descriptors.count),
         standard: standard, startsSession: options.startsSession ? 1 : 0)
-      return unsafe CLinux_spawn(program, words, &request)
+      return unsafe CLinux_spawn(program, words, &request, &spawned)
     }
   }
 }

@@ -72,13 +72,13 @@ extension SystemCallError: CustomStringConvertible {
       "The name is taken: remove the file if nobody uses it, or choose another name."
     case (_, .fileNameTooLong):
       "Choose a shorter name."
-    case (.posix_spawnp, .noSuchFileOrDirectory):
+    case (.execvp, .noSuchFileOrDirectory):
       "There is no such program: install it, or give its path."
-    case (.posix_spawnp, .permissionDenied):
+    case (.execvp, .permissionDenied):
       "The file is not a program that this user may start."
-    case (.posix_spawnp, .execFormatError):
+    case (.execvp, .execFormatError):
       "The file is not a program for this machine."
-    case (.posix_spawnp, .resourceTemporarilyUnavailable),
+    case (.execvp, .resourceTemporarilyUnavailable),
       (.fork, .resourceTemporarilyUnavailable):
       "No more processes are allowed: raise the limit (ulimit -u, or pids.max of the control group)."
     case (_, .noSpace):

@@ -44,7 +44,7 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
       status(.cannotCapture([.notPermitted(call(.process_vm_readv, errno))])) == .notPermitted)
     #expect(status(.qmp(.system(call(.connect, errno, .socket("/q"))))) == .notPermitted)
     #expect(status(.system(call(.open, errno, .file("/x")))) == .notPermitted)
-    #expect(status(.launch(.system(call(.posix_spawnp, errno)))) == .notPermitted)
+    #expect(status(.launch(.system(call(.execvp, errno)))) == .notPermitted)
   }
 
   @Test func anObstacleToACaptureThatNoPermissionLiftsIs69() {
@@ -75,8 +75,8 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
   }
 
   @Test func aProgramThatIsNotThereIs69() {
-    #expect(status(.launch(.system(call(.posix_spawnp, .noSuchFileOrDirectory)))) == .unavailable)
-    #expect(status(.launch(.system(call(.posix_spawnp, .noMemory)))) == .ioError)
+    #expect(status(.launch(.system(call(.execvp, .noSuchFileOrDirectory)))) == .unavailable)
+    #expect(status(.launch(.system(call(.execvp, .noMemory)))) == .ioError)
   }
 
   @Test func anInterruptionStaysOneWhereTheVMCouldNotGoOn() {

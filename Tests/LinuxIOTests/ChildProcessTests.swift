@@ -1,8 +1,9 @@
 import Glibc
-import LinuxIO
 import SystemPackage
 import TestSupport
 import Testing
+
+@testable import LinuxIO
 
 @Suite struct ChildProcessTests {
   @Test(arguments: [0, 1, 7, 255]) func tellsTheStatus(status: Int32) throws {
@@ -30,7 +31,7 @@ import Testing
     } catch {
       #expect(
         error.description
-          == "qemu-system-nowhere: posix_spawnp: No such file or directory. There is no such program: "
+          == "qemu-system-nowhere: execvp: No such file or directory. There is no such program: "
           + "install it, or give its path.")
     }
   }
@@ -45,6 +46,18 @@ import Testing
     #expect(throws: Self.error(.execFormatError, directory.file("plain"))) {
       _ = try ChildProcess(starting: directory.file("plain").string)
     }
+  }
+
+  /// Killed right after it has made the process, and before anybody watches over that.
+  @Test func aParentThatIsKilledAtTheStartLeavesNoProgramBehind() async throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.file("made").string
+    await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String] in
+      _ = try ChildProcess(starting: "touch", [path]) { kill(getpid(), SIGKILL) }
+    }
+    // As long as touch takes many times over.
+    usleep(300_000)
+    #expect(try names(in: directory.path) == [])
   }
 
   @Test func argumentsArriveAsTheyAre() throws {
@@ -118,7 +131,7 @@ import Testing
   }
 
   static func error(_ errno: Errno, _ path: FilePath) -> SystemCallError {
-    SystemCallError(call: .posix_spawnp, errno: errno, subject: .file(path))
+    SystemCallError(call: .execvp, errno: errno, subject: .file(path))
   }
 }
 

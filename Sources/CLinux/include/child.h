@@ -17,9 +17,26 @@ typedef struct {
   int32_t startsSession;
 } CLinux_SpawnOptions;
 
-/// posix_spawnp(3): starts `program`, found in PATH; no signal is blocked in it, and SIGPIPE is not ignored. Returns the process's
-/// number; an error of exec is told here. SIGCHLD of the caller is set to its default action if it was ignored.
-int32_t CLinux_spawn(const char *program, char *const *arguments, const CLinux_SpawnOptions *options);
+/// A child that waits to be let run.
+typedef struct {
+  int32_t process;
+  /// Where it waits: it ends if this is closed, also by the end of the caller.
+  int32_t gate;
+  /// Where it tells that exec failed.
+  int32_t errors;
+} CLinux_Spawned;
+
+/// Makes a process that will be `program`, found in PATH, once it is let run: no signal is blocked in it then, and SIGPIPE is not ignored.
+/// SIGCHLD of the caller is set to its default action if it was ignored.
+int32_t CLinux_spawn(const char *program, char *const *arguments,
+                     const CLinux_SpawnOptions *options, CLinux_Spawned *spawned);
+
+/// Lets it run, and waits until it has become the program. An error is that of execvp(3); the process has ended then, and is to be waited
+/// for.
+int32_t CLinux_letRun(const CLinux_Spawned *spawned);
+
+/// Lets it end instead.
+void CLinux_dropSpawned(const CLinux_Spawned *spawned);
 
 /// pidfd_open(2), close-on-exec; returns the descriptor.
 int32_t CLinux_processDescriptor(int32_t process);

@@ -72,7 +72,7 @@ final class BenchVM {
       } catch {
         throw VMError.qmp(error)
       }
-    } catch .launch(.system(let error)) where error.call == .posix_spawnp {
+    } catch .launch(.system(let error)) where error.call == .execvp {
       throw .noProgram(
         configuration.program, package: "qemu-system-x86, of backports before Debian 13",
         option: "--against qemu")

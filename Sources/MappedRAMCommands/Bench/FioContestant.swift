@@ -36,7 +36,7 @@ struct FioContestant: BenchContestant {
   }
 
   private static func missing(_ error: SystemCallError) -> CommandError {
-    guard error.call == .posix_spawnp else { return .system(error) }
+    guard error.call == .execvp else { return .system(error) }
     return .noProgram("fio", package: "fio", option: "--against fio")
   }
 

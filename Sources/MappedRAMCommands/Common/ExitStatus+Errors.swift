@@ -62,7 +62,7 @@ extension ExitStatus {
   /// The status for `error`, which came when QEMU was started.
   private init(starting error: SystemCallError) {
     self =
-      error.call == .posix_spawnp && error.errno == .noSuchFileOrDirectory
+      error.call == .execvp && error.errno == .noSuchFileOrDirectory
       ? .unavailable : ExitStatus(error, output: nil)
   }
 
