@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -111,3 +112,10 @@ int32_t CLinux_fileSystemType(int32_t descriptor, uint64_t *type) {
   *type = (uint64_t)(unsigned long)found.f_type;
   return 0;
 }
+
+int32_t CLinux_eventDescriptor(void) {
+  int descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return descriptor >= 0 ? descriptor : -errno;
+}
+
+int32_t CLinux_pipe(int32_t *ends) { return pipe2(ends, O_CLOEXEC) == 0 ? 0 : -errno; }

@@ -86,6 +86,27 @@ public struct ChildProcess: ~Copyable, Sendable {
     try check(result, .pidfd_send_signal, .process)
   }
 
+  /// Sends a signal to all processes of the session that the process leads, and which is as old as it. Nothing happens where there
+  /// are none.
+  ///
+  /// - Precondition: it was started with `startsSession`, and its end has not been asked for.
+  public func sendToGroup(_ signal: CInt) {
+    precondition(!sharesTerminal && end == nil, "a leader whose number is still its own")
+    kill(-processID, signal)
+  }
+
+  /// Whether its end has been asked for and told: its number may be somebody else's now.
+  public var hasBeenWaitedFor: Bool { end != nil }
+
+  /// Waits until it has ended, but for at most `duration`; its number stays its own.
+  public func waitWithoutReaping(for duration: Duration) {
+    let parts = duration.components
+    let milliseconds = parts.seconds * 1000 + parts.attoseconds / 1_000_000_000_000_000
+    var waiting = pollfd(fd: handle.rawValue, events: Int16(POLLIN), revents: 0)
+    // SAFETY: one pollfd, alive for the call.
+    _ = unsafe poll(&waiting, 1, CInt(min(milliseconds, 60_000)))
+  }
+
   /// How the process has ended; nil while it runs.
   ///
   /// - Throws: what waitid(2) gives: ECHILD where somebody else has taken the status.

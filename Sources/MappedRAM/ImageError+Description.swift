@@ -13,6 +13,7 @@ extension ImageError: CustomStringConvertible {
       "\(path): the file ends at 0x\(String(offset, radix: 16)) where more was expected: "
         + "it was cut off while it was being read."
     case .plan(let error): "\(error)"
+    case .device(let identity, let failure): "device \"\(identity)\": \(failure)"
     case .cancelled: "Interrupted; nothing was left behind."
     }
   }
@@ -40,6 +41,17 @@ extension PlanError: CustomStringConvertible {
     case .writtenImage(let path, let error):
       "\(path): the image would not be readable, so it was not kept: \(error) The device state that was given is "
         + "probably not what follows RAM in a migration stream."
+    case .unknownDevice(let device, let known):
+      known.isEmpty
+        ? "There is no state of a device \"\(device)\" in the image; it has no area of devices' states."
+        : "There is no state of a device \"\(device)\" in the image; it has \(known.map { "\"\($0)\"" }.joined(separator: ", "))."
+    case .deviceSize(let path, let device, let found, let expected):
+      "\(path): the state of device \"\(device)\" has \(found) bytes; expected \(expected), the sum of its buffers."
+    case .deviceTwice(let device): "Device \"\(device)\" is given twice; its state has one source."
+    case .deviceName(let name):
+      "\"\(name)\" is no name of a device; expected 1 to 255 printable ASCII characters."
+    case .tooManyDevices(let found, let limit):
+      "There are \(found) devices; at most \(limit) fit an image."
     case .blockDiffers(let path, let idstr, let found?, let expected?):
       "\(path): the image has \(found) bytes of RAMBlock \"\(idstr)\"; the VM has \(expected). It was not kept."
     case .blockDiffers(let path, let idstr, nil, _):
@@ -63,6 +75,40 @@ extension PlanError: CustomStringConvertible {
     return "\(reason): \(since) the VM would stand still for about "
       + "\(Int(expected / .milliseconds(1))) ms, and further rounds would not help; at most "
       + "\(Int(wanted / .milliseconds(1))) ms are allowed. Allow more with --max-pause, or pause it all the same with --when-stuck pause."
+  }
+}
+
+extension DeviceFailure: CustomStringConvertible {
+  /// What went wrong, as a sentence.
+  public var description: String {
+    switch self {
+    case .system(let error): "\(error)"
+    case .file(let error): "\(error)"
+    case .endedEarly(let found, let expected):
+      "the state ended after \(found) bytes; expected \(expected)."
+    case .tooLong(let expected):
+      "there are more bytes of state than the \(expected) that were announced."
+    case .sequence(.numberTwice(let number)): "buffer number \(number) came twice."
+    case .sequence(.numberOutOfRange(let number, let limit)):
+      "buffer number \(number) is out of range; expected less than \(limit)."
+    case .sequence(.numberMissing(let number)):
+      "buffer number \(number) is missing, though later ones came."
+    case .notAllTaken(let taken, let count):
+      "the device took only \(taken) of its \(count) buffers."
+    case .command(let end, let message): Self.message(of: end, message)
+    case .refused(let message): "the device refuses: \(message)"
+    case .stopped: "stopped."
+    }
+  }
+
+  private static func message(of end: ChildEnd, _ message: String) -> String {
+    let how =
+      switch end {
+      case .exited(let status): "the command ended with status \(status)"
+      case .killed(let signal, _): "the command was ended by signal \(signal)"
+      }
+    return message.isEmpty
+      ? "\(how), without a word on its standard error." : "\(how) and said: \(message)"
   }
 }
 

@@ -14,6 +14,8 @@ public enum ImageError: Error, Equatable, Sendable {
   case endedEarly(FilePath, at: UInt64)
   /// A plan, a directory or an argument does not fit.
   case plan(PlanError)
+  /// The state of a device could not be saved or loaded.
+  case device(DeviceIdentity, DeviceFailure)
   /// A stop was asked for.
   case cancelled
 }

@@ -21,6 +21,16 @@ public enum PlanError: Error, Equatable, Sendable {
   case manifest(FilePath, ManifestProblem)
   /// The image that was written does not read as it was planned: the device state is not what it should be.
   case writtenImage(FilePath, FormatError)
+  /// The image has no state of this device.
+  case unknownDevice(DeviceIdentity, known: [DeviceIdentity])
+  /// The file with a device's state has another size than its buffers.
+  case deviceSize(FilePath, DeviceIdentity, found: UInt64, expected: UInt64)
+  /// A device is given twice.
+  case deviceTwice(DeviceIdentity)
+  /// No device can have this name.
+  case deviceName(String)
+  /// There are more devices than fit an image.
+  case tooManyDevices(found: Int, limit: Int)
   /// A block of the image that somebody wrote has another used length than the VM's, or only one of the two has it (`nil`).
   case blockDiffers(FilePath, idstr: String, found: UInt64?, expected: UInt64?)
   /// A live save would pause the VM for longer than it may, and further rounds would not help.

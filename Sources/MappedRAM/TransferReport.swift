@@ -21,6 +21,8 @@ public struct TransferReport: Equatable, Sendable {
   public var cpuTime: Duration
   /// The most memory that this process ever had, in bytes.
   public var peakMemoryBytes: UInt64
+  /// What became of devices' states.
+  public var devices: [DeviceReport] = []
 }
 
 /// Measures from its making on.
@@ -45,7 +47,7 @@ public struct Stopwatch: Sendable {
   /// The report of a transfer that is over now.
   func report(
     ramBytes: UInt64, presentBytes: UInt64, channels: ChannelReport, options: ChannelOptions,
-    image: File
+    image: File, devices: [DeviceReport] = []
   ) -> TransferReport {
     let used = ResourceUsage.current().since(usage)
     let isRefused = channels.notes.contains {
@@ -56,6 +58,6 @@ public struct Stopwatch: Sendable {
       notes: channels.notes,
       method: isRefused ? .sync : options.method, directIO: image.directIO,
       elapsed: ContinuousClock.now - start, cpuTime: used.cpuTime,
-      peakMemoryBytes: used.maximumResidentBytes)
+      peakMemoryBytes: used.maximumResidentBytes, devices: devices)
   }
 }

@@ -23,6 +23,8 @@ extension FormatError.Context: CustomStringConvertible {
     case .description: "JSON device description"
     case .libvirtHeader: "libvirt header"
     case .libvirtData: "libvirt data area"
+    case .deviceArea: "area of device states"
+    case .device(let identity): "state of device \(quoted(identity.description))"
     }
   }
 }
@@ -59,6 +61,7 @@ extension FormatError.Kind: CustomStringConvertible {
     case .libvirtIncomplete, .libvirtVersion, .libvirtFormat, .libvirtDataLength,
       .libvirtCookieOffset, .libvirtTextNotTerminated:
       libvirtMessage
+    case .deviceArea(let problem): problem.description
     }
   }
 
@@ -218,6 +221,9 @@ extension FormatError.Limit: CustomStringConvertible {
     case .sections: "the number of sections"
     case .preambleBytes: "the length of what stands before RAM"
     case .libvirtDataBytes: "the length of the data area"
+    case .devices: "the number of devices"
+    case .deviceBuffers: "the number of buffers"
+    case .deviceBufferBytes: "the length of the buffer"
     }
   }
 }
@@ -236,13 +242,13 @@ extension JSONProblem: CustomStringConvertible {
   }
 }
 
-private func quoted(_ name: String) -> String {
+func quoted(_ name: String) -> String {
   "\"" + name.unicodeScalars.map { $0.escaped(asASCII: true) }.joined() + "\""
 }
 
-private func hexNumber(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
+func hexNumber(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
 
-private func hex(_ bytes: some Sequence<UInt8>) -> String {
+func hex(_ bytes: some Sequence<UInt8>) -> String {
   bytes.map { ($0 < 16 ? "0x0" : "0x") + String($0, radix: 16) }.joined(separator: " ")
 }
 

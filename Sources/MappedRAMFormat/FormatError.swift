@@ -73,6 +73,8 @@ public struct FormatError: Error, Equatable, Sendable {
     case missingEndOfStream
     case description(JSONProblem)
     case descriptionShape(path: String, expected: String)
+    // The states of devices behind the stream
+    case deviceArea(DeviceAreaProblem)
     // libvirt's container
     case libvirtIncomplete
     case libvirtVersion(found: UInt32)
@@ -87,6 +89,7 @@ public struct FormatError: Error, Equatable, Sendable {
     case nameBytes, blocks, ramBytes, capabilities, descriptionBytes, descriptionValues, sections
     case preambleBytes
     case libvirtDataBytes
+    case devices, deviceBuffers, deviceBufferBytes
   }
 
   /// The structure in which an error was met.
@@ -105,5 +108,7 @@ public struct FormatError: Error, Equatable, Sendable {
     case description
     case libvirtHeader
     case libvirtData
+    case deviceArea
+    case device(DeviceIdentity)
   }
 }

@@ -90,11 +90,13 @@ struct RestoredVM {
 func restoring<Value>(
   _ image: FilePath, at offset: UInt64? = nil, by engine: VMRestore.Engine,
   into configuration: QEMU.Configuration, in directory: TemporaryDirectory? = nil,
-  then afterwards: VMRestore.Afterwards? = nil, _ body: (RestoredVM) throws -> Value
+  then afterwards: VMRestore.Afterwards? = nil,
+  devices: [DeviceIdentity: any DeviceStateTarget] = [:], _ body: (RestoredVM) throws -> Value
 ) throws -> Value {
   let directory = try directory ?? TemporaryDirectory()
   var restore = VMRestore()
   restore.engine = engine
+  restore.devices = devices
   restore.afterwards = afterwards
   var launch = VMLaunch(restore, arguments: try configuration.words(in: directory))
   let socket = directory.file("socket")

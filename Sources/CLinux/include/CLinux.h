@@ -59,6 +59,12 @@ int32_t CLinux_linkDescriptor(int32_t descriptor, int32_t directory, const char 
 /// memfd_create(2), MFD_CLOEXEC; returns the descriptor.
 int32_t CLinux_memoryFile(const char *name);
 
+/// eventfd(2), EFD_CLOEXEC | EFD_NONBLOCK; returns the descriptor.
+int32_t CLinux_eventDescriptor(void);
+
+/// pipe2(2), O_CLOEXEC: the reading end first.
+int32_t CLinux_pipe(int32_t *ends);
+
 /// pthread_setname_np(3): names the calling thread. At most 15 bytes and a zero.
 int32_t CLinux_setThreadName(const char *name);
 

@@ -69,6 +69,9 @@ struct ChannelPool: ~Copyable {
     queue.append(transfer)
   }
 
+  /// The way in for other threads, which may hold it as long as they like.
+  var inlet: WorkInlet { WorkInlet(queue: queue) }
+
   /// Waits until all that was queued is done. May be called any number of times.
   ///
   /// - Throws: the first error of any channel.
@@ -93,6 +96,22 @@ private final class ChannelThread: Sendable {
   private let thread: PosixThread<Void, Never>
 
   init(_ thread: consuming PosixThread<Void, Never>) { self.thread = thread }
+}
+
+/// The way by which other threads than the coordinating one give channels work, and stop them.
+struct WorkInlet: Sendable {
+  fileprivate let queue: WorkQueue
+
+  /// Queues a transfer that holds memory until it is done: it is taken before all that only waits for its turn.
+  ///
+  /// After a failure it is dropped.
+  func enqueue(_ transfer: any Transfer) { queue.append(transfer, isUrgent: true) }
+
+  /// Stops all channels; the first error is the one that is reported.
+  func fail(_ error: ImageError) { queue.fail(error) }
+
+  /// Whether work is to stop: somebody has failed, or a stop was asked for.
+  func mustStop() -> Bool { queue.mustStop() }
 }
 
 /// What the channels did, and how.

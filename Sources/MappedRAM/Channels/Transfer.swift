@@ -27,4 +27,14 @@ protocol Transfer: AnyObject, Sendable {
   func chooseWrites(
     of piece: Piece, in bytes: UnsafeMutableRawBufferPointer, read: [Part], into parts: inout [Part]
   )
+
+  /// Told once all that was chosen of `piece` has been written; not of pieces that an error or a stop leaves undone.
+  ///
+  /// Called by the channel that has written it.
+  func finished(_ piece: Piece)
+}
+
+extension Transfer {
+  /// Nothing: most transfers are waited for as a whole.
+  func finished(_ piece: Piece) {}
 }

@@ -3,7 +3,8 @@ import Synchronization
 
 /// The work of all channels, and who waits for what.
 ///
-/// The coordinating thread appends transfers and syncs; channels claim pieces and report them finished.
+/// The coordinating thread appends transfers and syncs; channels claim pieces and report them finished. Other threads may append
+/// as well: work that holds memory until it is done is urgent, and is taken before all that is not.
 final class WorkQueue: Sendable {
   /// A piece of a transfer, claimed by a channel.
   struct Claim: Sendable {
@@ -20,24 +21,37 @@ final class WorkQueue: Sendable {
     case closed
   }
 
-  private struct State {
+  /// Transfers that wait, the first to be taken first.
+  private struct Line {
     var transfers: [any Transfer] = []
     var nextPiece = 0
-    var claimed = 0
-    var isClosed = false
-    var failure: ImageError?
 
-    /// The next piece, or that there will be none; `nil` where that is not known yet.
-    mutating func take() -> Answer? {
-      if failure != nil { return .closed }
-      guard let transfer = transfers.first else { return isClosed ? .closed : nil }
+    mutating func take() -> Claim? {
+      guard let transfer = transfers.first else { return nil }
       let claim = Claim(transfer: transfer, piece: nextPiece)
-      claimed += 1
       nextPiece += 1
       if nextPiece == transfer.pieceCount {
         transfers.removeFirst()
         nextPiece = 0
       }
+      return claim
+    }
+  }
+
+  private struct State {
+    var urgent = Line()
+    var patient = Line()
+    var claimed = 0
+    var isClosed = false
+    var failure: ImageError?
+
+    var isEmpty: Bool { urgent.transfers.isEmpty && patient.transfers.isEmpty }
+
+    /// The next piece, or that there will be none; `nil` where that is not known yet.
+    mutating func take() -> Answer? {
+      if failure != nil { return .closed }
+      guard let claim = urgent.take() ?? patient.take() else { return isClosed ? .closed : nil }
+      claimed += 1
       return .claim(claim)
     }
   }
@@ -49,10 +63,19 @@ final class WorkQueue: Sendable {
 
   init(cancellation: Cancellation) { self.cancellation = cancellation }
 
-  /// Appends a transfer to the work.
-  func append(_ transfer: any Transfer) {
+  /// Appends a transfer to the work; an urgent one before all that are not. Any thread may do so.
+  ///
+  /// After a failure it is dropped.
+  func append(_ transfer: any Transfer, isUrgent: Bool = false) {
     guard transfer.pieceCount > 0 else { return }
-    state.withLock { $0.transfers.append(transfer) }
+    state.withLock { state in
+      guard state.failure == nil else { return }
+      if isUrgent {
+        state.urgent.transfers.append(transfer)
+      } else {
+        state.patient.transfers.append(transfer)
+      }
+    }
   }
 
   /// Claims the next piece, waiting for one if `wait` is set.
@@ -82,7 +105,8 @@ final class WorkQueue: Sendable {
   func fail(_ error: ImageError) {
     state.withLock { state in
       if state.failure == nil { state.failure = error }
-      state.transfers.removeAll()
+      state.urgent = Line()
+      state.patient = Line()
       hasFailed.store(true, ordering: .relaxed)
     }
   }
@@ -94,7 +118,7 @@ final class WorkQueue: Sendable {
     let failure: ImageError? = state.wait { state -> ImageError?? in
       guard state.claimed == 0 else { return nil }
       if let failure = state.failure { return .some(failure) }
-      return state.transfers.isEmpty ? .some(nil) : nil
+      return state.isEmpty ? .some(nil) : nil
     }
     if let failure { throw failure }
   }

@@ -1,3 +1,4 @@
+import LinuxIO
 import MappedRAMFormat
 import SystemPackage
 
@@ -5,7 +6,7 @@ extension DirectoryManifest {
   /// The manifest of an image whose blocks went to `files`.
   init(
     _ image: Image, prologue: StreamPrologue, files: [String: String],
-    presentZeros: [String: PageBitmap], hasPrefix: Bool
+    deviceFiles: [DeviceIdentity: String], presentZeros: [String: PageBitmap], hasPrefix: Bool
   ) {
     container = image.container.name
     streamOffset = image.streamOffset.rawValue
@@ -16,6 +17,11 @@ extension DirectoryManifest {
     ramSectionID = prologue.ramSectionID
     hasFooters = prologue.hasFooters ? nil : false
     vmstateFile = Self.vmstateFileName
+    devices = image.deviceArea.map { area in
+      area.devices.compactMap { device in
+        deviceFiles[device.identity].map { Device(device, of: area, file: $0) }
+      }
+    }
     blocks = image.blocks.map { block in
       let idstr = block.block.idstr
       let runs = presentZeros[idstr]?.runs.map { [$0.lowerBound, $0.count] } ?? []
@@ -71,6 +77,56 @@ extension DirectoryManifest.Block {
     }
     return bitmap
   }
+}
+
+extension DirectoryManifest.Device {
+  /// The entry of `device`, whose state is in `file`.
+  init(_ device: StoredDevice, of area: DeviceArea, file: String) {
+    let first = area.firstPlace.rawValue
+    idstr = device.identity.idstr
+    instanceID = device.identity.instanceID
+    self.file = file
+    // A buffer that somebody else put before the first aligned place gets one there.
+    buffers = device.buffers.map { buffer in
+      [buffer.offset.rawValue - min(first, buffer.offset.rawValue), buffer.byteCount.rawValue]
+    }
+    let numbers = device.buffers.indices.filter { device.buffers[$0].isConfiguration }
+    configurationBuffers = numbers.isEmpty ? nil : numbers
+  }
+
+  /// The device that this entry describes, with the state in `file`.
+  func save(from file: File, at path: FilePath) throws(ImageError) -> DeviceSave {
+    let configuration = Set(configurationBuffers ?? [])
+    var found: [BufferedFileSource.Buffer] = []
+    var places = DeviceSave.Places(offsets: [], end: 0, longest: 0)
+    var total: UInt64 = 0
+    for (number, buffer) in buffers.enumerated() {
+      guard buffer.count == 2, buffer[0] <= Self.mostOffset,
+        buffer[1] <= UInt64(ImageLimits.deviceBufferBytes), number < ImageLimits.deviceBuffers
+      else { throw .plan(.manifest(path, .badValue(key: "buffers", found: "\(buffer)"))) }
+      found.append(
+        BufferedFileSource.Buffer(
+          byteCount: Int(buffer[1]), isConfiguration: configuration.contains(number)))
+      places.offsets.append(buffer[0])
+      places.end = max(places.end, buffer[0] + buffer[1])
+      places.longest = max(places.longest, Int(buffer[1]))
+      total += buffer[1]
+    }
+    guard !found.isEmpty else {
+      throw .plan(.manifest(path, .badValue(key: "buffers", found: "[]")))
+    }
+    let identity = DeviceIdentity(idstr, instanceID: instanceID)
+    let size = try calling { () throws(SystemCallError) in try file.size() }
+    guard size == total else {
+      throw .plan(.deviceSize(file.path, identity, found: size, expected: total))
+    }
+    var save = DeviceSave(identity, from: BufferedFileSource(file: file, buffers: found))
+    save.places = places
+    return save
+  }
+
+  /// Far beyond all limits, and no sum with it leaves 64 bits.
+  private static let mostOffset = UInt64(1) << 60
 }
 
 extension DirectoryManifest.Subsection {

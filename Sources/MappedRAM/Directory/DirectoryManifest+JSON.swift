@@ -28,7 +28,9 @@ extension DirectoryManifest {
         .manifest(
           path, .schemaVersion(found: schemaVersion, supported: Self.currentVersion)))
     }
-    let names = [prefixFile, preambleFile, vmstateFile] + blocks.map(\.file)
+    let names =
+      [prefixFile, preambleFile, vmstateFile] + blocks.map(\.file)
+      + (devices ?? []).map(\.file)
     for name in names.compactMap({ $0 }) where !FileName.isPlain(name) {
       throw .plan(.manifest(path, .unsafeName(name)))
     }

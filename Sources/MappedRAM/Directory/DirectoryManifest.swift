@@ -37,6 +37,8 @@ public struct DirectoryManifest: Codable, Equatable, Sendable {
   public var blocks: [Block]
   /// What follows RAM's START section.
   public var vmstateFile: String
+  /// The devices whose states stand behind the stream, if there are some.
+  public var devices: [Device]?
 
   /// The only version there is.
   public static let currentVersion = 1
@@ -57,6 +59,20 @@ public struct DirectoryManifest: Codable, Equatable, Sendable {
     public var targetPageBits: UInt32?
     /// The VM's UUID: 32 hexadecimal digits, with dashes.
     public var uuid: String?
+  }
+
+  /// The state of a device behind the stream.
+  public struct Device: Codable, Equatable, Sendable {
+    /// The device's name.
+    public var idstr: String
+    /// Its instance.
+    public var instanceID: UInt32
+    /// The file with all of its buffers, one behind the other.
+    public var file: String
+    /// The buffers: place in the image, from the area's first aligned one, and bytes.
+    public var buffers: [[UInt64]]
+    /// Numbers of the buffers that are the device's configuration.
+    public var configurationBuffers: [Int]?
   }
 
   /// A block.

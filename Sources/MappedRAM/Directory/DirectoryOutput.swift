@@ -11,6 +11,9 @@ struct DirectoryOutput: ~Copyable {
   /// The files of the blocks, by idstr.
   private(set) var blockFiles: [String: String] = [:]
 
+  /// The files of devices' states.
+  private(set) var deviceFiles: [DeviceIdentity: String] = [:]
+
   init(_ directory: FilePath, directIO: DirectIOPolicy) {
     self.directory = directory
     self.directIO = directIO
@@ -25,6 +28,15 @@ struct DirectoryOutput: ~Copyable {
     let byteCount = block.usedLength.rawValue
     try calling { () throws(SystemCallError) in try file.truncate(to: byteCount) }
     return FilePages(writing: file, byteCount: byteCount, startsZero: true)
+  }
+
+  /// Adds the file of a device's state.
+  mutating func addDevice(_ device: DeviceIdentity) throws(ImageError) -> BufferedFileTarget {
+    // A device "a" with the instance 1 and one "a-1" would have the same name.
+    var name = FileName.ofDevice(device, index: deviceFiles.count)
+    if deviceFiles.values.contains(name) { name = "device-~\(deviceFiles.count).bin" }
+    deviceFiles[device] = name
+    return BufferedFileTarget(file: try create(name, .off))
   }
 
   /// Adds a file of these bytes.

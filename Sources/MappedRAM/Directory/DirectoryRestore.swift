@@ -1,5 +1,5 @@
 import LinuxIO
-import MappedRAMFormat
+public import MappedRAMFormat
 public import SystemPackage
 
 /// Takes an image apart into a directory: a raw file for each RAMBlock, the device state, and a manifest.
@@ -10,6 +10,8 @@ public struct DirectoryRestore: Sendable {
   public var directory: FilePath
   /// The blocks that are wanted; `nil` for all, and the device state and the manifest as well.
   public var selection: [String]?
+  /// Devices whose states go elsewhere, and not into the directory.
+  public var devices: [DeviceIdentity: any DeviceStateTarget] = [:]
 
   /// A restore of `restore` into `directory`, which is made if it is not there.
   public init(_ restore: ImageRestore, to directory: FilePath, selection: [String]? = nil) {
@@ -53,11 +55,18 @@ public struct DirectoryRestore: Sendable {
     _ progress: Progress, _ cancellation: Cancellation
   ) throws(ImageError) -> Outcome {
     var output = DirectoryOutput(directory, directIO: restore.options.directIO)
-    let outcome = try restore.run(progress: progress, cancellation: cancellation) {
-      (block) throws(ImageError) in
-      guard selection?.contains(block.block.idstr) ?? true else { return nil }
-      return try output.addBlock(block.block)
-    }
+    let (selection, devices) = (selection, devices)
+    let outcome = try restore.run(
+      progress: progress, cancellation: cancellation,
+      device: { (device) throws(ImageError) in
+        if let target = devices[device.identity] { return target }
+        return try selection == nil ? output.addDevice(device.identity) : nil
+      },
+      target: { (block) throws(ImageError) in
+        guard selection?.contains(block.block.idstr) ?? true else { return nil }
+        return try output.addBlock(block.block)
+      })
+    try outcome.image.checkHasDevices(devices.keys)
     if let selection {
       let known = outcome.image.blocks.map(\.block.idstr)
       for idstr in selection where !known.contains(idstr) {
@@ -93,7 +102,8 @@ public struct DirectoryRestore: Sendable {
       tail.lowerBound.rawValue..<tail.upperBound.rawValue, to: DirectoryManifest.vmstateFileName,
       &output, cancellation)
     let manifest = DirectoryManifest(
-      image, prologue: prologue, files: output.blockFiles, presentZeros: outcome.presentZeros,
+      image, prologue: prologue, files: output.blockFiles, deviceFiles: output.deviceFiles,
+      presentZeros: outcome.presentZeros,
       hasPrefix: keepsPrefix)
     try output.add(DirectoryManifest.fileName, bytes: manifest.encoded())
     return hasPrefix && !keepsPrefix ? prefixBytes : 0

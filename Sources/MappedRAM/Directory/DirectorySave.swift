@@ -28,10 +28,14 @@ public enum DirectorySave {
     let prefix = try manifest.prefixFile.map { (name) throws(ImageError) in
       try whole(directory.appending(name))
     }
+    let devices = try (manifest.devices ?? []).map { (device) throws(ImageError) in
+      try device.save(from: try openForReading(directory.appending(device.file)), at: path)
+    }
     return try SavePlan(
       prologue: try manifest.prologue(preamble: preamble ?? [], at: path), blocks: blocks,
       tail: [try whole(directory.appending(manifest.vmstateFile))], prefix: prefix,
-      streamOffset: FileOffset(manifest.streamOffset), keepsHoles: true, for: path)
+      streamOffset: FileOffset(manifest.streamOffset), keepsHoles: true, for: path
+    ).with(devices: devices)
   }
 
   /// All of a file.

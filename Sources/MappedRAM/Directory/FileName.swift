@@ -1,15 +1,25 @@
+import MappedRAMFormat
+
 /// Names of files for RAMBlocks.
 enum FileName {
   /// The name for block number `index`, `idstr`: unreserved bytes as they are, all others percent-encoded, and `.ram`.
   ///
   /// A name that would be longer than file systems allow (255 bytes) is cut and gets the block's number, so that it is unique.
   static func ofBlock(_ idstr: String, index: Int) -> String {
-    let encoded = percentEncoded(idstr)
+    name(percentEncoded(idstr), ".ram", index)
+  }
+
+  /// The name for the state of device number `index`: `device-`, its name as that of a block, its instance unless that is 0, and `.bin`.
+  static func ofDevice(_ device: DeviceIdentity, index: Int) -> String {
+    let instance = device.instanceID == 0 ? "" : "-\(device.instanceID)"
+    return name("device-" + percentEncoded(device.idstr) + instance, ".bin", index)
+  }
+
+  private static func name(_ encoded: String, _ suffix: String, _ index: Int) -> String {
     guard encoded.utf8.count > longest else { return encoded + suffix }
     return String(encoded.prefix(longest - 8)) + "~\(index)" + suffix
   }
 
-  private static let suffix = ".ram"
   private static let longest = 255 - 4
 
   private static func percentEncoded(_ idstr: String) -> String {

@@ -35,6 +35,7 @@ extension Image {
     streamOffset = reader.streamOffset
     sections = reader.scanner.sections
     description = reader.scanner.description
+    deviceArea = reader.area
     remarks = reader.remarks
   }
 
@@ -42,6 +43,8 @@ extension Image {
     with reader: inout ImageReader, _ onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void
   ) throws(ImageError) {
     if let problem = try reader.readContainer() { problems.append(problem) }
+    let areaProblem = try reader.locateArea()
+    if let areaProblem { problems.append(areaProblem) }
     if let problem = try reader.locateDescription() { problems.append(problem) }
     prologue = try reader.readPrologue()
     ramTotal = reader.list.total
@@ -54,6 +57,7 @@ extension Image {
     let tailStart = reader.position
     let end = try reader.readTail()
     tail = tailStart..<end
+    if areaProblem == nil { try reader.readArea() }
     if let problem = reader.incompleteness { problems.append(problem) }
   }
 }

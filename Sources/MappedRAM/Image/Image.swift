@@ -25,6 +25,8 @@ public struct Image: Equatable, Sendable {
   public var tail: Range<FileOffset>?
   /// The JSON description of the device state, if there is one.
   public var description: DeviceDescription?
+  /// The states of devices behind the stream, if there are some.
+  public var deviceArea: DeviceArea?
   /// What is wrong, in the order in which it was met.
   public var problems: [FormatError] = []
   /// What is unusual, but harmless.
@@ -32,6 +34,16 @@ public struct Image: Equatable, Sendable {
 
   /// Whether the image can be restored as it stands: nothing is wrong and nothing is missing.
   public var isComplete: Bool { problems.isEmpty && tail != nil }
+
+  /// Makes sure that the image has the states of `devices` behind its stream.
+  ///
+  /// - Throws: `PlanError.unknownDevice`.
+  public func checkHasDevices(_ devices: some Sequence<DeviceIdentity>) throws(ImageError) {
+    let known = deviceArea?.devices.map(\.identity) ?? []
+    for device in devices where !known.contains(device) {
+      throw .plan(.unknownDevice(device, known: known))
+    }
+  }
 
   /// What a stream is wrapped in.
   public enum Container: Equatable, Sendable {

@@ -116,6 +116,7 @@ extension ImageReader {
   }
 
   private mutating func remarkBytesAfterEnd() throws(ImageError) {
+    if try hasArea(at: position) { return }
     if position < window.end, window.file.kind == .regular {
       remarks.append(.bytesAfterEnd(window.end - position))
     }

@@ -14,6 +14,8 @@ struct ImageReader {
   /// Where the next structure begins.
   var position: FileOffset
   var list = BlockListState()
+  /// The states of devices behind the stream, once they have been found.
+  var area: DeviceArea?
   private let isOffsetGiven: Bool
 
   /// What is known of the block list while it is read.

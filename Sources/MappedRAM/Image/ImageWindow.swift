@@ -5,8 +5,8 @@ import SystemPackage
 /// The part of an image that is being parsed: reads some 64 KiB at a time and never more than it was asked for beyond that.
 struct ImageWindow {
   let file: File
-  /// The first byte after the file.
-  let end: FileOffset
+  /// The first byte after the file, or after the part of it that is looked at.
+  private(set) var end: FileOffset
   private var bytes: [UInt8] = []
   private var start: FileOffset = .zero
 
@@ -22,6 +22,14 @@ struct ImageWindow {
     } catch {
       throw .system(error)
     }
+  }
+
+  /// Lets the file end at `end` from now on, which is before its end.
+  mutating func cut(at end: FileOffset) {
+    precondition(end <= self.end, "a window is never made longer")
+    self.end = end
+    // What was read beyond is forgotten.
+    bytes = []
   }
 
   /// Gives `body` a cursor at `offset` over the next `count` bytes, or fewer at the end of the file.
@@ -51,7 +59,8 @@ struct ImageWindow {
     let wanted = Int(min(UInt64(count), (end - offset).rawValue))
     if offset >= start, (offset - start).rawValue + UInt64(wanted) <= UInt64(bytes.count) { return }
     do throws(SystemCallError) {
-      bytes = try file.readBytes(at: offset.rawValue, count: max(wanted, Self.readAhead))
+      let most = Int(min(UInt64(max(wanted, Self.readAhead)), (end - offset).rawValue))
+      bytes = try file.readBytes(at: offset.rawValue, count: most)
       start = offset
     } catch {
       throw .system(error)

@@ -121,7 +121,7 @@ public struct LiveSave: ~Copyable {
     }
   }
 
-  /// Makes the last round, while nothing changes any more, and completes the image.
+  /// Makes the last round, while nothing changes any more, saves the states of the plan's devices beside it, and completes the image.
   ///
   /// - Parameters:
   ///   - plan: what is saved, with its tail. Its slots are those of the plan before.
@@ -134,11 +134,16 @@ public struct LiveSave: ~Copyable {
     guard plan.layout.blocks == self.plan.layout.blocks else {
       throw .plan(.slotsDiffer(target.file.path))
     }
-    let last = try round(number: rounds.count + 1, nil)
-    let channels = try pool.finish()
-    try pagesAreRead()
     let file = target.file
     try target.resize(for: plan)
+    let saving = try ImageWriter(plan, to: file, cancellation: cancellation)
+      .startDevices(pool.inlet, pieceBytes, progress)
+    let last = try round(number: rounds.count + 1, nil)
+    saving?.wait()
+    try pool.sync()
+    let stored = saving?.area(at: plan.end)
+    let channels = try pool.finish()
+    try pagesAreRead()
     var cleared = 0
     for block in blocks {
       cleared += try FreedSlots(
@@ -152,13 +157,14 @@ public struct LiveSave: ~Copyable {
       hashBytes: blocks.reduce(0) { $0 + UInt64($1.state.hashByteCount) },
       clearedPages: cleared)
     let (options, stopwatch) = (options, stopwatch)
-    try target.commit(plan, bitmaps, cancellation, beforeCommit: beforeCommit)
+    let contents = ImageWriter.Contents(bitmaps: bitmaps, area: stored?.area)
+    try target.commit(plan, contents, cancellation, beforeCommit: beforeCommit)
     let pages = bitmaps.reduce(0) { $0 + ($1?.population ?? 0) }
     return (
       stopwatch.report(
         ramBytes: plan.ramTotal.rawValue,
         presentBytes: UInt64(pages) * UInt64(plan.pageSize.byteCount), channels: channels,
-        options: options, image: file), report
+        options: options, image: file, devices: stored?.reports ?? []), report
     )
   }
 
@@ -172,12 +178,16 @@ public struct LiveSave: ~Copyable {
   private func round(number: Int, _ limit: BandwidthLimit?) throws(ImageError) -> LiveRound {
     let start = ContinuousClock.now
     progress.begin(round: number, of: plan.ramTotal.rawValue)
+    // Later rounds find little to write: pieces that stay in a core's cache are read and hashed faster.
+    let pieceBytes =
+      number == 1
+      ? pieceBytes : min(pieceBytes, Pieces.pieceBytes(for: plan.pageSize, requestBytes: 1))
     var saves: [RoundSave] = []
     for block in blocks {
       let save = RoundSave(
         block.block, from: block.pages, to: target.file, slots: block.slots, state: block.state,
         tracking: number == 1 ? nil : tracking[block.block.idstr], limit: limit,
-        pieceBytes: pieceBytes)
+        isFirst: number == 1, pieceBytes: pieceBytes)
       pool.enqueue(save)
       saves.append(save)
     }

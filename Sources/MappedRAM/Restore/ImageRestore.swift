@@ -9,6 +9,8 @@ public struct ImageRestore: Sendable {
   public var streamOffset: FileOffset?
   /// How the channels work.
   public var options: ChannelOptions
+  /// How much of devices' states may be in memory.
+  public var deviceLimits = DeviceLimits.standard
   /// Makes the channels' I/O in place of what the options ask for; for tests.
   var factory: (any ChannelIOFactory)?
 
@@ -31,18 +33,23 @@ public struct ImageRestore: Sendable {
 
   /// Restores each block for which `target` gives a target.
   ///
-  /// A block's pages are queued as soon as its entry has been parsed; the channels are at work while the next entries are read, and
-  /// there is one sync, at the end of the list. The rest of the stream is read after it.
+  /// A block's pages are queued as soon as its entry has been parsed; the channels are at work while the next entries and the rest
+  /// of the stream are read, and while devices take their states. There is one sync, once all is queued, and another only where a
+  /// device wants to be loaded last.
   ///
-  /// - Parameter target: called for each block in the list's order; `nil` passes over the block.
+  /// - Parameters:
+  ///   - device: called for each device whose state stands behind the stream; `nil` passes over it.
+  ///   - target: called for each block in the list's order; `nil` passes over the block.
   /// - Throws: `ImageError`: whatever is wrong with the image or its blocks. The targets' contents mean nothing then.
   public func run(
     progress: Progress = Progress(), cancellation: Cancellation = Cancellation(),
+    device: (StoredDevice) throws(ImageError) -> (any DeviceStateTarget)? = { _ in nil },
     target: (ImageBlock) throws(ImageError) -> (any PageTarget)?
   ) throws(ImageError) -> Outcome {
     let stopwatch = Stopwatch()
     var reader = try ImageReader(file, streamOffset: streamOffset)
     try fail(with: try reader.readContainer())
+    try fail(with: try reader.locateArea())
     try fail(with: try reader.locateDescription())
     var image = Image(path: file.path, fileSize: reader.window.end)
     image.prologue = try reader.readPrologue()
@@ -60,12 +67,17 @@ public struct ImageRestore: Sendable {
       }
       image.blocks.append(block)
     }
-    try session?.pool.sync()
-
     let tailStart = reader.position
     image.tail = tailStart..<(try reader.readTail())
     try fail(with: reader.incompleteness)
+    try reader.readArea()
     image.take(reader)
+    let devices = try loads(of: image, device)
+    if !devices.isEmpty, session == nil {
+      session = try Session(
+        self, pageSize: .fourKiB, progress: progress, cancellation: cancellation)
+    }
+    let reports = try session?.finish(devices, limits: deviceLimits) ?? []
     // A machine without RAM has an image without blocks, which is nothing to start channels for.
     let channels = try session?.pool.finish() ?? .idle
     let restores = session?.restores ?? [:]
@@ -73,8 +85,22 @@ public struct ImageRestore: Sendable {
     return Outcome(
       image: image, presentZeros: restores.mapValues(\.presentZeros.bitmap),
       report: stopwatch.report(
-        ramBytes: progress.totalBytes, presentBytes: present, channels: channels,
-        options: options, image: file))
+        ramBytes: progress.totalBytes - reports.reduce(0) { $0 + $1.byteCount },
+        presentBytes: present, channels: channels, options: options, image: file,
+        devices: reports))
+  }
+
+  /// The devices of `image` that have a target.
+  private func loads(
+    of image: Image, _ target: (StoredDevice) throws(ImageError) -> (any DeviceStateTarget)?
+  ) throws(ImageError) -> [DeviceLoading.Device] {
+    var loads: [DeviceLoading.Device] = []
+    for stored in image.deviceArea?.devices ?? [] {
+      if let target = try target(stored) {
+        loads.append(DeviceLoading.Device(stored: stored, target: target))
+      }
+    }
+    return loads
   }
 
   private func fail(with problem: FormatError?) throws(ImageError) {
@@ -98,6 +124,28 @@ public struct ImageRestore: Sendable {
       pool = try ChannelPool(
         restore.options, pieceBytes: pieceBytes, factory: restore.factory, progress: progress,
         cancellation: cancellation)
+    }
+
+    /// Loads `devices` beside what is queued, and waits for all.
+    func finish(
+      _ devices: [DeviceLoading.Device], limits: DeviceLimits
+    ) throws(ImageError) -> [DeviceReport] {
+      guard !devices.isEmpty else {
+        try pool.sync()
+        return []
+      }
+      var loading = try DeviceLoading(
+        devices, limits: limits, from: file, inlet: pool.inlet, pieceBytes: pieceBytes,
+        progress: progress)
+      try loading.start()
+      loading.wait()
+      try pool.sync()
+      if devices.contains(where: \.target.loadsLast) {
+        try loading.startLast()
+        loading.wait()
+        try pool.sync()
+      }
+      return loading.reports
     }
 
     mutating func enqueue(_ block: ImageBlock, _ bitmap: PageBitmap, to pages: any PageTarget) {

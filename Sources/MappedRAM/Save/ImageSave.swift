@@ -28,8 +28,8 @@ public struct ImageSave: Sendable {
   /// bytes are written last.
   ///
   /// - Parameters:
-  ///   - pagesAreRead: called by this thread once no source is read any more: a VM whose memory they are may go on. Bitmaps, device
-  ///     state, syncing and reading back are still to come.
+  ///   - pagesAreRead: called by this thread once no source, of pages or of a device's state, is read any more: a VM whose
+  ///     memory they are may go on. Bitmaps, device state, syncing and reading back are still to come.
   ///   - beforeCommit: called by this thread once the image is complete and its bytes are durable, right before it gets its
   ///     name, or in place its header.
   /// - Throws: `ImageError`, also that of a hook, after which nothing is left as after any other; `.plan(.writtenImage)` if what was
@@ -63,15 +63,15 @@ public struct ImageSave: Sendable {
   ) throws(ImageError) -> TransferReport {
     let file = target.file
     try target.prepare(for: plan)
-    let (bitmaps, channels) = try ImageWriter(plan, to: file, cancellation: cancellation)
+    let written = try ImageWriter(plan, to: file, cancellation: cancellation)
       .writePages(options, factory: factory, progress: progress)
     try pagesAreRead()
-    try target.commit(plan, bitmaps, cancellation, beforeCommit: beforeCommit)
-    let pages = bitmaps.reduce(0) { $0 + ($1?.population ?? 0) }
+    try target.commit(plan, written.contents, cancellation, beforeCommit: beforeCommit)
+    let pages = written.contents.bitmaps.reduce(0) { $0 + ($1?.population ?? 0) }
     return stopwatch.report(
       ramBytes: plan.ramTotal.rawValue,
-      presentBytes: UInt64(pages) * UInt64(plan.pageSize.byteCount), channels: channels,
-      options: options, image: file)
+      presentBytes: UInt64(pages) * UInt64(plan.pageSize.byteCount), channels: written.report,
+      options: options, image: file, devices: written.devices)
   }
 }
 

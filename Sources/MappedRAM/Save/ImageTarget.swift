@@ -67,12 +67,12 @@ struct ImageTarget: ~Copyable {
 
   /// Writes everything but the pages, makes all of it durable, and makes an image of it.
   consuming func commit(
-    _ plan: SavePlan, _ bitmaps: [PageBitmap?], _ cancellation: Cancellation,
+    _ plan: SavePlan, _ contents: ImageWriter.Contents, _ cancellation: Cancellation,
     beforeCommit: ImageSave.Hook
   ) throws(ImageError) {
     let file = file
     let writer = ImageWriter(plan, to: file, cancellation: cancellation)
-    try writer.writeStructures(bitmaps)
+    try writer.writeStructures(contents)
     guard let pending = pending.take() else {
       return try Self.commitInPlace(writer, plan, file, cancellation, beforeCommit)
     }
@@ -111,6 +111,9 @@ struct ImageTarget: ~Copyable {
     if let problem = image.problems.first {
       throw .plan(.writtenImage(file.path, problem))
     }
+    precondition(
+      (image.deviceArea?.devices.map(\.identity) ?? []) == plan.devices.map(\.identity),
+      "the reader's devices are the writer's")
     precondition(
       image.blocks.map(\.layout) == plan.layout.blocks, "the reader's layout is the writer's")
   }

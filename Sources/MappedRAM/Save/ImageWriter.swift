@@ -13,17 +13,34 @@ struct ImageWriter: ~Copyable {
     self.cancellation = cancellation
   }
 
-  /// Writes the pages.
-  ///
-  /// - Returns: for each block, which pages it has now; `nil` for a block that is left out.
+  /// What stands in the file once the channels are done.
+  struct Contents {
+    /// For each block, which pages it has now; `nil` for a block that is left out.
+    var bitmaps: [PageBitmap?]
+    /// Where the devices' states are.
+    var area: DeviceArea?
+  }
+
+  /// What the channels have written.
+  struct Written {
+    /// What stands in the file.
+    var contents: Contents
+    /// What became of the devices' states.
+    var devices: [DeviceReport] = []
+    /// What the channels did.
+    var report: ChannelReport
+  }
+
+  /// Writes the pages, and beside them the states of devices.
   func writePages(
     _ options: ChannelOptions, factory: (any ChannelIOFactory)?, progress: Progress
-  ) throws(ImageError) -> (bitmaps: [PageBitmap?], report: ChannelReport) {
+  ) throws(ImageError) -> Written {
     progress.plan(plan.ramTotal.rawValue)
     let pieceBytes = Pieces.pieceBytes(for: plan.pageSize, requestBytes: options.requestBytes)
     var pool = try ChannelPool(
       options, pieceBytes: pieceBytes, factory: factory, progress: progress,
       cancellation: cancellation)
+    let saving = try startDevices(pool.inlet, pieceBytes, progress)
     var saves: [BlockSave?] = []
     for (block, layout) in zip(plan.blocks, plan.layout.blocks) {
       guard let pages = block.pages, let slots = layout.pages else {
@@ -36,12 +53,31 @@ struct ImageWriter: ~Copyable {
       pool.enqueue(save)
       saves.append(save)
     }
+    saving?.wait()
     try pool.sync()
-    return (saves.map { $0?.present.bitmap }, try pool.finish())
+    let bitmaps = saves.map { $0?.present.bitmap }
+    let stored = saving?.area(at: plan.end)
+    return Written(
+      contents: Contents(bitmaps: bitmaps, area: stored?.area), devices: stored?.reports ?? [],
+      report: try pool.finish())
+  }
+
+  /// Starts the tasks of the plan's devices, if it has some. The file has room up to the end of the stream.
+  func startDevices(
+    _ inlet: WorkInlet, _ pieceBytes: Int, _ progress: Progress
+  ) throws(ImageError) -> DeviceSaving? {
+    guard !plan.devices.isEmpty else { return nil }
+    let size = try calling { () throws(SystemCallError) in try file.size() }
+    var saving = try DeviceSaving(
+      plan.devices, limits: plan.deviceLimits, to: file,
+      from: plan.end + ByteCount(DeviceAreaHeader.byteCount), fileEnd: size, inlet: inlet,
+      pieceBytes: pieceBytes, progress: progress)
+    try saving.start()
+    return saving
   }
 
   /// Writes everything but the pages and the stream's first eight bytes.
-  func writeStructures(_ bitmaps: [PageBitmap?]) throws(ImageError) {
+  func writeStructures(_ contents: Contents) throws(ImageError) {
     if let prefix = plan.prefix { try write(prefix, at: .zero) }
     let head = plan.prologue.encoded(at: plan.layout.streamOffset)
     try write(
@@ -57,7 +93,8 @@ struct ImageWriter: ~Copyable {
     let listEnd = plan.prologue.encodedListEnd(at: plan.layout.listEnd)
     try write(listEnd.bytes, at: listEnd.base)
     try writeTail()
-    for (bitmap, layout) in zip(bitmaps, plan.layout.blocks) {
+    if let area = contents.area { try write(area) }
+    for (bitmap, layout) in zip(contents.bitmaps, plan.layout.blocks) {
       guard let place = layout.bitmap else { continue }
       // On a device what was there before stands where nothing is written.
       try write(bitmap ?? PageBitmap(pageCount: Int(place.byteCount.rawValue) * 8), at: place)
@@ -111,6 +148,21 @@ struct ImageWriter: ~Copyable {
     {
       try write([0], at: position)
     }
+  }
+
+  /// Writes what leads to the buffers, which are there, and cuts the file behind it.
+  private func write(_ area: DeviceArea) throws(ImageError) {
+    let (header, table) = area.encoded()
+    let size = try calling { () throws(SystemCallError) in try file.size() }
+    switch file.kind {
+    case .regular:
+      try calling { () throws(SystemCallError) in try file.truncate(to: area.end.rawValue) }
+    case .blockDevice where size < area.end.rawValue:
+      throw .plan(.targetTooSmall(file.path, found: size, needed: area.end.rawValue))
+    case .blockDevice: break
+    }
+    try write(table.bytes, at: table.base)
+    try write(header.bytes, at: header.base)
   }
 
   private func write(_ part: StreamBytes, at offset: FileOffset) throws(ImageError) {

@@ -17,6 +17,10 @@ public struct SavePlan: Sendable {
   /// Whether the slot of each page that is absent stays a hole, as in an image that QEMU wrote. Otherwise short gaps between pages
   /// are written, as zeros, where that is faster; the file then takes up to twice the room.
   public let keepsHoles: Bool
+  /// The devices whose states go behind the stream.
+  public private(set) var devices: [DeviceSave] = []
+  /// How much of these states may be in memory.
+  public var deviceLimits = DeviceLimits.standard
 
   /// A RAMBlock and its contents.
   public struct Block: Sendable {
@@ -87,6 +91,25 @@ public struct SavePlan: Sendable {
     self.blocks = blocks
     self.tail = tail
     self.prefix = prefix
+  }
+
+  /// The same plan with the states of `devices` behind the stream, and no others.
+  ///
+  /// - Throws: `PlanError.deviceTwice`, `.deviceName`, `.tooManyDevices`.
+  public func with(devices: [DeviceSave]) throws(ImageError) -> SavePlan {
+    guard devices.count <= ImageLimits.devices else {
+      throw .plan(.tooManyDevices(found: devices.count, limit: ImageLimits.devices))
+    }
+    var seen: Set<DeviceIdentity> = []
+    for device in devices {
+      guard device.identity.isNameValid else { throw .plan(.deviceName(device.identity.idstr)) }
+      guard seen.insert(device.identity).inserted else {
+        throw .plan(.deviceTwice(device.identity))
+      }
+    }
+    var plan = self
+    plan.devices = devices
+    return plan
   }
 
   /// The size of the target's pages.

@@ -26,6 +26,7 @@ extension ExitStatus {
     case .file(let error): self.init(error, output: output)
     case .endedEarly: self = .ioError
     case .plan(let error): self.init(error)
+    case .device(_, let failure): self.init(failure, output: output)
     case .cancelled: self = .interrupted
     }
   }
@@ -84,13 +85,25 @@ extension ExitStatus {
     }
   }
 
+  /// The status for the failure of a device's own source or target.
+  private init(_ failure: DeviceFailure, output: FilePath?) {
+    switch failure {
+    case .system(let error): self.init(error, output: output)
+    case .file(let error): self.init(error, output: output)
+    case .endedEarly, .tooLong, .sequence, .notAllTaken, .command, .refused, .stopped:
+      self = .ioError
+    }
+  }
+
   private init(_ error: PlanError) {
     switch error {
-    case .unknownBlock, .noBlocks: self = .usage
+    case .unknownBlock, .noBlocks, .unknownDevice, .deviceTwice, .deviceName, .tooManyDevices:
+      self = .usage
     case .targetTooSmall: self = .cannotCreate
     case .stuck, .slotsDiffer: self = .unavailable
     // The files of a directory that do not fit each other: bad data, whoever wrote them.
-    case .sourceSize, .mixedPageSizes, .prefixLength, .fileTooLong, .manifest, .writtenImage,
+    case .sourceSize, .deviceSize, .mixedPageSizes, .prefixLength, .fileTooLong, .manifest,
+      .writtenImage,
       .blockDiffers:
       self = .badData
     }

@@ -1,5 +1,6 @@
 import LinuxIO
 import MappedRAM
+import MappedRAMFormat
 
 extension TransferReport {
   /// Bytes of present pages in a second, from the start to the durable end.
@@ -22,6 +23,12 @@ extension TransferReport {
       "\(NumberText.count(requests, "request")) by \(method.rawValue), \(totals.directRequests) of them direct; "
         + "peak memory \(NumberText.bytes(peakMemoryBytes))",
     ]
+    for device in devices {
+      lines.append(
+        "device \(device.identity): \(NumberText.bytes(device.byteCount)) in "
+          + "\(NumberText.count(UInt64(device.buffers), "buffer")), at most \(device.peakBuffers) in memory"
+      )
+    }
     for note in notes { lines.append("Note: \(note.text)") }
     return lines.map { "  \($0)\n" }.joined()
   }
@@ -53,6 +60,16 @@ struct TransferJSON: Encodable, Equatable {
   var cpuSecondsPerGiB: Double?
   var peakMemoryBytes: UInt64
   var notes: [Note]
+  /// Absent where there was none.
+  var devices: [Device]?
+
+  struct Device: Encodable, Equatable {
+    var idstr: String
+    var instanceID: UInt32
+    var byteCount: UInt64
+    var buffers: Int
+    var peakBuffers: Int
+  }
 
   struct Note: Encodable, Equatable {
     var kind: String
@@ -75,6 +92,14 @@ struct TransferJSON: Encodable, Equatable {
     cpuSecondsPerGiB = report.cpuSecondsPerGiB
     peakMemoryBytes = report.peakMemoryBytes
     notes = report.notes.map { Note(kind: $0.name, message: $0.text) }
+    devices =
+      report.devices.isEmpty
+      ? nil
+      : report.devices.map { device in
+        Device(
+          idstr: device.identity.idstr, instanceID: device.identity.instanceID,
+          byteCount: device.byteCount, buffers: device.buffers, peakBuffers: device.peakBuffers)
+      }
   }
 }
 

@@ -28,6 +28,7 @@ extension InspectJSON {
     blocks = zip(image.blocks, inspection.slots).map { Block($0, $1) }
     sections = image.sections.map { Section($0) }
     devices = inspection.devices.map { $0.map { Device($0) } }
+    deviceArea = OrNull(image.deviceArea.map { Area($0) })
     fileSize = image.fileSize.rawValue
     allocatedBytes = inspection.allocatedBytes
     problems = image.problems.map(\.description)
@@ -70,6 +71,19 @@ extension InspectJSON.Section {
     command = OrNull(section.command?.code.name)
     offset = section.offset.rawValue
     length = section.byteCount.rawValue
+  }
+}
+
+extension InspectJSON.Area {
+  init(_ area: DeviceArea) {
+    offset = area.start.rawValue
+    length = (area.end - area.start).rawValue
+    devices = area.devices.map { device in
+      InspectJSON.StoredDevice(
+        idstr: device.identity.idstr, instanceID: device.identity.instanceID,
+        byteCount: device.byteCount.rawValue, bufferCount: device.buffers.count,
+        configurationBuffers: device.buffers.count(where: \.isConfiguration))
+    }
   }
 }
 

@@ -20,6 +20,7 @@ import MappedRAMFormat
 ///   "capabilities" : [ "mapped-ram" ],
 ///   "complete" : true,
 ///   "container" : "qemu",
+///   "deviceArea" : null,
 ///   "fileSize" : 14797288,
 ///   "hasDescription" : true,
 ///   "libvirt" : null,
@@ -62,6 +63,8 @@ struct InspectJSON: Encodable {
   var blocks: [Block]
   var sections: [Section]
   var devices: [Device]?
+  /// The states of devices behind the stream.
+  var deviceArea: OrNull<Area>
   var fileSize: UInt64
   var allocatedBytes: UInt64
   /// Whole sentences, in the order in which things were met.
@@ -114,6 +117,22 @@ struct InspectJSON: Encodable {
     var offset: UInt64
     /// All its bytes, type byte and footer included.
     var length: UInt64
+  }
+
+  struct Area: Encodable {
+    /// Where its header begins: the end of the stream.
+    var offset: UInt64
+    /// All its bytes, from the header to the trailer.
+    var length: UInt64
+    var devices: [StoredDevice]
+  }
+
+  struct StoredDevice: Encodable {
+    var idstr: String
+    var instanceID: UInt32
+    var byteCount: UInt64
+    var bufferCount: Int
+    var configurationBuffers: Int
   }
 
   struct Libvirt: Encodable {

@@ -17,6 +17,23 @@ struct SummaryText {
       output("\n")
       writeBlocks()
     }
+    if let area = image.deviceArea {
+      output("\n")
+      write(area)
+    }
+  }
+
+  private func write(_ area: DeviceArea) {
+    var table = TextTable([
+      .text("Device behind the stream"), .number("Instance"), .number("Buffers"), .number("Bytes"),
+    ])
+    for device in area.devices {
+      table.add([
+        device.identity.idstr, "\(device.identity.instanceID)", "\(device.buffers.count)",
+        NumberText.bytes(device.byteCount.rawValue),
+      ])
+    }
+    table.write(to: output)
   }
 
   /// Writes what is odd and what is wrong, after everything else.
@@ -55,6 +72,14 @@ struct SummaryText {
       ("Device state", deviceState),
       ("Sections", "\(image.sections.count)"),
     ]
+    if let area = image.deviceArea {
+      facts.append(
+        (
+          "Device area",
+          "\(NumberText.count(area.devices.count, "device")), "
+            + "\(NumberText.exactBytes(area.byteCount.rawValue)) at \(area.start)"
+        ))
+    }
     return facts
   }
 

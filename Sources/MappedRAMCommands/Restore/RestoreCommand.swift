@@ -29,6 +29,9 @@ struct RestoreCommand: ParsableCommand {
       name as %2F), with holes where pages are zero, the device state as vmstate.bin, and image.json with all else that \
       "mapped-ram save" needs to build the image again, byte for byte. All files appear together once all are complete.
 
+      With --device, the state of a device that stands behind the image's stream goes to a file or a command instead of the \
+      directory, or beside the VM; in order, while the RAM is being restored. A command is run by /bin/sh.
+
       EXAMPLES:
         mapped-ram restore vm.img -- qemu-system-x86_64 -machine q35 -m 4G -drive file=disk.qcow2
         mapped-ram restore --engine map --detach vm.img -- qemu-system-x86_64 -machine q35 -m 4G
@@ -36,6 +39,7 @@ struct RestoreCommand: ParsableCommand {
         mapped-ram restore vm.img --to-directory vm
         mapped-ram restore vm.img --to-directory vm --block pc.ram
         mapped-ram restore vm.img --to-directory vm --json --progress none
+        mapped-ram restore vm.img --qmp /run/vm.qmp --device 'gpu0=|gpu-ctl load 0'
 
       On failure nothing is left behind: no files, and no QEMU that was started. A QEMU that waited already is of no use any \
       more if the restore fails in the middle.
@@ -56,6 +60,7 @@ struct RestoreCommand: ParsableCommand {
 
   @OptionGroup(title: "VM") var machine: RestoreMachine
   @OptionGroup(title: "Files") var contents: RestoreContents
+  @OptionGroup(title: "Devices") var devices: RestoreDevices
   @OptionGroup(title: "Transfer options") var channels: ChannelArguments
   @OptionGroup(title: "Output options") var output: OutputArguments
 
@@ -73,8 +78,8 @@ struct RestoreCommand: ParsableCommand {
   func run() throws {
     guard let directory = contents.toDirectory else {
       try VMRestoreRun(
-        image: image, streamOffset: contents.streamOffset, machine: machine, channels: channels,
-        output: output
+        image: image, streamOffset: contents.streamOffset, machine: machine, devices: devices,
+        channels: channels, output: output
       )()
       return
     }
@@ -85,10 +90,11 @@ struct RestoreCommand: ParsableCommand {
         let restore = ImageRestore(
           file, streamOffset: contents.streamOffset,
           options: channels.options)
-        return try DirectoryRestore(
+        var apart = DirectoryRestore(
           restore, to: directory,
-          selection: contents.block.isEmpty ? nil : contents.block
-        ).run(progress: progress, cancellation: cancellation)
+          selection: contents.block.isEmpty ? nil : contents.block)
+        apart.devices = devices.targets
+        return try apart.run(progress: progress, cancellation: cancellation)
       }
       return RestoreReport(image: image, directory: directory, outcome: outcome)
     }

@@ -101,11 +101,12 @@ struct RestoreMachine: ParsableArguments {
   }
 
   /// The restore that is asked for.
-  func restore(_ channels: ChannelArguments) -> VMRestore {
+  func restore(_ channels: ChannelArguments, _ devices: RestoreDevices) -> VMRestore {
     var restore = VMRestore(options: channels.options)
     restore.engine = engine ?? .auto
     restore.afterwards = then
     restore.processID = pid
+    restore.devices = devices.targets
     return restore
   }
 }

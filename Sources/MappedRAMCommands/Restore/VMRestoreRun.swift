@@ -10,6 +10,7 @@ struct VMRestoreRun {
   var image: FilePath
   var streamOffset: FileOffset?
   var machine: RestoreMachine
+  var devices: RestoreDevices
   var channels: ChannelArguments
   var output: OutputArguments
 
@@ -23,10 +24,11 @@ struct VMRestoreRun {
           guard let socket = machine.qmp else {
             return try start(source, progress, cancellation, &running)
           }
-          let report = try machine.restore(channels).run(
+          let report = try machine.restore(channels, devices).run(
             source, into: try VMConnection.open(socket), progress: progress,
             cancellation: cancellation)
-          return VMRestoreText(image: image, report: report)
+          return VMRestoreText(
+            image: image, report: report, devicesLeft: devicesLeft(of: source))
         }
       }
     }
@@ -42,13 +44,19 @@ struct VMRestoreRun {
     }
   }
 
+  /// The devices of the image whose states nobody gets.
+  private func devicesLeft(of source: RestoreSource) -> [DeviceIdentity] {
+    let given = devices.targets
+    return (source.image.deviceArea?.devices ?? []).map(\.identity).filter { given[$0] == nil }
+  }
+
   /// Starts QEMU and restores into it. `running` is the VM in the foreground afterwards.
   private func start(
     _ source: RestoreSource, _ progress: Progress, _ cancellation: Cancellation,
     _ running: inout QEMULaunch?
   ) throws(VMError) -> VMRestoreText {
     let mode = machine.mode
-    var launch = VMLaunch(machine.restore(channels), arguments: machine.command)
+    var launch = VMLaunch(machine.restore(channels, devices), arguments: machine.command)
     launch.mode = mode
     var kept: QEMULaunch?
     let outcome = try launch.run(source, progress: progress, cancellation: cancellation) {
@@ -56,7 +64,9 @@ struct VMRestoreRun {
       kept = consume launch
       return outcome
     }
-    var text = VMRestoreText(image: image, report: outcome.report, notes: outcome.notes)
+    var text = VMRestoreText(
+      image: image, report: outcome.report, notes: outcome.notes,
+      devicesLeft: devicesLeft(of: source))
     if case .detached(let socket, _) = mode {
       if let launch = kept.take() { launch.letGo() }
       text.socket = socket

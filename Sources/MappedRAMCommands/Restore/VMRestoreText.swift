@@ -8,6 +8,8 @@ struct VMRestoreText: CommandReport {
   var image: FilePath
   var report: VMRestoreReport
   var notes: [LaunchNote] = []
+  /// Devices whose states stand behind the image's stream and went nowhere.
+  var devicesLeft: [DeviceIdentity] = []
   /// Where others talk to a QEMU that stays.
   var socket: FilePath?
 
@@ -20,6 +22,11 @@ struct VMRestoreText: CommandReport {
       lines.append("  Note: QEMU loaded the image by itself. \(reason.description)")
     }
     lines += notes.map { "  Note: \($0.description)" }
+    if !devicesLeft.isEmpty {
+      let names = devicesLeft.map { "\"\($0)\"" }.joined(separator: ", ")
+      lines.append(
+        "  Note: the image has states of devices beside the VM's own, which went nowhere: \(names). Give them with --device.")
+    }
     if report.engine == .map {
       lines.append(
         "  Keep \(image) as it is while the VM runs: its memory is there. Other VMs may run on it at the same time; they have "
@@ -58,7 +65,8 @@ struct VMRestoreText: CommandReport {
       elapsedSeconds: report.elapsed.inSeconds,
       blocks: report.blocks.map {
         JSON.Block(idstr: $0.idstr, byteCount: $0.byteCount, way: $0.way.rawValue)
-      }, notes: notes.map(\.description), transfer: report.transfer.map { TransferJSON($0) })
+      }, notes: notes.map(\.description),
+      devicesLeft: devicesLeft.map(\.description), transfer: report.transfer.map { TransferJSON($0) })
   }
 
   /// What programs get.
@@ -76,6 +84,8 @@ struct VMRestoreText: CommandReport {
     var elapsedSeconds: Double
     var blocks: [Block]
     var notes: [String]
+    /// Devices whose states went nowhere.
+    var devicesLeft: [String]
     /// Absent where our channels had nothing to do.
     var transfer: TransferJSON?
 

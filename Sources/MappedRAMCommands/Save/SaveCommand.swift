@@ -34,6 +34,10 @@ struct SaveCommand: ParsableCommand {
       paths are looked up in --from-directory if that is given. The device state may be a vmstate.bin, or what QEMU's \
       xen-save-devices-state writes.
 
+      With --device, the state of a device that QEMU does not save, or saves one byte after the other, is kept in an area behind \
+      the stream: buffers of 1 MiB, read from all devices at the same time as the RAM. QEMU and other readers stop before it. \
+      A command is run by /bin/sh; if it ends with another status than 0 the save fails, with its last words.
+
       The image appears under its name once it is complete and on the disk, in place of what had the name. A block \
       device is written where it is, and with --in-place so is a file; its first eight bytes are written last.
 
@@ -46,6 +50,7 @@ struct SaveCommand: ParsableCommand {
         mapped-ram save --from-directory raw --machine pc-q35-10.0 \\
           --vmstate devices.bin --block pc.ram=ram.raw vm.img
         mapped-ram save --from-directory vm --progress json vm.img
+        mapped-ram save --qmp /run/vm.qmp --device 'gpu0=|gpu-ctl save 0' vm.img
 
       On failure nothing is left behind, but a device or file that is written where it is holds no image any more.
 
@@ -65,6 +70,7 @@ struct SaveCommand: ParsableCommand {
   @OptionGroup(title: "Running VM") var machine: SaveMachine
   @OptionGroup(title: "Live save") var live: LiveArguments
   @OptionGroup(title: "Files") var contents: SaveContents
+  @OptionGroup(title: "Devices") var devices: SaveDevices
 
   @OptionGroup(title: "Transfer options") var channels: ChannelArguments
   @OptionGroup(title: "Output options") var output: OutputArguments
@@ -82,12 +88,18 @@ struct SaveCommand: ParsableCommand {
     if machine.qmp != nil, let option = contents.fileOptions.first {
       throw ValidationError("\(option) is for an image from files, and --qmp for a running VM.")
     }
+    if !devices.device.isEmpty, machine.engine == .qemu {
+      throw ValidationError("--device is not for --engine qemu: QEMU saves its own devices alone.")
+    }
   }
 
   func run() throws {
     try CommandRun.perform(output) { (run) throws(CommandError) in
       if let socket = machine.qmp { return try saveVM(socket, run) }
-      let plan = try contents.plan(directIO: channels.directIO)
+      let planned = try contents.plan(directIO: channels.directIO)
+      let plan = try CommandError.image(to: nil) { () throws(ImageError) in
+        try planned.with(devices: try devices.saves(besides: planned.devices))
+      }
       let report = try save(plan, run)
       return SaveReport(image: image, plan: plan, report: report)
     }
@@ -103,6 +115,9 @@ struct SaveCommand: ParsableCommand {
     save.live = live.options
     save.processID = machine.pid
     save.snapshotDirectory = machine.snapshotDisks.map(\.absolute)
+    save.devices = try CommandError.image(to: nil) { () throws(ImageError) in
+      try devices.saves()
+    }
     let report = try run.transfer("save") { (progress, cancellation) throws(CommandError) in
       try CommandError.vm(to: image) { () throws(VMError) in
         try save.run(

@@ -114,7 +114,8 @@ struct SaveContents: ParsableArguments {
     return try CommandError.image(to: nil) { () throws(ImageError) in
       try SavePlan(
         prologue: plan.prologue, blocks: plan.blocks, tail: plan.tail,
-        streamOffset: FileOffset(offset.byteCount), keepsHoles: plan.keepsHoles, for: manifest)
+        streamOffset: FileOffset(offset.byteCount), keepsHoles: plan.keepsHoles, for: manifest
+      ).with(devices: plan.devices)
     }
   }
 

@@ -8,6 +8,7 @@ struct Destination {
   let vm: RunningVM
   let connection: QMPConnection
   let options: ChannelOptions
+  let devices: [DeviceIdentity: any DeviceStateTarget]
 
   typealias BlockArrival = VMRestoreReport.BlockArrival
 
@@ -25,6 +26,20 @@ struct Destination {
     return source.image.blocks.map { arrival($0.block, .loaded) }
   }
 
+  /// Gives devices their states, and nothing else to anybody.
+  func loadDevices(
+    _ progress: Progress, _ cancellation: Cancellation
+  ) throws(VMError) -> TransferReport? {
+    guard !devices.isEmpty else { return nil }
+    return try moving { () throws(ImageError) in
+      try ImageRestore(
+        source.file, streamOffset: source.image.streamOffset, options: options
+      ).run(
+        progress: progress, cancellation: cancellation, device: { devices[$0.identity] },
+        target: { _ in nil })
+    }.report
+  }
+
   /// Puts what is not `mapped` in place, by our channels or in the stream, and then lets QEMU load the rest.
   func place(
     in memory: GuestMemory, mapped: Set<String>, _ progress: Progress,
@@ -32,14 +47,16 @@ struct Destination {
   ) throws(VMError) -> ([BlockArrival], TransferReport?) {
     let placed = placedBlocks(besides: mapped)
     var transfer: TransferReport?
-    if !placed.isEmpty {
+    if !placed.isEmpty || !devices.isEmpty {
       let targets = try system { () throws(SystemCallError) in
         try memory.targets(for: placed)
       }
       transfer = try moving { () throws(ImageError) in
         try ImageRestore(
           source.file, streamOffset: source.image.streamOffset, options: options
-        ).run(progress: progress, cancellation: cancellation) { targets[$0.block.idstr] }
+        ).run(
+          progress: progress, cancellation: cancellation, device: { devices[$0.identity] },
+          target: { targets[$0.block.idstr] })
       }.report
     }
     let carried = Set(source.image.blocks.map(\.block.idstr)).subtracting(placed)

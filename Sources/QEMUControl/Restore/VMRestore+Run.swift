@@ -20,9 +20,10 @@ extension VMRestore {
       throw .state(found: vm.runState.rawValue, expected: [RunState.inMigrate.rawValue])
     }
     try check(source, vm, connection)
+    try moving { () throws(ImageError) in try source.image.checkHasDevices(devices.keys) }
     let access = GuestMemory.access(to: vm, processID: processID)
     let destination = Destination(
-      source: source, vm: vm, connection: connection, options: options)
+      source: source, vm: vm, connection: connection, options: options, devices: devices)
     // The VM is not to go on by itself: `stop` keeps a waiting VM from it.
     try talking { () throws(QMPError) in try connection.execute(.stop) }
     var report = VMRestoreReport(
@@ -35,10 +36,12 @@ extension VMRestore {
         try system { () throws(SystemCallError) in try memory.clearOldContents() }
       }
       report.blocks = try destination.load(progress, cancellation)
+      report.transfer = try destination.loadDevices(progress, cancellation)
     case (.auto, .failure(let obstacle)):
       report.engine = .qemu
       report.engineReasons = [obstacle]
       report.blocks = try destination.load(progress, cancellation)
+      report.transfer = try destination.loadDevices(progress, cancellation)
     case (.place, .failure(let obstacle)), (.map, .failure(let obstacle)):
       throw .cannotCapture([obstacle])
     case (.auto, .success(let memory)), (.place, .success(let memory)):

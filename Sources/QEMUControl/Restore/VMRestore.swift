@@ -13,6 +13,8 @@ public struct VMRestore: Sendable {
   public var options: ChannelOptions
   /// QEMU's process where it is not the one that listens at the socket.
   public var processID: Int32?
+  /// What gets the states of devices that stand behind the image's stream, before the VM goes on.
+  public var devices: [DeviceIdentity: any DeviceStateTarget] = [:]
 
   /// Who puts the RAM in place.
   public enum Engine: String, CaseIterable, Sendable {

@@ -26,6 +26,9 @@ extension VMSave {
     var report: VMSaveReport
     switch (engine, choice) {
     case (.capture, .impossible(let obstacles)): throw .cannotCapture(obstacles)
+    // QEMU knows nothing of these devices.
+    case (.auto, .impossible(let obstacles)) where !devices.isEmpty:
+      throw .cannotCapture(obstacles)
     case (.capture, .possible(let memory, let platform)),
       (.auto, .possible(let memory, let platform)):
       let capture = CaptureSave(

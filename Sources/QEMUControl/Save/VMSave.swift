@@ -15,6 +15,8 @@ public struct VMSave: Sendable {
   public var live: LiveOptions?
   /// Where external snapshots of the disks go, if there are to be any.
   public var snapshotDirectory: FilePath?
+  /// Devices whose states are saved beside the VM's RAM while it stands still. By capture only: QEMU's own save leaves them out.
+  public var devices: [DeviceSave] = []
   /// How the channels work.
   public var options: ChannelOptions
   /// QEMU's process where it is not the one that listens at the socket.

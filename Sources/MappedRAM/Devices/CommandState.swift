@@ -1,0 +1,219 @@
+import Glibc
+import LinuxIO
+import SystemPackage
+
+/// The state of a device that a command writes to its standard output.
+///
+/// The command is run by /bin/sh. Another status than 0 is an error, with the last that it wrote to its standard error.
+public struct CommandStateSource: DeviceStateSource {
+  /// The command, as a shell takes it.
+  public let command: String
+
+  /// The state that `command` writes.
+  public init(_ command: String) { self.command = command }
+
+  /// Runs the command and reads until its end.
+  public func save(to sink: DeviceStateSink) throws(DeviceFailure) {
+    try RunningCommand.run(command, .output, until: sink.stop) {
+      (running) throws(DeviceFailure) in
+      while unsafe try sink.put({ (memory) throws(DeviceFailure) in
+        try unsafe running.fill(memory)
+      }) {}
+    }
+  }
+}
+
+/// The state of a device that a command reads from its standard input.
+///
+/// Run as a `CommandStateSource`; its standard output goes nowhere.
+public struct CommandStateTarget: DeviceStateTarget {
+  /// The command, as a shell takes it.
+  public let command: String
+  /// Whether it is started only once all else is in.
+  public var loadsLast = false
+
+  /// The state is to go to `command`.
+  public init(_ command: String) { self.command = command }
+
+  /// Runs the command and writes all to it.
+  public func load(from feed: DeviceStateFeed) throws(DeviceFailure) {
+    try RunningCommand.run(command, .input, until: feed.stop) {
+      (running) throws(DeviceFailure) in
+      var isRead = true
+      while isRead,
+        unsafe try feed.next({ (_, bytes) throws(DeviceFailure) in
+          isRead = try unsafe running.put(bytes)
+        })
+      {}
+    }
+  }
+}
+
+/// A command that runs, and what it says on its standard error. All of its processes end when it is stopped.
+private struct RunningCommand: ~Copyable {
+  private var child: ChildProcess
+  private var data: PipeEnd?
+  private let errors: PipeEnd
+  private let stop: StopSignal
+  private var message: [UInt8] = []
+  private var errorsAreOpen = true
+
+  /// What goes through the pipe: what it writes, or what it reads.
+  enum Direction { case output, input }
+
+  /// Bytes of its last words that are kept.
+  private static let messageBytes = 2048
+
+  private init(
+    _ command: String, _ direction: Direction, until stop: StopSignal
+  ) throws(SystemCallError) {
+    let data = try LinuxIO.Pipe()
+    let errors = try LinuxIO.Pipe()
+    let nothing = try LinuxIO.Pipe.openNull()
+    var options = ChildProcess.Options()
+    options.standardError = errors.writing.rawValue
+    options.standardInput = direction == .input ? data.reading.rawValue : nothing.rawValue
+    options.standardOutput = direction == .output ? data.writing.rawValue : nothing.rawValue
+    // A session of its own, so that Ctrl-C reaches it through us, and all that it starts can be ended.
+    options.startsSession = true
+    child = try ChildProcess(starting: "/bin/sh", ["-c", command], options)
+    let end = direction == .output ? data.takeReading() : data.takeWriting()
+    self.data = PipeEnd(end, path: "pipe")
+    self.errors = PipeEnd(errors.takeReading(), path: "pipe")
+    self.stop = stop
+  }
+
+  /// Starts `command`, lets `body` work with it, and waits for its end.
+  static func run(
+    _ command: String, _ direction: Direction, until stop: StopSignal,
+    _ body: (inout RunningCommand) throws(DeviceFailure) -> Void
+  ) throws(DeviceFailure) {
+    var running = try DeviceFailure.system { () throws(SystemCallError) in
+      try RunningCommand(command, direction, until: stop)
+    }
+    do throws(DeviceFailure) {
+      try body(&running)
+      try running.finish()
+    } catch {
+      running.end()
+      throw error
+    }
+  }
+
+  /// Fills `memory` with what it writes, up to the end. Nil where that was reached before the first byte.
+  mutating func fill(_ memory: UnsafeMutableRawBufferPointer) throws(DeviceFailure) -> Int? {
+    var count = 0
+    while count < memory.count {
+      try waitForData(POLLIN)
+      let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: memory[count...])
+      let got = try DeviceFailure.system { () throws(SystemCallError) in
+        unsafe try data?.readSome(into: rest, until: stop)
+      }
+      guard let got else { throw .stopped }
+      if got == 0 { break }
+      count += got
+    }
+    return count == 0 ? nil : count
+  }
+
+  /// Gives it all of `bytes` to read. False where it reads no more.
+  mutating func put(_ bytes: UnsafeRawBufferPointer) throws(DeviceFailure) -> Bool {
+    var count = 0
+    while count < bytes.count {
+      try waitForData(POLLOUT)
+      let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[count...])
+      let put: Int?
+      do throws(SystemCallError) {
+        put = unsafe try data?.writeSome(rest, until: stop)
+      } catch {
+        // How it ended says more.
+        guard error.errno == .brokenPipe else { throw .system(error) }
+        return false
+      }
+      guard let put else { throw .stopped }
+      count += put
+    }
+    return true
+  }
+
+  /// Waits until the pipe of the data is ready, and keeps what comes on the standard error meanwhile.
+  private mutating func waitForData(_ events: Int32) throws(DeviceFailure) {
+    guard let descriptor = data?.descriptor else { preconditionFailure("the pipe is open") }
+    while true {
+      var entries = [(descriptor: descriptor, events: events)]
+      if errorsAreOpen { entries.append((errors.descriptor, POLLIN)) }
+      guard let ready = try wait(for: entries) else { throw .stopped }
+      if errorsAreOpen, ready[1] { try keepErrors() }
+      if ready[0] { return }
+    }
+  }
+
+  private func wait(
+    for entries: [(descriptor: CInt, events: Int32)]
+  ) throws(DeviceFailure) -> [Bool]? {
+    try DeviceFailure.system { () throws(SystemCallError) in try stop.wait(for: entries) }
+  }
+
+  /// Keeps what is there on the standard error.
+  private mutating func keepErrors() throws(DeviceFailure) {
+    // As much as a pipe holds: few turns, however much it says.
+    var bytes = [UInt8](repeating: 0, count: 64 << 10)
+    // SAFETY: the array lives for the call.
+    let outcome: Result<Int?, SystemCallError> = unsafe bytes.withUnsafeMutableBytes { buffer in
+      do throws(SystemCallError) {
+        return .success(try unsafe errors.readSome(into: buffer, until: stop))
+      } catch {
+        return .failure(error)
+      }
+    }
+    let got = try DeviceFailure.system { () throws(SystemCallError) in try outcome.get() }
+    guard let got else { throw .stopped }
+    if got == 0 { errorsAreOpen = false }
+    message = (message + bytes[..<got]).suffix(Self.messageBytes)
+  }
+
+  /// Closes the pipe of the data, waits for the end, and holds it against what it should be.
+  private mutating func finish() throws(DeviceFailure) {
+    data = nil
+    // What it left behind in the background may keep the standard error open for ever: its own end is what counts.
+    var isOver = false
+    while !isOver {
+      var entries = [(descriptor: child.descriptor, events: POLLIN)]
+      if errorsAreOpen { entries.append((errors.descriptor, POLLIN)) }
+      guard let ready = try wait(for: entries) else { throw .stopped }
+      isOver = ready[0]
+      if errorsAreOpen, ready[1] { try keepErrors() }
+    }
+    let end = try DeviceFailure.system { () throws(SystemCallError) in try child.wait() }
+    guard end != .exited(status: 0) else { return }
+    try keepLastErrors()
+    throw .command(end, message: text)
+  }
+
+  /// Keeps what is still in the pipe.
+  private mutating func keepLastErrors() throws(DeviceFailure) {
+    while errorsAreOpen, try isReadable() { try keepErrors() }
+  }
+
+  private func isReadable() throws(DeviceFailure) -> Bool {
+    try DeviceFailure.system { () throws(SystemCallError) in
+      try stop.wait(for: [(errors.descriptor, POLLIN)], milliseconds: 0)?[0] ?? false
+    }
+  }
+
+  /// The message in one line.
+  private var text: String {
+    String(decoding: message, as: UTF8.self)
+      .split(whereSeparator: \.isNewline).joined(separator: "; ")
+  }
+
+  /// Ends it and all that it has started, if it has not ended: politely first.
+  private mutating func end() {
+    data = nil
+    guard !child.hasBeenWaitedFor else { return }
+    // Its number is its own until it has been waited for.
+    child.sendToGroup(SIGTERM)
+    child.waitWithoutReaping(for: .milliseconds(500))
+    child.sendToGroup(SIGKILL)
+  }
+}

@@ -1,0 +1,150 @@
+import LinuxIO
+public import SystemPackage
+
+/// The state of a device that comes out of a file, a FIFO, or anything else that can be opened and read.
+public struct FileStateSource: DeviceStateSource {
+  /// Where it is.
+  public let path: FilePath
+  /// The size of a regular file; nothing else has one.
+  public let byteCount: UInt64?
+
+  /// The state in what is at `path` now.
+  ///
+  /// - Throws: `ImageError.file`, `.system` where there is nothing, or no right to read it.
+  public init(_ path: FilePath) throws(ImageError) {
+    self.path = path
+    byteCount = try Self.sizeIfRegular(path)
+  }
+
+  private static func sizeIfRegular(_ path: FilePath) throws(ImageError) -> UInt64? {
+    guard let type = InodeType(at: path) else {
+      throw .system(
+        SystemCallError(call: .open, errno: .noSuchFileOrDirectory, subject: .file(path)))
+    }
+    switch type {
+    case .directory, .socket:
+      throw .file(
+        .unsuitable(path, found: type, expected: [.regular, .fifo, .characterDevice]))
+    case .regular:
+      let file = try openForReading(path)
+      return try calling { () throws(SystemCallError) in try file.size() }
+    default: return nil
+    }
+  }
+
+  /// Reads until the end.
+  public func save(to sink: DeviceStateSink) throws(DeviceFailure) {
+    let end = try DeviceFailure.system { () throws(SystemCallError) in
+      try PipeEnd(reading: path)
+    }
+    while unsafe try sink.put({ (memory) throws(DeviceFailure) in
+      try unsafe end.fill(memory, until: sink.stop)
+    }) {}
+  }
+}
+
+/// The state of a device that goes into a file, a FIFO, or anything else that can be opened and written.
+///
+/// A file appears under its name once all of the state is in it.
+public struct FileStateTarget: DeviceStateTarget {
+  /// Where it goes.
+  public let path: FilePath
+  /// Whether it is loaded only once all else is in.
+  public var loadsLast = false
+
+  /// The state is to go to `path`.
+  public init(_ path: FilePath) { self.path = path }
+
+  /// Writes it all.
+  public func load(from feed: DeviceStateFeed) throws(DeviceFailure) {
+    switch InodeType(at: path) {
+    case nil, .regular: try make(feed)
+    default: try stream(feed)
+    }
+  }
+
+  private func make(_ feed: DeviceStateFeed) throws(DeviceFailure) {
+    let pending: PendingFile
+    do throws(FileError) {
+      pending = try PendingFile.create(at: path, directIO: .off)
+    } catch {
+      throw .file(error)
+    }
+    let file = pending.file
+    var offset: UInt64 = 0
+    while unsafe try feed.next({ (_, bytes) throws(DeviceFailure) in
+      try DeviceFailure.system { () throws(SystemCallError) in
+        try unsafe file.write(bytes, at: offset)
+      }
+      offset += UInt64(bytes.count)
+    }) {}
+    do throws(SystemCallError) {
+      try pending.commit()
+    } catch {
+      throw .system(error)
+    }
+  }
+
+  private func stream(_ feed: DeviceStateFeed) throws(DeviceFailure) {
+    let opened = try DeviceFailure.system { () throws(SystemCallError) in
+      try PipeEnd.open(writing: path, until: feed.stop)
+    }
+    guard let end = opened else { throw .stopped }
+    while unsafe try feed.next({ (_, bytes) throws(DeviceFailure) in
+      try unsafe end.put(bytes, until: feed.stop)
+    }) {}
+  }
+}
+
+extension PipeEnd {
+  /// Fills `memory` with what comes, up to the end. Nil where that was reached before the first byte.
+  borrowing func fill(
+    _ memory: UnsafeMutableRawBufferPointer, until stop: StopSignal
+  ) throws(DeviceFailure) -> Int? {
+    var count = 0
+    while count < memory.count {
+      let got: Int?
+      do throws(SystemCallError) {
+        got = try unsafe readSome(
+          into: UnsafeMutableRawBufferPointer(rebasing: memory[count...]), until: stop)
+      } catch {
+        throw .system(error)
+      }
+      guard let got else { throw .stopped }
+      if got == 0 { break }
+      count += got
+    }
+    return count == 0 ? nil : count
+  }
+
+  /// Writes all of `bytes`.
+  borrowing func put(
+    _ bytes: UnsafeRawBufferPointer, until stop: StopSignal
+  ) throws(DeviceFailure) {
+    var count = 0
+    while count < bytes.count {
+      let put: Int?
+      do throws(SystemCallError) {
+        put = try unsafe writeSome(
+          UnsafeRawBufferPointer(rebasing: bytes[count...]), until: stop)
+      } catch {
+        throw .system(error)
+      }
+      guard let put else { throw .stopped }
+      count += put
+    }
+  }
+}
+
+extension DeviceFailure {
+  /// Gives the errors of `body` as ones of a device.
+  static func system<Value: ~Copyable>(
+    _ body: () throws(SystemCallError) -> Value
+  ) throws(DeviceFailure) -> Value {
+    do throws(SystemCallError) {
+      return try body()
+    } catch {
+      throw .system(error)
+    }
+  }
+}

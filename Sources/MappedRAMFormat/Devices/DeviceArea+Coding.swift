@@ -1,0 +1,157 @@
+extension DeviceArea {
+  /// The bytes of header, table and trailer; the buffers' are written by somebody else.
+  ///
+  /// - Complexity: O(devices + buffers).
+  public func encoded() -> (header: ByteOutput, table: ByteOutput) {
+    var table = ByteOutput(at: self.table)
+    for device in devices { device.encode(into: &table) }
+    var head = DeviceAreaHeader(of: self)
+    head.checksum = head.computedChecksum(table: table.bytes)
+    var header = ByteOutput(at: start)
+    head.encode(into: &header)
+    DeviceAreaTrailer(header: start).encode(into: &table)
+    return (header, table)
+  }
+
+  /// Reads the table that `header` tells of, and the trailer behind it; `input` has just these bytes.
+  ///
+  /// - Throws: `deviceArea`, `truncated`, the errors of names, `overLimit`.
+  /// - Complexity: O(n log n) of the buffers.
+  public init(
+    header: DeviceAreaHeader, parsing input: inout ByteInput
+  ) throws(FormatError) {
+    let whole = input
+    start = header.start
+    table = header.table.lowerBound
+    devices = []
+    let tableEnd = header.table.upperBound
+    try checkSum(of: whole, header)
+    var names: Set<DeviceIdentity> = []
+    for _ in 0..<header.deviceCount {
+      let place = input.offset
+      let left = Int(header.bufferCount) - bufferCount
+      let device = try StoredDevice(parsing: &input, buffersLeft: left, area: header)
+      guard names.insert(device.identity).inserted else {
+        throw FormatError(
+          .deviceArea(.deviceTwice), at: place, in: .device(device.identity))
+      }
+      devices.append(device)
+    }
+    guard input.offset == tableEnd, bufferCount == Int(header.bufferCount) else {
+      throw FormatError(
+        .deviceArea(.tableEnd(found: input.offset, expected: tableEnd)), at: input.offset,
+        in: .deviceArea)
+    }
+    guard let trailer = DeviceAreaTrailer(parsing: &input), trailer.header == start else {
+      throw FormatError(.deviceArea(.trailer), at: tableEnd, in: .deviceArea)
+    }
+    try checkOverlaps()
+  }
+
+  private func checkSum(
+    of input: ByteInput, _ header: DeviceAreaHeader
+  ) throws(FormatError) {
+    var copy = input
+    let bytes = try copy.readBytes(Int(header.table.byteCount.rawValue), in: .deviceArea)
+    let expected = header.computedChecksum(table: bytes)
+    guard header.checksum == expected else {
+      throw FormatError(
+        .deviceArea(.checksum(found: header.checksum, expected: expected)), at: start + 12,
+        in: .deviceArea)
+    }
+  }
+
+  private func checkOverlaps() throws(FormatError) {
+    let all = devices.flatMap { device in
+      device.buffers.filter { $0.byteCount > .zero }.map { (device.identity, $0) }
+    }.sorted { $0.1.offset < $1.1.offset }
+    for (left, right) in zip(all, all.dropFirst())
+    where left.1.offset + left.1.byteCount > right.1.offset {
+      throw FormatError(
+        .deviceArea(.buffersOverlap(with: left.0)), at: right.1.offset, in: .device(right.0))
+    }
+  }
+}
+
+extension StoredDevice {
+  func encode(into output: inout ByteOutput) {
+    output.writeCountedName(identity.idstr)
+    output.writeBigEndian(identity.instanceID)
+    output.writeBigEndian(UInt32(buffers.count))
+    output.writeBigEndian(byteCount.rawValue)
+    for (number, buffer) in buffers.enumerated() {
+      var flags: StoredBufferFlags = number == buffers.count - 1 ? [.last] : []
+      if buffer.isConfiguration { flags.insert(.configuration) }
+      output.writeBigEndian(UInt32(number))
+      output.writeBigEndian(flags.rawValue)
+      output.writeBigEndian(buffer.offset.rawValue)
+      output.writeBigEndian(buffer.byteCount.rawValue)
+    }
+  }
+
+  /// Reads a device of the table, of whose buffers `buffersLeft` are left for this one and those behind it.
+  init(
+    parsing input: inout ByteInput, buffersLeft: Int, area: DeviceAreaHeader
+  ) throws(FormatError) {
+    let idstr = try input.readCountedName(in: .deviceArea)
+    let instanceID = try input.readBigEndian(UInt32.self, in: .device(DeviceIdentity(idstr)))
+    identity = DeviceIdentity(idstr, instanceID: instanceID)
+    buffers = []
+    let context = FormatError.Context.device(identity)
+    let countPlace = input.offset
+    let count = try input.readBigEndian(UInt32.self, in: context)
+    guard count > 0, Int(count) <= buffersLeft else {
+      throw FormatError(
+        .deviceArea(.bufferCount(found: count, most: UInt32(buffersLeft))), at: countPlace,
+        in: context)
+    }
+    let totalPlace = input.offset
+    let total = ByteCount(try input.readBigEndian(UInt64.self, in: context))
+    try input.require(Int(count) * StoredBuffer.byteCount, in: context)
+    buffers.reserveCapacity(Int(count))
+    for number in 0..<count {
+      buffers.append(
+        try StoredBuffer(
+          parsing: &input, number: number, isLast: number == count - 1, area: area, in: context))
+    }
+    // No overflow: each buffer has at most 16 MiB, and there are at most 2^20.
+    guard byteCount == total else {
+      throw FormatError(
+        .deviceArea(.byteTotal(found: total, expected: byteCount)), at: totalPlace, in: context)
+    }
+  }
+}
+
+extension StoredBuffer {
+  init(
+    parsing input: inout ByteInput, number: UInt32, isLast: Bool, area: DeviceAreaHeader,
+    in context: FormatError.Context
+  ) throws(FormatError) {
+    let place = input.offset
+    func fail(_ problem: DeviceAreaProblem, _ offset: Int) -> FormatError {
+      FormatError(.deviceArea(problem), at: place + ByteCount(offset), in: context)
+    }
+    let found = try input.readBigEndian(UInt32.self, in: context)
+    let flags = StoredBufferFlags(rawValue: try input.readBigEndian(in: context))
+    offset = FileOffset(try input.readBigEndian(UInt64.self, in: context))
+    byteCount = ByteCount(try input.readBigEndian(UInt64.self, in: context))
+    isConfiguration = flags.contains(.configuration)
+    guard found == number else {
+      throw fail(.bufferNumber(found: found, expected: number), 0)
+    }
+    guard flags.isSubset(of: .known) else { throw fail(.bufferFlags(found: flags.rawValue), 4) }
+    guard flags.contains(.last) == isLast else {
+      throw fail(isLast ? .lastMissing : .lastTooEarly, 4)
+    }
+    guard byteCount.rawValue <= UInt64(ImageLimits.deviceBufferBytes) else {
+      throw FormatError(
+        .overLimit(
+          .deviceBufferBytes, found: byteCount.rawValue,
+          limit: UInt64(ImageLimits.deviceBufferBytes)), at: place + 16, in: context)
+    }
+    let first = area.start + ByteCount(DeviceAreaHeader.byteCount)
+    guard offset >= first, let end = offset.adding(byteCount), end <= area.table.lowerBound else {
+      throw fail(.bufferPlace(offset, byteCount, area: first..<area.table.lowerBound), 8)
+    }
+  }
+}

@@ -1,0 +1,107 @@
+/// The states of devices that stand behind the stream: where the area is, and which buffers it has.
+///
+/// | part | bytes |
+/// | --- | --- |
+/// | header | 64, right behind the stream's last byte |
+/// | buffers | each at a place of its own, aligned |
+/// | table | the devices and their buffers |
+/// | trailer | 16 |
+///
+/// Readers of the stream stop before it. A form of our own; FORMAT.md describes it.
+public struct DeviceArea: Equatable, Sendable {
+  /// The header's first byte: the end of the stream.
+  public var start: FileOffset
+  /// The table's first byte.
+  public var table: FileOffset
+  /// The devices, in the order of the table.
+  public var devices: [StoredDevice]
+
+  /// An area of its parts.
+  ///
+  /// - Precondition: as `DeviceArea.Reader` asks for it: names, limits, places.
+  public init(start: FileOffset, table: FileOffset, devices: [StoredDevice]) {
+    self.start = start
+    self.table = table
+    self.devices = devices
+  }
+
+  /// What buffers' places are aligned to: enough for direct I/O on all known devices.
+  public static let alignment: UInt64 = 4096
+
+  /// The first aligned place for a buffer.
+  public var firstPlace: FileOffset {
+    let header = start + ByteCount(DeviceAreaHeader.byteCount)
+    return header.alignedUp(to: Self.alignment) ?? header
+  }
+
+  /// Bytes of state in all devices.
+  public var byteCount: ByteCount { devices.reduce(.zero) { $0 + $1.byteCount } }
+  /// Buffers in all devices.
+  public var bufferCount: Int { devices.reduce(0) { $0 + $1.buffers.count } }
+
+  /// The bytes of the table.
+  public var tableByteCount: ByteCount {
+    devices.reduce(.zero) { sum, device in
+      sum
+        + ByteCount(
+          1 + device.identity.idstr.utf8.count + StoredDevice.fixedByteCount
+            + device.buffers.count * StoredBuffer.byteCount)
+    }
+  }
+
+  /// The first byte behind the area.
+  public var end: FileOffset { table + tableByteCount + ByteCount(DeviceAreaTrailer.byteCount) }
+}
+
+/// The state of one device: buffers in the order of their numbers, which count from 0.
+public struct StoredDevice: Equatable, Sendable {
+  /// Whose it is.
+  public var identity: DeviceIdentity
+  /// The buffers; at least one. The last has the flag `last`.
+  public var buffers: [StoredBuffer]
+
+  /// A state of its parts.
+  public init(_ identity: DeviceIdentity, buffers: [StoredBuffer]) {
+    self.identity = identity
+    self.buffers = buffers
+  }
+
+  /// Bytes of state.
+  public var byteCount: ByteCount { buffers.reduce(.zero) { $0 + $1.byteCount } }
+
+  /// Bytes of a device in the table, without its name and its buffers.
+  static let fixedByteCount = 4 + 4 + 8
+}
+
+/// A buffer: bytes of a device's state that belong together.
+public struct StoredBuffer: Equatable, Sendable {
+  /// Its first byte.
+  public var offset: FileOffset
+  /// Its bytes; may be none.
+  public var byteCount: ByteCount
+  /// Whether it holds the device's configuration rather than its data.
+  public var isConfiguration: Bool
+
+  /// A buffer of its parts.
+  public init(offset: FileOffset, byteCount: ByteCount, isConfiguration: Bool = false) {
+    self.offset = offset
+    self.byteCount = byteCount
+    self.isConfiguration = isConfiguration
+  }
+
+  /// The bytes of a buffer in the table.
+  static let byteCount = 4 + 4 + 8 + 8
+}
+
+/// What the table says of a buffer besides its place.
+struct StoredBufferFlags: OptionSet {
+  let rawValue: UInt32
+
+  /// No buffer of the device follows.
+  static let last = StoredBufferFlags(rawValue: 1)
+  /// The device's configuration.
+  static let configuration = StoredBufferFlags(rawValue: 2)
+
+  /// All that are known.
+  static let known: StoredBufferFlags = [.last, .configuration]
+}
