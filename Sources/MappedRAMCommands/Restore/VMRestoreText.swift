@@ -25,7 +25,8 @@ struct VMRestoreText: CommandReport {
     if !devicesLeft.isEmpty {
       let names = devicesLeft.map { "\"\($0)\"" }.joined(separator: ", ")
       lines.append(
-        "  Note: the image has states of devices beside the VM's own, which went nowhere: \(names). Give them with --device.")
+        "  Note: the image has states of devices beside the VM's own, which went nowhere: \(names). "
+          + "Give them with --device.")
     }
     if report.engine == .map {
       lines.append(
@@ -66,7 +67,8 @@ struct VMRestoreText: CommandReport {
       blocks: report.blocks.map {
         JSON.Block(idstr: $0.idstr, byteCount: $0.byteCount, way: $0.way.rawValue)
       }, notes: notes.map(\.description),
-      devicesLeft: devicesLeft.map(\.description), transfer: report.transfer.map { TransferJSON($0) })
+      devicesLeft: devicesLeft.map(\.description),
+      transfer: report.transfer.map { TransferJSON($0) })
   }
 
   /// What programs get.
