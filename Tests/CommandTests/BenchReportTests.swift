@@ -185,6 +185,13 @@ import Testing
     #expect(abs(BenchChart.step(greatest) / step - 1) < 1e-9)
   }
 
+  @Test func ticksHaveAsManyDigitsAsTheirStepsNeed() {
+    #expect(BenchChart.tickText(10, 5) == "10")
+    #expect(BenchChart.tickText(0, 0.5) == "0.0")
+    #expect(BenchChart.tickText(1.5, 0.5) == "1.5")
+    #expect(BenchChart.tickText(0.004, 0.002) == "0.004")
+  }
+
   @Test func theChartIsXMLWithABarForEachRow() throws {
     let rows = [
       row(.save, .mappedRAM, [1, 2], settings: "<&>"), row(.save, .fio, [1]),

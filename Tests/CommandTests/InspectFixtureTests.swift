@@ -134,7 +134,8 @@ import Testing
     let object = try inspect(try Fixture("no-vmdesc")).0.object()
     #expect(
       Set(object.keys) == [
-        "allocatedBytes", "blocks", "capabilities", "complete", "container", "fileSize",
+        "allocatedBytes", "blocks", "capabilities", "complete", "container", "deviceArea",
+        "fileSize",
         "hasDescription", "libvirt", "machineType", "pageSize", "path", "problemDetails",
         "problems", "ramTotalBytes", "remarks", "runState", "schemaVersion", "sections",
         "streamOffset", "uuid",

@@ -66,6 +66,21 @@ import Testing
     #expect(report.rows.contains { $0.operation == "memory-read" })
   }
 
+  @Test func aSignalEndsItWithItsQEMUsAndFiles() throws {
+    let directory = try TemporaryDirectory()
+    let command = try BuiltCommand([
+      "bench", directory.path.string, "--size", "64M", "--repeat", "1000", "--against", "qemu",
+      "--progress", "json",
+    ])
+    try waitUntil { command.errors.contains("\"phase\":\"restore\"") }
+    command.send(SIGINT)
+    #expect(try command.wait() == 130)
+    #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path.string) == [])
+    let sockets = try FileManager.default.contentsOfDirectory(atPath: "/tmp")
+      .filter { $0.hasPrefix("mapped-ram-bench-\(command.processID)-") }
+    #expect(sockets == [])
+  }
+
   @Test(arguments: [("qemu", "--qemu"), ("fio", "")])
   func aProgramThatIsNotThereIsNamed(opponent: String, option: String) throws {
     let directory = try TemporaryDirectory()

@@ -60,17 +60,23 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
   // MARK: Claiming
 
   /// Claims pieces for the free slots. Returns whether no more work will come.
+  ///
+  /// A piece of which nothing has to be written leaves its slot free, and its buffer in the cache: the next one takes the same.
   private mutating func fillSlots() -> Bool {
-    for index in slots.indices where slots[index].isFree {
-      let isIdle = io.inFlight == 0 && slots.allSatisfy(\.isFree)
-      switch queue.claim(wait: isIdle) {
-      case .claim(let claim):
-        begin(claim, in: index)
-        if isStopping { return false }
-      case .nothingYet:
-        return false
-      case .closed:
-        return true
+    var left = slots.count
+    for index in slots.indices {
+      while slots[index].isFree, left > 0 {
+        left -= 1
+        let isIdle = io.inFlight == 0 && slots.allSatisfy(\.isFree)
+        switch queue.claim(wait: isIdle) {
+        case .claim(let claim):
+          begin(claim, in: index)
+          if isStopping { return false }
+        case .nothingYet:
+          return false
+        case .closed:
+          return true
+        }
       }
     }
     return false

@@ -178,12 +178,16 @@ public struct LiveSave: ~Copyable {
   private func round(number: Int, _ limit: BandwidthLimit?) throws(ImageError) -> LiveRound {
     let start = ContinuousClock.now
     progress.begin(round: number, of: plan.ramTotal.rawValue)
+    // Later rounds find little to write: pieces that stay in a core's cache are read and hashed faster.
+    let pieceBytes =
+      number == 1
+      ? pieceBytes : min(pieceBytes, Pieces.pieceBytes(for: plan.pageSize, requestBytes: 1))
     var saves: [RoundSave] = []
     for block in blocks {
       let save = RoundSave(
         block.block, from: block.pages, to: target.file, slots: block.slots, state: block.state,
         tracking: number == 1 ? nil : tracking[block.block.idstr], limit: limit,
-        pieceBytes: pieceBytes)
+        isFirst: number == 1, pieceBytes: pieceBytes)
       pool.enqueue(save)
       saves.append(save)
     }

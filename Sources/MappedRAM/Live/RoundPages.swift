@@ -38,6 +38,13 @@ final class RoundPages: Sendable {
     return isNew
   }
 
+  /// Whether `page`, which has `bytes`, is as in its slot, or zero and absent as before. Changes nothing.
+  func isUnchanged(_ page: Int, _ bytes: UnsafeRawBufferPointer) -> Bool {
+    guard present.contains(page) else { return unsafe ZeroScan.isZero(bytes) }
+    // Zeros have a hash as well, but no slot may keep them.
+    return unsafe hashes.hash(of: page) == PageHash(of: bytes) && !ZeroScan.isZero(bytes)
+  }
+
   /// Takes note that the pages of `range` are zero.
   func drop(_ range: Range<Int>) { present.move(range, to: freed) }
 

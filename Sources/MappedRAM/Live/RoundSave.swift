@@ -14,6 +14,8 @@ final class RoundSave: Transfer {
   private let slots: FileOffset
   /// `nil` where all has to be read.
   private let tracking: (any ChangeTracking)?
+  /// Memory that can be looked at where it is; `nil` in the first round, which needs all of it.
+  private let mapping: Mapping?
   /// `nil` where nothing holds the channels up.
   private let limit: BandwidthLimit?
   private let readBytesCounter = Atomic<UInt64>(0)
@@ -22,8 +24,14 @@ final class RoundSave: Transfer {
   /// A round over `block`, whose pages are `pages` and whose slots begin at `slots` of `file`.
   init(
     _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
-    state: RoundPages, tracking: (any ChangeTracking)?, limit: BandwidthLimit?, pieceBytes: Int
+    state: RoundPages, tracking: (any ChangeTracking)?, limit: BandwidthLimit?, isFirst: Bool,
+    pieceBytes: Int
   ) {
+    if !isFirst, case .memory(let mapping) = pages.readAccess {
+      self.mapping = mapping
+    } else {
+      mapping = nil
+    }
     source = Self.copying(pages.readAccess)
     target = .file(file)
     self.pages = pages
@@ -49,12 +57,7 @@ final class RoundSave: Transfer {
 
   var pieceCount: Int { pieces.count }
 
-  func piece(_ index: Int) -> Piece {
-    let bytes = pieces.bytes(index)
-    return Piece(
-      sourceOffset: bytes.lowerBound, targetOffset: slots.rawValue + bytes.lowerBound,
-      byteCount: Int(bytes.upperBound - bytes.lowerBound))
-  }
+  func piece(_ index: Int) -> Piece { pieces.piece(index, from: 0, to: slots.rawValue) }
 
   func chooseReads(of piece: Piece, into parts: inout [Part]) throws(SystemCallError) {
     let start = piece.sourceOffset
@@ -66,6 +69,7 @@ final class RoundSave: Transfer {
     }
     let count = parts.reduce(0) { $0 + $1.count }
     readBytesCounter.wrappingAdd(UInt64(count), ordering: .relaxed)
+    if let mapping { parts = try changedParts(of: parts, in: piece, mapping) }
   }
 
   private func nextChanged(in range: Range<UInt64>) throws(SystemCallError) -> Range<UInt64>? {
@@ -91,6 +95,36 @@ final class RoundSave: Transfer {
       next = data.upperBound
     }
     drop(next..<range.upperBound)
+  }
+
+  /// The runs of `parts` whose pages are not as in their slots. They are looked at where they are; only what may have changed is
+  /// copied then, and looked at again.
+  private func changedParts(
+    of parts: [Part], in piece: Piece, _ mapping: Mapping
+  ) throws(SystemCallError) -> [Part] {
+    let first = pieces.pages(at: piece.sourceOffset, count: piece.byteCount).lowerBound
+    let pageBytes = pieces.pageSize.byteCount
+    var changed: [Part] = []
+    for part in parts {
+      let start = Int(piece.sourceOffset) + part.start
+      if mapping.isShared { try mapping.populate(start..<(start + part.count)) }
+      // SAFETY: the part lies inside the mapping, which is referenced until this is over. A guest may write meanwhile: what is found
+      // to be unchanged was so when it was read.
+      unsafe mapping.withUnsafeBytes { bytes in
+        for offset in stride(from: 0, to: part.count, by: pageBytes) {
+          let place = start + offset
+          let page = unsafe UnsafeRawBufferPointer(rebasing: bytes[place..<(place + pageBytes)])
+          if unsafe state.isUnchanged(first + (part.start + offset) / pageBytes, page) { continue }
+          let range = (part.start + offset)..<(part.start + offset + pageBytes)
+          if let last = changed.last, last.range.upperBound == range.lowerBound {
+            changed[changed.count - 1] = Part(last.start..<range.upperBound)
+          } else {
+            changed.append(Part(range))
+          }
+        }
+      }
+    }
+    return changed
   }
 
   /// `range` widened to whole pages, but not before `start`.

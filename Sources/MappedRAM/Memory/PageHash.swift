@@ -23,7 +23,7 @@ struct PageHash: Equatable, Sendable {
   /// - Complexity: O(bytes).
   init(of bytes: UnsafeRawBufferPointer) {
     // SAFETY: the bytes are the buffer's own, and are not kept.
-    let hash = unsafe XXH3_128bits(bytes.baseAddress, bytes.count)
+    let hash = unsafe CXXHash_hash(bytes.baseAddress, bytes.count)
     low = hash.low64
     high = hash.high64
   }
@@ -49,6 +49,12 @@ final class PageHashes: @unchecked Sendable {
 
   /// Bytes of memory for all of them.
   var byteCount: Int { memory.byteCount }
+
+  /// The hash that is remembered for `page`.
+  func hash(of page: Int) -> PageHash {
+    precondition(unsafe hashes.indices.contains(page), "no such page")
+    return unsafe hashes[page]
+  }
 
   /// Remembers `hash` for `page`. Returns whether it was another one before.
   func update(_ page: Int, to hash: PageHash) -> Bool {

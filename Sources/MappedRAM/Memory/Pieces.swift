@@ -31,6 +31,14 @@ struct Pieces: Equatable, Sendable {
     return start..<min(start + UInt64(pieceBytes), byteCount)
   }
 
+  /// Piece `index` of a block that begins at `source` and goes to `target`.
+  func piece(_ index: Int, from source: UInt64, to target: UInt64) -> Piece {
+    let bytes = bytes(index)
+    return Piece(
+      sourceOffset: source + bytes.lowerBound, targetOffset: target + bytes.lowerBound,
+      byteCount: Int(bytes.upperBound - bytes.lowerBound))
+  }
+
   /// The pages of the piece that begins at `start` and has `count` bytes.
   func pages(at start: UInt64, count: Int) -> Range<Int> {
     let first = Int(start >> UInt64(pageSize.shift))

@@ -40,12 +40,7 @@ final class BlockRestore: Transfer {
   /// Bytes of the pages that are present.
   var presentBytes: UInt64 { UInt64(bitmap.population) << UInt64(pieces.pageSize.shift) }
 
-  func piece(_ index: Int) -> Piece {
-    let bytes = pieces.bytes(index)
-    return Piece(
-      sourceOffset: slots.rawValue + bytes.lowerBound, targetOffset: bytes.lowerBound,
-      byteCount: Int(bytes.upperBound - bytes.lowerBound))
-  }
+  func piece(_ index: Int) -> Piece { pieces.piece(index, from: slots.rawValue, to: 0) }
 
   func chooseReads(of piece: Piece, into parts: inout [Part]) throws(SystemCallError) {
     for part in presentParts(of: piece) {

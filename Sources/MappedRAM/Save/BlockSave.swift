@@ -37,12 +37,7 @@ final class BlockSave: Transfer {
 
   var pieceCount: Int { pieces.count }
 
-  func piece(_ index: Int) -> Piece {
-    let bytes = pieces.bytes(index)
-    return Piece(
-      sourceOffset: bytes.lowerBound, targetOffset: slots.rawValue + bytes.lowerBound,
-      byteCount: Int(bytes.upperBound - bytes.lowerBound))
-  }
+  func piece(_ index: Int) -> Piece { pieces.piece(index, from: 0, to: slots.rawValue) }
 
   func chooseReads(of piece: Piece, into parts: inout [Part]) throws(SystemCallError) {
     let start = piece.sourceOffset

@@ -97,7 +97,7 @@ enum BenchChart {
       body +=
         "<line x1=\"\(place)\" y1=\"\(top - 2)\" x2=\"\(place)\" y2=\"\(bottom)\" stroke=\"#dddddd\"/>"
         + "<text x=\"\(place)\" y=\"\(bottom + 12)\" text-anchor=\"middle\" font-size=\"10\" "
-        + "fill=\"#555555\">\(NumberText.significant(tick))</text>\n"
+        + "fill=\"#555555\">\(tickText(tick, step))</text>\n"
     }
     for row in group.rows {
       bar(row, rate(row), x, at: top, to: &body)
@@ -131,6 +131,13 @@ enum BenchChart {
       for factor in [2, 2.5, 2] where step * 6 < greatest { step *= factor }
     }
     return step
+  }
+
+  /// With as many digits as the steps need.
+  static func tickText(_ tick: Double, _ step: Double) -> String {
+    var places = 0
+    while places < 6, step * [1, 10, 100, 1000, 1e4, 1e5][places] < 0.999 { places += 1 }
+    return NumberText.fixed(tick, places: places)
   }
 
   private static func text(_ place: Double) -> String { NumberText.fixed(place, places: 1) }

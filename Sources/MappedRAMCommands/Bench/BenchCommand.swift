@@ -71,7 +71,10 @@ struct BenchCommand: ParsableCommand {
     var hasFallen = false
     try CommandRun.perform(output) { (run) throws(CommandError) in
       let old = try form.old()
-      var report = try measure(run)
+      var report = try measure(run) { (report) throws(CommandError) in
+        guard let old, let path = form.compare else { return }
+        try BenchComparison.require(BenchJSON(report), comparableWith: old, at: path)
+      }
       report.isCSV = form.csv
       if form.explain {
         report.explanations = BenchExplanation.all(
@@ -85,11 +88,18 @@ struct BenchCommand: ParsableCommand {
     if hasFallen { throw ExitCode(ExitStatus.negative.rawValue) }
   }
 
-  private func measure(_ run: CommandRun) throws(CommandError) -> BenchReport {
+  /// - Parameter check: is given the report without rows, before anything is measured.
+  private func measure(
+    _ run: CommandRun, _ check: (BenchReport) throws(CommandError) -> Void
+  ) throws(CommandError) -> BenchReport {
     let session = BenchSession(run, directory: directory)
     let facts = try BenchFacts(of: directory)
     if rounds.against.contains(.fio) { try FioContestant.require() }
     let seed = guest.seed ?? UInt64.random(in: 0...UInt64(UInt32.max))
+    var report = BenchReport(
+      directory: directory, guest: guest, seed: seed, rounds: rounds.count, rows: [], notes: [],
+      facts: facts)
+    try check(report)
     for mix in guest.mixes {
       let pattern = mix.pattern(
         byteCount: guest.size.byteCount, entropy: guest.entropy, seed: seed)
@@ -103,9 +113,9 @@ struct BenchCommand: ParsableCommand {
         }
       }
     }
-    return BenchReport(
-      directory: directory, guest: guest, seed: seed, rounds: rounds.count, rows: session.rows,
-      notes: session.notes, facts: facts)
+    report.rows = session.rows
+    report.notes = session.notes
+    return report
   }
 
   private func contestants(

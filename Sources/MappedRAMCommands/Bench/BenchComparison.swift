@@ -33,8 +33,7 @@ struct BenchComparison: Equatable {
     throws(CommandError)
   {
     self.limit = limit
-    let differences = Self.differences(new, old)
-    guard differences.isEmpty else { throw .incomparable(path, differences) }
+    try Self.require(new, comparableWith: old, at: path)
     rows = []
     for row in new.rows {
       guard let other = old.rows.first(where: { $0.isSame(as: row) }) else { continue }
@@ -55,6 +54,16 @@ struct BenchComparison: Equatable {
     var what: String
     var old: String
     var new: String
+  }
+
+  /// Looks whether two runs are of the same guest and machine; their rows do not matter.
+  ///
+  /// - Throws: `incomparable`.
+  static func require(
+    _ new: BenchJSON, comparableWith old: BenchJSON, at path: FilePath
+  ) throws(CommandError) {
+    let differences = Self.differences(new, old)
+    guard differences.isEmpty else { throw .incomparable(path, differences) }
   }
 
   private static func differences(_ new: BenchJSON, _ old: BenchJSON) -> [Difference] {

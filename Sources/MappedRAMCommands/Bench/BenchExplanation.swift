@@ -1,3 +1,4 @@
+import Histogram
 import MappedRAM
 
 /// What bounded a result, as far as the run's own measurements tell.
@@ -63,8 +64,7 @@ struct BenchExplanation: Equatable, Sendable {
       let memory =
         operation == .save ? best(.memoryRead, .memory) : best(.memoryTouch, .memory)
       ofMemory = memory.map { row.ramRate.median / $0 }
-      let requests = row.bytes > 0 ? row.samples.last?.requests ?? 0 : 0
-      requestBytes = requests > 0 ? Double(row.bytes) / Double(requests) : nil
+      requestBytes = row.meanRequestBytes
     }
 
     /// Requests of fewer bytes on average cost more than they move.
@@ -108,5 +108,17 @@ struct BenchExplanation: Equatable, Sendable {
       case .unknown: "several things together"
       }
     return "\(mix) \(operation.rawValue)\(settings): bounded by \(what) (\(reason))."
+  }
+}
+
+extension BenchRow {
+  /// Mean bytes of the requests that moved pages to or from the image; `nil` where nothing was moved, or it is not known.
+  var meanRequestBytes: Double? {
+    let operationReads = [.restore, .toDirectory].contains(key.operation)
+    let timed = (operationReads ? latencies.read : latencies.write).totalCount
+    let all = bytes * UInt64(samples.count)
+    if timed > 0 { return Double(all) / Double(timed) }
+    let requests = samples.reduce(0) { $0 + ($1.requests ?? 0) }
+    return bytes > 0 && requests > 0 ? Double(all) / Double(requests) : nil
   }
 }

@@ -50,9 +50,15 @@ enum BenchMemory {
     }
   }
 
-  private static func pages(_ file: File, _ byteCount: UInt64) throws(CommandError) -> FilePages {
-    try CommandError.system { () throws(SystemCallError) in
+  /// Mapped, as a capture does with the shared memory of a VM that stands still.
+  private static func pages(_ file: File, _ byteCount: UInt64) throws(CommandError) -> MappedPages {
+    let pages = try CommandError.system { () throws(SystemCallError) in
       try FilePages(file, startingAt: 0, byteCount: byteCount)
+    }
+    do throws(FileError) {
+      return try MappedPages(pages)
+    } catch {
+      throw .image(.file(error), output: nil)
     }
   }
 

@@ -65,13 +65,14 @@ final class BenchSession {
     }
   }
 
-  /// Lets the peak of this process's memory begin anew, where the kernel does that.
-  func forgetPeakMemory() {
+  /// Begins to watch this process's memory anew, as far as the kernel does that.
+  func watchPeak() throws(CommandError) -> PeakWatch {
     do throws(FileError) {
       try ResourceUsage.forgetMaximum()
     } catch {
       add(note: "The peak of memory is that of the whole run: \(error)")
     }
+    return try PeakWatch()
   }
 }
 

@@ -46,8 +46,7 @@ struct CaptureContestant: BenchContestant {
     save.processID = vm.source.processID
     let connection = vm.source.connection
     let before = try vm.source.cpuTime()
-    session.forgetPeakMemory()
-    let watch = BenchWatch()
+    let watch = try BenchWatch(session)
     let report = try session.run.transfer("save") { (progress, cancellation) throws(CommandError) in
       try CommandError.vm(to: session.directory) { () throws(VMError) in
         try save.run(connection, progress: progress, cancellation: cancellation)
@@ -66,8 +65,7 @@ struct CaptureContestant: BenchContestant {
     restore.afterwards = .pause
     restore.processID = destination.processID
     let before = try destination.cpuTime()
-    session.forgetPeakMemory()
-    let watch = BenchWatch()
+    let watch = try BenchWatch(session)
     let report = try session.run.transfer("restore") {
       (progress, cancellation) throws(CommandError) in
       let source = try source(path)
@@ -90,8 +88,7 @@ struct CaptureContestant: BenchContestant {
       restore, arguments: vm.configuration.arguments(incoming: false))
     launch.mode = BenchVM.mode
     let (checks, guest) = (checksMap, vm)
-    session.forgetPeakMemory()
-    let watch = BenchWatch()
+    let watch = try BenchWatch(session)
     let source = try source(path)
     var sample = BenchSample(seconds: 0)
     let check: Result<Void, CommandError> = try CommandError.vm(to: nil) { () throws(VMError) in
@@ -123,8 +120,16 @@ struct CaptureContestant: BenchContestant {
 
 /// Measures this process from its making on.
 struct BenchWatch {
-  private let start = ContinuousClock.now
-  private let usage = ResourceUsage.current()
+  private let peak: PeakWatch
+  private let start: ContinuousClock.Instant
+  private let usage: ResourceUsage
+
+  /// Starts.
+  init(_ session: BenchSession) throws(CommandError) {
+    peak = try session.watchPeak()
+    usage = ResourceUsage.current()
+    start = .now
+  }
 
   /// A sample of all that went on since, with the requests of `report`.
   func sample(of report: TransferReport?) -> BenchSample {
@@ -132,7 +137,7 @@ struct BenchWatch {
     var sample = report.map(BenchSample.init) ?? BenchSample(seconds: 0)
     sample.seconds = (ContinuousClock.now - start).inSeconds
     sample.cpuSeconds = used.cpuTime.inSeconds
-    sample.peakMemoryBytes = used.maximumResidentBytes
+    sample.peakMemoryBytes = peak.bytes
     return sample
   }
 }

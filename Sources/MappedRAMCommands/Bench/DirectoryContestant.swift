@@ -39,8 +39,7 @@ struct DirectoryContestant: BenchContestant {
       Directory.removeIfEmpty(parts)
     }
     try dropCache(of: image)
-    session.forgetPeakMemory()
-    var watch = BenchWatch()
+    var watch = try BenchWatch(session)
     let outcome = try session.run.transfer("take apart", to: parts) {
       (progress, cancellation) throws(ImageError) in
       try DirectoryRestore(ImageRestore(image, options: options), to: parts).run(
@@ -52,8 +51,7 @@ struct DirectoryContestant: BenchContestant {
       let part = try BenchFile.open(parts.appending(file), directIO: options.directIO)
       try dropCache(of: part)
     }
-    session.forgetPeakMemory()
-    watch = BenchWatch()
+    watch = try BenchWatch(session)
     let path = session.directory.appending("mapped-ram-bench.img")
     let (file, report) = try session.run.transfer("build", to: session.directory) {
       (progress, cancellation) throws(ImageError) in

@@ -32,7 +32,7 @@ struct EngineContestant: BenchContestant {
   ) throws(CommandError) -> (File, TransferReport) {
     let recorder = LatencyRecorder()
     let save = ImageSave(plan, options: options).observed(by: recorder)
-    session.forgetPeakMemory()
+    let peak = try session.watchPeak()
     let (file, report) = try session.run.transfer("save", to: session.directory) {
       (progress, cancellation) throws(ImageError) in
       if keep != nil {
@@ -48,8 +48,10 @@ struct EngineContestant: BenchContestant {
       }
       return (file, try save.run(into: file, progress: progress, cancellation: cancellation))
     }
+    var sample = BenchSample(report)
+    sample.peakMemoryBytes = peak.bytes
     session.add(
-      BenchSample(report), to: key(.save), ramBytes: report.ramBytes,
+      sample, to: key(.save), ramBytes: report.ramBytes,
       bytes: report.presentBytes, report: report, latencies: recorder.latencies)
     return (file, report)
   }
@@ -60,14 +62,16 @@ struct EngineContestant: BenchContestant {
     let target = try guest.freshTarget(session)
     let recorder = LatencyRecorder()
     let restore = ImageRestore(file, options: options).observed(by: recorder)
-    session.forgetPeakMemory()
+    let peak = try session.watchPeak()
     let report = try session.run.transfer("restore", to: session.directory) {
       (progress, cancellation) throws(ImageError) in
       try restore.run(progress: progress, cancellation: cancellation) { _ in target.pages }.report
     }
+    var sample = BenchSample(report)
+    sample.peakMemoryBytes = peak.bytes
     try guest.check(target, session)
     session.add(
-      BenchSample(report), to: key(.restore), ramBytes: report.ramBytes,
+      sample, to: key(.restore), ramBytes: report.ramBytes,
       bytes: report.presentBytes, report: report, latencies: recorder.latencies)
   }
 

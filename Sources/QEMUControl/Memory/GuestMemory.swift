@@ -96,11 +96,7 @@ public struct GuestMemory: Sendable {
   }
 
   /// The contents of each block, to be saved.
-  ///
-  /// - Parameter standsStill: whether nobody changes the memory meanwhile, so that it can be written from where it is.
-  func planned(
-    pageSize: PageSize, standsStill: Bool
-  ) throws(ImageError) -> [SavePlan.Block] {
+  func planned(pageSize: PageSize) throws(ImageError) -> [SavePlan.Block] {
     var planned: [SavePlan.Block] = []
     for place in places {
       let block = place.block
@@ -108,7 +104,7 @@ public struct GuestMemory: Sendable {
         planned.append(
           SavePlan.Block(
             try RAMBlock(idstr: block.idstr, usedLength: block.usedLength, pageSize: pageSize),
-            pages: pages(of: place, standsStill: standsStill)))
+            pages: pages(of: place)))
       } catch {
         throw .format(error, in: FilePath("/proc/\(processID)/mem"))
       }
@@ -116,10 +112,10 @@ public struct GuestMemory: Sendable {
     return planned
   }
 
-  private func pages(of place: Place, standsStill: Bool) -> any PageSource {
+  private func pages(of place: Place) -> any PageSource {
     guard let pages = filePages(of: place, .read) else { return processPages(of: place) }
     // The holes of a file of huge pages are not known, and would be filled.
-    guard standsStill, !place.hasHugePages, let mapped = try? MappedPages(pages) else {
+    guard !place.hasHugePages, let mapped = try? MappedPages(pages) else {
       return pages
     }
     return mapped

@@ -51,8 +51,7 @@ extension CaptureSave {
       try SavePlan(
         prologue: StreamPrologue(
           configuration: platform.configuration(machineType: vm.machineType)),
-        blocks: memory.planned(pageSize: platform.pageSize, standsStill: false), tail: [],
-        for: save.image)
+        blocks: memory.planned(pageSize: platform.pageSize), tail: [], for: save.image)
     }
   }
 

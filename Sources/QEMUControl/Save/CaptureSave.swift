@@ -114,8 +114,7 @@ struct CaptureSave {
         state.configuration == nil ? platform.configuration(machineType: vm.machineType) : nil)
       return try SavePlan(
         prologue: prologue,
-        blocks: memory.planned(
-          pageSize: platform.pageSize, standsStill: true),
+        blocks: memory.planned(pageSize: platform.pageSize),
         tail: state.tail(
           after: prologue, pageSize: platform.pageSize, switchoverStart: announcesSwitchover,
           runState: runState ?? vm.imageRunState),

@@ -59,6 +59,46 @@ import Testing
     }
   }
 
+  @Test func aRunIsComparedWithAnOlderOne() throws {
+    let other = try TemporaryDirectory()
+    let (old, chart) = (other.file("old.json"), other.file("chart.svg"))
+    let arguments = ["--size", "4M", "--repeat", "1", "--memory", "made"]
+    let bench = ["bench", directory.path.string] + arguments
+    let output = try Tool.succeed(bench + ["--json"]).output
+    try Data(output).write(to: URL(fileURLWithPath: old.string))
+    // No machine is so uneven that a rate falls to a ten-thousandth, or hides a fall to a thousandth.
+    func compare(_ more: [String]) throws -> Subprocess {
+      try Tool.run(bench + ["--compare", old.string] + more)
+    }
+    #expect(try compare(["--fail-below", "0.0001", "--chart", chart.string]).status == 0)
+    #expect(try String(contentsOfFile: chart.string, encoding: .utf8).hasSuffix("</svg>\n"))
+    var slow = try JSONDecoder().decode(BenchJSON.self, from: Data(output))
+    for row in slow.rows.indices { slow.rows[row].seconds.median /= 1000 }
+    try Data(JSONText.document(slow).utf8).write(to: URL(fileURLWithPath: old.string))
+    let fallen = try compare(["--fail-below", "0.9"])
+    #expect(fallen.status == 1)
+    #expect(fallen.errors.contains("2 rows compared, 2 below 0.900 of the old rate."))
+    let refused = try Tool.run(
+      ["bench", directory.path.string, "--size", "8M", "--compare", old.string])
+    #expect(refused.status == 65)
+    #expect(refused.errors.contains("guest's memory was 4.00 MiB and is 8.00 MiB"))
+  }
+
+  @Test func samplesAreCommaSeparatedOnRequest() throws {
+    let text = try Tool.succeed([
+      "bench", directory.path.string, "--size", "4M", "--repeat", "2", "--memory", "made", "--csv",
+    ]).text
+    let lines = text.split(separator: "\n")
+    #expect(lines.count == 5)
+    #expect(
+      lines.allSatisfy { $0.split(separator: ",", omittingEmptySubsequences: false).count == 14 })
+  }
+
+  @Test func whatBoundedARowIsSaidOnRequest() throws {
+    let report = try report(["--size", "4M", "--repeat", "1", "--memory", "made", "--explain"])
+    #expect(report.explanations?.map(\.operation) == ["save", "restore"])
+  }
+
   @Test func moreMemoryThanThereIsIsRefusedAtOnce() throws {
     let result = try Tool.run(["bench", directory.path.string, "--size", "32T"])
     #expect(result.status == 69)

@@ -76,7 +76,7 @@ import Testing
   /// What the command writes to a terminal of type `type`, in the time for some looks at the progress.
   private func onTerminal(_ type: String) throws -> String {
     let log = directory.file("log").string
-    let command = "'\(Tool.path)' bench '\(directory.path)' --size 256M --repeat 3"
+    let command = "'\(Tool.path)' bench '\(directory.path)' --size 1G --repeat 1"
     let result = try Subprocess.run(
       ["script", "-qec", command, log], environment: ["TERM": type])
     #expect(result.status == 0)
@@ -89,7 +89,8 @@ import Testing
     let text = try onTerminal("xterm")
     #expect(
       text.contains(
-        /\r\x{1b}\[K(save|restore) +[0-9]+%  [0-9.]+ MiB of 256 MiB  [0-9.]+ GiB\/s  [0-9]+ s left/)
+        /\r\x{1b}\[K(save|restore) +[0-9]+%  [0-9.]+ [MG]iB of 1.00 GiB  [0-9.]+ GiB\/s  [0-9]+ s left/
+      )
     )
     let report = try #require(text.range(of: "every byte came back"))
     #expect(text[..<report.lowerBound].contains("\r\u{1b}[KLinux "))

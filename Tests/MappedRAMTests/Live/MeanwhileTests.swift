@@ -1,0 +1,135 @@
+import LinuxIO
+import MappedRAMFormat
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import MappedRAM
+
+/// Live saves of shared memory, and of memory that somebody writes to while it is read.
+@Suite struct MeanwhileTests {
+  /// How the memory is read.
+  enum Way: CaseIterable {
+    case mapped, file, process
+  }
+
+  static let pageCount = 1200
+
+  private func plan(_ file: File, _ way: Way) throws -> SavePlan {
+    let byteCount = Self.pageCount * 4096
+    let block = try RAMBlock(
+      idstr: "ram", usedLength: ByteCount(byteCount), pageSize: .fourKiB)
+    let pages = try FilePages(file, startingAt: 0, byteCount: UInt64(byteCount))
+    let source: any PageSource =
+      switch way {
+      case .mapped: try MappedPages(pages)
+      case .file: pages
+      case .process: FileCopy(file: file, byteCount: UInt64(byteCount))
+      }
+    return try SavePlan(
+      prologue: StreamPrologue(configuration: TestGuest.configuration),
+      blocks: [SavePlan.Block(block, pages: source)], tail: [.bytes(TestGuest.tail)], for: "plan")
+  }
+
+  /// Copied by calls, as another process's memory is.
+  private struct FileCopy: PageSource, CopyingSource {
+    var file: File
+    var byteCount: UInt64
+    var readAccess: SourceAccess { .copy(self) }
+
+    func copy(
+      into buffer: UnsafeMutableRawBufferPointer, from offset: UInt64
+    ) throws(SystemCallError) {
+      _ = try unsafe file.read(into: buffer, at: offset)
+    }
+  }
+
+  private func memory() throws -> File {
+    try File.inMemory(name: "guest", byteCount: UInt64(Self.pageCount) * 4096)
+  }
+
+  /// A thread writes to random places, pages of zeros among them, until the last round. Then the image has what is there.
+  @Test(arguments: Way.allCases, LiveSaveTests.shapes)
+  func aGuestMayWriteAtAnyTime(_ way: Way, _ options: ChannelOptions) throws {
+    let test = try LiveSaveTests()
+    let file = try memory()
+    let isOver = Monitor(false)
+    let guest = try PosixThread<Int, any Error>(name: "guest") {
+      var generator = SeededGenerator()
+      var count = 0
+      while !isOver.withLock({ $0 }) {
+        let page = UInt64.random(in: 0..<UInt64(Self.pageCount), using: &generator) * 4096
+        if Int.random(in: 0..<4, using: &generator) == 0 {
+          try file.write([UInt8](repeating: 0, count: 4096), at: page)
+        } else {
+          try file.write(
+            generator.bytes(64), at: page + .random(in: 0..<63, using: &generator) * 64)
+        }
+        count += 1
+      }
+      return count
+    }
+    let plan = try plan(file, way)
+    let written: Int
+    var save: LiveSave
+    do {
+      defer { isOver.withLock { $0 = true } }
+      save = try LiveSave(plan, to: test.path, options: options, live: LiveSaveTests.rounds(1))
+      for _ in 0..<4 { try save.runRounds() }
+    }
+    written = try guest.join()
+    _ = try save.finish(plan)
+    #expect(written > 0)
+    let contents = try file.readBytes(at: 0, count: Self.pageCount * 4096)
+    #expect(try restoreToMemory(test.path, options: options) == [contents])
+    try expectNoStaleSlots(test.path)
+  }
+
+  private func expectNoStaleSlots(_ path: FilePath) throws {
+    let file = try File.open(path, access: .read, directIO: .off)
+    let block = try #require(try Image(reading: file).blocks.first)
+    let present = try #require(try block.readBitmap(from: file))
+    let slots = try #require(block.layout.pages)
+    for page in 0..<present.pageCount where !present[page] {
+      let bytes = try file.readBytes(
+        at: slots.lowerBound.rawValue + UInt64(page) * 4096, count: 4096)
+      #expect(bytes.allSatisfy { $0 == 0 }, "page \(page)")
+    }
+  }
+
+  /// Each way that a page can go in three rounds: a hole, zeros, one content, another one.
+  @Test(arguments: Way.allCases)
+  func everyWayOfAPage(_ way: Way) throws {
+    let test = try LiveSaveTests()
+    let file = try memory()
+    let plan = try plan(file, way)
+    func put(_ round: Int) throws {
+      for page in 0..<192 {
+        let content = page / [1, 4, 16][round] % 4
+        let range = UInt64(page * 4096)..<UInt64((page + 1) * 4096)
+        guard content > 0 else {
+          try file.punchHole(range)
+          continue
+        }
+        try file.write([UInt8](repeating: UInt8(content - 1), count: 4096), at: range.lowerBound)
+      }
+    }
+    try put(0)
+    var save = try LiveSave(plan, to: test.path, live: LiveSaveTests.rounds(1))
+    try save.runRounds()
+    try put(1)
+    try save.runRounds()
+    try put(2)
+    let report = try save.finish(plan).live
+    let contents = try file.readBytes(at: 0, count: Self.pageCount * 4096)
+    #expect(try restoreToMemory(test.path) == [contents])
+    try expectNoStaleSlots(test.path)
+    // A hole and zeros are the same.
+    let ways = (0..<192).map { page in [1, 4, 16].map { max(page / $0 % 4 - 1, 0) } }
+    let written = [report.rounds[0], report.rounds[1], report.lastRound].map(\.changedBytes)
+    let expected = (0..<3).map { round in
+      ways.count { $0[round] != 0 && (round == 0 || $0[round] != $0[round - 1]) }
+    }
+    #expect(written == expected.map { UInt64($0) * 4096 })
+  }
+}
