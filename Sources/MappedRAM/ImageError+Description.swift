@@ -48,6 +48,12 @@ extension PlanError: CustomStringConvertible {
     case .deviceSize(let path, let device, let found, let expected):
       "\(path): the state of device \"\(device)\" has \(found) bytes; expected \(expected), the sum of its buffers."
     case .deviceTwice(let device): "Device \"\(device)\" is given twice; its state has one source."
+    case .sectionWithoutSize(let device):
+      "The state of device \"\(device)\" is to be a section of the stream, and its size is not known before: give it as a file."
+    case .sectionTaken(let device):
+      "Device \"\(device)\" has sections in the stream that came in rounds; they cannot be replaced."
+    case .tailTooLong(let found, let limit):
+      "The device state has \(found) bytes; sections can be put into at most \(limit)."
     case .deviceName(let name):
       "\"\(name)\" is no name of a device; expected 1 to 255 printable ASCII characters."
     case .tooManyDevices(let found, let limit):

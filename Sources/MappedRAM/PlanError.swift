@@ -27,6 +27,12 @@ public enum PlanError: Error, Equatable, Sendable {
   case deviceSize(FilePath, DeviceIdentity, found: UInt64, expected: UInt64)
   /// A device is given twice.
   case deviceTwice(DeviceIdentity)
+  /// A device whose state is to be a section does not know its size beforehand.
+  case sectionWithoutSize(DeviceIdentity)
+  /// A device whose state is to be a section has others in the stream that cannot be replaced.
+  case sectionTaken(DeviceIdentity)
+  /// The rest of the stream is too long to put sections into it.
+  case tailTooLong(found: UInt64, limit: UInt64)
   /// No device can have this name.
   case deviceName(String)
   /// There are more devices than fit an image.

@@ -169,7 +169,7 @@ extension VMReportTests {
     #expect(
       Set(object.keys) == [
         "type", "schemaVersion", "command", "image", "engine", "engineReasons", "state",
-        "processID", "socket", "elapsedSeconds", "blocks", "notes", "transfer",
+        "processID", "socket", "elapsedSeconds", "blocks", "notes", "devicesLeft", "transfer",
       ])
     let blocks = try #require(object["blocks"] as? [[String: Any]])
     #expect(blocks.map { $0["way"] as? String } == ["mapped", "stream"])

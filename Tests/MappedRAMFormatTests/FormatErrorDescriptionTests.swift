@@ -22,6 +22,8 @@ import Testing
       (.pageBitmap("r"), "page bitmap of RAMBlock \"r\""), (.pages("r"), "pages of RAMBlock \"r\""),
       (.endOfStream, "end of the stream"), (.description, "JSON device description"),
       (.libvirtHeader, "libvirt header"), (.libvirtData, "libvirt data area"),
+      (.deviceArea, "area of device states"),
+      (.device(DeviceIdentity("gpu", instanceID: 1)), "state of device \"gpu:1\""),
     ] as [(FormatError.Context, String)])
   func contextNamesTheStructure(_ context: FormatError.Context, _ message: String) {
     #expect(context.description == message)
@@ -35,6 +37,8 @@ import Testing
       (.sections, "the number of sections"),
       (.preambleBytes, "the length of what stands before RAM"),
       (.libvirtDataBytes, "the length of the data area"),
+      (.devices, "the number of devices"), (.deviceBuffers, "the number of buffers"),
+      (.deviceBufferBytes, "the length of the buffer"),
     ] as [(FormatError.Limit, String)])
   func limitNamesWhatIsLimited(_ limit: FormatError.Limit, _ message: String) {
     #expect(limit.description == message)

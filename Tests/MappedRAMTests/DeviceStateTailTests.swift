@@ -94,6 +94,7 @@ import Testing
     try parts.reduce(into: []) { all, part in
       switch part {
       case .bytes(let bytes): all += bytes
+      case .reserved: throw HarnessError("nobody writes these")
       case .file(let file, let range):
         all += try file.readBytes(
           at: range.lowerBound, count: Int(range.upperBound - range.lowerBound))

@@ -54,6 +54,35 @@ extension RealQEMU {
       for load in LoadOptions.allCases { try vm.expectRestored(copy, load) }
     }
 
+    /// The sections of QEMU's own devices, given from outside: QEMU takes them from where our channels have put them.
+    @Test func aStockQEMUTakesSectionsThatWereWrittenBesideRAM() throws {
+      let vm = try SavedVM(Variant("q35"))
+      let apart = try vm.takeApart(to: "apart")
+      let vmstate = try File.open(
+        apart.path.appending(apart.manifest.vmstateFile), access: .read)
+      let stream = try DeviceStateStream(
+        reading: vmstate, ramSectionID: apart.manifest.ramSectionID)
+      let saves = try stream.devices.filter {
+        ["cpu", "cpu_common", "fw_cfg", "acpi_build"].contains($0.identity.idstr)
+      }.enumerated().map { index, device in
+        let path = vm.directory.file("section \(index)")
+        let bytes = try vmstate.readBytes(
+          at: device.body.lowerBound.rawValue, count: Int(device.body.byteCount.rawValue))
+        try Data(bytes).write(to: URL(fileURLWithPath: path.string))
+        return DeviceSave(
+          DeviceIdentity(device.identity.idstr, instanceID: device.identity.instanceID),
+          from: try FileStateSource(path),
+          placement: .section(version: device.identity.version))
+      }
+      try #require(saves.count >= 2)
+      let copy = vm.directory.file("copy.img")
+      _ = try ImageSave(DirectorySave.plan(from: apart.path).with(devices: saves)).run(to: copy)
+      let image = try Image(reading: File.open(copy, access: .read))
+      #expect(image.problems.isEmpty && image.deviceArea == nil)
+      #expect(image.sections.count { $0.type == .full } == stream.devices.count)
+      for load in LoadOptions.allCases { try vm.expectRestored(copy, load) }
+    }
+
     /// A captured VM, standing still or in rounds, with devices beside it, restored with them by each engine.
     @Test(arguments: [nil, LiveOptions()])
     func devicesComeBesideAVM(_ live: LiveOptions?) throws {

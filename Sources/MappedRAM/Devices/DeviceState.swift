@@ -6,8 +6,21 @@ public struct DeviceSave: Sendable {
   public var identity: DeviceIdentity
   /// Where it comes from.
   public var source: any DeviceStateSource
+  /// Where in the image it goes.
+  public var placement = Placement.area
   /// Where the buffers were in the image that is built again, and the longest of them; `nil` for wherever there is room.
   var places: Places?
+
+  /// Where in an image a state goes.
+  public enum Placement: Equatable, Sendable {
+    /// Behind the stream, where QEMU does not look.
+    case area
+    /// Into the stream, as a section of type FULL and this version, in place of one that is there: for a device that QEMU itself has
+    /// and takes. The source must know its size; its buffers come in order.
+    case section(version: UInt32)
+  }
+
+  var isSection: Bool { placement != .area }
 
   /// Places of buffers, from the area's first aligned one.
   struct Places: Equatable, Sendable {
@@ -20,9 +33,13 @@ public struct DeviceSave: Sendable {
   }
 
   /// A device of its parts.
-  public init(_ identity: DeviceIdentity, from source: any DeviceStateSource) {
+  public init(
+    _ identity: DeviceIdentity, from source: any DeviceStateSource,
+    placement: Placement = .area
+  ) {
     self.identity = identity
     self.source = source
+    self.placement = placement
   }
 }
 

@@ -141,7 +141,7 @@ public struct LiveSave: ~Copyable {
     let last = try round(number: rounds.count + 1, nil)
     saving?.wait()
     try pool.sync()
-    let stored = saving?.area(at: plan.end)
+    let stored = saving?.outcome
     let channels = try pool.finish()
     try pagesAreRead()
     var cleared = 0

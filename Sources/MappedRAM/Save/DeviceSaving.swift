@@ -8,13 +8,15 @@ struct DeviceSaving: ~Copyable {
   private let places: AlignedPlaces
   private let lanes: [SavedLane]
   private let inlet: WorkInlet
+  private let areaStart: FileOffset
   private var tasks: DeviceTasks
 
-  /// The saving of `devices`, whose buffers go behind `start` of `file`, which has `fileEnd` bytes. Nothing has been started.
+  /// The saving of the plan's devices into `file`, which has `fileEnd` bytes. Nothing has been started.
   init(
-    _ devices: [DeviceSave], limits: DeviceLimits, to file: File, from start: FileOffset,
-    fileEnd: UInt64, inlet: WorkInlet, pieceBytes: Int, progress: Progress
+    _ plan: SavePlan, to file: File, fileEnd: UInt64, inlet: WorkInlet, pieceBytes: Int,
+    progress: Progress
   ) throws(ImageError) {
+    let (devices, limits) = (plan.devices, plan.deviceLimits)
     let stop = try calling { () throws(SystemCallError) in try StopSignal() }
     let longest = devices.reduce(limits.bufferBytes) { max($0, $1.places?.longest ?? 0) }
     let (bufferBytes, poolLimits) = limits.pool(longest: longest)
@@ -23,20 +25,24 @@ struct DeviceSaving: ~Copyable {
     }
     // Places that are given out come behind those that are fixed.
     let alignment = DeviceArea.alignment
-    let first = (start.rawValue + alignment - 1) & ~(alignment - 1)
+    let start = plan.end.rawValue + UInt64(DeviceAreaHeader.byteCount)
+    let first = (start + alignment - 1) & ~(alignment - 1)
     let fixedEnd = first + devices.reduce(0) { max($0, $1.places?.end ?? 0) }
     let places = AlignedPlaces(in: file, from: fixedEnd, fileEnd: fileEnd, alignment: alignment)
-    try places.makeRoom(to: fixedEnd)
+    if devices.contains(where: { !$0.isSection }) { try places.makeRoom(to: fixedEnd) }
     let writer = SequenceWriter(
       places: devices.map { device -> any PlaceAllocator in
-        device.places.map { FixedPlaces($0.offsets, from: first) } ?? places
-      }, pool: pool, to: file, inlet: inlet,
-      pieceBytes: pieceBytes)
+        if let body = plan.sectionBodies[device.identity] { return AdjoiningPlaces(from: body) }
+        return device.places.map { FixedPlaces($0.offsets, from: first) } ?? places
+      }, pool: pool, to: file, inlet: inlet, pieceBytes: pieceBytes)
+    areaStart = plan.end
     self.devices = devices
     self.inlet = inlet
     self.places = places
     self.writer = writer
-    lanes = devices.indices.map { SavedLane($0, of: writer, progress: progress) }
+    lanes = devices.enumerated().map { lane, device in
+      SavedLane(lane, of: writer, keepsOrder: device.isSection, progress: progress)
+    }
     tasks = DeviceTasks(
       stop: stop, onStop: { writer.stop() }, onFailure: { inlet.fail($0) })
   }
@@ -58,8 +64,8 @@ struct DeviceSaving: ~Copyable {
   /// Waits until every device has put all of its buffers; a sync is needed after that.
   func wait() { tasks.wait { inlet.mustStop() } }
 
-  /// The area that begins at `start`, and what became of each device. After a sync.
-  func area(at start: FileOffset) -> (area: DeviceArea, reports: [DeviceReport]) {
+  /// The area, if devices have one, and what became of each device. After a sync.
+  var outcome: (area: DeviceArea?, reports: [DeviceReport]) {
     let stored = zip(devices, lanes).map { StoredDevice($0.identity, buffers: $1.buffers) }
     let peaks = writer.pool.peaks.lanes
     let reports = zip(stored, peaks).map { device, peak in
@@ -67,8 +73,9 @@ struct DeviceSaving: ~Copyable {
         identity: device.identity, byteCount: device.byteCount.rawValue,
         buffers: device.buffers.count, peakBuffers: peak)
     }
-    let area = DeviceArea(start: start, table: FileOffset(places.end), devices: stored)
-    return (area, reports)
+    let inArea = zip(devices, stored).filter { !$0.0.isSection }.map(\.1)
+    let area = DeviceArea(start: areaStart, table: FileOffset(places.end), devices: inArea)
+    return (inArea.isEmpty ? nil : area, reports)
   }
 }
 
@@ -76,6 +83,8 @@ struct DeviceSaving: ~Copyable {
 private final class SavedLane: DeviceSaveLane, Sendable {
   private let lane: Int
   private let writer: SequenceWriter
+  /// Whether buffers must come in the order of their numbers, since their places have it.
+  private let keepsOrder: Bool
   private let progress: Progress
   private let state = Monitor(State())
 
@@ -85,8 +94,9 @@ private final class SavedLane: DeviceSaveLane, Sendable {
     var isAnnounced = false
   }
 
-  init(_ lane: Int, of writer: SequenceWriter, progress: Progress) {
+  init(_ lane: Int, of writer: SequenceWriter, keepsOrder: Bool, progress: Progress) {
     self.lane = lane
+    self.keepsOrder = keepsOrder
     self.writer = writer
     self.progress = progress
   }
@@ -126,8 +136,10 @@ private final class SavedLane: DeviceSaveLane, Sendable {
       offset: offset, byteCount: ByteCount(byteCount), isConfiguration: isConfiguration)
     try state.withLock(wakesWaiters: false) { (state) throws(DeviceFailure) in
       if !state.isAnnounced { progress.plan(UInt64(byteCount)) }
+      let next = state.places.nextNumber
       try DeviceFailure.sequence { () throws(SequenceProblem) in
-        try state.places.insert(place, number: number ?? state.places.nextNumber)
+        if keepsOrder, let number, number > next { throw .numberMissing(next) }
+        try state.places.insert(place, number: number ?? next)
       }
     }
   }

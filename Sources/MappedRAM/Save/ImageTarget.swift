@@ -112,7 +112,8 @@ struct ImageTarget: ~Copyable {
       throw .plan(.writtenImage(file.path, problem))
     }
     precondition(
-      (image.deviceArea?.devices.map(\.identity) ?? []) == plan.devices.map(\.identity),
+      (image.deviceArea?.devices.map(\.identity) ?? [])
+        == plan.devices.filter { !$0.isSection }.map(\.identity),
       "the reader's devices are the writer's")
     precondition(
       image.blocks.map(\.layout) == plan.layout.blocks, "the reader's layout is the writer's")

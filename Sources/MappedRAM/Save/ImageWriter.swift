@@ -56,7 +56,7 @@ struct ImageWriter: ~Copyable {
     saving?.wait()
     try pool.sync()
     let bitmaps = saves.map { $0?.present.bitmap }
-    let stored = saving?.area(at: plan.end)
+    let stored = saving?.outcome
     return Written(
       contents: Contents(bitmaps: bitmaps, area: stored?.area), devices: stored?.reports ?? [],
       report: try pool.finish())
@@ -69,9 +69,7 @@ struct ImageWriter: ~Copyable {
     guard !plan.devices.isEmpty else { return nil }
     let size = try calling { () throws(SystemCallError) in try file.size() }
     var saving = try DeviceSaving(
-      plan.devices, limits: plan.deviceLimits, to: file,
-      from: plan.end + ByteCount(DeviceAreaHeader.byteCount), fileEnd: size, inlet: inlet,
-      pieceBytes: pieceBytes, progress: progress)
+      plan, to: file, fileEnd: size, inlet: inlet, pieceBytes: pieceBytes, progress: progress)
     try saving.start()
     return saving
   }
@@ -171,6 +169,7 @@ struct ImageWriter: ~Copyable {
       try write(bytes, at: offset)
     case .file(let source, let range):
       try RangeCopy(from: source, range, to: file, at: offset.rawValue).run(cancellation)
+    case .reserved: break
     }
   }
 

@@ -9,7 +9,9 @@ public struct SavePlan: Sendable {
   /// The blocks, in the order of the list.
   public let blocks: [Block]
   /// What follows RAM's START section: the rest of the stream.
-  public let tail: [StreamBytes]
+  public internal(set) var tail: [StreamBytes]
+  /// The same without sections of devices that are saved beside RAM.
+  let ownTail: [StreamBytes]
   /// What stands at the start of the file, before the stream: somebody else's bytes.
   public let prefix: StreamBytes?
   /// Where everything stands.
@@ -17,8 +19,10 @@ public struct SavePlan: Sendable {
   /// Whether the slot of each page that is absent stays a hole, as in an image that QEMU wrote. Otherwise short gaps between pages
   /// are written, as zeros, where that is faster; the file then takes up to twice the room.
   public let keepsHoles: Bool
-  /// The devices whose states go behind the stream.
-  public private(set) var devices: [DeviceSave] = []
+  /// The devices whose states are saved beside RAM.
+  public internal(set) var devices: [DeviceSave] = []
+  /// Where the bodies of those begin that are sections of the stream.
+  var sectionBodies: [DeviceIdentity: FileOffset] = [:]
   /// How much of these states may be in memory.
   public var deviceLimits = DeviceLimits.standard
 
@@ -90,26 +94,8 @@ public struct SavePlan: Sendable {
     self.prologue = prologue
     self.blocks = blocks
     self.tail = tail
+    ownTail = tail
     self.prefix = prefix
-  }
-
-  /// The same plan with the states of `devices` behind the stream, and no others.
-  ///
-  /// - Throws: `PlanError.deviceTwice`, `.deviceName`, `.tooManyDevices`.
-  public func with(devices: [DeviceSave]) throws(ImageError) -> SavePlan {
-    guard devices.count <= ImageLimits.devices else {
-      throw .plan(.tooManyDevices(found: devices.count, limit: ImageLimits.devices))
-    }
-    var seen: Set<DeviceIdentity> = []
-    for device in devices {
-      guard device.identity.isNameValid else { throw .plan(.deviceName(device.identity.idstr)) }
-      guard seen.insert(device.identity).inserted else {
-        throw .plan(.deviceTwice(device.identity))
-      }
-    }
-    var plan = self
-    plan.devices = devices
-    return plan
   }
 
   /// The size of the target's pages.
@@ -119,7 +105,7 @@ public struct SavePlan: Sendable {
   public var ramTotal: ByteCount { blocks.reduce(.zero) { $0 + $1.block.usedLength } }
 
   /// Where the stream ends.
-  public let end: FileOffset
+  public internal(set) var end: FileOffset
 }
 
 /// Bytes of a stream that go into an image as they are.
@@ -128,12 +114,15 @@ public enum StreamBytes: Sendable {
   case bytes([UInt8])
   /// A part of a file.
   case file(File, Range<UInt64>)
+  /// So many that somebody else writes: a device's state, by the channels.
+  case reserved(ByteCount)
 
   /// How many they are.
   public var byteCount: ByteCount {
     switch self {
     case .bytes(let bytes): ByteCount(bytes.count)
     case .file(_, let range): ByteCount(UInt64(range.count))
+    case .reserved(let count): count
     }
   }
 }

@@ -1,4 +1,5 @@
 import LinuxIO
+import MappedRAMFormat
 
 /// Places that were chosen before, given out in their order: those of an image that is built again.
 final class FixedPlaces: PlaceAllocator {
@@ -20,5 +21,20 @@ final class FixedPlaces: PlaceAllocator {
     }
     precondition(index < places.count, "a place for each buffer")
     return start + places[index]
+  }
+}
+
+/// Places that adjoin, from a first one on: of buffers whose bytes are to stand as one.
+final class AdjoiningPlaces: PlaceAllocator {
+  private let next: Monitor<UInt64>
+
+  /// Places from `start` on.
+  init(from start: FileOffset) { next = Monitor(start.rawValue) }
+
+  func place(for byteCount: Int) throws(ImageError) -> UInt64 {
+    next.withLock(wakesWaiters: false) { next in
+      defer { next += UInt64(byteCount) }
+      return next
+    }
   }
 }

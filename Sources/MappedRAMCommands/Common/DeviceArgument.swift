@@ -20,17 +20,9 @@ struct DeviceArgument: Equatable, Sendable, ExpressibleByArgument {
   /// `nil` where the name or what follows is empty, or no device can have the name.
   init?(argument: String) {
     let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-    guard parts.count == 2, !parts[1].isEmpty else { return nil }
-    var (idstr, instanceID) = (parts[0], UInt32(0))
-    if let colon = parts[0].lastIndex(of: ":") {
-      let digits = parts[0][parts[0].index(after: colon)...]
-      if !digits.isEmpty, digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }) {
-        guard let number = UInt32(digits) else { return nil }
-        (idstr, instanceID) = (parts[0][..<colon], number)
-      }
-    }
-    identity = DeviceIdentity(String(idstr), instanceID: instanceID)
-    guard identity.isNameValid else { return nil }
+    guard parts.count == 2, !parts[1].isEmpty, let identity = DeviceIdentity(argument: parts[0])
+    else { return nil }
+    self.identity = identity
     if parts[1].first == "|" {
       let command = parts[1].dropFirst().drop { $0 == " " }
       guard !command.isEmpty else { return nil }
@@ -43,6 +35,38 @@ struct DeviceArgument: Equatable, Sendable, ExpressibleByArgument {
   static let defaultCompletionKind = CompletionKind.file()
 }
 
+/// A device whose state is to be a section, on the command line: `IDSTR[:INSTANCE]=VERSION`.
+struct DeviceSection: Equatable, Sendable, ExpressibleByArgument {
+  var identity: DeviceIdentity
+  var version: UInt32
+
+  /// What `argument` says.
+  init?(argument: String) {
+    guard let equals = argument.lastIndex(of: "="),
+      let identity = DeviceIdentity(argument: argument[..<equals]),
+      let version = UInt32(argument[argument.index(after: equals)...])
+    else { return nil }
+    self.identity = identity
+    self.version = version
+  }
+}
+
+extension DeviceIdentity {
+  /// The device that `argument` names: an instance is a number behind the last colon.
+  fileprivate init?(argument: Substring) {
+    var (idstr, instanceID) = (argument, UInt32(0))
+    if let colon = argument.lastIndex(of: ":") {
+      let digits = argument[argument.index(after: colon)...]
+      if !digits.isEmpty, digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }) {
+        guard let number = UInt32(digits) else { return nil }
+        (idstr, instanceID) = (argument[..<colon], number)
+      }
+    }
+    self.init(String(idstr), instanceID: instanceID)
+    guard isNameValid else { return nil }
+  }
+}
+
 /// The devices of `mapped-ram save`.
 struct SaveDevices: ParsableArguments {
   @Option(
@@ -53,17 +77,38 @@ struct SaveDevices: ParsableArguments {
       """, valueName: "idstr[:instance]=file or |command"))
   var device: [DeviceArgument] = []
 
-  func validate() throws { try device.checkTwice() }
+  @Option(
+    help: ArgumentHelp(
+      """
+      Write the state of this --device, which must be a file, into the stream as a section of this version, in place of one that is \
+      there: for a device that QEMU itself has, and takes so.
+      """, valueName: "idstr[:instance]=version"))
+  var deviceSection: [DeviceSection] = []
+
+  func validate() throws {
+    try device.checkTwice()
+    for section in deviceSection {
+      guard device.contains(where: { $0.identity == section.identity }) else {
+        throw ValidationError(
+          "--device-section names \"\(section.identity)\", which no --device names.")
+      }
+      if deviceSection.count(where: { $0.identity == section.identity }) > 1 {
+        throw ValidationError("--device-section names \"\(section.identity)\" twice.")
+      }
+    }
+  }
 
   /// The devices, with those of `others` that are not given here.
   func saves(besides others: [DeviceSave] = []) throws(ImageError) -> [DeviceSave] {
     let given = try device.map { (argument) throws(ImageError) in
-      switch argument.end {
-      case .file(let path):
-        DeviceSave(argument.identity, from: try FileStateSource(path))
-      case .command(let command):
-        DeviceSave(argument.identity, from: CommandStateSource(command))
-      }
+      let source: any DeviceStateSource =
+        switch argument.end {
+        case .file(let path): try FileStateSource(path)
+        case .command(let command): CommandStateSource(command)
+        }
+      let section = deviceSection.first { $0.identity == argument.identity }
+      let placement = section.map { DeviceSave.Placement.section(version: $0.version) }
+      return DeviceSave(argument.identity, from: source, placement: placement ?? .area)
     }
     return others.filter { other in !given.contains { $0.identity == other.identity } } + given
   }

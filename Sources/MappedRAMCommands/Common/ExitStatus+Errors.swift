@@ -97,7 +97,9 @@ extension ExitStatus {
 
   private init(_ error: PlanError) {
     switch error {
-    case .unknownBlock, .noBlocks, .unknownDevice, .deviceTwice, .deviceName, .tooManyDevices:
+    case .unknownBlock, .noBlocks, .unknownDevice, .deviceTwice, .deviceName, .sectionWithoutSize,
+      .sectionTaken,
+      .tailTooLong, .tooManyDevices:
       self = .usage
     case .targetTooSmall: self = .cannotCreate
     case .stuck, .slotsDiffer: self = .unavailable

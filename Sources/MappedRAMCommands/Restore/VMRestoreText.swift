@@ -25,8 +25,8 @@ struct VMRestoreText: CommandReport {
     if !devicesLeft.isEmpty {
       let names = devicesLeft.map { "\"\($0)\"" }.joined(separator: ", ")
       lines.append(
-        "  Note: the image has states of devices beside the VM's own, which went nowhere: \(names). Give them with --device."
-      )
+        "  Note: the image has states of devices beside the VM's own, which went nowhere: \(names). "
+          + "Give them with --device.")
     }
     if report.engine == .map {
       lines.append(

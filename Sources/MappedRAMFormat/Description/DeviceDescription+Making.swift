@@ -28,28 +28,54 @@ extension DeviceDescription {
     opaque devices: [(identity: SectionIdentity, bodyBytes: ByteCount)],
     configuration: Configuration, pageSize: PageSize
   ) throws(FormatError) {
-    let described = devices.map { device -> JSONValue in
-      let size = JSONValue.unsigned(device.bodyBytes.rawValue)
-      return .object([
-        .init(name: "name", value: .string(device.identity.idstr)),
-        .init(name: "instance_id", value: .unsigned(UInt64(device.identity.instanceID))),
-        .init(name: "size", value: size),
-        .init(
-          name: "fields",
-          value: .array([
-            .object([
-              .init(name: "name", value: .string("data")), .init(name: "size", value: size),
-              .init(name: "type", value: .string("buffer")),
-            ])
-          ])),
-      ])
-    }
+    let described = devices.map { Self.described($0.identity, $0.bodyBytes) }
     let root = JSONValue.object([
       .init(name: "configuration", value: Self.described(configuration)),
       .init(name: "page_size", value: .unsigned(UInt64(pageSize.byteCount))),
       .init(name: "devices", value: .array(described)),
     ])
     try self.init(text: Array(root.text.utf8))
+  }
+
+  /// This description with the sections of `devices`, of which only the length is known, behind all others and in place of those of the
+  /// same devices.
+  ///
+  /// - Throws: as `init(text:at:)`.
+  public func replacing(
+    devices: [(identity: SectionIdentity, bodyBytes: ByteCount)]
+  ) throws(FormatError) -> DeviceDescription {
+    guard case .object(var members) = try JSONValue(parsing: text),
+      let index = members.firstIndex(where: { $0.name == "devices" }),
+      case .array(let values) = members[index].value
+    else { return self }
+    var kept = zip(values, self.devices).filter { _, device in
+      !devices.contains {
+        $0.identity.idstr == device.name && $0.identity.instanceID == device.instanceID
+      }
+    }.map(\.0)
+    kept += devices.map { Self.described($0.identity, $0.bodyBytes) }
+    members[index].value = .array(kept)
+    return try DeviceDescription(text: Array(JSONValue.object(members).text.utf8))
+  }
+
+  /// What QEMU says of a section of which it knows only the length.
+  private static func described(
+    _ identity: SectionIdentity, _ bodyBytes: ByteCount
+  ) -> JSONValue {
+    let size = JSONValue.unsigned(bodyBytes.rawValue)
+    return .object([
+      .init(name: "name", value: .string(identity.idstr)),
+      .init(name: "instance_id", value: .unsigned(UInt64(identity.instanceID))),
+      .init(name: "size", value: size),
+      .init(
+        name: "fields",
+        value: .array([
+          .object([
+            .init(name: "name", value: .string("data")), .init(name: "size", value: size),
+            .init(name: "type", value: .string("buffer")),
+          ])
+        ])),
+    ])
   }
 
   /// What QEMU says of a CONFIGURATION section (observed: QEMU 10.0.2).

@@ -1,0 +1,64 @@
+import ArgumentParser
+import MappedRAMFormat
+import SystemPackage
+import Testing
+
+@testable import MappedRAMCommands
+
+/// `--device` and what belongs to it, on the command line.
+@Suite struct DeviceArgumentTests {
+  @Test(arguments: [
+    ("gpu=f", DeviceIdentity("gpu"), DeviceArgument.End.file("f")),
+    ("gpu:3=a=b", DeviceIdentity("gpu", instanceID: 3), .file("a=b")),
+    ("0000:00:02.0/vfio=/x", DeviceIdentity("0000:00:02.0/vfio"), .file("/x")),
+    ("a:b:4294967295=f", DeviceIdentity("a:b", instanceID: .max), .file("f")),
+    ("gpu=|cat x | tac", DeviceIdentity("gpu"), .command("cat x | tac")),
+    ("gpu=|  cat", DeviceIdentity("gpu"), .command("cat")),
+  ])
+  func saysWhatAndWhere(_ text: String, _ device: DeviceIdentity, _ end: DeviceArgument.End) {
+    let argument = DeviceArgument(argument: text)
+    #expect(argument?.identity == device && argument?.end == end)
+  }
+
+  @Test(arguments: [
+    "", "gpu", "gpu=", "=f", ":1=f", "gpu=|", "gpu=| ", "gpu:4294967296=f", "g\n=f",
+  ])
+  func refusesWhatIsNone(_ text: String) {
+    #expect(DeviceArgument(argument: text) == nil)
+  }
+
+  @Test func aSectionHasAVersion() {
+    #expect(
+      DeviceSection(argument: "gpu:1=7")
+        == DeviceSection(argument: "gpu:1=007"))
+    #expect(DeviceSection(argument: "gpu:1=7")?.identity == DeviceIdentity("gpu", instanceID: 1))
+    for text in ["gpu", "gpu=", "gpu=x", "=1", "gpu=-1"] {
+      #expect(DeviceSection(argument: text) == nil)
+    }
+  }
+
+  @Test(arguments: [
+    "--device a=f --device a=g", "--device a=f --device-section b=1",
+    "--device a=f --device-section a=1 --device-section a=2",
+  ])
+  func saveRefusesWhatDoesNotFit(_ options: String) {
+    #expect(throws: (any Error).self) {
+      try SaveCommand.parse(
+        ["x.img", "--from-directory", "d"] + options.split(separator: " ").map(String.init))
+    }
+  }
+
+  @Test func qemuSavesItsOwnDevicesAlone() {
+    #expect(throws: (any Error).self) {
+      try SaveCommand.parse(["x.img", "--qmp", "s", "--engine", "qemu", "--device", "a=f"])
+    }
+  }
+
+  @Test(arguments: ["--device a=f --device a=g", "--device a=f --device-last b", "--device-last a"])
+  func restoreRefusesWhatDoesNotFit(_ options: String) {
+    #expect(throws: (any Error).self) {
+      try RestoreCommand.parse(
+        ["x.img", "--to-directory", "d"] + options.split(separator: " ").map(String.init))
+    }
+  }
+}
