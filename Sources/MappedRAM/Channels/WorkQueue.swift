@@ -95,7 +95,7 @@ final class WorkQueue: Sendable {
   func finished(_ count: Int = 1) {
     let isIdle = state.withLock(wakesWaiters: false) { state in
       state.claimed -= count
-      return state.claimed == 0
+      return state.claimed == 0 && (state.isEmpty || state.failure != nil)
     }
     // A sync waits for the last claim alone; it looks for itself whether that is still so.
     if isIdle { state.withLock { _ in } }
