@@ -4,7 +4,7 @@ import LinuxIO
 /// A channel's I/O of another kind, with the time that each request takes.
 ///
 /// The time is taken right before a request is made and when its completion is handed out: what a channel waits for, not what
-/// the device needs.
+/// the disk needs.
 struct TimedIO<IO: ChannelIO & ~Copyable>: ChannelIO, ~Copyable {
   private var io: IO
   private let observer: any ChannelObserver
