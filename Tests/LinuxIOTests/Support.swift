@@ -25,6 +25,13 @@ final class SmallFileSystem: Sendable {
     ])
   }
 
+  /// How many bytes files can still take.
+  func freeByteCount() throws -> Int {
+    var facts = statvfs()
+    guard unsafe statvfs(directory.path.string, &facts) == 0 else { throw Errno(rawValue: errno) }
+    return Int(facts.f_bfree * facts.f_frsize)
+  }
+
   deinit {
     do {
       try Subprocess.succeed(["umount", "--lazy", directory.path.string])
