@@ -129,6 +129,28 @@ public final class Mapping: @unchecked Sendable {
     }
   }
 
+  /// How many bytes from the begin of `range` are in pages that are in memory (mincore(2)), up to its end; of a range of more than
+  /// 16 MiB only as many are looked at. What is not in memory may be a hole, or elsewhere, like in swap.
+  ///
+  /// Precondition: it lies inside, and is not empty. Throws what mincore gives.
+  public func residentCount(of range: Range<Int>) throws(SystemCallError) -> Int {
+    precondition(range.lowerBound >= 0 && range.upperBound <= byteCount, "Not in the mapping")
+    precondition(!range.isEmpty, "A byte at least")
+    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+    let before = (range.lowerBound + lead) % page
+    let count = min(range.count, 16 << 20) + before
+    var states = [UInt8](repeating: 0, count: (count + page - 1) / page)
+    let result = try retryingInterrupted(.mincore, .memory(byteCount: range.count)) {
+      // SAFETY: from a page boundary that is not before the mapping's begin, with a byte for each page.
+      unsafe mincore(start + range.lowerBound - before, count, &states)
+    }
+    assert(result == 0)
+    guard let missing = states.firstIndex(where: { $0 & 1 == 0 }) else {
+      return min(range.count, 16 << 20)
+    }
+    return max(missing * page - before, 0)
+  }
+
   /// Takes the pages of `range` out of this process, and leaves them in the file.
   ///
   /// Preconditions: it lies inside, and `isShared`. Throws what madvise gives.

@@ -44,7 +44,7 @@ public enum SystemCall: String, CaseIterable, Sendable {
   case open, openat, close, read, pread, write, pwrite, fstat, lstat, statx, statfs, readlink
   case ftruncate, fallocate, fdatasync, fsync, lseek, ioctl, fcntl, flock
   case linkat, renameat, unlinkat, unlink, mkdir
-  case mmap, munmap, madvise, memfd_create, posix_fadvise, eventfd, pipe2
+  case mmap, munmap, madvise, mincore, memfd_create, posix_fadvise, eventfd, pipe2
   case process_vm_readv, process_vm_writev
   case io_uring_setup, io_uring_enter, io_uring_register
   case pthread_create, fork, execvp, waitid

@@ -129,6 +129,27 @@ import Testing
     #expect(try file.readBytes(at: 9_999, count: 5) == [8])
   }
 
+  /// Pages 0, 1, 2 and 4 of ten are there; the mappings begin inside a page, too.
+  @Test(arguments: [0, 1, 4095, 4096, 8192 + 7])
+  func whatIsInMemoryEndsAtTheFirstHole(start: Int) throws {
+    let file = try File.inMemory(name: "ram", byteCount: 40960)
+    for page in [0, 1, 2, 4] { try file.write([1], at: UInt64(page) * 4096) }
+    let mapping = try Mapping(file, range: UInt64(start)..<40960, mode: .read)
+    func count(_ range: Range<Int>) throws -> Int {
+      try mapping.residentCount(of: range.lowerBound - start..<range.upperBound - start)
+    }
+    #expect(try count(start..<40960) == 12288 - start)
+    #expect(try count(12287..<40960) == 1)
+    #expect(try count(start..<start + 1) == 1)
+    #expect(try count(12288..<40960) == 0)
+    #expect(try count(16383..<40960) == 0)
+    #expect(try count(16384..<40960) == 4096)
+    #expect(try count(16389..<16400) == 11)
+    #expect(try count(40959..<40960) == 0)
+    // It has touched nothing.
+    #expect(try file.allocatedBytes() == 4 * 4096)
+  }
+
   @Test func aNameTooLongForAFileInMemoryIsAnError() {
     let name = String(repeating: "x", count: 300)
     let expected = SystemCallError(

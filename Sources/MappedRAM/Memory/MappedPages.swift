@@ -1,4 +1,5 @@
 public import LinuxIO
+import MappedRAMFormat
 
 /// The contents of a RAMBlock in memory that is mapped here, like a shared file or a memfd.
 public struct MappedPages: PageSource {
@@ -25,9 +26,15 @@ public struct MappedPages: PageSource {
   /// The bytes are written from where they are.
   public var readAccess: SourceAccess { .memory(mapping) }
 
-  /// As the file says, where there is one.
+  /// As the file says, where there is one: up to its next hole, since a hole that is touched here is one no more, and takes memory.
   public func nextData(in range: Range<UInt64>) throws(SystemCallError) -> Range<UInt64>? {
     guard let file else { return range.isEmpty ? nil : range }
-    return try file.nextData(in: range)
+    guard let data = try file.nextData(in: range) else { return nil }
+    let resident = try mapping.residentCount(of: Int(data.lowerBound)..<Int(data.upperBound))
+    // Data that is not in memory, such as in swap, is taken page by page. (The end of the data by SEEK_HOLE would take long: a file in
+    // memory is searched up to its next hole, however far, each time; Linux 6.18.)
+    let page = UInt64(PageSize.fourKiB.byteCount)
+    let count = resident > 0 ? UInt64(resident) : page - data.lowerBound % page
+    return data.lowerBound..<min(data.lowerBound + count, data.upperBound)
   }
 }
