@@ -14,10 +14,13 @@ struct FioContestant: BenchContestant {
   let blockBytes: UInt64
   let depth: Int
 
-  /// The settings that are tried: the best counts.
+  /// The settings that are tried: the best counts. Few requests under way are the best where the disk is another machine's file.
   static let variants: [(blockBytes: UInt64, depth: Int)] = [
-    (1 << 20, 32), (4 << 20, 8), (256 << 10, 64),
+    (1 << 20, 4), (1 << 20, 32), (256 << 10, 64),
   ]
+
+  /// Lets fio's buffers, from malloc(3), be of huge pages: it then reads up to a fifth faster, as we do (glibc 2.35).
+  private static let hugePages = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"
 
   /// Looks whether there is a fio.
   ///
@@ -69,8 +72,9 @@ struct FioContestant: BenchContestant {
       options.standardError = errors.bufferedDescriptor
       options.startsSession = true
       var child = try ChildProcess(
-        starting: "fio",
+        starting: "env",
         [
+          Self.hugePages, "fio",
           "--name=bench", "--filename=\(path.absolute)", "--rw=\(operation)", "--size=\(size)",
           "--bs=\(blockBytes)", "--iodepth=\(depth)", "--ioengine=io_uring",
           "--direct=\(isDirect ? 1 : 0)", "--numjobs=1", "--thread", "--output-format=json",
