@@ -1,3 +1,5 @@
+import LinuxIO
+
 /// A round of a live save, once it is over.
 public struct LiveRound: Equatable, Sendable {
   /// Bytes of memory that were read and hashed.
@@ -20,7 +22,7 @@ public struct LiveRound: Equatable, Sendable {
   }
 
   /// Seconds that it would have taken without the limit.
-  var workSeconds: Double { max(seconds(elapsed - limited), 1e-9) }
+  var workSeconds: Double { max((elapsed - limited).inSeconds, 1e-9) }
 }
 
 /// What follows from the rounds of a live save so far.
@@ -52,7 +54,7 @@ public struct LiveForecast: Equatable, Sendable {
       return
     }
     // A page was read once in each of the two rounds: between lies the time of one of them, in the mean.
-    let between = seconds(rounds[rounds.count - 2].elapsed + last.elapsed) / 2
+    let between = (rounds[rounds.count - 2].elapsed + last.elapsed).inSeconds / 2
     dirtyBytesPerSecond = Double(last.changedBytes) / max(between, 1e-9)
     let rate =
       rounds.filter { $0.changedBytes >= Self.leastForRate }
@@ -82,12 +84,7 @@ public enum LiveStep: Equatable, Sendable {
     guard rounds.count < options.maximumRounds else { return .stuck }
     let best = (1..<rounds.count).map { LiveForecast(after: Array(rounds[..<$0])).expectedPause }
       .min()
-    if let best, seconds(pause) > seconds(best) * worthwhile { return .stuck }
+    if let best, pause.inSeconds > best.inSeconds * worthwhile { return .stuck }
     return .goOn
   }
-}
-
-func seconds(_ duration: Duration) -> Double {
-  let (seconds, attoseconds) = duration.components
-  return Double(seconds) + Double(attoseconds) * 1e-18
 }

@@ -59,8 +59,8 @@ struct BenchRow: Sendable {
   }
 }
 
-/// One run of something.
-struct BenchSample: Equatable, Sendable {
+/// One run of something, as it was measured and as BenchJSON gives it: a name changed here is a name changed there.
+struct BenchSample: Codable, Equatable, Sendable {
   /// From its start to its durable end.
   var seconds: Double
   /// Processor time of whoever did it; `nil` where it was not measured.

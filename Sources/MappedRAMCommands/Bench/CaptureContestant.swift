@@ -21,8 +21,7 @@ struct CaptureContestant: BenchContestant {
     defer { path.removeFile() }
     try capture(to: path, session)
     if options.directIO == .off {
-      let file = try BenchFile.open(path, directIO: .off)
-      try CommandError.system { () throws(SystemCallError) in try file.dropCache() }
+      try session.dropCache(of: try BenchFile.open(path, directIO: .off))
     }
     try place(path, session)
     try map(path, session)

@@ -38,7 +38,7 @@ struct DirectoryContestant: BenchContestant {
       for file in files { parts.appending(file).removeFile() }
       Directory.removeIfEmpty(parts)
     }
-    try dropCache(of: image)
+    try session.dropCache(of: image)
     var watch = try BenchWatch(session)
     let outcome = try session.run.transfer("take apart", to: parts) {
       (progress, cancellation) throws(ImageError) in
@@ -48,8 +48,8 @@ struct DirectoryContestant: BenchContestant {
     files = outcome.files
     let sample = watch.sample(of: outcome.report)
     for file in files {
-      let part = try BenchFile.open(parts.appending(file), directIO: options.directIO)
-      try dropCache(of: part)
+      try session.dropCache(
+        of: try BenchFile.open(parts.appending(file), directIO: options.directIO))
     }
     watch = try BenchWatch(session)
     let path = session.directory.appending("mapped-ram-bench.img")
@@ -76,11 +76,6 @@ struct DirectoryContestant: BenchContestant {
     try check.require()
     add(sample, .toDirectory, outcome.report, session)
     add(built, .fromDirectory, report, session)
-  }
-
-  private func dropCache(of file: File) throws(CommandError) {
-    if case .active = file.directIO { return }
-    try CommandError.system { () throws(SystemCallError) in try file.dropCache() }
   }
 
   private func add(

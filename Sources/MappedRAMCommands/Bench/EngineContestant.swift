@@ -18,7 +18,7 @@ struct EngineContestant: BenchContestant {
       try SyntheticGuest.plan(of: source, for: path)
     }
     let (file, written) = try save(plan, path, session)
-    try dropCache(of: file, session)
+    try session.dropCache(of: file)
     try restore(file, presentBytes: written.presentBytes, session)
   }
 
@@ -82,16 +82,6 @@ struct EngineContestant: BenchContestant {
       throw .file(error)
     }
   }
-
-  private func dropCache(of file: File, _ session: BenchSession) throws(CommandError) {
-    if case .active = file.directIO { return }
-    try CommandError.system { () throws(SystemCallError) in try file.dropCache() }
-    session.add(note: BenchSession.droppedCache)
-  }
-}
-
-extension BenchSession {
-  static let droppedCache = "Files were dropped from the page cache before they were read."
 }
 
 extension ChannelOptions {
