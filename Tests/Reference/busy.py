@@ -48,8 +48,12 @@ def machine(bios, memory, shared=False):
 def lines(serial):
     """What the guest has printed so far, as (count, sum); the last line may not be whole yet."""
     with open(serial, "rb") as file:
-        whole = file.read().split(b"\n")[:-1]
-    return [tuple(int(field, 16) for field in line.split()) for line in whole]
+        return parsed(file.read())
+
+
+def parsed(text):
+    """The whole lines of `text`, as (count, sum)."""
+    return [tuple(int(field, 16) for field in line.split()) for line in text.split(b"\n")[:-1]]
 
 
 def wait_for_lines(serial, count, seconds=60):
