@@ -76,8 +76,11 @@ class Monitor:
 
     def quit(self):
         """Ends QEMU, and waits until it has closed the socket."""
-        self.command("quit")
-        while self.lines.readline():
+        try:
+            self.command("quit")
+            while self.lines.readline():
+                pass
+        except ConnectionError:
             pass
 
 
