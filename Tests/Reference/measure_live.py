@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """How long a busy VM stands still for a stopped save and for a live one, in turns, on this machine.
 
-  measure_live.py [--runs 5] [--memory MIB] [--churn MIB] [--engine capture|qemu] [--shared] COMMAND DIRECTORY
+  measure_live.py [--runs 5] [--memory MIB] [--guest writer|toucher] [--rate MIB] [--area MIB] [--engine capture|qemu] [--shared]
+                  COMMAND DIRECTORY
 
-COMMAND is the built mapped-ram; the images go into DIRECTORY. The guest is that of Tests/Guest: it sums what it has in most
-of its RAM, then rewrites the last CHURN MiB, and so on for ever. Prints each run, the medians and their ratio.
+COMMAND is the built mapped-ram; the images go into DIRECTORY. The guests are those of busy.py: the writer rewrites RATE MiB a
+second, round and round in the last AREA MiB, and the toucher changes a word in every page as quickly as it can. Prints each run
+with its rounds, the medians and their ratio.
 """
 import argparse
 import json
@@ -13,60 +15,72 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from qemu import QEMU, firmware
+import busy
+from qemu import QEMU
 
 
-def lines(serial):
-    with open(serial, "rb") as file:
-        return file.read().count(b"\n")
-
-
-def save(options, command, socket, image, *more):
-    words = [command, "save", "--qmp", socket, image, "--engine", options.engine, "--json", *more]
+def save(options, socket, image, *more):
+    words = [options.command, "save", "--qmp", socket, image, "--engine", options.engine, "--json", "--progress", "none", *more]
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(words)}: status {done.returncode}: {done.stderr}")
     os.unlink(image)
+    os.sync()
     return json.loads(done.stdout)
+
+
+def told(round):
+    """A round in short."""
+    read, changed = round["readBytes"] / busy.MIB, round["changedBytes"] / busy.MIB
+    return f"{round['elapsedSeconds']:.3f} s (read {read:.0f}, changed {changed:.0f} MiB)"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--memory", type=int, default=1536, help="MiB, up to 2048")
-    parser.add_argument("--churn", type=int, default=100, help="MiB")
+    parser.add_argument("--guest", choices=["writer", "toucher"], default="writer")
+    parser.add_argument("--rate", type=int, default=100, help="MiB a second that the writer changes")
+    parser.add_argument("--area", type=int, default=512, help="MiB that the writer changes")
     parser.add_argument("--engine", default="capture")
     parser.add_argument("--shared", action="store_true", help="the RAM is a shared memfd")
     parser.add_argument("command")
     parser.add_argument("directory")
-    options = parser.parse_args()
-    end, churn = options.memory << 20, options.churn << 20
+    options, more = parser.parse_known_args()
+    area = options.area if options.guest == "writer" else options.memory - 2
     with tempfile.TemporaryDirectory() as own:
         bios, serial, socket = (os.path.join(own, name) for name in ("bios", "serial", "qmp"))
-        firmware(bios, end=end - churn, mask=0xFFFFFFFF, seed=0x5EED, churn=end - churn, churn_end=end)
-        backend = f"memory-backend-{'memfd,share=on' if options.shared else 'ram'},id=main,size={options.memory}M"
-        with QEMU("-bios", bios, "-m", f"{options.memory}M", "-object", backend, "-machine", "q35,memory-backend=main",
-                  "-qmp", f"unix:{socket},server=on,wait=off", serial=serial):
-            while lines(serial) < 2:
-                time.sleep(0.1)
-            before, start = lines(serial), time.monotonic()
-            while lines(serial) < before + 4:
-                time.sleep(0.01)
-            rate = 4 * options.churn / (time.monotonic() - start)
-            print(f"{options.memory} MiB of RAM, the guest touches {rate:.0f} MiB/s")
+        if options.guest == "writer":
+            busy.writer(bios, options.memory, area, options.rate)
+        else:
+            busy.toucher(bios, options.memory)
+        with QEMU(*busy.machine(bios, options.memory, options.shared), "-qmp", f"unix:{socket},server=on,wait=off",
+                  serial=serial) as qemu:
+            busy.wait_for_lines(serial, 1, seconds=120)
+            print(f"{options.memory} MiB of {'shared' if options.shared else 'private'} RAM; the guest writes"
+                  f" {busy.rate(qemu, area):.0f} MiB/s of pages")
             stopped, live = [], []
             image = os.path.join(options.directory, "measure-live.img")
             for _ in range(options.runs):
-                stopped.append(save(options, options.command, socket, image)["pauseSeconds"])
-                report = save(options, options.command, socket, image, "--live")
+                stopped.append(save(options, socket, image)["pauseSeconds"])
+                report = save(options, socket, image, "--live", *more)
                 live.append(report["pauseSeconds"])
-                details = report.get("live") or {"rounds": report.get("rounds")}
-                print(f"stopped {stopped[-1]:.3f} s, live {live[-1]:.3f} s: {json.dumps(details)}", flush=True)
+                print(f"stopped {stopped[-1]:.3f} s, live {live[-1]:.3f} s, {live[-1] / stopped[-1]:.2f} of it")
+                details = report.get("live")
+                if details is None:
+                    print(f"  {report.get('rounds')} rounds")
+                    continue
+                print(f"  {details['tracking']}; rounds: {', '.join(told(one) for one in details['rounds'])};"
+                      f" the last: {told(details['lastRound'])}")
+                print("  " + ", ".join(f"{name} {value}" for name, value in details.items()
+                                       if name not in ("rounds", "lastRound", "tracking")), flush=True)
             a, b = statistics.median(stopped), statistics.median(live)
             print(f"median: stopped {a:.3f} s, live {b:.3f} s, {b / a:.2f} of it")
+            sums = {total for _, total in busy.lines(serial)}
+            if len(sums) != 1 or qemu.output():
+                sys.exit(f"the guest found other sums: {sums}; QEMU said: {qemu.output()}")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,55 @@ def boot_sector(path, **parameters):
     return text + ", as a boot sector"
 
 
+def ask(lines, request, said):
+    """Sends a QMP command over `lines`; returns what it gives. `said` tells what QEMU said, if it has ended."""
+    lines.write(json.dumps(request).encode() + b"\n")
+    lines.flush()
+    while True:
+        try:
+            line = lines.readline()
+        except ConnectionError:
+            line = b""
+        if not line:
+            raise RuntimeError("QEMU ended: " + said())
+        answer = json.loads(line)
+        if "error" in answer:
+            raise RuntimeError(f"{request['execute']}: {answer['error']['desc']}")
+        if "return" in answer:
+            return answer["return"]
+
+
+class Monitor:
+    """The QMP socket of a QEMU that somebody else has started. Use with `with`."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(60)
+        self.socket.connect(path)
+        self.lines = self.socket.makefile("rwb")
+        self.lines.readline()
+        self.command("qmp_capabilities")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.lines.close()
+        self.socket.close()
+
+    def command(self, name, **arguments):
+        return ask(self.lines, {"execute": name, "arguments": {k.replace("_", "-"): v for k, v in arguments.items()}}, str)
+
+    def quit(self):
+        """Ends QEMU, and waits until it has closed the socket."""
+        try:
+            self.command("quit")
+            while self.lines.readline():
+                pass
+        except ConnectionError:
+            pass
+
+
 class QEMU:
     """One QEMU process. Use with `with`: it is killed at the end whatever happens."""
 
@@ -87,20 +136,7 @@ class QEMU:
         if not name.startswith("q"):
             shown = {k: "+".join(c["capability"] for c in v) if k == "capabilities" else v for k, v in arguments.items()}
             self.history.append(name + "".join(f" {k.replace('_', '-')}={v}" for k, v in shown.items()))
-        self.lines.write(json.dumps(request).encode() + b"\n")
-        self.lines.flush()
-        while True:
-            try:
-                line = self.lines.readline()
-            except ConnectionError:
-                line = b""
-            if not line:
-                raise RuntimeError("QEMU ended: " + self.output())
-            answer = json.loads(line)
-            if "error" in answer:
-                raise RuntimeError(f"{name}: {answer['error']['desc']}")
-            if "return" in answer:
-                return answer["return"]
+        return ask(self.lines, request, self.output)
 
     def capabilities(self, *names):
         self.command("migrate-set-capabilities",

@@ -10,19 +10,51 @@ public struct LiveRound: Equatable, Sendable {
   public var elapsed: Duration
   /// How long of it a limit of bandwidth held a channel up.
   public var limited: Duration
+  /// Who had the processors meanwhile; `nil` where that is not known.
+  public var processors: ProcessorShares?
 
   /// A round of its parts.
   public init(
-    readBytes: UInt64, changedBytes: UInt64, elapsed: Duration, limited: Duration = .zero
+    readBytes: UInt64, changedBytes: UInt64, elapsed: Duration, limited: Duration = .zero,
+    processors: ProcessorShares? = nil
   ) {
     self.readBytes = readBytes
     self.changedBytes = changedBytes
     self.elapsed = elapsed
     self.limited = limited
+    self.processors = processors
   }
 
   /// Seconds that it would have taken without the limit.
   var workSeconds: Double { max((elapsed - limited).inSeconds, 1e-9) }
+}
+
+/// What the save and the guest have used of the processors in a time.
+public struct ProcessorShares: Equatable, Sendable {
+  /// Processor time of the save.
+  public var save: Duration
+  /// Processor time of the guest.
+  public var guest: Duration
+  /// Processors that the save can use at once.
+  public var count: Int
+
+  /// Shares of their parts.
+  public init(save: Duration, guest: Duration, count: Int) {
+    precondition(count > 0, "a processor at least")
+    self.save = save
+    self.guest = guest
+    self.count = count
+  }
+
+  /// How long what took `work` seconds beside the guest would take while the guest stands still.
+  ///
+  /// The save gets the guest's share as well, but cannot use more than its processors. Whatever else the time was spent on is
+  /// taken to be as it was.
+  func alone(_ work: Double) -> Double {
+    let (save, guest) = (save.inSeconds, guest.inSeconds)
+    guard save > 0, guest > 0 else { return work }
+    return min(work, max(work * save / (save + guest), save / Double(count)))
+  }
 }
 
 /// What follows from the rounds of a live save so far.
@@ -44,8 +76,9 @@ public struct LiveForecast: Equatable, Sendable {
   /// The forecast after `rounds`, of which there is at least one.
   ///
   /// The last round, while the VM stands still, reads what the round before has read, and writes at most as much: a guest that changes
-  /// the same pages again and again has changed them again. So the pause is the time of reading that, plus the time of writing that at
-  /// the best rate that was seen. After the first round, it is the time of that round.
+  /// the same pages again and again has changed them again. So the pause is the time of reading that, plus the time of writing that,
+  /// both at the best rate that was seen: one round that others on this machine held up says nothing about the next. What the guest
+  /// itself takes of the processors it does not take while it stands still. After the first round, it is the time of that round.
   public init(after rounds: [LiveRound]) {
     guard let last = rounds.last else { preconditionFailure("a round to go by") }
     guard rounds.count > 1 else {
@@ -59,9 +92,21 @@ public struct LiveForecast: Equatable, Sendable {
     let rate =
       rounds.filter { $0.changedBytes >= Self.leastForRate }
       .map { Double($0.changedBytes) / $0.workSeconds }.max()
-    let writing = rate.map { Double(last.changedBytes) / $0 } ?? 0
-    let reading = max(last.workSeconds - writing, 0)
-    expectedPause = Self.duration(reading + writing + Self.overhead)
+    // The first round writes nearly all that it reads: it tells nothing about reading.
+    let reading = rounds.dropFirst().filter { $0.readBytes > 0 }
+      .map { Self.readingSeconds(of: $0, rate) / Double($0.readBytes) }.min()
+    expectedPause = Self.duration(
+      (reading ?? 0) * Double(last.readBytes) + Self.writingSeconds(of: last, rate) + Self.overhead)
+  }
+
+  private static func writingSeconds(of round: LiveRound, _ rate: Double?) -> Double {
+    rate.map { Double(round.changedBytes) / $0 } ?? 0
+  }
+
+  /// What of the round's time was for reading, as if the guest had stood still.
+  private static func readingSeconds(of round: LiveRound, _ rate: Double?) -> Double {
+    let reading = max(round.workSeconds - writingSeconds(of: round, rate), 0)
+    return round.processors?.alone(reading) ?? reading
   }
 }
 
@@ -74,17 +119,25 @@ public enum LiveStep: Equatable, Sendable {
   /// Further rounds would not help, or there are to be no more: the pause will be longer than is wished.
   case stuck
 
-  /// A round is worth it if it shortens the pause to less than this part.
+  /// A round is worth it if it shortens the pause to less than this part of the best so far.
   public static let worthwhile = 0.9
+  /// So many rounds one after the other that were not worth it are enough. One alone may be chance: others use this machine too.
+  public static let patience = 2
 
   /// The step after `rounds`, of which there is at least one.
   public static func next(after rounds: [LiveRound], _ options: LiveOptions) -> LiveStep {
-    let pause = LiveForecast(after: rounds).expectedPause
-    if pause <= options.maximumPause { return .pause }
+    let pauses = rounds.indices.map { LiveForecast(after: Array(rounds[...$0])).expectedPause }
+    guard let first = pauses.first, let last = pauses.last else {
+      preconditionFailure("a round to go by")
+    }
+    if last <= options.maximumPause { return .pause }
     guard rounds.count < options.maximumRounds else { return .stuck }
-    let best = (1..<rounds.count).map { LiveForecast(after: Array(rounds[..<$0])).expectedPause }
-      .min()
-    if let best, pause.inSeconds > best.inSeconds * worthwhile { return .stuck }
-    return .goOn
+    var best = first
+    var inVain = 0
+    for pause in pauses.dropFirst() {
+      inVain = pause.inSeconds > best.inSeconds * worthwhile ? inVain + 1 : 0
+      best = min(best, pause)
+    }
+    return inVain < patience ? .goOn : .stuck
   }
 }

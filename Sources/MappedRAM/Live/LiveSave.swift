@@ -27,6 +27,7 @@ public struct LiveSave: ~Copyable {
   private let blocks: [Block]
   private let pieceBytes: Int
   private let limit: BandwidthLimit?
+  private let guestTime: @Sendable () -> Duration
   /// The rounds so far.
   public private(set) var rounds: [LiveRound] = []
   private var isStuck = false
@@ -44,23 +45,27 @@ public struct LiveSave: ~Copyable {
   /// - Parameters:
   ///   - plan: what is saved, with any tail; `finish` has the right one.
   ///   - tracking: for blocks by idstr, what tells what was written since. It must have begun before the first round.
+  ///   - guestTime: what the guest has used of this machine's processors so far, which the last round will have for itself; zero
+  ///     where that is not known.
   /// - Throws: `ImageError`.
   public init(
     _ plan: SavePlan, to path: FilePath, inPlace: Bool = false,
     options: ChannelOptions = .standard, live: LiveOptions = LiveOptions(),
-    tracking: [String: any ChangeTracking] = [:], progress: Progress = Progress(),
+    tracking: [String: any ChangeTracking] = [:],
+    guestTime: @escaping @Sendable () -> Duration = { .zero }, progress: Progress = Progress(),
     cancellation: Cancellation = Cancellation()
   ) throws(ImageError) {
     try self.init(
       plan, to: path, inPlace: inPlace, options: options, live: live, tracking: tracking,
-      progress: progress, cancellation: cancellation, factory: nil)
+      guestTime: guestTime, progress: progress, cancellation: cancellation, factory: nil)
   }
 
   /// As the other, with channels whose I/O `factory` makes; for tests.
   init(
     _ plan: SavePlan, to path: FilePath, inPlace: Bool = false,
     options: ChannelOptions = .standard, live: LiveOptions = LiveOptions(),
-    tracking: [String: any ChangeTracking] = [:], progress: Progress = Progress(),
+    tracking: [String: any ChangeTracking] = [:],
+    guestTime: @escaping @Sendable () -> Duration = { .zero }, progress: Progress = Progress(),
     cancellation: Cancellation = Cancellation(), factory: (any ChannelIOFactory)?
   ) throws(ImageError) {
     let stopwatch = Stopwatch()
@@ -81,6 +86,7 @@ public struct LiveSave: ~Copyable {
     self.options = options
     self.live = live
     self.tracking = tracking
+    self.guestTime = guestTime
     self.progress = progress
     self.cancellation = cancellation
     self.stopwatch = stopwatch
@@ -177,6 +183,7 @@ public struct LiveSave: ~Copyable {
 
   private func round(number: Int, _ limit: BandwidthLimit?) throws(ImageError) -> LiveRound {
     let start = ContinuousClock.now
+    let (saveTime, guestTime) = (ResourceUsage.current().cpuTime, self.guestTime())
     progress.begin(round: number, of: plan.ramTotal.rawValue)
     // Later rounds find little to write: pieces that stay in a core's cache are read and hashed faster.
     let pieceBytes =
@@ -196,7 +203,10 @@ public struct LiveSave: ~Copyable {
       readBytes: saves.reduce(0) { $0 + $1.readBytes },
       changedBytes: saves.reduce(0) { $0 + $1.changedBytes },
       elapsed: ContinuousClock.now - start,
-      limited: (limit?.takeWaited() ?? .zero) / options.channels)
+      limited: (limit?.takeWaited() ?? .zero) / options.channels,
+      processors: ProcessorShares(
+        save: ResourceUsage.current().cpuTime - saveTime, guest: self.guestTime() - guestTime,
+        count: min(options.channels, Machine.processors)))
   }
 }
 

@@ -12,11 +12,13 @@ extension CaptureSave {
     _ live: LiveOptions, _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) -> Outcome {
     let tracking = memory.changeTracking()
+    let processID = memory.processID
     // What is used once inside of closures is taken out of an optional.
     var save: LiveSave? = try moving { () throws(ImageError) in
       var save = try LiveSave(
         try head, to: self.save.image, inPlace: self.save.inPlace, options: self.save.options,
-        live: live, tracking: tracking, progress: progress, cancellation: cancellation)
+        live: live, tracking: tracking, guestTime: { Self.processorTime(of: processID) },
+        progress: progress, cancellation: cancellation)
       try save.runRounds()
       return save
     }
@@ -32,6 +34,16 @@ extension CaptureSave {
       return Outcome(
         plan: plan, deviceState: .devicesOnly, pause: standStill.pause, transfer: transfer,
         live: report)
+    }
+  }
+
+  /// What QEMU has used of the processors so far.
+  private static func processorTime(of processID: Int32) -> Duration {
+    do throws(SystemCallError) {
+      return try ProcessorTime.used(by: processID)
+    } catch {
+      // It has ended, which is found elsewhere, or /proc hides it.
+      return .zero
     }
   }
 

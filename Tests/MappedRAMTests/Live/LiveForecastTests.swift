@@ -6,10 +6,18 @@ import Testing
   static let mebibyte: UInt64 = 1 << 20
 
   /// A round that read 1,024 MiB and wrote `changed` MiB in `milliseconds`.
-  func round(_ changed: UInt64, _ milliseconds: Int, limited: Int = 0) -> LiveRound {
+  func round(
+    _ changed: UInt64, _ milliseconds: Int, limited: Int = 0, read: UInt64 = 1024,
+    _ processors: ProcessorShares? = nil
+  ) -> LiveRound {
     LiveRound(
-      readBytes: 1024 * Self.mebibyte, changedBytes: changed * Self.mebibyte,
-      elapsed: .milliseconds(milliseconds), limited: .milliseconds(limited))
+      readBytes: read * Self.mebibyte, changedBytes: changed * Self.mebibyte,
+      elapsed: .milliseconds(milliseconds), limited: .milliseconds(limited), processors: processors)
+  }
+
+  /// Shares of the save, the guest, and how many processors the save can use.
+  func shares(_ save: Int, _ guest: Int, of count: Int = 2) -> ProcessorShares {
+    ProcessorShares(save: .milliseconds(save), guest: .milliseconds(guest), count: count)
   }
 
   func pause(_ rounds: [LiveRound]) -> Int {
@@ -46,6 +54,34 @@ import Testing
     #expect(pause([round(4, 4), round(1, 101)]) == 111)
   }
 
+  /// 200 ms of 1,024 MiB and 100 ms of 512 MiB are the same rate: what counts is what was read last.
+  @Test func readingIsExpectedAtTheBestRateThatWasSeen() {
+    #expect(pause([round(1024, 1000), round(0, 200), round(0, 900)]) == 210)
+    #expect(pause([round(1024, 1000), round(0, 900), round(0, 200)]) == 210)
+    #expect(pause([round(1024, 1000), round(0, 200), round(0, 900, read: 512)]) == 110)
+    #expect(pause([round(1024, 1000), round(0, 900), round(0, 100, read: 512)]) == 110)
+    #expect(pause([round(1024, 1000), round(0, 200), round(0, 1, read: 0)]) == 10)
+  }
+
+  /// Two processors, of which the guest had one: the last round has both.
+  @Test func theGuestsShareOfTheProcessorsIsFreeInThePause() {
+    #expect(pause([round(1024, 1000), round(0, 400, shares(400, 400))]) == 210)
+    // Others had a processor too, and keep it.
+    #expect(pause([round(1024, 1000), round(0, 600, shares(400, 400))]) == 310)
+    // More processors than the save has channels: it had its own already.
+    #expect(pause([round(1024, 1000), round(0, 200, shares(400, 1600))]) == 210)
+    #expect(pause([round(1024, 1000), round(0, 300, shares(400, 3600))]) == 210)
+    // A guest that sleeps, or of which nothing is known.
+    #expect(pause([round(1024, 1000), round(0, 400, shares(400, 0))]) == 410)
+    #expect(pause([round(1024, 1000), round(0, 400, shares(0, 400))]) == 410)
+  }
+
+  /// The disk does not get faster by that.
+  @Test func writingIsExpectedAsItWas() {
+    #expect(pause([round(1024, 1000, shares(200, 1000)), round(512, 500, shares(50, 500))]) == 510)
+    #expect(pause([round(1024, 1000, shares(200, 1000))]) == 1010)
+  }
+
   @Test func aRoundOfNoTimeIsNoDivisionByZero() {
     let found = LiveForecast(after: [round(1024, 0), round(1024, 0)])
     #expect(found.expectedPause < .seconds(1) && found.dirtyBytesPerSecond?.isFinite == true)
@@ -74,11 +110,14 @@ import Testing
 
   /// One that touches all of its memory: each round takes as long as the first.
   @Test func aGuestFasterThanTheDiskIsStuck() {
-    #expect(next([forecast.round(1024, 2000), forecast.round(1024, 2000)]) == .stuck)
-    #expect(next([forecast.round(1024, 2000), forecast.round(1000, 1900)]) == .stuck)
+    let same = forecast.round(1024, 2000)
+    #expect(next([same, same]) == .goOn)
+    #expect(next([same, same, same]) == .stuck)
+    #expect(next([same, forecast.round(1000, 1900), forecast.round(990, 1890)]) == .stuck)
     #expect(
-      next([forecast.round(1024, 2000), forecast.round(500, 1000), forecast.round(480, 960)])
-        == .stuck)
+      next([
+        same, forecast.round(500, 1000), forecast.round(480, 960), forecast.round(470, 940),
+      ]) == .stuck)
   }
 
   /// It has to shrink below the best so far, not only below the one before.
@@ -86,16 +125,27 @@ import Testing
     let rounds = [
       forecast.round(1024, 2000), forecast.round(400, 800), forecast.round(900, 1800),
     ]
-    #expect(next(rounds) == .stuck)
+    #expect(next(rounds) == .goOn)
     #expect(next(rounds + [forecast.round(800, 1600)]) == .stuck)
     #expect(next(rounds + [forecast.round(300, 600)]) == .goOn)
+    #expect(next(rounds + [forecast.round(300, 600), forecast.round(300, 600)]) == .goOn)
+  }
+
+  /// Others use this machine too: one slow round, in which the guest changed more, is not the end.
+  @Test func oneSlowRoundIsNotStuck() {
+    let rounds = [
+      forecast.round(1024, 1000), forecast.round(300, 800), forecast.round(400, 3000),
+    ]
+    #expect(next(rounds) == .goOn)
+    #expect(next(rounds + [forecast.round(100, 280)]) == .pause)
   }
 
   /// Memory that takes longer to read than the pause may be: no number of rounds helps.
   @Test func readingAloneMayTakeTooLong() {
-    #expect(next([forecast.round(1024, 2000), forecast.round(0, 500)]) == .goOn)
-    #expect(
-      next([forecast.round(1024, 2000), forecast.round(0, 500), forecast.round(0, 500)]) == .stuck)
+    let reading = forecast.round(0, 500)
+    #expect(next([forecast.round(1024, 2000), reading]) == .goOn)
+    #expect(next([forecast.round(1024, 2000), reading, reading]) == .goOn)
+    #expect(next([forecast.round(1024, 2000), reading, reading, reading]) == .stuck)
   }
 
   @Test(arguments: 1...4) func noMoreRoundsThanAreAllowed(_ limit: Int) {
