@@ -44,6 +44,8 @@ struct BenchRow: Sendable {
     case toDirectory = "to-directory"
     /// An image is built from a directory.
     case fromDirectory = "from-directory"
+    /// A file is read while another is written.
+    case copy
     /// Memory is looked at.
     case memoryRead = "memory-read"
     /// Fresh memory is touched.
