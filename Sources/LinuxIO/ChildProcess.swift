@@ -168,7 +168,8 @@ public struct ChildProcess: ~Copyable, Sendable {
     _ = reap(spawned.process, blocks: true)
   }
 
-  private static func reap(
+  /// How the child `process` has ended; nil where it still runs and `blocks` is not set. It is told once.
+  static func reap(
     _ process: Int32, blocks: Bool
   ) -> Result<ChildEnd?, SystemCallError> {
     var (how, status): (Int32, Int32) = (0, 0)

@@ -22,9 +22,7 @@ struct DirectoryContestant: BenchContestant {
     let guest = try GuestInMemory.made(pattern)
     let path = session.directory.appending("mapped-ram-bench.img")
     image = try CommandError.image(to: session.directory) { () throws(ImageError) in
-      let file = try EngineContestant.opening { () throws(FileError) in
-        try PendingFile.create(at: path, directIO: options.directIO).file
-      }
+      let file = try BenchFile.create(beside: path, directIO: options.directIO)
       _ = try ImageSave(try guest.plan(for: path), options: options).run(
         into: file, cancellation: session.run.cancellation)
       return file
@@ -55,9 +53,7 @@ struct DirectoryContestant: BenchContestant {
     let path = session.directory.appending("mapped-ram-bench.img")
     let (file, report) = try session.run.transfer("build", to: session.directory) {
       (progress, cancellation) throws(ImageError) in
-      let file = try EngineContestant.opening { () throws(FileError) in
-        try PendingFile.create(at: path, directIO: options.directIO).file
-      }
+      let file = try BenchFile.create(beside: path, directIO: options.directIO)
       let plan = try DirectorySave.plan(from: parts, directIO: options.directIO)
       return (
         file,

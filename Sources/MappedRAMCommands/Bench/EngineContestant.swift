@@ -37,15 +37,12 @@ struct EngineContestant: BenchContestant {
       (progress, cancellation) throws(ImageError) in
       if keep != nil {
         let report = try save.run(to: path, progress: progress, cancellation: cancellation)
-        let file = try Self.opening { () throws(FileError) in
+        let file = try opening { () throws(FileError) in
           try File.open(path, access: .read, directIO: options.directIO)
         }
         return (file, report)
       }
-      // Never committed: the file has no name, or one that goes when the pending file does, at once.
-      let file = try Self.opening { () throws(FileError) in
-        try PendingFile.create(at: path, directIO: options.directIO).file
-      }
+      let file = try BenchFile.create(beside: path, directIO: options.directIO)
       return (file, try save.run(into: file, progress: progress, cancellation: cancellation))
     }
     var sample = BenchSample(report)
@@ -75,13 +72,6 @@ struct EngineContestant: BenchContestant {
       bytes: report.presentBytes, report: report, latencies: recorder.latencies)
   }
 
-  static func opening(_ body: () throws(FileError) -> File) throws(ImageError) -> File {
-    do throws(FileError) {
-      return try body()
-    } catch {
-      throw .file(error)
-    }
-  }
 }
 
 extension ChannelOptions {
