@@ -21,14 +21,15 @@ struct CommandRun {
       let interruption = try CommandError.system { () throws(SystemCallError) in
         try Interruption(cancelling: run.cancellation)
       }
-      let outcome: Result<any CommandReport, CommandError>
+      let report: any CommandReport
       do throws(CommandError) {
-        outcome = .success(try body(run))
+        report = try body(run)
       } catch {
-        outcome = .failure(error)
+        interruption.finish(isDone: false)
+        throw error
       }
-      interruption.finish()
-      try run.tell(try outcome.get())
+      interruption.finish(isDone: true)
+      try run.tell(report)
     } catch {
       throw run.tell(error)
     }

@@ -8,7 +8,7 @@ import Synchronization
 /// The first signal asks the work to stop; it leaves nothing behind. A second one ends the process at once: new files have no name
 /// until they are complete, so even then nothing is left where the file system knows such files.
 struct Interruption: ~Copyable {
-  private let isOver: Flag
+  private let state: State
   /// Joined when the value goes, after `deinit`.
   private let thread: PosixThread<Void, Never>
 
@@ -18,19 +18,24 @@ struct Interruption: ~Copyable {
   ///
   /// - Throws: what pthread_create gives.
   init(cancelling cancellation: Cancellation) throws(SystemCallError) {
-    let isOver = Flag()
+    let state = State()
     let signals = Self.block([SIGINT, SIGTERM, SIGHUP].filter { !Self.isIgnored($0) })
-    self.isOver = isOver
+    self.state = state
     thread = try PosixThread(name: "signals") {
-      Self.listen(signals, cancellation, until: isOver)
+      Self.listen(signals, cancellation, state)
     }
   }
 
-  /// Ends the listening. The signals stay blocked in this thread: one that comes later is too late.
-  consuming func finish() {}
+  /// Ends the listening. The signals stay blocked in this thread.
+  ///
+  /// - Parameter isDone: whether the work was done nevertheless. Then a signal came too late for it, and is pending again: whoever takes
+  ///   signals next, such as a VM in the foreground, gets it.
+  consuming func finish(isDone: Bool) {
+    state.isDone.store(isDone, ordering: .sequentiallyConsistent)
+  }
 
   deinit {
-    isOver.value.store(true, ordering: .sequentiallyConsistent)
+    state.isOver.store(true, ordering: .sequentiallyConsistent)
     // Every thread blocks the signal, so that the listening one gets it.
     kill(getpid(), Self.wakeUp)
   }
@@ -38,8 +43,9 @@ struct Interruption: ~Copyable {
   /// The signal that ends the listening; by default it does nothing, so nobody can be hurt by it.
   private static let wakeUp = SIGURG
 
-  private final class Flag: Sendable {
-    let value = Atomic<Bool>(false)
+  private final class State: Sendable {
+    let isOver = Atomic<Bool>(false)
+    let isDone = Atomic<Bool>(false)
   }
 
   /// The signals, and the one that ends the listening, blocked in this thread and those that it will start.
@@ -69,17 +75,23 @@ struct Interruption: ~Copyable {
     return unsafe unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
   }
 
-  private static func listen(
-    _ signals: [CInt], _ cancellation: Cancellation, until isOver: Flag
-  ) {
+  private static func listen(_ signals: [CInt], _ cancellation: Cancellation, _ state: State) {
     var set = makeSet(signals)
+    var first: CInt?
     while true {
       var number: CInt = 0
       // SAFETY: both are this function's own.
       let result = unsafe sigwait(&set, &number)
-      if isOver.value.load(ordering: .sequentiallyConsistent) { return }
-      guard result == 0, number != wakeUp else { continue }
+      let isSignal = result == 0 && number != wakeUp
+      if state.isOver.load(ordering: .sequentiallyConsistent) {
+        // One that came between the end of the work and the end of the listening is as late as one before.
+        if isSignal, first == nil { first = number }
+        if let first, state.isDone.load(ordering: .sequentiallyConsistent) { kill(getpid(), first) }
+        return
+      }
+      guard isSignal else { continue }
       if cancellation.isCancelled { _exit(ExitStatus.interrupted.rawValue) }
+      first = number
       cancellation.cancel()
     }
   }
