@@ -94,8 +94,10 @@ public struct LiveForecast: Equatable, Sendable {
       rounds.filter { $0.changedBytes >= Self.leastForRate }
       .map { Double($0.changedBytes) / $0.workSeconds }.max()
     // What was left for reading in a round that was mostly writing tells nothing, but of that round itself.
-    let reading = (rounds.dropFirst().filter(\.isMostlyReading) + [last]).filter { $0.readBytes > 0 }
-      .map { Self.readingSeconds(of: $0, rate) / Double($0.readBytes) }.min()
+    let reading = (rounds.dropFirst().filter(\.isMostlyReading) + [last]).filter {
+      $0.readBytes > 0
+    }
+    .map { Self.readingSeconds(of: $0, rate) / Double($0.readBytes) }.min()
     expectedPause = Self.duration(
       (reading ?? 0) * Double(last.readBytes) + Self.writingSeconds(of: last, rate) + Self.overhead)
   }
