@@ -1,4 +1,5 @@
 #include "child.h"
+#include "forked.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,9 +19,6 @@
 #ifndef SYS_pidfd_send_signal
 #define SYS_pidfd_send_signal 424
 #endif
-#ifndef SYS_close_range
-#define SYS_close_range 436
-#endif
 
 // A child whose parent ignores SIGCHLD leaves no status behind.
 static void stopIgnoringChildren(void) {
@@ -28,9 +26,6 @@ static void stopIgnoringChildren(void) {
   if (sigaction(SIGCHLD, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
     signal(SIGCHLD, SIG_DFL);
 }
-
-// After a fork only what is async-signal-safe is called: other threads of the parent may have held any lock.
-#define FORKED __attribute__((no_sanitize("thread"))) static
 
 // Tells the parent why there is no program, and ends.
 FORKED _Noreturn void giveUp(int errors) {
@@ -68,13 +63,8 @@ FORKED int inherit(int descriptor, int number) {
 // The standard descriptors are replaced last: what they are replaced by, and what is needed until the end, is out of their way.
 FORKED _Noreturn void become(const char *program, char *const *arguments,
                              const CLinux_SpawnOptions *options, int gate, int errors) {
-  char byte;
-  ssize_t count;
-  do
-    count = read(gate, &byte, 1);
-  while (count < 0 && errno == EINTR);
   // The parent has ended, or has changed its mind.
-  if (count != 1) _exit(127);
+  if (!isLetGo(gate)) _exit(127);
   if (options->startsSession && setsid() < 0) giveUp(errors);
   for (int i = 0; i < options->descriptorCount; i++)
     if (inherit(options->descriptors[i], options->descriptors[i]) < 0) giveUp(errors);
@@ -119,17 +109,13 @@ int32_t CLinux_spawn(const char *program, char *const *arguments,
   result = makePipe(errors);
   if (result == 0) {
     stopIgnoringChildren();
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pid_t process = _Fork();
+    pid_t process = forkBlockingSignals();
     int number = errno;
     if (process == 0) {
       // Its own copy would keep the gate from ending with the parent.
       close(gate[1]);
       become(program, arguments, options, gate[0], errors[1]);
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     close(errors[1]);
     *spawned = (CLinux_Spawned){process, gate[1], errors[0]};
     if (process < 0) {
@@ -198,25 +184,11 @@ int32_t CLinux_waitChild(int32_t process, int32_t blocks, int32_t *how, int32_t 
 }
 
 FORKED _Noreturn void guard(int target, int input) {
-  sigset_t all;
-  sigfillset(&all);
-  sigprocmask(SIG_SETMASK, &all, NULL);
   // The terminal's signals and its end are not the guard's business.
   setsid();
   prctl(PR_SET_NAME, "mapped-ram-guard", 0, 0, 0);
-  // Keeping a descriptor of the parent's would keep a socket open, or a pipe that somebody reads to its end.
-  int low = target < input ? target : input, high = target < input ? input : target;
-  if (low > 0)
-    syscall(SYS_close_range, 0, low - 1, 0);
-  if (high > low + 1)
-    syscall(SYS_close_range, low + 1, high - 1, 0);
-  syscall(SYS_close_range, high + 1, ~0U, 0);
-  char byte;
-  ssize_t count;
-  do
-    count = read(input, &byte, 1);
-  while (count < 0 && errno == EINTR);
-  if (count != 1)
+  closeAllBut(target, input);
+  if (!isLetGo(input))
     syscall(SYS_pidfd_send_signal, target, SIGKILL, NULL, 0);
   _exit(0);
 }
@@ -227,7 +199,7 @@ int32_t CLinux_startGuard(int32_t target, int32_t *release) {
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
     return -errno;
   stopIgnoringChildren();
-  pid_t process = fork();
+  pid_t process = forkBlockingSignals();
   if (process == 0)
     guard(target, ends[0]);
   int number = errno;
@@ -240,15 +212,15 @@ int32_t CLinux_startGuard(int32_t target, int32_t *release) {
   return process;
 }
 
-int32_t CLinux_releaseGuard(int32_t guard, int32_t release) {
+int32_t CLinux_release(int32_t process, int32_t link) {
   char byte = 0;
   ssize_t count;
   do
-    count = send(release, &byte, 1, MSG_NOSIGNAL);
+    count = send(link, &byte, 1, MSG_NOSIGNAL);
   while (count < 0 && errno == EINTR);
-  close(release);
+  close(link);
   int32_t how, status;
-  int32_t result = CLinux_waitChild(guard, 1, &how, &status);
+  int32_t result = CLinux_waitChild(process, 1, &how, &status);
   return result < 0 ? result : 0;
 }
 

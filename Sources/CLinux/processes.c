@@ -1,21 +1,15 @@
 #include "CLinux.h"
+#include "forked.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#ifndef SYS_close_range
-#define SYS_close_range 436
-#endif
 
 int64_t CLinux_readProcess(int32_t process, void *local, uint64_t remote, size_t byteCount) {
   struct iovec here = {local, byteCount};
@@ -37,32 +31,21 @@ void CLinux_deviceNumbers(uint64_t device, uint32_t *high, uint32_t *low) {
   *low = minor(device);
 }
 
-int32_t CLinux_reap(int32_t process) {
-  int status;
-  while (waitpid(process, &status, 0) < 0) {
-    if (errno != EINTR) return -errno;
-  }
-  return 0;
-}
-
-// The watchdog. After the fork only what is async-signal-safe is called: other threads of the parent may have held any
-// lock. The variables are of the child alone.
-
-#define WATCHDOG __attribute__((no_sanitize("thread"))) static
+// The watchdog. The variables are of the child alone.
 
 enum { BUFFER = 65536, PAUSE_MILLISECONDS = 20, RETRY_MILLISECONDS = 30000 };
 enum Answer { GONE, SILENT, REFUSED, DONE };
 static char buffer[BUFFER];
 static size_t used;
 
-WATCHDOG int64_t milliseconds(void) {
+FORKED int64_t milliseconds(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 // Waits until the socket is ready or broken; 0 when the time is over.
-WATCHDOG int waitUntilReady(int socket, short events, int64_t deadline) {
+FORKED int waitUntilReady(int socket, short events, int64_t deadline) {
   for (;;) {
     int64_t left = deadline - milliseconds();
     struct pollfd waiting = {socket, events, 0};
@@ -73,7 +56,7 @@ WATCHDOG int waitUntilReady(int socket, short events, int64_t deadline) {
 }
 
 // Whether all of it was sent. If not, no other command can be: the last one may have been cut.
-WATCHDOG int sendAll(int socket, const uint8_t *bytes, size_t count, int64_t deadline) {
+FORKED int sendAll(int socket, const uint8_t *bytes, size_t count, int64_t deadline) {
   while (count > 0) {
     // Whether the socket waits is a property that it shares with the parent's descriptor.
     ssize_t sent = send(socket, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -90,14 +73,14 @@ WATCHDOG int sendAll(int socket, const uint8_t *bytes, size_t count, int64_t dea
 }
 
 // Takes the first line out of the buffer.
-WATCHDOG void dropLine(size_t length) {
+FORKED void dropLine(size_t length) {
   memmove(buffer, buffer + length, used - length);
   used -= length;
 }
 
 // Waits for the line that has `mark` in it.
-WATCHDOG enum Answer readAnswer(int socket, const uint8_t *mark, size_t markLength,
-                                int64_t deadline) {
+FORKED enum Answer readAnswer(int socket, const uint8_t *mark, size_t markLength,
+                              int64_t deadline) {
   for (;;) {
     char *end;
     while ((end = memchr(buffer, '\n', used)) != NULL) {
@@ -117,12 +100,12 @@ WATCHDOG enum Answer readAnswer(int socket, const uint8_t *mark, size_t markLeng
   }
 }
 
-WATCHDOG void rest(uint32_t milliseconds) {
+FORKED void rest(uint32_t milliseconds) {
   struct timespec pause = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
   nanosleep(&pause, NULL);
 }
 
-WATCHDOG void runScript(int socket, const uint8_t *script, size_t byteCount, int32_t patience) {
+FORKED void runScript(int socket, const uint8_t *script, size_t byteCount, int32_t patience) {
   const uint8_t *end = script + byteCount;
   while (script < end) {
     uint8_t retries = *script;
@@ -147,40 +130,19 @@ WATCHDOG void runScript(int socket, const uint8_t *script, size_t byteCount, int
   }
 }
 
-WATCHDOG void closeRange(uint32_t first, uint32_t last) {
-  if (first > last || syscall(SYS_close_range, first, last, 0) == 0) return;
-  // A kernel before 5.9, or a filter of the container.
-  for (uint32_t number = first; number <= last && number < 65536; number++) close((int)number);
-}
-
-WATCHDOG _Noreturn void watch(int32_t link, int32_t socket, const uint8_t *script,
-                              size_t byteCount, int32_t patience) {
+FORKED _Noreturn void watch(int32_t link, int32_t socket, const uint8_t *script,
+                            size_t byteCount, int32_t patience) {
   setsid();
   prctl(PR_SET_NAME, "ram watchdog", 0, 0, 0);
   // The other end of the link among them, whose last copy must be the parent's.
-  uint32_t low = (uint32_t)(link < socket ? link : socket);
-  uint32_t high = (uint32_t)(link < socket ? socket : link);
-  if (low > 0) closeRange(0, low - 1);
-  closeRange(low + 1, high - 1);
-  closeRange(high + 1, ~0U);
-  char byte;
-  ssize_t count;
-  do {
-    count = read(link, &byte, 1);
-  } while (count < 0 && errno == EINTR);
-  if (count == 0) runScript(socket, script, byteCount, patience);
+  closeAllBut(link, socket);
+  if (!isLetGo(link)) runScript(socket, script, byteCount, patience);
   _exit(0);
 }
 
 int32_t CLinux_startWatchdog(int32_t link, int32_t socket, const uint8_t *script,
                              size_t byteCount, int32_t patience) {
-  // Before the fork: a signal that comes right after it would end the child.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  pid_t child = _Fork();
-  int number = errno;
+  pid_t child = forkBlockingSignals();
   if (child == 0) watch(link, socket, script, byteCount, patience);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return child < 0 ? -number : child;
+  return child < 0 ? -errno : child;
 }

@@ -21,39 +21,13 @@ int32_t CLinux_setSendTimeout(int32_t descriptor, uint64_t microseconds) {
   return setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) == 0 ? 0 : -errno;
 }
 
-static int32_t setAddress(struct sockaddr_un *address, const char *path) {
+int32_t CLinux_connectUnix(int32_t descriptor, const char *path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
   size_t byteCount = strlen(path);
   if (byteCount > CLinux_SOCKET_PATH_BYTES)
     return -ENAMETOOLONG;
-  memset(address, 0, sizeof *address);
-  address->sun_family = AF_UNIX;
-  memcpy(address->sun_path, path, byteCount);
-  return 0;
-}
-
-int32_t CLinux_connectUnix(int32_t descriptor, const char *path) {
-  struct sockaddr_un address;
-  int32_t result = setAddress(&address, path);
-  if (result != 0)
-    return result;
+  memcpy(address.sun_path, path, byteCount);
   return connect(descriptor, (struct sockaddr *)&address, sizeof address) == 0 ? 0 : -errno;
-}
-
-int32_t CLinux_bindUnix(int32_t descriptor, const char *path) {
-  struct sockaddr_un address;
-  int32_t result = setAddress(&address, path);
-  if (result != 0)
-    return result;
-  return bind(descriptor, (struct sockaddr *)&address, sizeof address) == 0 ? 0 : -errno;
-}
-
-int32_t CLinux_listen(int32_t descriptor, int32_t backlog) {
-  return listen(descriptor, backlog) == 0 ? 0 : -errno;
-}
-
-int32_t CLinux_accept(int32_t descriptor) {
-  int accepted = accept4(descriptor, NULL, NULL, SOCK_CLOEXEC);
-  return accepted >= 0 ? accepted : -errno;
 }
 
 int32_t CLinux_socketPair(int32_t *first, int32_t *second) {

@@ -24,6 +24,6 @@ struct ChildGuard: ~Copyable, Sendable {
 
   deinit {
     // An error has nobody to go to here.
-    _ = CLinux_releaseGuard(processID, release)
+    _ = CLinux_release(processID, release)
   }
 }

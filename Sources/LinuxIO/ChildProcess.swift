@@ -113,13 +113,11 @@ public struct ChildProcess: ~Copyable, Sendable {
   /// Whether its end has been asked for and told: its number may be somebody else's now.
   public var hasBeenWaitedFor: Bool { end != nil }
 
-  /// Waits until it has ended, but for at most `duration`; its number stays its own.
+  /// Waits until it has ended, but for at most `duration`, and an hour; its number stays its own.
   public func waitWithoutReaping(for duration: Duration) {
-    let parts = duration.components
-    let milliseconds = parts.seconds * 1000 + parts.attoseconds / 1_000_000_000_000_000
     var waiting = pollfd(fd: handle.rawValue, events: Int16(POLLIN), revents: 0)
     // SAFETY: one pollfd, alive for the call.
-    _ = unsafe poll(&waiting, 1, CInt(min(milliseconds, 60_000)))
+    _ = unsafe poll(&waiting, 1, duration.pollMilliseconds)
   }
 
   /// How the process has ended; nil while it runs.
@@ -154,11 +152,8 @@ public struct ChildProcess: ~Copyable, Sendable {
       if let end = try endIfOver() { return end }
       let left = deadline - .now
       guard left > .zero else { return nil }
-      let seconds = min(left.components.seconds, 60)
-      let milliseconds = seconds * 1000 + left.components.attoseconds / 1_000_000_000_000_000
-      var waiting = pollfd(fd: handle.rawValue, events: Int16(POLLIN), revents: 0)
-      // SAFETY: one pollfd, alive for the call. Whatever it gives, the loop looks again.
-      _ = unsafe poll(&waiting, 1, CInt(milliseconds) + 1)
+      // Whatever ended it, the loop looks again.
+      waitWithoutReaping(for: left)
     }
   }
 
@@ -173,7 +168,8 @@ public struct ChildProcess: ~Copyable, Sendable {
     _ = reap(spawned.process, blocks: true)
   }
 
-  private static func reap(
+  /// How the child `process` has ended; nil where it still runs and `blocks` is not set. It is told once.
+  static func reap(
     _ process: Int32, blocks: Bool
   ) -> Result<ChildEnd?, SystemCallError> {
     var (how, status): (Int32, Int32) = (0, 0)

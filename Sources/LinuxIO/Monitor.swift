@@ -115,10 +115,9 @@ private func monotonicTime(after duration: Duration) -> timespec {
   var now = timespec()
   // SAFETY: `now` is filled and not kept.
   unsafe clock_gettime(CLOCK_MONOTONIC, &now)
-  let (seconds, attoseconds) = max(duration, .zero).components
-  // A hundred years are "for ever", and cannot overflow.
-  now.tv_sec += Int(min(seconds, 3_153_600_000))
-  now.tv_nsec += Int(attoseconds / 1_000_000_000)
+  let (seconds, nanoseconds) = duration.forTheKernel
+  now.tv_sec += seconds
+  now.tv_nsec += nanoseconds
   if now.tv_nsec >= 1_000_000_000 {
     now.tv_sec += 1
     now.tv_nsec -= 1_000_000_000

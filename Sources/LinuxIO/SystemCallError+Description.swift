@@ -68,8 +68,6 @@ extension SystemCallError: CustomStringConvertible {
       "This is a socket of another kind; a stream socket is needed."
     case (.sendmsg, .brokenPipe), (.sendmsg, .connectionReset), (.recvmsg, .connectionReset):
       "The program at the other end has closed the connection or has ended."
-    case (.bind, .addressInUse):
-      "The name is taken: remove the file if nobody uses it, or choose another name."
     case (_, .fileNameTooLong):
       "Choose a shorter name."
     case (.execvp, .noSuchFileOrDirectory):

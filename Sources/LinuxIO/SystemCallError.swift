@@ -49,6 +49,6 @@ public enum SystemCall: String, CaseIterable, Sendable {
   case io_uring_setup, io_uring_enter, io_uring_register
   case pthread_create, fork, execvp, waitid
   case pidfd_open, pidfd_send_signal, signalfd
-  case socket, socketpair, setsockopt, getsockopt, connect, bind, listen, accept4
+  case socket, socketpair, setsockopt, getsockopt, connect
   case sendmsg, recvmsg, poll
 }

@@ -101,14 +101,8 @@ extension UnixSocket {
 
   /// Waits until the socket can be read (or written) or is broken. Whether it is, at `deadline` at
   /// the latest.
-  func waitUntilReady(
+  private func waitUntilReady(
     forWriting: Bool, deadline: ContinuousClock.Instant
-  ) throws(SystemCallError) -> Bool {
-    try Self.waitUntilReady(descriptor, forWriting: forWriting, deadline: deadline, path)
-  }
-
-  static func waitUntilReady(
-    _ descriptor: CInt, forWriting: Bool, deadline: ContinuousClock.Instant, _ path: FilePath
   ) throws(SystemCallError) -> Bool {
     while true {
       let left = ContinuousClock.now.duration(to: deadline)

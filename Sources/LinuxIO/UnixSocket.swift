@@ -32,7 +32,7 @@ public final class UnixSocket: Sendable {
   ) throws(SystemCallError) -> UnixSocket {
     let owned = try make(path)
     try check(
-      CLinux_setSendTimeout(owned.rawValue, max(timeout.microseconds, 1)), .setsockopt,
+      CLinux_setSendTimeout(owned.rawValue, max(timeout.wholeMicroseconds, 1)), .setsockopt,
       .socket(path))
     if path.isLong {
       let target = try openDescriptor(path, flags: CLinux_O_PATH)
@@ -117,19 +117,4 @@ public final class UnixSocket: Sendable {
 extension FilePath {
   /// Whether it does not fit into a socket's address.
   var isLong: Bool { string.utf8.count > Int(CLinux_SOCKET_PATH_BYTES) }
-}
-
-extension Duration {
-  /// Whole microseconds; 0 for a negative duration.
-  var microseconds: UInt64 {
-    let (seconds, attoseconds) = max(self, .zero).components
-    // A hundred years are "for ever", and cannot overflow.
-    return UInt64(min(seconds, 3_153_600_000)) * 1_000_000
-      + UInt64(attoseconds / 1_000_000_000_000)
-  }
-
-  /// Milliseconds, rounded up, for poll(2): at least 0, at most an hour.
-  var pollMilliseconds: Int32 {
-    Int32(min((microseconds + 999) / 1000, 3_600_000))
-  }
 }

@@ -65,11 +65,8 @@ public struct Watchdog: ~Copyable, Sendable {
   }
 
   deinit {
-    var byte: UInt8 = 0
-    // SAFETY: one byte. A watchdog that is gone already needs no word.
-    _ = unsafe send(link, &byte, 1, CInt(MSG_NOSIGNAL))
-    close(link)
-    _ = CLinux_reap(process)
+    // A watchdog that is gone already needs no word.
+    _ = CLinux_release(process, link)
   }
 
   /// Ends the link without a word, as the end of this process does, and waits until the watchdog has done its work. For tests.
@@ -77,7 +74,7 @@ public struct Watchdog: ~Copyable, Sendable {
     let (process, link) = (process, link)
     discard self
     close(link)
-    _ = CLinux_reap(process)
+    _ = ChildProcess.reap(process, blocks: true)
   }
 
   private static func encode(_ script: [Step]) -> [UInt8] {

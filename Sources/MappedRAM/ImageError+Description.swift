@@ -79,8 +79,8 @@ extension PlanError: CustomStringConvertible {
       rate.map { "The guest changes \(Int($0) >> 20) MiB a second" } ?? "There is too much to write"
     let since = "after \(rounds) round\(rounds == 1 ? "" : "s")"
     return "\(reason): \(since) the VM would stand still for about "
-      + "\(Int(expected / .milliseconds(1))) ms, and further rounds would not help; at most "
-      + "\(Int(wanted / .milliseconds(1))) ms are allowed. Allow more with --max-pause, or pause it all the same with --when-stuck pause."
+      + "\(expected.wholeMilliseconds) ms, and further rounds would not help; at most "
+      + "\(wanted.wholeMilliseconds) ms are allowed. Allow more with --max-pause, or pause it all the same with --when-stuck pause."
   }
 }
 

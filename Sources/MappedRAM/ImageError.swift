@@ -19,3 +19,25 @@ public enum ImageError: Error, Equatable, Sendable {
   /// A stop was asked for.
   case cancelled
 }
+
+/// Calls `body` and gives its error as an `ImageError`.
+package func calling<Value>(
+  _ body: () throws(SystemCallError) -> Value
+) throws(ImageError) -> Value {
+  do throws(SystemCallError) {
+    return try body()
+  } catch {
+    throw .system(error)
+  }
+}
+
+/// Calls `body` and gives its error as an `ImageError`.
+package func opening<Value: ~Copyable>(
+  _ body: () throws(FileError) -> Value
+) throws(ImageError) -> Value {
+  do throws(FileError) {
+    return try body()
+  } catch {
+    throw .file(error)
+  }
+}

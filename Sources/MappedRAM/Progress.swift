@@ -1,3 +1,4 @@
+import LinuxIO
 import Synchronization
 
 /// How far a save or restore is. Any thread may look at any time.
@@ -36,7 +37,7 @@ public final class Progress: Sendable {
   public func report(_ live: LiveProgress) {
     round.store(live.round, ordering: .relaxed)
     dirtyRate.store(live.dirtyBytesPerSecond ?? .max, ordering: .relaxed)
-    let micros = live.expectedPause.map { UInt64(max($0 / .microseconds(1), 0)) }
+    let micros = live.expectedPause.map(\.wholeMicroseconds)
     pause.store(micros ?? .max, ordering: .relaxed)
   }
 

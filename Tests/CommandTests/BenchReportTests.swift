@@ -69,6 +69,19 @@ import Testing
     #expect(memory.value == 1 && memory.what.hasSuffix("touching memory") && memory.isMet)
   }
 
+  @Test func directoriesAreHeldAgainstTheSlowerOfFiosRatesAndItsCopy() throws {
+    let ratios = BenchRatio.all(of: [
+      row(.toDirectory, .mappedRAM, [2]), row(.fromDirectory, .mappedRAM, [1]),
+      row(.save, .fio, [0.5]), row(.restore, .fio, [1]), row(.copy, .fio, [1.5]),
+    ])
+    let byName = Dictionary(uniqueKeysWithValues: ratios.map { ($0.what, $0) })
+    #expect(byName["to-directory: our rate / fio's slower one"]?.value == 0.5)
+    #expect(byName["from-directory: our rate / fio's slower one"]?.value == 1)
+    #expect(byName["to-directory: our rate / fio's copy"]?.value == 0.75)
+    #expect(byName["from-directory: our rate / fio's copy"]?.value == 1.5)
+    #expect(ratios.count == 4)
+  }
+
   @Test func aMapIsHeldAgainstTheStartAlone() throws {
     let ratio = try #require(
       BenchRatio.all(of: [row(.map, .mappedRAM, [0.1875]), row(.start, .qemu, [0.1640625])]).first)
@@ -205,25 +218,44 @@ import Testing
 }
 
 @Suite struct FioResultTests {
-  private func output(error: Int = 0, runtime: Int = 2000) -> String {
+  private func side(_ bytes: Int, _ runtime: Int) -> String {
+    #"{"io_bytes":\#(bytes),"runtime":\#(runtime)}"#
+  }
+
+  private func job(_ read: String, _ write: String, error: Int = 0) -> String {
     """
-    note: something
-    {"jobs":[{"error":\(error),"job_runtime":2100,"usr_cpu":10.0,"sys_cpu":15.0,
-    "read":{"io_bytes":0,"runtime":0},"write":{"io_bytes":4194304,"runtime":\(runtime)}}]}
+    {"error":\(error),"job_runtime":2100,"usr_cpu":10.0,"sys_cpu":15.0,"read":\(read),"write":\(write)}
     """
+  }
+
+  private func output(_ jobs: String...) -> String {
+    "note: something\n{\"jobs\":[\(jobs.joined(separator: ","))]}\n"
   }
 
   @Test func timeBytesAndProcessorTimeAreReadFromItsJSON() throws {
-    let result = try #require(FioResult(output(), "write"))
-    #expect(result.bytes == 4 << 20 && result.seconds == 2)
-    #expect(abs(result.cpuSeconds - 0.525) < 1e-9)
+    let jobs = [job(side(0, 0), side(4 << 20, 2000)), job(side(4 << 20, 2000), side(0, 0))]
+    for job in jobs {
+      let result = try #require(FioResult(output(job)))
+      #expect(result.bytes == 4 << 20 && result.seconds == 2)
+      #expect(abs(result.cpuSeconds - 0.525) < 1e-9)
+    }
+  }
+
+  @Test func ofTwoJobsTheLastEndCounts() throws {
+    let result = try #require(
+      FioResult(output(job(side(8192, 1500), side(0, 0)), job(side(0, 0), side(8192, 2500)))))
+    #expect(result.bytes == 8192 && result.seconds == 2.5)
+    #expect(abs(result.cpuSeconds - 1.05) < 1e-9)
   }
 
   @Test func nothingIsReadFromWhatFailedOrMovedNothing() {
-    #expect(FioResult(output(error: 5), "write") == nil)
-    #expect(FioResult(output(runtime: 0), "write") == nil)
-    #expect(FioResult(output(), "read") == nil)
-    #expect(FioResult("", "write") == nil)
-    #expect(FioResult("{", "write") == nil)
+    let good = job(side(0, 0), side(4096, 1))
+    #expect(FioResult(output(good)) != nil)
+    #expect(FioResult(output(good, job(side(0, 0), side(4096, 1), error: 5))) == nil)
+    #expect(FioResult(output(good, job(side(0, 0), side(4096, 0)))) == nil)
+    #expect(FioResult(output(good, job(side(0, 0), side(0, 0)))) == nil)
+    #expect(FioResult(output()) == nil)
+    #expect(FioResult("") == nil)
+    #expect(FioResult("{") == nil)
   }
 }

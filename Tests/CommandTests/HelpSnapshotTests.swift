@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import Testing
 
 @testable import MappedRAMCommands
@@ -27,12 +26,6 @@ import Testing
   }
 
   private func compare(_ name: String, _ text: String) throws {
-    let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-      .appending(path: "Snapshots/\(name).txt")
-    if ProcessInfo.processInfo.environment["SNAPSHOT_UPDATE"] == "1" {
-      try Data((text + "\n").utf8).write(to: file)
-    }
-    let expected = String(decoding: try Data(contentsOf: file), as: UTF8.self)
-    #expect(text + "\n" == expected)
+    try expectSnapshot(name, text + "\n")
   }
 }

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import LinuxIO
 import MappedRAMFormat
 import SystemPackage
@@ -99,12 +98,6 @@ import Testing
   }
 
   private func compare(_ name: String, _ text: String) throws {
-    let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-      .appending(path: "Snapshots/inspect-\(name).txt")
-    if ProcessInfo.processInfo.environment["SNAPSHOT_UPDATE"] == "1" {
-      try Data(text.utf8).write(to: file)
-    }
-    let expected = String(decoding: try Data(contentsOf: file), as: UTF8.self)
-    #expect(text == expected)
+    try expectSnapshot("inspect-\(name)", text)
   }
 }

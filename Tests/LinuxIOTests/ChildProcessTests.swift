@@ -17,6 +17,8 @@ import Testing
     var child = try ChildProcess(starting: "sleep", ["60"])
     #expect(try child.endIfOver() == nil)
     #expect(try child.wait(for: .milliseconds(20)) == nil)
+    #expect(try child.wait(for: .seconds(-1)) == nil)
+    child.waitWithoutReaping(for: .seconds(-1))
     try child.send(SIGTERM)
     let end = try #require(try child.wait(for: .seconds(20)))
     #expect(end == .killed(signal: SIGTERM, dumpedCore: false))

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 @Suite struct AlignedBufferTests {
-  @Test(arguments: [1, 4095, 4096, 4097, 1 << 20, (1 << 20) + 1])
+  @Test(arguments: [1, 4095, 4096, 4097, 1 << 20, (1 << 20) + 1, 2 << 20, (5 << 20) - 1])
   func isAlignedZeroedAndWritable(byteCount: Int) throws {
     let buffer = try AlignedBuffer(byteCount: byteCount)
     #expect(buffer.byteCount == byteCount)
@@ -16,6 +16,15 @@ import Testing
       unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0xff)
     }
     #expect(unsafe buffer.bytes.allSatisfy { $0 == 0xff })
+  }
+
+  /// So that the kernel can make them of huge pages.
+  @Test(arguments: [2 << 20, (2 << 20) + 1, 4 << 20, 7 << 20])
+  func ofTwoMebibytesAndMoreBeginsAtAHugePage(byteCount: Int) throws {
+    let buffer = try AlignedBuffer(byteCount: byteCount)
+    #expect(unsafe UInt(bitPattern: buffer.base) % (2 << 20) == 0)
+    #expect(buffer.byteCount == byteCount)
+    unsafe buffer.base.storeBytes(of: 1, toByteOffset: byteCount - 1, as: UInt8.self)
   }
 
   @Test func allPagesArePresentFromTheBegin() throws {

@@ -120,6 +120,8 @@ struct FaultyIO: ChannelIO, ~Copyable {
     }
   }
 
+  mutating func submit() throws(SystemCallError) {}
+
   mutating func wait() throws(SystemCallError) {
     precondition(!pending.isEmpty, "the engine waits only for what is under way")
   }

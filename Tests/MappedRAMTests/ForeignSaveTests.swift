@@ -26,7 +26,7 @@ import Testing
   }
 
   private func write(_ bytes: some Sequence<UInt8>, to save: borrowing ForeignSave) throws {
-    let descriptor = try save.openDescriptor(direct: false)
+    let descriptor = try save.file.openAgain(for: .writing, direct: false)
     try FileDescriptor(rawValue: descriptor.rawValue).writeAll(bytes)
   }
 
@@ -66,7 +66,7 @@ import Testing
   @Test func theWritersDescriptorWritesAlone() throws {
     let save = try ForeignSave(to: path)
     let isActive = if case .active = save.file.directIO { true } else { false }
-    let plain = try save.openDescriptor(direct: false)
+    let plain = try save.file.openAgain(for: .writing, direct: false)
     try write(bytes, to: save)
     #expect(try FileDescriptor(rawValue: plain.rawValue).seek(offset: 0, from: .current) == 0)
     #expect(throws: Errno.badFileDescriptor) {
@@ -77,10 +77,12 @@ import Testing
       }
     }
     if isActive {
-      let direct = try save.openDescriptor(direct: true)
+      let direct = try save.file.openAgain(for: .writing, direct: true)
       #expect(try openFlags(direct) != openFlags(plain))
     } else {
-      #expect(throws: ImageError.self) { _ = try save.openDescriptor(direct: true).rawValue }
+      #expect(throws: FileError.self) {
+        _ = try save.file.openAgain(for: .writing, direct: true).rawValue
+      }
     }
   }
 
@@ -160,7 +162,7 @@ import Testing
     try Subprocess.succeed(["cp", image.path.string, path.string])
     let save = try ForeignSave(to: path, inPlace: true, streamOffset: offset)
     #expect(try save.file.size() == offset.rawValue)
-    let descriptor = try save.openDescriptor(direct: false)
+    let descriptor = try save.file.openAgain(for: .writing, direct: false)
     try FileDescriptor(rawValue: descriptor.rawValue).writeAll(
       toAbsoluteOffset: Int64(offset.rawValue), bytes.dropFirst(Int(offset.rawValue)))
     _ = try save.commit()

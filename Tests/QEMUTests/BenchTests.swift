@@ -30,7 +30,7 @@ extension RealQEMU {
 
     private func run(_ arguments: [String]) throws -> Report {
       let directory = try TemporaryDirectory()
-      let output = try BuiltCommand.succeed(["bench", directory.path.string, "--json"] + arguments)
+      let output = try Tool.succeed(["bench", directory.path.string, "--json"] + arguments)
       #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path.string) == [])
       return try JSONDecoder().decode(Report.self, from: Data(output.output))
     }
@@ -69,7 +69,7 @@ extension RealQEMU {
 
     @Test func aSignalEndsItWithItsQEMUsAndFiles() throws {
       let directory = try TemporaryDirectory()
-      let command = try BuiltCommand([
+      let command = try RunningTool([
         "bench", directory.path.string, "--size", "64M", "--repeat", "1000", "--against", "qemu",
         "--progress", "json",
       ])
@@ -90,7 +90,7 @@ extension RealQEMU {
       ]
       if !option.isEmpty { arguments += [option, "no-such-qemu"] }
       let result = try Subprocess.run(
-        [BuiltCommand.path] + arguments, environment: option.isEmpty ? ["PATH": "/nowhere"] : [:])
+        [Tool.path] + arguments, environment: option.isEmpty ? ["PATH": "/nowhere"] : [:])
       #expect(result.status == 69)
       #expect(result.errors.contains("is not installed"))
       #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path.string) == [])

@@ -136,7 +136,7 @@ extension RealQEMU {
       // The way to the socket is open; the process is not.
       try Subprocess.succeed(["chmod", "-R", "a+rwX", qemu.directory.path.string])
       let tool = directory.file("mapped-ram")
-      try Subprocess.succeed(["cp", MappedRAMTool.path, tool.string])
+      try Subprocess.succeed(["cp", Tool.path, tool.string])
       let result = try Subprocess.run(
         Unprivileged.prefix() + [tool.string, "inspect", "--qmp", qemu.qmpSocket.string])
       #expect(result.status == 0, "\(result.errors)")
@@ -148,7 +148,7 @@ extension RealQEMU {
     @Test func theCommandShowsAllOfIt() throws {
       let qemu = try start()
       let result = try Subprocess.succeed([
-        MappedRAMTool.path, "inspect", "--qmp", qemu.qmpSocket.string,
+        Tool.path, "inspect", "--qmp", qemu.qmpSocket.string,
       ])
       for part in [
         "QMP socket    \(qemu.qmpSocket)\n", "process \(qemu.processID)\n",
@@ -158,7 +158,7 @@ extension RealQEMU {
         #expect(result.text.contains(part), "\(part)")
       }
       let json = try Subprocess.succeed([
-        MappedRAMTool.path, "inspect", "--qmp", qemu.qmpSocket.string, "--json",
+        Tool.path, "inspect", "--qmp", qemu.qmpSocket.string, "--json",
       ])
       let object = try #require(
         try JSONSerialization.jsonObject(with: Data(json.text.utf8)) as? [String: Any])

@@ -49,8 +49,8 @@ extension RealQEMU {
       let before = try Self.sum(image)
       let words = try vm.variant.configuration(in: directory).words(in: directory)
       try Subprocess.succeed(["chmod", "644", directory.file("firmware.bin").string])
-      let command = try BuiltCommand(
-        program: Unprivileged.prefix() + [BuiltCommand.path],
+      let command = try RunningTool(
+        prefix: Unprivileged.prefix(),
         ["restore", "--engine", "map", "--then", "resume", image.string, "--"] + words)
       try waitUntil { text(of: FilePath(serial)).utf8.count { $0 == 0x0A } >= 4 }
       command.send(SIGTERM)

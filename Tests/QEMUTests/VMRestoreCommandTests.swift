@@ -16,7 +16,7 @@ extension RealQEMU {
       let vm = try SavedVM(Variant("q35"))
       let image = vm.image
       let directory = try TemporaryDirectory()
-      let result = try BuiltCommand.succeedDetaching(
+      let result = try Tool.succeedDetaching(
         [
           "restore", "--engine", engine.rawValue, "--detach", "--socket", "\(directory.file("s"))",
           "--log", "\(directory.file("log"))", image.string, "--",
@@ -41,7 +41,7 @@ extension RealQEMU {
       let vm = try SavedVM(Variant("q35"))
       let image = vm.image
       let directory = try TemporaryDirectory()
-      let command = try BuiltCommand(
+      let command = try RunningTool(
         ["restore", "--engine", "map", "--then", "resume", image.string, "--"]
           + Self.words(vm, in: directory, serial: "stdio")
           + ["-qmp", "unix:\(directory.file("own")),server=on,wait=off"])
@@ -62,7 +62,7 @@ extension RealQEMU {
       let vm = try SavedVM(Variant("q35"))
       let image = vm.image
       let directory = try TemporaryDirectory()
-      let command = try BuiltCommand(
+      let command = try RunningTool(
         ["restore", "--then", "resume", image.string, "--"]
           + Self.words(vm, in: directory, serial: "stdio"))
       try waitUntil { command.output.utf8.count { $0 == 0x0A } >= 2 }
@@ -76,7 +76,7 @@ extension RealQEMU {
     func userMayKeepTheProcessorsStopped(options: [String], state: String) throws {
       let live = try SavedVM(Variant("live").with { $0.isLive = true })
       let directory = try TemporaryDirectory()
-      let command = try BuiltCommand(
+      let command = try RunningTool(
         ["restore", "--engine", "map"] + options + [live.image.string, "--"]
           + Self.words(live, in: directory, serial: "null")
           + ["-S", "-qmp", "unix:\(directory.file("own")),server=on,wait=off"])
@@ -92,14 +92,14 @@ extension RealQEMU {
       let vm = try SavedVM(Variant("q35"))
       let image = vm.image
       let qemu = ["qemu-system-x86_64", "-m", "8M", "-device", "nosuch"]
-      let foreground = try BuiltCommand.run(["restore", image.string, "--"] + qemu)
+      let foreground = try Tool.run(["restore", image.string, "--"] + qemu)
       #expect(foreground.status == 69)
       #expect(foreground.errors.contains("'nosuch' is not a valid device model name"))
       #expect(
         foreground.errors.contains("QEMU has ended (status 1) before it could take the image."))
       let directory = try TemporaryDirectory()
       let socket = directory.file("s")
-      let detached = try BuiltCommand.run(
+      let detached = try Tool.run(
         ["restore", "--detach", "--socket", socket.string, image.string, "--"] + qemu)
       #expect(detached.status == 69 && detached.text == "")
       #expect(detached.errors.contains("'nosuch' is not a valid device model name"))

@@ -16,7 +16,7 @@ extension RealQEMU {
       let vm = try SavedVM(Variant("q35"))
       try Self.damage(vm.image)
       let directory = try TemporaryDirectory()
-      let result = try BuiltCommand.run(
+      let result = try Tool.run(
         Self.arguments(vm, engine, in: directory, "--detach", "--log", "\(directory.file("log"))"))
       #expect(result.status != 0 && result.text == "")
       #expect(result.errors.contains("Error: "))
@@ -29,7 +29,7 @@ extension RealQEMU {
       let vm = try SavedVM(Variant("q35"))
       try Subprocess.succeed(["truncate", "-s", "-40000", vm.image.string])
       let directory = try TemporaryDirectory()
-      let result = try BuiltCommand.run(Self.arguments(vm, .place, in: directory, "--detach"))
+      let result = try Tool.run(Self.arguments(vm, .place, in: directory, "--detach"))
       #expect(result.status == 65, "\(result.errors)")
       #expect(!exists(directory.file("serial")))
     }
@@ -40,7 +40,7 @@ extension RealQEMU {
       let vm = try SavedVM(Variant("64 MiB", mebibytes: 64))
       for milliseconds in [5, 20, 40, 60, 80, 120, 200] {
         let directory = try TemporaryDirectory()
-        let command = try BuiltCommand(
+        let command = try RunningTool(
           Self.arguments(vm, restoreEngines[milliseconds / 20 % 3], in: directory))
         Thread.sleep(forTimeInterval: Double(milliseconds) / 1000)
         command.send(signal)

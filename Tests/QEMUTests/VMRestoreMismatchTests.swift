@@ -63,7 +63,7 @@ extension RealQEMU {
       let socket = directory.file("s")
       for (index, other) in Self.others.enumerated() {
         let engine = restoreEngines[index % restoreEngines.count]
-        let result = try BuiltCommand.run(
+        let result = try Tool.run(
           [
             "restore", "--engine", engine.rawValue, "--detach", "--socket", socket.string,
             vm.image.string, "--", "qemu-system-x86_64", "-accel", "tcg", "-nodefaults",
@@ -87,11 +87,11 @@ extension RealQEMU {
       let other = try SavedVM(Variant("larger", mebibytes: 16))
       let waiting = try QEMU(other.variant.configuration(in: other.directory).destination)
       let before = try waiting.state()
-      let refused = try BuiltCommand.run(
+      let refused = try Tool.run(
         ["restore", "--qmp", waiting.qmpSocket.string, vm.image.string])
       #expect(refused.status == 1 && refused.errors.contains("16777216"), "\(refused.errors)")
       #expect(try waiting.state() == before)
-      try BuiltCommand.succeed(
+      try Tool.succeed(
         [
           "restore", "--then", "resume", "--qmp", waiting.qmpSocket.string, other.image.string,
         ])
@@ -107,7 +107,7 @@ extension RealQEMU {
     @Test func runningVMIsNotTouched() throws {
       let vm = try SavedVM(Variant("q35"))
       let running = try QEMU(vm.variant.configuration(in: vm.directory))
-      let result = try BuiltCommand.run(
+      let result = try Tool.run(
         ["restore", "--qmp", running.qmpSocket.string, vm.image.string])
       #expect(result.status == 69)
       #expect(result.errors.contains("\"running\"; expected inmigrate"), "\(result.errors)")

@@ -141,3 +141,14 @@ func restoringIntoWaiting<Value>(
 func text(of path: FilePath) -> String {
   String(decoding: FileManager.default.contents(atPath: path.string) ?? Data(), as: UTF8.self)
 }
+
+/// Waits until `condition` holds; fails after a minute.
+func waitUntil(
+  _ condition: () throws -> Bool, sourceLocation: SourceLocation = #_sourceLocation
+) throws {
+  let deadline = ContinuousClock.now + .seconds(60)
+  while try !condition() {
+    try #require(ContinuousClock.now < deadline, sourceLocation: sourceLocation)
+    Thread.sleep(forTimeInterval: 0.005)
+  }
+}

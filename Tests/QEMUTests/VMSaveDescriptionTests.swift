@@ -54,7 +54,7 @@ extension RealQEMU {
     }
 
     private func inspectDevices(_ image: FilePath) throws -> String {
-      try Subprocess.succeed([MappedRAMTool.path, "inspect", "--devices", image.string]).text
+      try Subprocess.succeed([Tool.path, "inspect", "--devices", image.string]).text
     }
   }
 }

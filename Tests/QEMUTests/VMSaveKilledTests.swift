@@ -12,15 +12,15 @@ extension RealQEMU {
     private func caught(
       _ vm: DisturbedVM, _ engine: VMSave.Engine, _ options: [String] = [],
       until condition: () throws -> Bool = { true }
-    ) throws -> RunningSave {
-      let save = try RunningSave(
-        vm.qemu, to: vm.image, ["--engine", engine.rawValue] + options)
+    ) throws -> RunningTool {
+      let save = try RunningTool(
+        saving: vm.qemu, to: vm.image, ["--engine", engine.rawValue] + options)
       try save.wait(for: "the pause") {
         guard engine == .qemu else { return try vm.qemu.status() == "paused" && condition() }
         let answer = try vm.qemu.execute("query-migrate") as? [String: Any]
         return answer?["status"] as? String == "active"
       }
-      save.signal(SIGSTOP)
+      save.send(SIGSTOP)
       return save
     }
 
@@ -28,9 +28,9 @@ extension RealQEMU {
     func interrupted(engine: VMSave.Engine, number: Int32) throws {
       let vm = try DisturbedVM()
       let save = try caught(vm, engine)
-      save.signal(number)
-      save.signal(SIGCONT)
-      #expect(try save.end() == 130)
+      save.send(number)
+      save.send(SIGCONT)
+      #expect(try save.wait() == 130)
       #expect(save.errors.contains("Interrupted"), "\(save.errors)")
       try vm.expectAsBefore(says: engine == .qemu)
     }
@@ -41,10 +41,10 @@ extension RealQEMU {
       var generator = SeededGenerator()
       for _ in 0..<12 {
         let save = try caught(vm, .qemu)
-        save.signal(SIGCONT)
+        save.send(SIGCONT)
         usleep(.random(in: 0..<60_000, using: &generator))
-        save.signal(SIGINT)
-        #expect([0, 130].contains(try save.end()), "\(save.errors)")
+        save.send(SIGINT)
+        #expect([0, 130].contains(try save.wait()), "\(save.errors)")
         try? FileManager.default.removeItem(atPath: vm.image.string)
         try vm.expectAsBefore(says: true)
       }
@@ -55,8 +55,8 @@ extension RealQEMU {
     func killed(engine: VMSave.Engine) throws {
       let vm = try DisturbedVM()
       let save = try caught(vm, engine)
-      save.signal(SIGKILL)
-      #expect(try save.end() == 128 + SIGKILL)
+      save.send(SIGKILL)
+      #expect(try save.wait() == 128 + SIGKILL)
       try vm.qemu.wait(for: "the watchdog", seconds: 40) { try vm.qemu.state() == vm.before }
       try vm.expectAsBefore(says: engine == .qemu)
     }
@@ -65,12 +65,12 @@ extension RealQEMU {
     @Test(arguments: [SIGINT, SIGKILL])
     func endedAfterAMigration(number: Int32) throws {
       let vm = try DisturbedVM(isShared: true)
-      let save = try RunningSave(vm.qemu, to: vm.image, ["--engine", "capture"])
+      let save = try RunningTool(saving: vm.qemu, to: vm.image, ["--engine", "capture"])
       try save.wait(for: "the migration") { try vm.qemu.status() == "postmigrate" }
-      save.signal(SIGSTOP)
-      save.signal(number)
-      save.signal(SIGCONT)
-      #expect(try save.end() == (number == SIGINT ? 130 : 128 + SIGKILL))
+      save.send(SIGSTOP)
+      save.send(number)
+      save.send(SIGCONT)
+      #expect(try save.wait() == (number == SIGINT ? 130 : 128 + SIGKILL))
       try vm.qemu.wait(for: "the watchdog", seconds: 40) { try vm.qemu.state() == vm.before }
       try vm.expectAsBefore()
     }
@@ -82,8 +82,8 @@ extension RealQEMU {
       let save = try caught(vm, .capture, ["--snapshot-disks", snapshots.path.string]) {
         try snapshots.names().contains { $0.hasPrefix("vm.") && $0.hasSuffix("-0.qcow2") }
       }
-      save.signal(SIGKILL)
-      #expect(try save.end() == 128 + SIGKILL)
+      save.send(SIGKILL)
+      #expect(try save.wait() == 128 + SIGKILL)
       try vm.qemu.wait(for: "the watchdog", seconds: 40) { try vm.qemu.status() == "running" }
       var state = try vm.qemu.state()
       #expect(state.activeNodes.values.allSatisfy { $0 })
@@ -99,8 +99,8 @@ extension RealQEMU {
       let vm = try DisturbedVM()
       let save = try caught(vm, .qemu)
       try vm.qemu.waitForMigration()
-      save.signal(SIGKILL)
-      _ = try save.end()
+      save.send(SIGKILL)
+      _ = try save.wait()
       try vm.qemu.wait(for: "the watchdog", seconds: 40) { try vm.qemu.state() == vm.before }
       try vm.expectAsBefore()
     }
@@ -109,10 +109,10 @@ extension RealQEMU {
     @Test(arguments: [VMSave.Engine.capture])
     func limitOnFileSizes(engine: VMSave.Engine) throws {
       let vm = try DisturbedVM(mebibytes: 64)
-      let save = try RunningSave(
-        vm.qemu, to: vm.image, ["--engine", engine.rawValue],
+      let save = try RunningTool(
+        saving: vm.qemu, to: vm.image, ["--engine", engine.rawValue],
         prefix: ["env", "--default-signal=XFSZ", "prlimit", "--fsize=1000000"])
-      #expect(try save.end() == 74, "\(save.errors)")
+      #expect(try save.wait() == 74, "\(save.errors)")
       #expect(save.errors.contains("vm.img"), "\(save.errors)")
       try vm.expectAsBefore()
     }

@@ -193,9 +193,9 @@ extension RealQEMU {
   /// The built command, ended in the middle of a live save.
   @Suite struct VMSaveLiveKilledTests {
     /// At 1 MiB/s the rounds take long enough.
-    private func started(_ vm: DisturbedVM, _ engine: VMSave.Engine) throws -> RunningSave {
-      let save = try RunningSave(
-        vm.qemu, to: vm.image,
+    private func started(_ vm: DisturbedVM, _ engine: VMSave.Engine) throws -> RunningTool {
+      let save = try RunningTool(
+        saving: vm.qemu, to: vm.image,
         ["--engine", engine.rawValue, "--live", "--max-bandwidth", "1M", "--progress", "json"])
       try save.wait(for: "the first round") { save.errors.contains("\"round\":1") }
       #expect(try vm.qemu.status() == "running")
@@ -206,8 +206,8 @@ extension RealQEMU {
     func interrupted(engine: VMSave.Engine, number: Int32) throws {
       let vm = try DisturbedVM()
       let save = try started(vm, engine)
-      save.signal(number)
-      #expect(try save.end() == 130)
+      save.send(number)
+      #expect(try save.wait() == 130)
       #expect(save.errors.contains("Interrupted"), "\(save.errors)")
       try vm.expectAsBefore(says: engine == .qemu)
     }
@@ -216,8 +216,8 @@ extension RealQEMU {
     func killed(engine: VMSave.Engine) throws {
       let vm = try DisturbedVM()
       let save = try started(vm, engine)
-      save.signal(SIGKILL)
-      #expect(try save.end() == 128 + SIGKILL)
+      save.send(SIGKILL)
+      #expect(try save.wait() == 128 + SIGKILL)
       try vm.qemu.wait(for: "the watchdog", seconds: 40) { try vm.qemu.state() == vm.before }
       try vm.expectAsBefore(says: engine == .qemu)
     }
@@ -226,13 +226,13 @@ extension RealQEMU {
     @Test(arguments: [SIGINT, SIGKILL])
     func endedInTheLastRound(number: Int32) throws {
       let vm = try DisturbedVM()
-      let save = try RunningSave(
-        vm.qemu, to: vm.image, ["--engine", "capture", "--live", "--max-rounds", "1"])
+      let save = try RunningTool(
+        saving: vm.qemu, to: vm.image, ["--engine", "capture", "--live", "--max-rounds", "1"])
       try save.wait(for: "the pause") { try vm.qemu.status() == "paused" }
-      save.signal(SIGSTOP)
-      save.signal(number)
-      save.signal(SIGCONT)
-      let status = try save.end()
+      save.send(SIGSTOP)
+      save.send(number)
+      save.send(SIGCONT)
+      let status = try save.wait()
       // It may have come to its end before it was stopped.
       #expect([0, number == SIGINT ? 130 : 128 + SIGKILL].contains(status))
       if status == 0 { try FileManager.default.removeItem(atPath: vm.image.string) }

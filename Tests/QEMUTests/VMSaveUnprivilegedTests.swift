@@ -9,7 +9,7 @@ enum UnprivilegedTool {
   /// A copy of it in a directory of its own.
   static func copy(in directory: TemporaryDirectory) throws -> String {
     let path = directory.file("mapped-ram").string
-    try Subprocess.succeed(["install", "-m", "755", MappedRAMTool.path, path])
+    try Subprocess.succeed(["install", "-m", "755", Tool.path, path])
     return path
   }
 

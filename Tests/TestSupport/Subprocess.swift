@@ -49,10 +49,8 @@ public struct Subprocess: Sendable {
       }
       Thread.sleep(forTimeInterval: 0.002)
     }
-    process.waitUntilExit()
-    let signalled = process.terminationReason == .uncaughtSignal
     return Subprocess(
-      status: process.terminationStatus + (signalled ? 128 : 0),
+      status: process.shellStatus,
       output: [UInt8](try readAll(directory.file("output"))),
       errors: String(decoding: try readAll(directory.file("errors")), as: UTF8.self))
   }
@@ -67,7 +65,8 @@ public struct Subprocess: Sendable {
     return result
   }
 
-  private static func create(_ path: FilePath) throws -> FileHandle {
+  /// Makes the empty file `path`, open for writing.
+  static func create(_ path: FilePath) throws -> FileHandle {
     guard FileManager.default.createFile(atPath: path.string, contents: nil),
       let handle = FileHandle(forWritingAtPath: path.string)
     else { throw HarnessError("\(path) cannot be made") }
@@ -76,5 +75,13 @@ public struct Subprocess: Sendable {
 
   private static func readAll(_ path: FilePath) throws -> Data {
     try Data(contentsOf: URL(fileURLWithPath: path.string))
+  }
+}
+
+extension Process {
+  /// The status of a process that has ended; 128 and the signal's number where one ended it.
+  var shellStatus: Int32 {
+    waitUntilExit()
+    return terminationStatus + (terminationReason == .uncaughtSignal ? 128 : 0)
   }
 }

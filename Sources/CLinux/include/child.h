@@ -49,11 +49,11 @@ int32_t CLinux_signalProcess(int32_t descriptor, int32_t number);
 int32_t CLinux_waitChild(int32_t process, int32_t blocks, int32_t *how, int32_t *status);
 
 /// Forks a process that kills the one behind `target` (a pidfd) with SIGKILL when this process ends. Returns its number;
-/// `release` is a descriptor: a byte written to it, as CLinux_releaseGuard does, makes the guard go without harm.
+/// `release` is a descriptor: a byte written to it, as CLinux_release does, makes the guard go without harm.
 int32_t CLinux_startGuard(int32_t target, int32_t *release);
 
-/// Ends the guard without harm to its target, closes `release`, and waits for the guard's end.
-int32_t CLinux_releaseGuard(int32_t guard, int32_t release);
+/// Lets a guard or a watchdog end without having done anything, closes `link`, and waits for its end.
+int32_t CLinux_release(int32_t process, int32_t link);
 
 /// signalfd(2), close-on-exec and non-blocking; returns the descriptor. The signals must be blocked by the caller.
 int32_t CLinux_signalDescriptor(const int32_t *numbers, int32_t count);

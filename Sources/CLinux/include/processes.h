@@ -28,7 +28,4 @@ void CLinux_deviceNumbers(uint64_t device, uint32_t *major, uint32_t *minor);
 int32_t CLinux_startWatchdog(int32_t link, int32_t socket, const uint8_t *script,
                              size_t byteCount, int32_t patience);
 
-/// waitpid(2) for a child of this process, until it has ended.
-int32_t CLinux_reap(int32_t process);
-
 #endif

@@ -22,15 +22,6 @@ int32_t CLinux_setSendTimeout(int32_t descriptor, uint64_t microseconds);
 /// connect(2) to the socket at `path`, of at most CLinux_SOCKET_PATH_BYTES; else -ENAMETOOLONG.
 int32_t CLinux_connectUnix(int32_t descriptor, const char *path);
 
-/// bind(2) to the new name `path`, of at most CLinux_SOCKET_PATH_BYTES; else -ENAMETOOLONG.
-int32_t CLinux_bindUnix(int32_t descriptor, const char *path);
-
-/// listen(2) with room for `backlog` connections that nobody has accepted.
-int32_t CLinux_listen(int32_t descriptor, int32_t backlog);
-
-/// accept4(2); returns the descriptor.
-int32_t CLinux_accept(int32_t descriptor);
-
 /// socketpair(2), AF_UNIX and SOCK_STREAM.
 int32_t CLinux_socketPair(int32_t *first, int32_t *second);
 

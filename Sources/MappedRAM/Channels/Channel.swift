@@ -72,6 +72,8 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
         case .claim(let claim):
           begin(claim, in: index)
           if isStopping { return false }
+          if slots[index].phase == .writing { submitRequests() }
+          if isStopping { return false }
         case .nothingYet:
           return false
         case .closed:
@@ -171,6 +173,17 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
     }
   }
 
+  /// Lets requests begin before more work of the processor is done: the disk must not wait for that.
+  private mutating func submitRequests() {
+    issueRequests()
+    do throws(SystemCallError) {
+      try io.submit()
+    } catch {
+      isBroken = true
+      stop(.system(error))
+    }
+  }
+
   private mutating func issue(_ request: Request) {
     guard let file = slots[request.slot].file else {
       preconditionFailure("requests are made of files only")
@@ -197,13 +210,15 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
     // No more than were under way: requests that are made again at once must not keep the channel from looking whether to stop.
     for _ in 0..<io.capacity {
       guard let completion = io.nextCompletion() else { return }
-      handle(completion)
+      // What was read has been looked at, and maybe copied: the next requests first.
+      if handle(completion) { return }
     }
   }
 
-  private mutating func handle(_ completion: IOCompletion) {
+  /// Goes on with a piece. Returns whether that took long, since all of it had been read.
+  private mutating func handle(_ completion: IOCompletion) -> Bool {
     var request = requests.remove(completion.tag)
-    guard !isStopping else { return }
+    guard !isStopping else { return false }
     guard let file = slots[request.slot].file else {
       preconditionFailure("requests are made of files only")
     }
@@ -223,10 +238,14 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
       if request.remaining > 0 {
         issue(request)
       } else if slots[request.slot].endRequest() {
-        slots[request.slot].phase == .reading
-          ? beginWriting(request.slot) : finish(request.slot)
+        if slots[request.slot].phase == .reading {
+          beginWriting(request.slot)
+          return true
+        }
+        finish(request.slot)
       }
     }
+    return false
   }
 
   // MARK: Stopping

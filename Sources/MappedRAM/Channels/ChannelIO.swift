@@ -20,6 +20,9 @@ protocol ChannelIO: ~Copyable {
   mutating func write(
     _ file: File, from buffer: UnsafeRawBufferPointer, at offset: UInt64, tag: Int)
 
+  /// Lets what was made begin, without waiting.
+  mutating func submit() throws(SystemCallError)
+
   /// Waits until at least one request is complete, if any is under way.
   mutating func wait() throws(SystemCallError)
 

@@ -35,6 +35,8 @@ struct PositionedIO: ChannelIO, ~Copyable {
     completions.append(IOCompletion(tag: tag, result: result < 0 ? -Int(errno) : result))
   }
 
+  mutating func submit() throws(SystemCallError) {}
+
   mutating func wait() throws(SystemCallError) {}
 
   mutating func nextCompletion() -> IOCompletion? { completions.popLast() }

@@ -38,6 +38,8 @@ struct RingIO: ChannelIO, ~Copyable {
       descriptor: descriptor, from: buffer, offset: offset, tag: UInt64(tag))
   }
 
+  mutating func submit() throws(SystemCallError) { try ring.submitAndWait(minimum: 0) }
+
   mutating func wait() throws(SystemCallError) { try ring.submitAndWait(minimum: 1) }
 
   mutating func nextCompletion() -> IOCompletion? {

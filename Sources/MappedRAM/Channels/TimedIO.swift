@@ -34,6 +34,8 @@ struct TimedIO<IO: ChannelIO & ~Copyable>: ChannelIO, ~Copyable {
     unsafe io.write(file, from: buffer, at: offset, tag: tag)
   }
 
+  mutating func submit() throws(SystemCallError) { try io.submit() }
+
   mutating func wait() throws(SystemCallError) { try io.wait() }
 
   mutating func nextCompletion() -> IOCompletion? {

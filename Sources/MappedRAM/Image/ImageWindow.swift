@@ -17,11 +17,7 @@ struct ImageWindow {
 
   init(_ file: File) throws(ImageError) {
     self.file = file
-    do throws(SystemCallError) {
-      end = FileOffset(try file.size())
-    } catch {
-      throw .system(error)
-    }
+    end = FileOffset(try calling { () throws(SystemCallError) in try file.size() })
   }
 
   /// Lets the file end at `end` from now on, which is before its end.

@@ -139,14 +139,7 @@ private struct BlockSlots {
 
   /// Writes zeros where a hole was made and something is still there: for file systems that do not zero parts of blocks.
   mutating func writeZeros() throws(ImageError) {
-    for run in candidates.runs {
-      for page in run {
-        let zeros = [UInt8](repeating: 0, count: block.block.pageSize.byteCount)
-        try calling { () throws(SystemCallError) in
-          try file.write(zeros, at: bytes(of: page..<(page + 1)).lowerBound)
-        }
-      }
-    }
+    for run in candidates.runs { try file.writeZeros(over: bytes(of: run), cancellation) }
     candidates = PageBitmap(pageCount: present.pageCount)
   }
 

@@ -1,4 +1,3 @@
-import Glibc
 import LinuxIO
 
 /// Holds channels up so that they write no more than so many bytes a second together.
@@ -39,7 +38,7 @@ final class BandwidthLimit: Sendable {
     while !cancellation.isCancelled {
       let rest = free - .now
       guard rest > .zero else { return }
-      usleep(UInt32(min(rest, Self.nap) / .microseconds(1)) + 1)
+      sleep(for: min(rest, Self.nap))
     }
   }
 

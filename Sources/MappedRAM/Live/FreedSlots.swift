@@ -26,24 +26,9 @@ struct FreedSlots {
       do throws(SystemCallError) {
         try file.punchHole(range)
       } catch {
-        try writeZeros(range, cancellation)
+        try file.writeZeros(over: range, cancellation)
       }
     }
     return pages.population
-  }
-
-  private func writeZeros(
-    _ range: Range<UInt64>, _ cancellation: Cancellation
-  ) throws(ImageError) {
-    let zeros = [UInt8](repeating: 0, count: min(RangeCopy.chunkBytes, range.count))
-    var position = range.lowerBound
-    while position < range.upperBound {
-      try cancellation.check()
-      let count = Int(min(UInt64(zeros.count), range.upperBound - position))
-      try calling { () throws(SystemCallError) in
-        try file.write(Array(zeros.prefix(count)), at: position)
-      }
-      position += UInt64(count)
-    }
   }
 }

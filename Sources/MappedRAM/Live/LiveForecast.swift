@@ -1,3 +1,5 @@
+import LinuxIO
+
 /// A round of a live save, once it is over.
 public struct LiveRound: Equatable, Sendable {
   /// Bytes of memory that were read and hashed.
@@ -27,7 +29,7 @@ public struct LiveRound: Equatable, Sendable {
   var isMostlyReading: Bool { changedBytes <= readBytes / 4 }
 
   /// Seconds that it would have taken without the limit.
-  var workSeconds: Double { max(seconds(elapsed - limited), 1e-9) }
+  var workSeconds: Double { max((elapsed - limited).inSeconds, 1e-9) }
 }
 
 /// What the save and the guest have used of the processors in a time.
@@ -52,7 +54,7 @@ public struct ProcessorShares: Equatable, Sendable {
   /// The save gets the guest's share as well, but cannot use more than its processors. Whatever else the time was spent on is
   /// taken to be as it was.
   func alone(_ work: Double) -> Double {
-    let (save, guest) = (seconds(save), seconds(guest))
+    let (save, guest) = (save.inSeconds, guest.inSeconds)
     guard save > 0, guest > 0 else { return work }
     return min(work, max(work * save / (save + guest), save / Double(count)))
   }
@@ -88,7 +90,7 @@ public struct LiveForecast: Equatable, Sendable {
       return
     }
     // A page was read once in each of the two rounds: between lies the time of one of them, in the mean.
-    let between = seconds(rounds[rounds.count - 2].elapsed + last.elapsed) / 2
+    let between = (rounds[rounds.count - 2].elapsed + last.elapsed).inSeconds / 2
     dirtyBytesPerSecond = Double(last.changedBytes) / max(between, 1e-9)
     let rate =
       rounds.filter { $0.changedBytes >= Self.leastForRate }
@@ -138,14 +140,9 @@ public enum LiveStep: Equatable, Sendable {
     var best = first
     var inVain = 0
     for pause in pauses.dropFirst() {
-      inVain = seconds(pause) > seconds(best) * worthwhile ? inVain + 1 : 0
+      inVain = pause.inSeconds > best.inSeconds * worthwhile ? inVain + 1 : 0
       best = min(best, pause)
     }
     return inVain < patience ? .goOn : .stuck
   }
-}
-
-func seconds(_ duration: Duration) -> Double {
-  let (seconds, attoseconds) = duration.components
-  return Double(seconds) + Double(attoseconds) * 1e-18
 }

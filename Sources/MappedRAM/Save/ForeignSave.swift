@@ -7,7 +7,7 @@ public import SystemPackage
 /// The writer gets descriptors, which it may keep. Nothing is visible until `commit`, and nothing is left if the value is dropped
 /// before. Regular files only: QEMU 10.0.2 cuts the file that it writes to, which a block device refuses (observed).
 public struct ForeignSave: ~Copyable, Sendable {
-  /// The file that the image is written into.
+  /// The file that the image is written into. `openAgain(for: .writing, direct:)` gives a descriptor for the writer.
   public let file: File
   /// Where the stream is to begin.
   public let streamOffset: FileOffset
@@ -39,14 +39,6 @@ public struct ForeignSave: ~Copyable, Sendable {
     try calling { () throws(SystemCallError) in try file.truncate(to: streamOffset.rawValue) }
     self.file = file
     pending = nil
-  }
-
-  /// A descriptor of the file for the writer: open for writing alone, at position 0.
-  ///
-  /// - Parameter direct: whether it goes past the page cache, as QEMU's channels do with `direct-io`.
-  /// - Throws: `ImageError.file`: `directIORefused` where that cannot be had.
-  public func openDescriptor(direct: Bool) throws(ImageError) -> OwnedDescriptor {
-    try opening { () throws(FileError) in try file.openAgain(for: .writing, direct: direct) }
   }
 
   /// Reads what was written as any reader would, makes it durable, and lets the image appear under its name.

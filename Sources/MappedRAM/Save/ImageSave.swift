@@ -74,25 +74,3 @@ public struct ImageSave: Sendable {
       options: options, image: file, devices: written.devices)
   }
 }
-
-/// Calls `body` and gives its error as an `ImageError`.
-func calling<Value>(
-  _ body: () throws(SystemCallError) -> Value
-) throws(ImageError) -> Value {
-  do throws(SystemCallError) {
-    return try body()
-  } catch {
-    throw .system(error)
-  }
-}
-
-/// Calls `body` and gives its error as an `ImageError`.
-func opening<Value: ~Copyable>(
-  _ body: () throws(FileError) -> Value
-) throws(ImageError) -> Value {
-  do throws(FileError) {
-    return try body()
-  } catch {
-    throw .file(error)
-  }
-}

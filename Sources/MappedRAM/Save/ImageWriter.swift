@@ -174,10 +174,6 @@ struct ImageWriter: ~Copyable {
   }
 
   private func write(_ bytes: [UInt8], at offset: FileOffset) throws(ImageError) {
-    do throws(SystemCallError) {
-      try file.write(bytes, at: offset.rawValue)
-    } catch {
-      throw .system(error)
-    }
+    try calling { () throws(SystemCallError) in try file.write(bytes, at: offset.rawValue) }
   }
 }

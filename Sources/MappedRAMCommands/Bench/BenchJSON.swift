@@ -86,7 +86,8 @@ struct BenchJSON: Codable, Equatable {
     /// How long requests took, in nanoseconds; of the engine's own guest alone.
     var readLatency: BenchLatencies.Numbers?
     var writeLatency: BenchLatencies.Numbers?
-    var samples: [Sample]
+    /// The runs, as they were measured.
+    var samples: [BenchSample]
   }
 
   /// Median and extremes.
@@ -97,27 +98,6 @@ struct BenchJSON: Codable, Equatable {
 
     init(_ spread: Spread) {
       (median, min, max) = (spread.median, spread.least, spread.greatest)
-    }
-  }
-
-  /// A run of a row, as it was measured.
-  struct Sample: Codable, Equatable {
-    var seconds: Double
-    var cpuSeconds: Double?
-    var qemuCPUSeconds: Double?
-    var peakMemoryBytes: UInt64?
-    var requests: UInt64?
-    var fileBytes: UInt64?
-    var pauseSeconds: Double?
-
-    init(_ sample: BenchSample) {
-      seconds = sample.seconds
-      cpuSeconds = sample.cpuSeconds
-      qemuCPUSeconds = sample.qemuCPUSeconds
-      peakMemoryBytes = sample.peakMemoryBytes
-      requests = sample.requests
-      fileBytes = sample.fileBytes
-      pauseSeconds = sample.pauseSeconds
     }
   }
 
@@ -153,6 +133,6 @@ extension BenchJSON.Row {
       ramBytesPerSecond: row.ramRate.median, cpuSecondsPerGiB: row.cpuSecondsPerGiB?.median,
       peakMemoryBytes: row.peakMemoryBytes, seconds: BenchJSON.Numbers(row.seconds),
       readLatency: row.latencies.numbers.read, writeLatency: row.latencies.numbers.write,
-      samples: row.samples.map(BenchJSON.Sample.init))
+      samples: row.samples)
   }
 }

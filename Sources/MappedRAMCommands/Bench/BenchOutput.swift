@@ -44,19 +44,7 @@ struct BenchOutput: ParsableArguments {
       report.rows,
       title: "mapped-ram bench: \(size) of RAM, \(NumberText.count(UInt64(report.rounds), "round"))"
     )
-    try CommandError.image(to: chart) { () throws(ImageError) in
-      do throws(FileError) {
-        let pending = try PendingFile.create(at: chart, directIO: .off)
-        do throws(SystemCallError) {
-          try pending.file.write(Array(picture.utf8), at: 0)
-          try pending.commit()
-        } catch {
-          throw FileError.system(error)
-        }
-      } catch {
-        throw .file(error)
-      }
-    }
+    try TextFile.write(picture, to: chart)
   }
 
   /// The comparison with an older run, if one is wanted.

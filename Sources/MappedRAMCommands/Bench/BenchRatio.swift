@@ -46,8 +46,8 @@ private struct RatiosOfMix {
   var all: [BenchRatio] {
     [
       wallTime(.save), wallTime(.restore), cost(.save), cost(.restore), saveAgainstFio,
-      restoreAgainstBound, map, directory(.toDirectory), directory(.fromDirectory), zeros,
-      peakMemory,
+      restoreAgainstBound, map, directory(.toDirectory), directory(.fromDirectory),
+      directoryAgainstCopy(.toDirectory), directoryAgainstCopy(.fromDirectory), zeros, peakMemory,
     ].compactMap { $0 }
   }
 
@@ -125,6 +125,14 @@ private struct RatiosOfMix {
     return ratio(
       "\(operation.rawValue): our rate / fio's slower one", ours.rate.median / bound,
       .atLeast(0.9), "\(gibibytes(ours.rate.median)) / \(gibibytes(bound))")
+  }
+
+  /// Against what one disk gives to who reads from it and writes to it at once.
+  private func directoryAgainstCopy(_ operation: BenchRow.Operation) -> BenchRatio? {
+    guard let ours = best(operation, .mappedRAM), let copy = best(.copy, .fio) else { return nil }
+    return ratio(
+      "\(operation.rawValue): our rate / fio's copy", ours.rate.median / copy.rate.median,
+      .atLeast(0.9), "\(gibibytes(ours.rate.median)) / \(gibibytes(copy.rate.median))")
   }
 
   /// Only where nothing has to be written.

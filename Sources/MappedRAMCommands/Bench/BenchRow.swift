@@ -44,6 +44,8 @@ struct BenchRow: Sendable {
     case toDirectory = "to-directory"
     /// An image is built from a directory.
     case fromDirectory = "from-directory"
+    /// A file is read while another is written.
+    case copy
     /// Memory is looked at.
     case memoryRead = "memory-read"
     /// Fresh memory is touched.
@@ -59,8 +61,8 @@ struct BenchRow: Sendable {
   }
 }
 
-/// One run of something.
-struct BenchSample: Equatable, Sendable {
+/// One run of something, as it was measured and as BenchJSON gives it: a name changed here is a name changed there.
+struct BenchSample: Codable, Equatable, Sendable {
   /// From its start to its durable end.
   var seconds: Double
   /// Processor time of whoever did it; `nil` where it was not measured.

@@ -50,6 +50,13 @@ final class BenchSession {
     if !notes.contains(note) { notes.append(note) }
   }
 
+  /// Drops `file` from the page cache before it is read, unless it is read past the cache. All of it is on the disk.
+  func dropCache(of file: File) throws(CommandError) {
+    if case .active = file.directIO { return }
+    try CommandError.system { () throws(SystemCallError) in try file.dropCache() }
+    add(note: "Files were dropped from the page cache before they were read.")
+  }
+
   /// Touches as much memory as is about to be touched, and gives it back at once.
   ///
   /// Under a hypervisor, free memory may have been given back to the host, and is then several times as slow at its first touch:

@@ -21,8 +21,7 @@ struct CaptureContestant: BenchContestant {
     defer { path.removeFile() }
     try capture(to: path, session)
     if options.directIO == .off {
-      let file = try BenchFile.open(path, directIO: .off)
-      try CommandError.system { () throws(SystemCallError) in try file.dropCache() }
+      try session.dropCache(of: try BenchFile.open(path, directIO: .off))
     }
     try place(path, session)
     try map(path, session)
@@ -144,6 +143,15 @@ struct BenchWatch {
 
 /// Files of a measurement.
 enum BenchFile {
+  /// Makes a file that will not stay: it has no name, or one that goes at once, since it is never committed.
+  static func create(
+    beside path: FilePath, directIO: DirectIOPolicy
+  ) throws(ImageError) -> File {
+    try opening { () throws(FileError) in
+      try PendingFile.create(at: path, directIO: directIO).file
+    }
+  }
+
   /// Opens a file that was measured, for reading.
   static func open(_ path: FilePath, directIO: DirectIOPolicy) throws(CommandError) -> File {
     do throws(FileError) {

@@ -22,9 +22,7 @@ struct DirectoryContestant: BenchContestant {
     let guest = try GuestInMemory.made(pattern)
     let path = session.directory.appending("mapped-ram-bench.img")
     image = try CommandError.image(to: session.directory) { () throws(ImageError) in
-      let file = try EngineContestant.opening { () throws(FileError) in
-        try PendingFile.create(at: path, directIO: options.directIO).file
-      }
+      let file = try BenchFile.create(beside: path, directIO: options.directIO)
       _ = try ImageSave(try guest.plan(for: path), options: options).run(
         into: file, cancellation: session.run.cancellation)
       return file
@@ -38,7 +36,7 @@ struct DirectoryContestant: BenchContestant {
       for file in files { parts.appending(file).removeFile() }
       Directory.removeIfEmpty(parts)
     }
-    try dropCache(of: image)
+    try session.dropCache(of: image)
     var watch = try BenchWatch(session)
     let outcome = try session.run.transfer("take apart", to: parts) {
       (progress, cancellation) throws(ImageError) in
@@ -48,16 +46,14 @@ struct DirectoryContestant: BenchContestant {
     files = outcome.files
     let sample = watch.sample(of: outcome.report)
     for file in files {
-      let part = try BenchFile.open(parts.appending(file), directIO: options.directIO)
-      try dropCache(of: part)
+      try session.dropCache(
+        of: try BenchFile.open(parts.appending(file), directIO: options.directIO))
     }
     watch = try BenchWatch(session)
     let path = session.directory.appending("mapped-ram-bench.img")
     let (file, report) = try session.run.transfer("build", to: session.directory) {
       (progress, cancellation) throws(ImageError) in
-      let file = try EngineContestant.opening { () throws(FileError) in
-        try PendingFile.create(at: path, directIO: options.directIO).file
-      }
+      let file = try BenchFile.create(beside: path, directIO: options.directIO)
       let plan = try DirectorySave.plan(from: parts, directIO: options.directIO)
       return (
         file,
@@ -76,11 +72,6 @@ struct DirectoryContestant: BenchContestant {
     try check.require()
     add(sample, .toDirectory, outcome.report, session)
     add(built, .fromDirectory, report, session)
-  }
-
-  private func dropCache(of file: File) throws(CommandError) {
-    if case .active = file.directIO { return }
-    try CommandError.system { () throws(SystemCallError) in try file.dropCache() }
   }
 
   private func add(

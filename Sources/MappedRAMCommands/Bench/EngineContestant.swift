@@ -18,7 +18,7 @@ struct EngineContestant: BenchContestant {
       try SyntheticGuest.plan(of: source, for: path)
     }
     let (file, written) = try save(plan, path, session)
-    try dropCache(of: file, session)
+    try session.dropCache(of: file)
     try restore(file, presentBytes: written.presentBytes, session)
   }
 
@@ -37,15 +37,12 @@ struct EngineContestant: BenchContestant {
       (progress, cancellation) throws(ImageError) in
       if keep != nil {
         let report = try save.run(to: path, progress: progress, cancellation: cancellation)
-        let file = try Self.opening { () throws(FileError) in
+        let file = try opening { () throws(FileError) in
           try File.open(path, access: .read, directIO: options.directIO)
         }
         return (file, report)
       }
-      // Never committed: the file has no name, or one that goes when the pending file does, at once.
-      let file = try Self.opening { () throws(FileError) in
-        try PendingFile.create(at: path, directIO: options.directIO).file
-      }
+      let file = try BenchFile.create(beside: path, directIO: options.directIO)
       return (file, try save.run(into: file, progress: progress, cancellation: cancellation))
     }
     var sample = BenchSample(report)
@@ -75,23 +72,6 @@ struct EngineContestant: BenchContestant {
       bytes: report.presentBytes, report: report, latencies: recorder.latencies)
   }
 
-  static func opening(_ body: () throws(FileError) -> File) throws(ImageError) -> File {
-    do throws(FileError) {
-      return try body()
-    } catch {
-      throw .file(error)
-    }
-  }
-
-  private func dropCache(of file: File, _ session: BenchSession) throws(CommandError) {
-    if case .active = file.directIO { return }
-    try CommandError.system { () throws(SystemCallError) in try file.dropCache() }
-    session.add(note: BenchSession.droppedCache)
-  }
-}
-
-extension BenchSession {
-  static let droppedCache = "Files were dropped from the page cache before they were read."
 }
 
 extension ChannelOptions {

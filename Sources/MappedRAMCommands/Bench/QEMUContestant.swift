@@ -57,10 +57,8 @@ struct QEMUContestant: BenchContestant {
     }
     self.vm.add(sample, to: key(.save), session)
     let file = try BenchFile.open(path, directIO: .off)
-    try CommandError.system { () throws(SystemCallError) in
-      try file.syncData()
-      if !isDirect { try file.dropCache() }
-    }
+    try CommandError.system { () throws(SystemCallError) in try file.syncData() }
+    if !isDirect { try session.dropCache(of: file) }
   }
 
   private func load(from path: FilePath, _ session: BenchSession) throws(CommandError) {

@@ -1,3 +1,5 @@
+import LinuxIO
+
 /// Numbers as people read them. Programs get raw numbers.
 enum NumberText {
   /// Three digits that count, or all of the whole part: `0.012`, `2.31`, `24.3`, `1023`.
@@ -72,13 +74,5 @@ enum NumberText {
   /// `count` and the noun, with an s unless it is one.
   static func count(_ count: UInt64, _ noun: String) -> String {
     "\(count) \(noun)\(count == 1 ? "" : "s")"
-  }
-}
-
-extension Duration {
-  /// The duration in seconds.
-  var inSeconds: Double {
-    let (seconds, attoseconds) = components
-    return Double(seconds) + Double(attoseconds) / 1e18
   }
 }

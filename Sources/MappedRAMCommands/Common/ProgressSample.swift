@@ -1,3 +1,4 @@
+import LinuxIO
 import MappedRAM
 
 /// How far a transfer is at a moment.

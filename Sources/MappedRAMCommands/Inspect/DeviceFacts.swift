@@ -53,15 +53,12 @@ struct DeviceFacts: Equatable, Sendable {
   private static func decode(
     _ device: DescribedDevice, _ body: Range<FileOffset>, of file: File
   ) throws(ImageError) -> DecodedDevice {
-    do throws(SystemCallError) {
-      let bytes = try file.readBytes(
-        at: body.lowerBound.rawValue, count: Int(body.byteCount.rawValue))
-      // SAFETY: a UInt8 has no padding, so each of the bytes has a value.
-      var input = ByteInput(unsafe bytes.span.bytes, at: body.lowerBound)
-      return DeviceStateDecoder.decode(device, from: &input)
-    } catch {
-      throw .system(error)
+    let bytes = try calling { () throws(SystemCallError) in
+      try file.readBytes(at: body.lowerBound.rawValue, count: Int(body.byteCount.rawValue))
     }
+    // SAFETY: a UInt8 has no padding, so each of the bytes has a value.
+    var input = ByteInput(unsafe bytes.span.bytes, at: body.lowerBound)
+    return DeviceStateDecoder.decode(device, from: &input)
   }
 
   /// The devices of a description, by what their sections are called.

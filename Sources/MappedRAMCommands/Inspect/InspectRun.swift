@@ -37,18 +37,14 @@ struct InspectRun {
     }
     for problem in problems { complain(problem.description) }
     if let picture = parts.pagesSvg {
-      try CommandError.image(to: picture) { () throws(ImageError) in
-        try write(PageMapSVG.picture(of: inspection), to: picture)
-      }
+      try TextFile.write(PageMapSVG.picture(of: inspection), to: picture)
     }
     return problems.isEmpty ? .success : .badData
   }
 
   private func open() throws(ImageError) -> File {
-    do throws(FileError) {
-      return try File.open(options.image, access: .read, directIO: .off)
-    } catch {
-      throw .file(error)
+    try opening { () throws(FileError) in
+      try File.open(options.image, access: .read, directIO: .off)
     }
   }
 
@@ -75,20 +71,6 @@ struct InspectRun {
       PageMapText.write(inspection, width: options.width, to: output)
     }
     summary.writeRemarks()
-  }
-
-  private func write(_ picture: String, to path: FilePath) throws(ImageError) {
-    do throws(FileError) {
-      let pending = try PendingFile.create(at: path, directIO: .off)
-      do throws(SystemCallError) {
-        try pending.file.write(Array(picture.utf8), at: 0)
-        try pending.commit()
-      } catch {
-        throw .system(error)
-      }
-    } catch {
-      throw .file(error)
-    }
   }
 }
 

@@ -57,11 +57,7 @@ extension Inspection {
       slots[block.block.idstr] = SlotFacts(bitmap, allocation, wishes: wishes)
     }
     self.slots = image.blocks.map { slots[$0.block.idstr] ?? SlotFacts() }
-    do throws(SystemCallError) {
-      allocatedBytes = try file.allocatedBytes()
-    } catch {
-      throw .system(error)
-    }
+    allocatedBytes = try calling { () throws(SystemCallError) in try file.allocatedBytes() }
     if case .libvirt(let container) = image.container {
       domain = DomainSummary(xml: container.xml)
     }
@@ -69,23 +65,13 @@ extension Inspection {
     devices = wishes.devices ? try DeviceFacts.all(in: image, of: file) : nil
   }
 
-  /// The run state in the section `globalstate`: the length of a text with its zero (4, big-endian), the text, and other
-  /// things. Source: QEMU v10.0.2, `migration/global_state.c`.
+  /// What the image says that the VM was doing; `nil` also where that cannot be understood: all else is still shown.
   private static func runState(in image: Image, of file: File) throws(ImageError) -> String? {
-    let section = image.sections.first {
-      $0.type == .full && $0.identity?.idstr == "globalstate"
+    do throws(ImageError) {
+      return try image.runState(in: file)?.rawValue
+    } catch .format {
+      return nil
     }
-    guard let body = section?.body else { return nil }
-    let bytes: [UInt8]
-    do throws(SystemCallError) {
-      // The text is some 10 bytes long.
-      bytes = try file.readBytes(
-        at: body.lowerBound.rawValue, count: Int(min(body.byteCount.rawValue, 64)))
-    } catch {
-      throw .system(error)
-    }
-    guard bytes.count >= 4, bytes[0] == 0, bytes[1] == 0, bytes[2] == 0 else { return nil }
-    return DecodedValue.bytes(Array(bytes[4...].prefix(Int(bytes[3])))).text
   }
 }
 

@@ -101,10 +101,8 @@ struct RestoreCommand: ParsableCommand {
   }
 
   private func open() throws(ImageError) -> File {
-    do throws(FileError) {
-      return try File.open(image, access: .read, directIO: channels.directIO)
-    } catch {
-      throw .file(error)
+    try opening { () throws(FileError) in
+      try File.open(image, access: .read, directIO: channels.directIO)
     }
   }
 }

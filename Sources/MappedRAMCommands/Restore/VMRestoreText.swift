@@ -1,3 +1,4 @@
+import LinuxIO
 import MappedRAM
 import MappedRAMFormat
 import QEMUControl

@@ -1,4 +1,5 @@
 public import ArgumentParser
+import LinuxIO
 public import MappedRAM
 
 extension LiveOptions.WhenStuck: ExpressibleByArgument {}
@@ -47,7 +48,7 @@ struct LiveArguments: ParsableArguments {
   }
 
   private enum Defaults {
-    static let pause = Int(LiveOptions().maximumPause / .milliseconds(1))
+    static let pause = Int(LiveOptions().maximumPause.wholeMilliseconds)
     static let rounds = LiveOptions().maximumRounds
   }
 

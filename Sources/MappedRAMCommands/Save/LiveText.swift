@@ -1,3 +1,4 @@
+import LinuxIO
 import MappedRAM
 
 /// What is said of the rounds of a live save.

@@ -88,12 +88,10 @@ extension GuestMemory {
   private func clear(
     _ bytes: Range<UInt64>, of pages: some PageTarget
   ) throws(SystemCallError) {
-    let zeros = [UInt8](repeating: 0, count: min(bytes.count, 1 << 20))
-    for start in stride(from: bytes.lowerBound, to: bytes.upperBound, by: zeros.count) {
-      let part = zeros[..<min(zeros.count, Int(bytes.upperBound - start))]
+    for piece in ZeroPieces(of: bytes) {
       switch pages.writeAccess {
-      case .file(let file, let first): try file.write(Array(part), at: first + start)
-      case .copy(let target): try target.put(part, at: start)
+      case .file(let file, let first): try file.write(piece.zeros, at: first + piece.offset)
+      case .copy(let target): try target.put(piece.zeros, at: piece.offset)
       }
     }
   }
@@ -113,9 +111,9 @@ extension GuestMemory.Place {
 
 extension CopyingTarget {
   /// Puts `bytes` at `offset`.
-  fileprivate func put(_ bytes: ArraySlice<UInt8>, at offset: UInt64) throws(SystemCallError) {
+  fileprivate func put(_ bytes: [UInt8], at offset: UInt64) throws(SystemCallError) {
     var failure: SystemCallError?
-    // SAFETY: the bytes of the slice, for the time of the call.
+    // SAFETY: the bytes of the array, for the time of the call.
     unsafe bytes.withUnsafeBytes { buffer in
       do throws(SystemCallError) {
         try unsafe copy(from: buffer, to: offset)

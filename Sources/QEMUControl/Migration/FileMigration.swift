@@ -1,4 +1,4 @@
-import Glibc
+import LinuxIO
 import MappedRAM
 import MappedRAMFormat
 
@@ -85,7 +85,7 @@ struct FileMigration {
       if ending?.isTime(info) == true {
         try talking { () throws(QMPError) in try connection.execute(.migrateCancel) }
       }
-      usleep(UInt32(interval / .microseconds(1)))
+      sleep(for: interval)
       if ending == nil { interval = min(interval * 2, longest) }
     }
   }

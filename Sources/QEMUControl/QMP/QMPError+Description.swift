@@ -47,8 +47,7 @@ extension QMPError: CustomStringConvertible {
 
   /// `duration` in seconds with at most three digits behind the point.
   private static func seconds(_ duration: Duration) -> String {
-    let (seconds, attoseconds) = duration.components
-    let milliseconds = attoseconds / 1_000_000_000_000_000
+    let (seconds, milliseconds) = duration.wholeMilliseconds.quotientAndRemainder(dividingBy: 1000)
     if milliseconds == 0 { return "\(seconds) s" }
     var digits = String(milliseconds + 1000).dropFirst()
     while digits.last == "0" { digits.removeLast() }

@@ -56,10 +56,8 @@ public struct RestoreSource: Sendable {
   public init(
     _ path: FilePath, streamOffset: FileOffset? = nil, directIO: DirectIOPolicy = .auto
   ) throws(ImageError) {
-    do throws(FileError) {
-      file = try File.open(path, access: .read, directIO: directIO)
-    } catch {
-      throw .file(error)
+    file = try opening { () throws(FileError) in
+      try File.open(path, access: .read, directIO: directIO)
     }
     image = try Image(reading: file, streamOffset: streamOffset)
     if let problem = image.problems.first { throw .format(problem, in: path) }

@@ -130,8 +130,8 @@ struct QEMUSave {
       "direct-io": .bool(direct), "max-bandwidth": 0,
     ]
     if let live {
-      let pause = min(live.maximumPause, longestPause) / .milliseconds(1)
-      parameters["downtime-limit"] = .integer(Int64(pause))
+      let pause = min(live.maximumPause, longestPause)
+      parameters["downtime-limit"] = .integer(Int64(pause.wholeMilliseconds))
       parameters["max-bandwidth"] = .integer(Int64(clamping: live.bytesPerSecond ?? 0))
     }
     return parameters

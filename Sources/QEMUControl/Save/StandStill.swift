@@ -122,7 +122,7 @@ final class StandStill {
 
   /// Takes `step`, over a new connection where the old one is broken.
   func take(_ step: UndoStep) throws(QMPError) {
-    if step.delay > .zero { usleep(UInt32(step.delay / .microseconds(1))) }
+    sleep(for: step.delay)
     let deadline = ContinuousClock.now + Self.patience.refused
     var isReconnected = false
     while true {

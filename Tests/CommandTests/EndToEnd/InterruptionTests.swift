@@ -44,27 +44,25 @@ struct InterruptionTests {
   }
 
   private func startSave(_ options: [String] = []) throws -> RunningTool {
-    let tool = try RunningTool(
+    try RunningTool.busy(
       ["save", "--from-directory", try makeParts(), output.file("vm.img").string]
         + ["--channels", "1", "--queue-depth", "1", "--request-size", "64K"] + options)
-    try tool.waitUntilBusy()
-    return tool
   }
 
   @Test(arguments: [SIGINT, SIGTERM, SIGHUP])
   func aSignalStopsASave(number: Int32) throws {
     let tool = try startSave()
-    tool.signal(number)
+    tool.send(number)
     #expect(try tool.wait() == 130)
     #expect(
-      try tool.text().contains(
+      tool.errors.contains(
         #"{"message":"Interrupted; nothing was left behind.","status":130,"type":"error"}"#))
     #expect(try output.names() == [])
   }
 
   @Test func aKilledSaveLeavesNothing() throws {
     let tool = try startSave()
-    tool.signal(SIGKILL)
+    tool.send(SIGKILL)
     #expect(try tool.wait() == 128 + SIGKILL)
     #expect(try output.names() == [])
   }
@@ -73,7 +71,7 @@ struct InterruptionTests {
     let old = output.file("vm.img")
     try Data("old".utf8).write(to: URL(fileURLWithPath: old.string))
     let tool = try startSave()
-    tool.signal(SIGINT)
+    tool.send(SIGINT)
     #expect(try tool.wait() == 130)
     #expect(try output.names() == ["vm.img"])
     #expect(try Data(contentsOf: URL(fileURLWithPath: old.string)) == Data("old".utf8))
@@ -86,19 +84,18 @@ struct InterruptionTests {
       "bench", output.path.string, "--size", "4K", "--repeat", "1", "--keep", "vm.img",
     ])
     let tool = try startSave(["--in-place"])
-    tool.signal(SIGINT)
+    tool.send(SIGINT)
     #expect(try tool.wait() == 130)
-    #expect(try tool.text().contains("vm.img: interrupted; it holds no image now."))
+    #expect(tool.errors.contains("vm.img: interrupted; it holds no image now."))
     #expect(try Tool.run(["inspect", old.string]).status == 65)
   }
 
   @Test(arguments: [SIGINT, SIGKILL])
   func aSignalStopsBench(number: Int32) throws {
-    let tool = try RunningTool(
+    let tool = try RunningTool.busy(
       ["bench", output.path.string, "--memory", "made"]
         + ["--size", "\(Self.byteCount)"])
-    try tool.waitUntilBusy()
-    tool.signal(number)
+    tool.send(number)
     #expect(try tool.wait() == (number == SIGINT ? 130 : 128 + number))
     #expect(try output.names() == [])
   }
@@ -118,11 +115,10 @@ struct InterruptionTests {
 
   @Test(arguments: [SIGINT, SIGKILL])
   func aSignalStopsARestore(number: Int32) throws {
-    let tool = try RunningTool(
+    let tool = try RunningTool.busy(
       ["restore", try makeHollowImage(), "--to-directory", output.file("parts").string]
         + ["--channels", "1", "--queue-depth", "1", "--request-size", "64K"])
-    try tool.waitUntilBusy()
-    tool.signal(number)
+    tool.send(number)
     #expect(try tool.wait() == (number == SIGINT ? 130 : 128 + number))
     // A killed process cannot take back the directory, but it is empty.
     let expected = number == SIGINT ? [] : ["parts"]

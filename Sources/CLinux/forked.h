@@ -1,0 +1,59 @@
+#ifndef CLINUX_FORKED_H
+#define CLINUX_FORKED_H
+
+// For processes that stay a copy of this one, or are until they become a program. After the fork only what is async-signal-safe
+// is called: other threads of the parent may have held any lock.
+
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+
+// What runs in the child: the thread sanitizer takes locks.
+#define FORKED __attribute__((no_sanitize("thread"))) static
+
+// fork(2), with all signals blocked in the child: one that comes right after it would end the child, or run a handler of the parent's
+// there.
+FORKED pid_t forkBlockingSignals(void) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  pid_t process = _Fork();
+  if (process == 0) return 0;
+  int number = errno;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  errno = number;
+  return process;
+}
+
+FORKED void closeRange(uint32_t first, uint32_t last) {
+  if (first > last || syscall(SYS_close_range, first, last, 0) == 0) return;
+  // A kernel before 5.9, or a filter of the container.
+  for (uint32_t number = first; number <= last && number < 65536; number++) close((int)number);
+}
+
+// Keeping a descriptor of the parent's would keep a socket open, or a pipe that somebody reads to its end.
+FORKED void closeAllBut(int one, int other) {
+  uint32_t low = (uint32_t)(one < other ? one : other);
+  uint32_t high = (uint32_t)(one < other ? other : one);
+  if (low > 0) closeRange(0, low - 1);
+  closeRange(low + 1, high - 1);
+  closeRange(high + 1, ~0U);
+}
+
+// Waits for the word with which the parent lets the process go. Whether it came, and not the link's end.
+FORKED int isLetGo(int link) {
+  char byte;
+  ssize_t count;
+  do
+    count = read(link, &byte, 1);
+  while (count < 0 && errno == EINTR);
+  return count == 1;
+}
+
+#endif

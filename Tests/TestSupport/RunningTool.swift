@@ -1,0 +1,76 @@
+import Foundation
+import LinuxIO
+import SystemPackage
+
+/// The built command while it runs, killed when the last reference goes.
+public final class RunningTool {
+  private let process = Process()
+  private let directory: TemporaryDirectory
+
+  /// Starts it, with nothing on its standard input.
+  ///
+  /// - Parameter prefix: what stands before the command, such as `prlimit`, and becomes it.
+  public init(prefix: [String] = [], _ arguments: [String]) throws {
+    directory = try TemporaryDirectory()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = prefix + [Tool.path] + arguments
+    process.standardInput = FileHandle.nullDevice
+    process.standardOutput = try Subprocess.create(directory.file("output"))
+    process.standardError = try Subprocess.create(directory.file("errors"))
+    try process.run()
+  }
+
+  /// The process's number.
+  public var processID: Int32 { process.processIdentifier }
+
+  /// What it and its QEMU wrote to standard output so far.
+  public var output: String { text("output") }
+
+  /// What it and its QEMU wrote to standard error so far.
+  public var errors: String { text("errors") }
+
+  /// Sends it a signal.
+  public func send(_ signal: CInt) { kill(process.processIdentifier, signal) }
+
+  /// Waits until `condition` holds, asking it every `pause`; without one, all the time.
+  ///
+  /// - Throws: `HarnessError` after a minute, or where the command ends first.
+  public func wait(
+    for what: String, every pause: Duration = .zero, until condition: () throws -> Bool
+  ) throws {
+    let deadline = ContinuousClock.now + .seconds(60)
+    while try !condition() {
+      guard process.isRunning else {
+        throw HarnessError("it ended before \(what): \(errors)")
+      }
+      guard ContinuousClock.now < deadline else {
+        throw HarnessError("waited for \(what): \(errors)")
+      }
+      sleep(for: pause)
+    }
+  }
+
+  /// Waits for its end. Gives its status, or 128 and the signal that ended it.
+  ///
+  /// - Throws: `HarnessError` where it goes on for a minute.
+  public func wait() throws -> Int32 {
+    let deadline = ContinuousClock.now + .seconds(60)
+    while process.isRunning {
+      guard ContinuousClock.now < deadline else { throw HarnessError("it does not end: \(errors)") }
+      sleep(for: .milliseconds(2))
+    }
+    return process.shellStatus
+  }
+
+  deinit {
+    guard process.isRunning else { return }
+    kill(process.processIdentifier, SIGKILL)
+    process.waitUntilExit()
+  }
+
+  private func text(_ name: String) -> String {
+    String(
+      decoding: FileManager.default.contents(atPath: directory.file(name).string) ?? Data(),
+      as: UTF8.self)
+  }
+}

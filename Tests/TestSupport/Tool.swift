@@ -1,0 +1,37 @@
+import Foundation
+
+/// The built command, run as a user would.
+public enum Tool {
+  /// The executable, which the build puts beside that of the tests.
+  public static let path: String = {
+    let link = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+    return URL(fileURLWithPath: link).deletingLastPathComponent().appending(path: "mapped-ram").path
+  }()
+
+  /// Runs it to its end.
+  public static func run(
+    _ arguments: [String], environment: [String: String] = [:]
+  ) throws -> Subprocess {
+    try Subprocess.run([path] + arguments, environment: environment)
+  }
+
+  /// Runs it to its end, which must be a success.
+  @discardableResult
+  public static func succeed(_ arguments: [String]) throws -> Subprocess {
+    try Subprocess.succeed([path] + arguments)
+  }
+
+  /// As `succeed`, for a command that leaves a program behind: that would inherit the descriptor by whose end Foundation's
+  /// `Process` knows that the command has ended.
+  public static func succeedDetaching(_ arguments: [String]) throws -> Subprocess {
+    // All but the first three: with hundreds of tests the number of what they have open has no small limit.
+    let script = """
+      for name in /proc/self/fd/*; do
+        number=${name##*/}
+        [ "$number" -le 2 ] || eval "exec $number>&-"
+      done
+      exec "$@"
+      """
+    return try Subprocess.succeed(["bash", "-c", script, "bash", path] + arguments)
+  }
+}
