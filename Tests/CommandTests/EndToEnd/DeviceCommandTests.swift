@@ -174,9 +174,9 @@ import Testing
   private func expectEnds(_ arguments: [String], _ number: Int32) throws {
     let tool = try RunningTool(arguments)
     let sleeper = try sleeperID()
-    tool.signal(number)
+    tool.send(number)
     #expect(try tool.wait() == (number == SIGKILL ? 128 + number : 130))
-    if number != SIGKILL { #expect(try tool.text().contains("Interrupted")) }
+    if number != SIGKILL { #expect(tool.errors.contains("Interrupted")) }
     // What was started ends with it; where it is killed, a moment later.
     let deadline = ContinuousClock.now + .seconds(10)
     while kill(sleeper, 0) == 0 {
@@ -214,7 +214,7 @@ import Testing
     for arguments in [restore, restore + ["--device-last", "d"]] {
       let tool = try RunningTool(arguments)
       Thread.sleep(forTimeInterval: 0.3)
-      tool.signal(SIGINT)
+      tool.send(SIGINT)
       #expect(try tool.wait() == 130)
       #expect(try directory.names() == before)
     }
