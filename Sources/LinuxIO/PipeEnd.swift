@@ -87,6 +87,16 @@ public struct PipeEnd: ~Copyable, Sendable {
     }
     return nil
   }
+
+  /// Lets a pipe or FIFO hold `byteCount` bytes, if it holds fewer and the kernel allows it (fcntl(2), F_SETPIPE_SZ): the two ends
+  /// then take turns less often. Does nothing to anything else.
+  public func widen(to byteCount: Int) {
+    // F_GETPIPE_SZ and F_SETPIPE_SZ of linux/fcntl.h, which the Glibc module does not have.
+    let (get, set): (CInt, CInt) = (1032, 1031)
+    let room = fcntl(descriptor, get)
+    guard room > 0, room < byteCount else { return }
+    _ = fcntl(descriptor, set, CInt(clamping: byteCount))
+  }
 }
 
 /// A new pipe: both of its ends, each to be taken over once.

@@ -81,6 +81,7 @@ private struct RunningCommand: ~Copyable {
     self.data = PipeEnd(end, path: "pipe")
     self.errors = PipeEnd(errors.takeReading(), path: "pipe")
     self.stop = stop
+    self.data?.widen(to: PipeEnd.deviceBytes)
   }
 
   /// Starts `command`, lets `body` work with it, and waits for its end.

@@ -37,6 +37,7 @@ public struct FileStateSource: DeviceStateSource {
     let end = try DeviceFailure.system { () throws(SystemCallError) in
       try PipeEnd(reading: path)
     }
+    end.widen(to: PipeEnd.deviceBytes)
     while unsafe try sink.put({ (memory) throws(DeviceFailure) in
       try unsafe end.fill(memory, until: sink.stop)
     }) {}
@@ -90,6 +91,7 @@ public struct FileStateTarget: DeviceStateTarget {
       try PipeEnd.open(writing: path, until: feed.stop)
     }
     guard let end = opened else { throw .stopped }
+    end.widen(to: PipeEnd.deviceBytes)
     while unsafe try feed.next({ (_, bytes) throws(DeviceFailure) in
       try unsafe end.put(bytes, until: feed.stop)
     }) {}
@@ -97,6 +99,10 @@ public struct FileStateTarget: DeviceStateTarget {
 }
 
 extension PipeEnd {
+  /// Bytes that a pipe of a device's state holds, where the kernel allows it: a buffer. As much as /proc/sys/fs/pipe-max-size
+  /// lets a user have who is not root.
+  static let deviceBytes = 1 << 20
+
   /// Fills `memory` with what comes, up to the end. Nil where that was reached before the first byte.
   borrowing func fill(
     _ memory: UnsafeMutableRawBufferPointer, until stop: StopSignal

@@ -25,6 +25,9 @@ public struct LiveRound: Equatable, Sendable {
     self.processors = processors
   }
 
+  /// Whether at most a quarter of what was read had to be written.
+  var isMostlyReading: Bool { changedBytes <= readBytes / 4 }
+
   /// Seconds that it would have taken without the limit.
   var workSeconds: Double { max((elapsed - limited).inSeconds, 1e-9) }
 }
@@ -92,9 +95,11 @@ public struct LiveForecast: Equatable, Sendable {
     let rate =
       rounds.filter { $0.changedBytes >= Self.leastForRate }
       .map { Double($0.changedBytes) / $0.workSeconds }.max()
-    // The first round writes nearly all that it reads: it tells nothing about reading.
-    let reading = rounds.dropFirst().filter { $0.readBytes > 0 }
-      .map { Self.readingSeconds(of: $0, rate) / Double($0.readBytes) }.min()
+    // What was left for reading in a round that was mostly writing tells nothing, but of that round itself.
+    let reading = (rounds.dropFirst().filter(\.isMostlyReading) + [last]).filter {
+      $0.readBytes > 0
+    }
+    .map { Self.readingSeconds(of: $0, rate) / Double($0.readBytes) }.min()
     expectedPause = Self.duration(
       (reading ?? 0) * Double(last.readBytes) + Self.writingSeconds(of: last, rate) + Self.overhead)
   }

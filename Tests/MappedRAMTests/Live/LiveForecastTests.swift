@@ -63,6 +63,13 @@ import Testing
     #expect(pause([round(1024, 1000), round(0, 200), round(0, 1, read: 0)]) == 10)
   }
 
+  /// 1,024 MiB in 500 ms is the speed of the disk, and leaves nothing for reading; that the next round needs 200 ms for it counts.
+  @Test func aRoundOfWritingIsNoMeasureOfReading() {
+    #expect(pause([round(1024, 1000), round(1024, 500)]) == 510)
+    #expect(pause([round(1024, 1000), round(1024, 500), round(128, 262)]) == 272)
+    #expect(pause([round(1024, 1000), round(257, 126), round(0, 200)]) == 210)
+  }
+
   /// Two processors, of which the guest had one: the last round has both.
   @Test func theGuestsShareOfTheProcessorsIsFreeInThePause() {
     #expect(pause([round(1024, 1000), round(0, 400, shares(400, 400))]) == 210)
