@@ -86,7 +86,7 @@ import Testing
     #expect(seen == nil)
   }
 
-  @Test(.timeLimit(.minutes(1))) func oneThatIsDroppedIsWaitedForAndFreed() throws {
+  @Test(.timeLimit(.minutes(15))) func oneThatIsDroppedIsWaitedForAndFreed() throws {
     final class Token: Sendable {
       let order = Monitor<[String]>([])
     }

@@ -128,7 +128,7 @@ struct RingTests {
   }
 
   /// Completions that were not taken count for `minimum`, so this does not wait.
-  @Test(.timeLimit(.minutes(1))) func waitingCountsWhatIsReadyAlready() throws {
+  @Test(.timeLimit(.minutes(15))) func waitingCountsWhatIsReadyAlready() throws {
     let buffer = try AlignedBuffer(byteCount: 4096)
     var ring = try Ring(entries: 4)
     for tag in UInt64(0)..<3 {
@@ -144,7 +144,7 @@ struct RingTests {
   }
 
   /// A read from an empty pipe never ends by itself; the other one does.
-  @Test(.timeLimit(.minutes(1))) func waitsForTheMinimumAlone() throws {
+  @Test(.timeLimit(.minutes(15))) func waitsForTheMinimumAlone() throws {
     let pipe = try Pipe()
     let buffer = try AlignedBuffer(byteCount: 8192)
     var ring = try Ring(entries: 2)
@@ -168,7 +168,7 @@ struct RingTests {
   }
 
   /// The dropped ring's read ends when another thread writes; until then the drop waits.
-  @Test(.timeLimit(.minutes(1))) func isDroppedOnlyWhenNothingIsInFlight() throws {
+  @Test(.timeLimit(.minutes(15))) func isDroppedOnlyWhenNothingIsInFlight() throws {
     let pipe = try Pipe()
     let buffer = try AlignedBuffer(byteCount: 1)
     let order = Monitor<[String]>([])
@@ -191,7 +191,7 @@ struct RingTests {
     #expect(unsafe buffer.bytes[0] == 7)
   }
 
-  @Test(.timeLimit(.minutes(1))) func whatWasOnlyPreparedIsForgotten() throws {
+  @Test(.timeLimit(.minutes(15))) func whatWasOnlyPreparedIsForgotten() throws {
     let buffer = try AlignedBuffer(byteCount: 4096)
     do {
       var ring = try Ring(entries: 8)
