@@ -60,7 +60,11 @@ extension RealQEMU {
         "--size", "32M", "--repeat", "1", "--against", "fio", "--memory", "made",
       ])
       let fio = report.rows.filter { $0.contestant == "fio" }
-      #expect(fio.count == 6)
+      // Its settings, each writing, reading and copying.
+      #expect(fio.count == 9)
+      for operation in ["save", "restore", "copy"] {
+        #expect(fio.count { $0.operation == operation } == 3)
+      }
       #expect(fio.allSatisfy { $0.bytes == 32 << 20 && $0.samples.allSatisfy { $0.seconds > 0 } })
       #expect(report.rows.contains { $0.operation == "to-directory" })
       #expect(report.rows.contains { $0.operation == "from-directory" })
