@@ -4,6 +4,7 @@ import LinuxIO
 /// A channel's I/O through pread and pwrite: each request is carried out when it is made.
 struct PositionedIO: ChannelIO, ~Copyable {
   let capacity: Int
+  /// The oldest first, so that what was read early is not left behind by what is read next.
   private var completions: [IOCompletion] = []
 
   init(capacity: Int) {
@@ -39,5 +40,7 @@ struct PositionedIO: ChannelIO, ~Copyable {
 
   mutating func wait() throws(SystemCallError) {}
 
-  mutating func nextCompletion() -> IOCompletion? { completions.popLast() }
+  mutating func nextCompletion() -> IOCompletion? {
+    completions.isEmpty ? nil : completions.removeFirst()
+  }
 }
