@@ -27,7 +27,7 @@ public struct LiveSave: ~Copyable {
   private let blocks: [Block]
   private let pieceBytes: Int
   private let limit: BandwidthLimit?
-  private let guestTime: @Sendable () -> Duration
+  private let guestTime: @Sendable () -> Duration?
   /// The rounds so far.
   public private(set) var rounds: [LiveRound] = []
   private var isStuck = false
@@ -45,14 +45,14 @@ public struct LiveSave: ~Copyable {
   /// - Parameters:
   ///   - plan: what is saved, with any tail; `finish` has the right one.
   ///   - tracking: for blocks by idstr, what tells what was written since. It must have begun before the first round.
-  ///   - guestTime: what the guest has used of this machine's processors so far, which the last round will have for itself; zero
+  ///   - guestTime: what the guest has used of this machine's processors so far, which the last round will have for itself; `nil`
   ///     where that is not known.
   /// - Throws: `ImageError`.
   public init(
     _ plan: SavePlan, to path: FilePath, inPlace: Bool = false,
     options: ChannelOptions = .standard, live: LiveOptions = LiveOptions(),
     tracking: [String: any ChangeTracking] = [:],
-    guestTime: @escaping @Sendable () -> Duration = { .zero }, progress: Progress = Progress(),
+    guestTime: @escaping @Sendable () -> Duration? = { nil }, progress: Progress = Progress(),
     cancellation: Cancellation = Cancellation()
   ) throws(ImageError) {
     try self.init(
@@ -65,7 +65,7 @@ public struct LiveSave: ~Copyable {
     _ plan: SavePlan, to path: FilePath, inPlace: Bool = false,
     options: ChannelOptions = .standard, live: LiveOptions = LiveOptions(),
     tracking: [String: any ChangeTracking] = [:],
-    guestTime: @escaping @Sendable () -> Duration = { .zero }, progress: Progress = Progress(),
+    guestTime: @escaping @Sendable () -> Duration? = { nil }, progress: Progress = Progress(),
     cancellation: Cancellation = Cancellation(), factory: (any ChannelIOFactory)?
   ) throws(ImageError) {
     let stopwatch = Stopwatch()
@@ -181,6 +181,14 @@ public struct LiveSave: ~Copyable {
     return plan.blocks.map { found[$0.block.idstr] }
   }
 
+  /// Who has had the processors since they had used these times.
+  private func shares(since saveTime: Duration, _ guestTime: Duration?) -> ProcessorShares? {
+    guard let guestTime, let now = self.guestTime() else { return nil }
+    return ProcessorShares(
+      save: ResourceUsage.current().cpuTime - saveTime, guest: now - guestTime,
+      count: min(options.channels, Machine.processors))
+  }
+
   private func round(number: Int, _ limit: BandwidthLimit?) throws(ImageError) -> LiveRound {
     let start = ContinuousClock.now
     let (saveTime, guestTime) = (ResourceUsage.current().cpuTime, self.guestTime())
@@ -204,9 +212,7 @@ public struct LiveSave: ~Copyable {
       changedBytes: saves.reduce(0) { $0 + $1.changedBytes },
       elapsed: ContinuousClock.now - start,
       limited: (limit?.takeWaited() ?? .zero) / options.channels,
-      processors: ProcessorShares(
-        save: ResourceUsage.current().cpuTime - saveTime, guest: self.guestTime() - guestTime,
-        count: min(options.channels, Machine.processors)))
+      processors: shares(since: saveTime, guestTime))
   }
 }
 

@@ -37,13 +37,12 @@ extension CaptureSave {
     }
   }
 
-  /// What QEMU has used of the processors so far.
-  private static func processorTime(of processID: Int32) -> Duration {
+  /// What QEMU has used of the processors so far; `nil` where it has ended, which is found elsewhere, or /proc hides it.
+  private static func processorTime(of processID: Int32) -> Duration? {
     do throws(SystemCallError) {
       return try ProcessorTime.used(by: processID)
     } catch {
-      // It has ended, which is found elsewhere, or /proc hides it.
-      return .zero
+      return nil
     }
   }
 
