@@ -9,19 +9,14 @@ package struct ZeroPieces: Sequence, IteratorProtocol {
   /// The pieces of `range`, which may be empty, in ascending order.
   package init(of range: Range<UInt64>) {
     rest = range
-    zeros = [UInt8](repeating: 0, count: Int(Swift.min(UInt64(Self.pieceBytes), range.byteCount)))
+    zeros = [UInt8](repeating: 0, count: Int(Swift.min(UInt64(Self.pieceBytes), range.count64)))
   }
 
   /// The next piece: where it begins, and as many zeros as it has bytes; `nil` at the end.
   package mutating func next() -> (offset: UInt64, zeros: [UInt8])? {
     guard !rest.isEmpty else { return nil }
-    if UInt64(zeros.count) > rest.byteCount { zeros.removeLast(zeros.count - Int(rest.byteCount)) }
+    if UInt64(zeros.count) > rest.count64 { zeros.removeLast(zeros.count - Int(rest.count64)) }
     defer { rest = rest.lowerBound + UInt64(zeros.count)..<rest.upperBound }
     return (rest.lowerBound, zeros)
   }
-}
-
-extension Range<UInt64> {
-  /// How many bytes the range has; `count` could not tell more than Int.max.
-  fileprivate var byteCount: UInt64 { upperBound - lowerBound }
 }
