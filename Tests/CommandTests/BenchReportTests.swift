@@ -182,6 +182,19 @@ import Testing
     #expect(found.map(\.bound) == [bound])
   }
 
+  /// Half of what fio writes, but all that it reads and writes at once; 2 GiB of requests for 1 GiB.
+  @Test(arguments: [BenchRow.Operation.toDirectory, .fromDirectory])
+  func directoriesAreBoundedByADiskThatReadsAndWrites(_ operation: BenchRow.Operation) throws {
+    let found = BenchExplanation.all(
+      of: [
+        row(operation, .mappedRAM, [1], cpu: 0.1, requests: 2048), row(.save, .fio, [0.5]),
+        row(.restore, .fio, [0.5]), row(.copy, .fio, [1]), row(.memoryTouch, .memory, [1]),
+      ], processors: 2)
+    let explanation = try #require(found.first)
+    #expect(explanation.bound == .disk)
+    #expect(explanation.reason.contains("1.00 of fio's rate, requests of 1.00 MiB"))
+  }
+
   @Test func memoryThatIsReadAsFastAsItCanBeIsTheBound() {
     let found = BenchExplanation.all(
       of: [

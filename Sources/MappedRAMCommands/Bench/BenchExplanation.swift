@@ -53,16 +53,20 @@ struct BenchExplanation: Equatable, Sendable {
       busy = cpu / max(seconds, 1e-9)
       // Copies into another process's memory, and the disk's completions, are work of the same threads.
       usable = Double(processors)
-      let operation: BenchRow.Operation =
-        [.save, .fromDirectory].contains(row.key.operation) ? .save : .restore
+      // Into and out of a directory, each byte is read from the disk and written to it.
+      let operation = row.key.operation.isBetweenFiles ? .copy : row.key.operation
       func best(_ operation: BenchRow.Operation, _ who: BenchRow.Contestant) -> Double? {
         others.filter { $0.key.operation == operation && $0.key.contestant == who && $0.bytes > 0 }
           .map(\.rate.median).max()
       }
       fileRate = row.rate.median
       ofDisk = row.bytes > 0 ? best(operation, .fio).map { row.rate.median / $0 } : nil
-      let memory =
-        operation == .save ? best(.memoryRead, .memory) : best(.memoryTouch, .memory)
+      let memory: Double? =
+        switch operation {
+        case .save: best(.memoryRead, .memory)
+        case .restore: best(.memoryTouch, .memory)
+        default: nil
+        }
       ofMemory = memory.map { row.ramRate.median / $0 }
       requestBytes = row.meanRequestBytes
     }
@@ -117,8 +121,10 @@ extension BenchRow {
     let operationReads = [.restore, .toDirectory].contains(key.operation)
     let timed = (operationReads ? latencies.read : latencies.write).totalCount
     let all = bytes * UInt64(samples.count)
+    // There the requests of both files are counted.
+    let moved = key.operation.isBetweenFiles ? 2 * all : all
     if timed > 0 { return Double(all) / Double(timed) }
     let requests = samples.reduce(0) { $0 + ($1.requests ?? 0) }
-    return bytes > 0 && requests > 0 ? Double(all) / Double(requests) : nil
+    return bytes > 0 && requests > 0 ? Double(moved) / Double(requests) : nil
   }
 }

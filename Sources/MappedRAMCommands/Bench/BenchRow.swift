@@ -50,6 +50,9 @@ struct BenchRow: Sendable {
     case memoryRead = "memory-read"
     /// Fresh memory is touched.
     case memoryTouch = "memory-touch"
+
+    /// Whether it moves bytes from files to files.
+    var isBetweenFiles: Bool { [.toDirectory, .fromDirectory, .copy].contains(self) }
   }
 
   /// Who does it.

@@ -71,7 +71,6 @@ struct EngineContestant: BenchContestant {
       sample, to: key(.restore), ramBytes: report.ramBytes,
       bytes: report.presentBytes, report: report, latencies: recorder.latencies)
   }
-
 }
 
 extension ChannelOptions {

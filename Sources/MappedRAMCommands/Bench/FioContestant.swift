@@ -14,7 +14,7 @@ struct FioContestant: BenchContestant {
   let blockBytes: UInt64
   let depth: Int
 
-  /// The settings that are tried: the best counts. Few requests under way are the best where the disk is another machine's file.
+  /// The settings that are tried: the best counts. On some virtual disks few requests under way are the best.
   static let variants: [(blockBytes: UInt64, depth: Int)] = [
     (1 << 20, 4), (1 << 20, 32), (256 << 10, 64),
   ]
