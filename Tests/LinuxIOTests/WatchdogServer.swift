@@ -41,7 +41,7 @@ final class WatchdogServer: Sendable {
   private static func serve(
     _ server: UnixSocket, _ lines: Monitor<[String]>, _ reply: (String, Int) -> Reply
   ) throws {
-    let deadline = ContinuousClock.now + .seconds(60)
+    let deadline = ContinuousClock.now + .seconds(300)
     var buffer: [UInt8] = []
     while let count = try server.receive(into: &buffer, deadline: deadline), count > 0 {
       while let end = buffer.firstIndex(of: UInt8(ascii: "\n")) {

@@ -69,7 +69,8 @@ extension RealQEMU {
           sleep(for: workTime + .microseconds(half * 500) - (clock.now - start))
         }
         command.send(SIGINT)
-        #expect([0, 130, 128 + SIGINT].contains(try command.wait()), "after \(half) half ms")
+        let status = try command.wait()
+        #expect([0, 130, 128 + SIGINT].contains(status), "after \(half) half ms")
       }
     }
 

@@ -49,7 +49,7 @@ struct RestoredVM {
 
   /// Waits until the guest has ended `count` lines here.
   func waitForLineEnds(_ count: Int) throws {
-    let deadline = ContinuousClock.now + .seconds(60)
+    let deadline = ContinuousClock.now + .seconds(300)
     while serial.utf8.count(where: { $0 == 0x0A }) < count {
       try #require(ContinuousClock.now < deadline, "the guest prints nothing; QEMU said: \(log)")
       Thread.sleep(forTimeInterval: 0.005)
@@ -146,7 +146,7 @@ func text(of path: FilePath) -> String {
 func waitUntil(
   _ condition: () throws -> Bool, sourceLocation: SourceLocation = #_sourceLocation
 ) throws {
-  let deadline = ContinuousClock.now + .seconds(60)
+  let deadline = ContinuousClock.now + .seconds(300)
   while try !condition() {
     try #require(ContinuousClock.now < deadline, sourceLocation: sourceLocation)
     Thread.sleep(forTimeInterval: 0.005)

@@ -29,16 +29,25 @@ public final class RunningTool {
   /// What it and its QEMU wrote to standard error so far.
   public var errors: String { text("errors") }
 
+  /// Whether its first thread blocks a signal, as the command does with those that it listens to.
+  public func blocks(_ signal: CInt) throws -> Bool {
+    let status = try String(contentsOfFile: "/proc/\(processID)/status", encoding: .utf8)
+    guard let line = status.split(separator: "\n").first(where: { $0.hasPrefix("SigBlk:") }),
+      let mask = UInt64(line.dropFirst(7).trimmingCharacters(in: .whitespaces), radix: 16)
+    else { throw HarnessError("no blocked signals in \(status)") }
+    return mask >> UInt64(signal - 1) & 1 == 1
+  }
+
   /// Sends it a signal.
   public func send(_ signal: CInt) { kill(process.processIdentifier, signal) }
 
   /// Waits until `condition` holds, asking it every `pause`; without one, all the time.
   ///
-  /// - Throws: `HarnessError` after a minute, or where the command ends first.
+  /// - Throws: `HarnessError` after five minutes, or where the command ends first.
   public func wait(
     for what: String, every pause: Duration = .zero, until condition: () throws -> Bool
   ) throws {
-    let deadline = ContinuousClock.now + .seconds(60)
+    let deadline = ContinuousClock.now + .seconds(300)
     while try !condition() {
       guard process.isRunning else {
         throw HarnessError("it ended before \(what): \(errors)")
@@ -52,9 +61,9 @@ public final class RunningTool {
 
   /// Waits for its end. Gives its status, or 128 and the signal that ended it.
   ///
-  /// - Throws: `HarnessError` where it goes on for a minute.
+  /// - Throws: `HarnessError` where it goes on for five minutes.
   public func wait() throws -> Int32 {
-    let deadline = ContinuousClock.now + .seconds(60)
+    let deadline = ContinuousClock.now + .seconds(300)
     while process.isRunning {
       guard ContinuousClock.now < deadline else { throw HarnessError("it does not end: \(errors)") }
       sleep(for: .milliseconds(2))

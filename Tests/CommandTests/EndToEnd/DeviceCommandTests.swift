@@ -162,7 +162,7 @@ import Testing
   private var sleeper: String { "|echo $$ > '\(directory.file("pid"))'; exec sleep 1000" }
 
   private func sleeperID() throws -> Int32 {
-    let deadline = ContinuousClock.now + .seconds(60)
+    let deadline = ContinuousClock.now + .seconds(300)
     while true {
       let text = (try? String(contentsOfFile: directory.file("pid").string, encoding: .utf8)) ?? ""
       if text.hasSuffix("\n"), let number = Int32(text.dropLast()) { return number }
@@ -178,7 +178,7 @@ import Testing
     #expect(try tool.wait() == (number == SIGKILL ? 128 + number : 130))
     if number != SIGKILL { #expect(tool.errors.contains("Interrupted")) }
     // What was started ends with it; where it is killed, a moment later.
-    let deadline = ContinuousClock.now + .seconds(10)
+    let deadline = ContinuousClock.now + .seconds(300)
     while kill(sleeper, 0) == 0 {
       try #require(ContinuousClock.now < deadline, "the device's command goes on")
       Thread.sleep(forTimeInterval: 0.005)
@@ -213,9 +213,14 @@ import Testing
     let restore = ["restore", image, "--to-directory", target] + device(fifo)
     for arguments in [restore, restore + ["--device-last", "d"]] {
       let tool = try RunningTool(arguments)
+      try tool.wait(for: "it to listen to signals", every: .milliseconds(2)) {
+        try tool.blocks(SIGINT)
+      }
+      // Until it waits for the other end.
       Thread.sleep(forTimeInterval: 0.3)
       tool.send(SIGINT)
       #expect(try tool.wait() == 130)
+      #expect(tool.errors.contains("Interrupted"))
       #expect(try directory.names() == before)
     }
   }
