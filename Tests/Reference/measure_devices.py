@@ -48,7 +48,7 @@ class Measure:
     def fio(self, direction):
         """GiB a second of `direction`, on a file of its own or the image."""
         path = self.image if direction == "read" else self.image + ".fio"
-        words = ["fio", "--name=x", f"--filename={path}", f"--rw={direction}", "--bs=1M", "--iodepth=32", "--ioengine=io_uring",
+        words = ["env", "GLIBC_TUNABLES=glibc.malloc.hugetlb=1", "fio", "--name=x", f"--filename={path}", f"--rw={direction}", "--bs=1M", "--iodepth=4", "--ioengine=io_uring",
                  "--direct=1", f"--size={self.bytes}", "--output-format=json", "--fallocate=none"]
         job = run(words + (["--readonly"] if direction == "read" else ["--end_fsync=1"]))["jobs"][0][direction]
         if direction == "write":
