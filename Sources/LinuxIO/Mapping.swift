@@ -131,6 +131,7 @@ public final class Mapping: @unchecked Sendable {
 
   /// How many bytes from the begin of `range` are in pages that are in memory (mincore(2)), up to its end; of a range of more than
   /// 16 MiB only as many are looked at. What is not in memory may be a hole, or elsewhere, like in swap.
+  /// Of another user's file that this process may not write, the kernel says that all of it is in memory.
   ///
   /// Precondition: it lies inside, and is not empty. Throws what mincore gives.
   public func residentCount(of range: Range<Int>) throws(SystemCallError) -> Int {

@@ -13,7 +13,8 @@ public struct MappedPages: PageSource {
     file = nil
   }
 
-  /// The contents of `file`, mapped: what is a hole in it is not touched, and stays one.
+  /// The contents of `file`, mapped: what is a hole in it is not touched, and stays one. (Where the file is another user's and may not
+  /// be written by this process, the kernel does not tell which pages are there: a hole may be filled then.)
   ///
   /// - Throws: what mmap gives; `outsideFile` where the file has been cut.
   public init(_ file: FilePages) throws(FileError) {
