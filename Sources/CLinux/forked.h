@@ -14,7 +14,7 @@
 #define SYS_close_range 436
 #endif
 
-// What runs in the child: the thread sanitizer takes locks.
+// What runs in the child, or beside it: the thread sanitizer takes locks.
 #define FORKED __attribute__((no_sanitize("thread"))) static
 
 // fork(2), with all signals blocked in the child: one that comes right after it would end the child, or run a handler of the parent's
