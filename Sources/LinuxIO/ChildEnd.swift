@@ -29,13 +29,10 @@ public enum ChildEnd: Equatable, Sendable {
   public func endThisProcess() -> Never {
     if case .killed(let number, _) = self {
       var limit = rlimit(rlim_cur: 0, rlim_max: 0)
-      var set = sigset_t()
-      // SAFETY: all are this function's own, and are not kept.
+      // SAFETY: the limit is this function's own, and is not kept.
       unsafe setrlimit(__rlimit_resource_t(UInt32(RLIMIT_CORE.rawValue)), &limit)
-      unsafe sigemptyset(&set)
-      unsafe sigaddset(&set, number)
       signal(number, SIG_DFL)
-      unsafe pthread_sigmask(SIG_UNBLOCK, &set, nil)
+      SignalSet([number]).unblock()
       raise(number)
     }
     // Also where the signal's default action is not the end.

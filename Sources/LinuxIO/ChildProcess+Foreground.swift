@@ -14,8 +14,8 @@ extension ChildProcess {
   /// - Throws: what signalfd(2), poll(2) and waitid(2) give. The child still runs then.
   public mutating func waitPassingSignals() throws(SystemCallError) -> ChildEnd {
     let numbers = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT]
-      .filter { !Signals.isIgnored($0) }
-    Signals.change(SIG_BLOCK, numbers)
+      .filter { !SignalSet.isIgnored($0) }
+    SignalSet(numbers).block()
     // SAFETY: the numbers live for the call, which does not keep them.
     let signals = unsafe numbers.withUnsafeBufferPointer { numbers in
       unsafe CLinux_signalDescriptor(numbers.baseAddress, Int32(numbers.count))
@@ -41,31 +41,13 @@ extension ChildProcess {
     if !isFromTerminal || !hasFromTerminal(number) { try send(number) }
     guard number == SIGTSTP else { return }
     // By the default action, which the kernel leaves out where nobody could continue us.
-    Signals.change(SIG_UNBLOCK, [SIGTSTP])
+    SignalSet([SIGTSTP]).unblock()
     raise(SIGTSTP)
-    Signals.change(SIG_BLOCK, [SIGTSTP])
+    SignalSet([SIGTSTP]).block()
   }
 
   /// Whether the terminal sent the signal to the child as well. The end of a terminal is told to the leader of its session alone.
   private func hasFromTerminal(_ number: CInt) -> Bool {
     sharesTerminal && !(number == SIGHUP && getsid(0) == getpid())
-  }
-}
-
-private enum Signals {
-  static func change(_ how: CInt, _ numbers: [CInt]) {
-    var set = sigset_t()
-    // SAFETY: the set is this function's own; the numbers are signals.
-    unsafe sigemptyset(&set)
-    for number in numbers { unsafe sigaddset(&set, number) }
-    unsafe pthread_sigmask(how, &set, nil)
-  }
-
-  static func isIgnored(_ number: CInt) -> Bool {
-    var action = sigaction()
-    // SAFETY: only asks; what is there is filled in.
-    guard unsafe sigaction(number, nil, &action) == 0 else { return false }
-    // SAFETY: SIG_IGN is the address 1, which is compared and not called.
-    return unsafe unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
   }
 }

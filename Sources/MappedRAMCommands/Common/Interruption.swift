@@ -19,7 +19,11 @@ struct Interruption: ~Copyable {
   /// - Throws: what pthread_create gives.
   init(cancelling cancellation: Cancellation) throws(SystemCallError) {
     let state = State()
-    let signals = Self.block([SIGINT, SIGTERM, SIGHUP].filter { !Self.isIgnored($0) })
+    let signals = SignalSet(
+      [SIGINT, SIGTERM, SIGHUP].filter { !SignalSet.isIgnored($0) } + [Self.wakeUp])
+    signals.block()
+    // It would end the process where a file may not be as long: the call that writes gives EFBIG then.
+    SignalSet([SIGXFSZ]).block()
     self.state = state
     thread = try PosixThread(name: "signals") {
       Self.listen(signals, cancellation, state)
@@ -48,48 +52,21 @@ struct Interruption: ~Copyable {
     let isDone = Atomic<Bool>(false)
   }
 
-  /// The signals, and the one that ends the listening, blocked in this thread and those that it will start.
-  ///
-  /// So is SIGXFSZ, which would end the process where a file may not be as long: the call that writes gives EFBIG then.
-  private static func block(_ numbers: [CInt]) -> [CInt] {
-    let all = numbers + [wakeUp]
-    var set = makeSet(all + [SIGXFSZ])
-    // SAFETY: the set is this function's own.
-    unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
-    return all
-  }
-
-  private static func makeSet(_ numbers: [CInt]) -> sigset_t {
-    var set = sigset_t()
-    // SAFETY: as above; the numbers are signals.
-    unsafe sigemptyset(&set)
-    for number in numbers { unsafe sigaddset(&set, number) }
-    return set
-  }
-
-  private static func isIgnored(_ number: CInt) -> Bool {
-    var action = sigaction()
-    // SAFETY: only asks; what is there is filled in.
-    guard unsafe sigaction(number, nil, &action) == 0 else { return false }
-    // SAFETY: SIG_IGN is the address 1, which is compared and not called.
-    return unsafe unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
-  }
-
-  private static func listen(_ signals: [CInt], _ cancellation: Cancellation, _ state: State) {
-    var set = makeSet(signals)
+  private static func listen(
+    _ signals: SignalSet, _ cancellation: Cancellation, _ state: State
+  ) {
     var first: CInt?
     while true {
-      var number: CInt = 0
-      // SAFETY: both are this function's own.
-      let result = unsafe sigwait(&set, &number)
-      let isSignal = result == 0 && number != wakeUp
+      let found = signals.wait()
+      let number = found == wakeUp ? nil : found
       if state.isOver.load(ordering: .sequentiallyConsistent) {
         // One that came between the end of the work and the end of the listening is as late as one before.
-        if isSignal, first == nil { first = number }
-        if let first, state.isDone.load(ordering: .sequentiallyConsistent) { kill(getpid(), first) }
+        if let late = first ?? number, state.isDone.load(ordering: .sequentiallyConsistent) {
+          kill(getpid(), late)
+        }
         return
       }
-      guard isSignal else { continue }
+      guard let number else { continue }
       if cancellation.isCancelled { _exit(ExitStatus.interrupted.rawValue) }
       first = number
       cancellation.cancel()
