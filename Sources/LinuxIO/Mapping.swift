@@ -139,16 +139,15 @@ public final class Mapping: @unchecked Sendable {
     precondition(!range.isEmpty, "A byte at least")
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
     let before = (range.lowerBound + lead) % page
-    let count = min(range.count, 16 << 20) + before
+    let wanted = min(range.count, 16 << 20)
+    let count = before + wanted
     var states = [UInt8](repeating: 0, count: (count + page - 1) / page)
     let result = try retryingInterrupted(.mincore, .memory(byteCount: range.count)) {
       // SAFETY: from a page boundary that is not before the mapping's begin, with a byte for each page.
       unsafe mincore(start + range.lowerBound - before, count, &states)
     }
     assert(result == 0)
-    guard let missing = states.firstIndex(where: { $0 & 1 == 0 }) else {
-      return min(range.count, 16 << 20)
-    }
+    guard let missing = states.firstIndex(where: { $0 & 1 == 0 }) else { return wanted }
     return max(missing * page - before, 0)
   }
 

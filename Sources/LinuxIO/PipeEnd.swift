@@ -90,6 +90,9 @@ public struct PipeEnd: ~Copyable, Sendable {
 
   /// Lets a pipe or FIFO hold `byteCount` bytes, if it holds fewer and the kernel allows it (fcntl(2), F_SETPIPE_SZ): the two ends
   /// then take turns less often. Does nothing to anything else.
+  ///
+  /// Users without CAP_SYS_RESOURCE have a limit for one pipe, and one for all of theirs (pipe(7), pipe-max-size and
+  /// pipe-user-pages-soft): beyond them the pipe stays as it is.
   public func widen(to byteCount: Int) {
     // F_GETPIPE_SZ and F_SETPIPE_SZ of linux/fcntl.h, which the Glibc module does not have.
     let (get, set): (CInt, CInt) = (1032, 1031)
