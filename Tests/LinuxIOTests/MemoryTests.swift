@@ -1,8 +1,9 @@
 import Glibc
-import LinuxIO
 import SystemPackage
 import TestSupport
 import Testing
+
+@testable import LinuxIO
 
 @Suite struct AlignedBufferTests {
   @Test(arguments: [1, 4095, 4096, 4097, 1 << 20, (1 << 20) + 1, 2 << 20, (5 << 20) - 1])
@@ -25,6 +26,26 @@ import Testing
     #expect(unsafe UInt(bitPattern: buffer.base) % (2 << 20) == 0)
     #expect(buffer.byteCount == byteCount)
     unsafe buffer.base.storeBytes(of: 1, toByteOffset: byteCount - 1, as: UInt8.self)
+    #expect(try unsafe adviceFlags(at: buffer.base).contains("hg"))
+  }
+
+  /// Small ones would waste what is left of one.
+  @Test func ofLessThanTwoMebibytesAsksForNoHugePages() throws {
+    let buffer = try AlignedBuffer(byteCount: (2 << 20) - 1)
+    #expect(try unsafe !adviceFlags(at: buffer.base).contains("hg"))
+  }
+
+  /// The flags of the mapping that has the address (proc_pid_smaps(5), VmFlags).
+  private func adviceFlags(at address: UnsafeMutableRawPointer) throws -> [Substring] {
+    let wanted = UInt(bitPattern: address)
+    var isInside = false
+    for line in try ProcessText.lines(of: "/proc/self/smaps") {
+      let words = String(decoding: line, as: UTF8.self).split(separator: " ")
+      let ends = words[0].split(separator: "-").compactMap { UInt($0, radix: 16) }
+      if ends.count == 2 { isInside = (ends[0]..<ends[1]).contains(wanted) }
+      if isInside, words[0] == "VmFlags:" { return Array(words.dropFirst()) }
+    }
+    throw HarnessError("no mapping at \(wanted)")
   }
 
   @Test func allPagesArePresentFromTheBegin() throws {

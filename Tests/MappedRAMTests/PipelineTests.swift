@@ -127,4 +127,20 @@ import Testing
     }
     #expect(target.allBytes == guest.contents(0))
   }
+
+  /// Without io_uring: what is done first is told first, so that nothing that was read early waits for what is read next.
+  @Test func requestsThatAreDoneAtOnceAreToldInTheirOrder() throws {
+    let file = try File.inMemory(name: "order", byteCount: 4096)
+    let buffer = try AlignedBuffer(byteCount: 4096)
+    var io = PositionedIO(capacity: 3)
+    // SAFETY: the buffer outlives the requests, each of which is over at once.
+    for tag in [7, 3, 5] { unsafe io.read(file, into: buffer.bytes, at: 0, tag: tag) }
+    #expect(io.inFlight == 3)
+    #expect(io.nextCompletion() == IOCompletion(tag: 7, result: 4096))
+    unsafe io.read(file, into: buffer.bytes, at: 4096, tag: 9)
+    #expect(io.nextCompletion() == IOCompletion(tag: 3, result: 4096))
+    #expect(io.nextCompletion() == IOCompletion(tag: 5, result: 4096))
+    #expect(io.nextCompletion() == IOCompletion(tag: 9, result: 0))
+    #expect(io.nextCompletion() == nil && io.inFlight == 0)
+  }
 }

@@ -96,6 +96,21 @@ import Testing
     #expect(try sha256(path) == sha256(other))
   }
 
+  /// The guest's processor time at the begin and at the end of a round, and what is made of it.
+  @Test(
+    arguments: [(3, 5, 2), (nil, 5, nil), (3, nil, nil), (nil, nil, nil)] as [(Int?, Int?, Int?)])
+  func whoHasHadTheProcessorsIsToldWhereItIsKnown(begin: Int?, end: Int?, used: Int?) throws {
+    var generator = SeededGenerator()
+    let guest = try TestGuest(pages: [65], using: &generator)
+    let times = Monitor([begin, end])
+    var save = try LiveSave(
+      guest.plan(), to: path, live: Self.rounds(1),
+      guestTime: { times.withLock { $0.removeFirst() }.map { .seconds($0) } })
+    try save.runRounds()
+    #expect(save.rounds.count == 1)
+    #expect(save.rounds.first?.processors?.guest == used.map { .seconds($0) })
+  }
+
   /// Each way that a page can go in three rounds, alone and beside others: zero, one content, another one.
   @Test func everyWayOfAPage() throws {
     // 81 ways: contents in the rounds 1, 2, 3 and the last; each page is one of them.
