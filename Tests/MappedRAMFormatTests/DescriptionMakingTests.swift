@@ -73,4 +73,18 @@ import Testing
     let added = try without.replacing(Self.configuration)
     #expect(added.configuration == made.configuration)
   }
+
+  /// The statement is added, once, and nothing else is changed.
+  @Test(arguments: ["", #", "x-mapped-ram": {"absent-slots": "unknown"}"#, #", "x-mapped-ram": 7"#])
+  func zeroSlotsAreStated(before: String) throws {
+    let text = #"{"page_size": 4096, "devices": []"# + before + "}"
+    let description = try DeviceDescription(text: ascii(text))
+    #expect(!description.absentSlotsAreZero)
+    let stating = try description.statingThatAbsentSlotsAreZero()
+    #expect(stating.absentSlotsAreZero)
+    #expect(
+      String(decoding: stating.text, as: UTF8.self)
+        == #"{"page_size": 4096, "devices": [], "x-mapped-ram": {"absent-slots": "zero"}}"#)
+    #expect(try stating.statingThatAbsentSlotsAreZero() == stating)
+  }
 }

@@ -1,5 +1,6 @@
 import LinuxIO
 import MappedRAMFormat
+import Synchronization
 
 /// Writes a block's pages into their slots: reads the source, finds the zero pages, leaves them out.
 final class BlockSave: Transfer {
@@ -7,6 +8,7 @@ final class BlockSave: Transfer {
   let target: TargetAccess
   /// The pages that were written, or will have to be taken as present. Complete after a sync.
   let present: SharedBitmap
+  private let hasFilled = Atomic<Bool>(false)
   private let pages: any PageSource
   private let pieces: Pieces
   private let slots: FileOffset
@@ -36,6 +38,9 @@ final class BlockSave: Transfer {
   }
 
   var pieceCount: Int { pieces.count }
+
+  /// Whether zeros were written between pages: there are absent pages whose slots are no holes. Complete after a sync.
+  var fillsGaps: Bool { hasFilled.load(ordering: .relaxed) }
 
   func piece(_ index: Int) -> Piece { pieces.piece(index, from: 0, to: slots.rawValue) }
 
@@ -74,7 +79,9 @@ final class BlockSave: Transfer {
         return true
       }
       // No longer than what is before it: so a file never takes more than twice the room.
+      let runs = parts.count
       parts.join(from: chosenBefore, gapBytes: gapBytes) { gap, before in gap.count <= before }
+      if parts.count < runs { hasFilled.store(true, ordering: .relaxed) }
     }
   }
 

@@ -66,6 +66,12 @@ public struct ImageSave: Sendable {
     let written = try ImageWriter(plan, to: file, cancellation: cancellation)
       .writePages(options, factory: factory, progress: progress)
     try pagesAreRead()
+    var plan = plan
+    // On a device slots of absent pages hold what was there before.
+    if written.fillsGaps, file.kind == .regular, let stating = plan.statingZeroSlots() {
+      plan = stating
+      try target.resize(for: plan)
+    }
     try target.commit(plan, written.contents, cancellation, beforeCommit: beforeCommit)
     let pages = written.contents.bitmaps.reduce(0) { $0 + ($1?.population ?? 0) }
     return stopwatch.report(

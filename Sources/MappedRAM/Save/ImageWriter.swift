@@ -27,6 +27,8 @@ struct ImageWriter: ~Copyable {
     var contents: Contents
     /// What became of the devices' states.
     var devices: [DeviceReport] = []
+    /// Whether slots of absent pages hold zeros that were written, as short gaps are where holes need not be kept.
+    var fillsGaps: Bool
     /// What the channels did.
     var report: ChannelReport
   }
@@ -59,7 +61,7 @@ struct ImageWriter: ~Copyable {
     let stored = saving?.outcome
     return Written(
       contents: Contents(bitmaps: bitmaps, area: stored?.area), devices: stored?.reports ?? [],
-      report: try pool.finish())
+      fillsGaps: saves.contains { $0?.fillsGaps == true }, report: try pool.finish())
   }
 
   /// Starts the tasks of the plan's devices, if it has some. The file has room up to the end of the stream.

@@ -58,6 +58,20 @@ extension DeviceDescription {
     return try DeviceDescription(text: Array(JSONValue.object(members).text.utf8))
   }
 
+  /// This description with the statement that the slot of each absent page holds zeros or is a hole.
+  ///
+  /// - Throws: as `init(text:at:)`.
+  public func statingThatAbsentSlotsAreZero() throws(FormatError) -> DeviceDescription {
+    guard case .object(var members) = try JSONValue(parsing: text) else { return self }
+    members.removeAll { $0.name == Self.ownMember.name }
+    members.append(Self.ownMember)
+    return try DeviceDescription(text: Array(JSONValue.object(members).text.utf8))
+  }
+
+  /// The statement, under a name of our own: readers skip keys that they do not know.
+  static let ownMember = JSONValue.Member(
+    name: "x-mapped-ram", value: .object([.init(name: "absent-slots", value: .string("zero"))]))
+
   /// What QEMU says of a section of which it knows only the length.
   private static func described(
     _ identity: SectionIdentity, _ bodyBytes: ByteCount

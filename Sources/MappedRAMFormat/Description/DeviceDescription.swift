@@ -21,6 +21,9 @@ public struct DeviceDescription: Equatable, Sendable {
   public let configuration: DescribedState?
   /// The devices, in the order of their sections.
   public let devices: [DescribedDevice]
+  /// Whether the text says that the slot of each absent page holds zeros or is a hole: a statement of ours (FORMAT.md, section 8.5).
+  /// It is the writer's; nothing here has looked into the slots.
+  public let absentSlotsAreZero: Bool
 
   /// The bytes before the text.
   public static let headByteCount = 5
@@ -43,6 +46,10 @@ public struct DeviceDescription: Equatable, Sendable {
       configuration = try object.optional("configuration", DescribedState.init(description:))
       devices = try object.required(
         "devices", DescriptionObject.list(DescribedDevice.init(description:)))
+      absentSlotsAreZero =
+        try object.optional(Self.ownMember.name) { (value) throws(DescriptionShapeError) in
+          value == Self.ownMember.value
+        } ?? false
     } catch {
       throw error.formatError(at: offset)
     }

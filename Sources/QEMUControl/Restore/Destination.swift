@@ -88,10 +88,12 @@ struct Destination {
     throw .cannotMap(.notMapped(source.file.path))
   }
 
-  /// Lets the slots of absent pages read as zeros, in the image where it can be written, and else in the VM.
+  /// Lets the slots of absent pages read as zeros, in the image where it can be written, and else in the VM. An image of a save of ours
+  /// that has written zeros between pages says that they are: there may be as many of them as pages.
   func clearStaleSlots(
     of mapped: Set<String>, in memory: GuestMemory, _ cancellation: Cancellation
   ) throws(VMError) {
+    if source.image.statesZeroSlots, source.file.kind == .regular { return }
     let blocks = source.image.blocks.filter { mapped.contains($0.block.idstr) }
     let stale = try moving { () throws(ImageError) in
       try StaleSlots(
