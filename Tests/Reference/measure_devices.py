@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from qemu import QEMU
@@ -37,6 +38,14 @@ def run(words):
     return json.loads(done.stdout)
 
 
+def remove(path):
+    """Removes a file, and waits until the disk has got over it: what is freed may be discarded, which takes the next writer's time."""
+    if os.path.exists(path):
+        os.unlink(path)
+    os.sync()
+    time.sleep(3)
+
+
 class Measure:
     def __init__(self, options, own):
         self.options, self.own = options, own
@@ -52,7 +61,7 @@ class Measure:
                  "--direct=1", f"--size={self.bytes}", "--output-format=json", "--fallocate=none"]
         job = run(words + (["--readonly"] if direction == "read" else ["--end_fsync=1"]))["jobs"][0][direction]
         if direction == "write":
-            os.unlink(path)
+            remove(path)
         return job["io_bytes"] / GIB / (job["runtime"] / 1000)
 
     def machine(self, backend, socket, *more):
@@ -63,6 +72,7 @@ class Measure:
         return [word for i, state in enumerate(self.states) for word in ("--device", f"d{i}={targets.format(state)}")]
 
     def save(self):
+        remove(self.image)
         socket = os.path.join(self.own, "source")
         with self.machine(f"memory-backend-file,share=on,mem-path={self.ram}", socket):
             return self.rate(run([self.options.command, "save", "--qmp", socket, self.image, "--engine", "capture", "--json",
@@ -99,6 +109,7 @@ def main():
         measure = Measure(options, own)
         try:
             for _ in range(options.runs):
+                remove(measure.image)
                 note("fio write", measure.fio("write"))
                 note("save", measure.save())
                 os.sync()
@@ -107,8 +118,7 @@ def main():
                     note(f"restore, {target}", measure.restore(target))
                 print(", ".join(f"{name} {rate[-1]:.2f}" for name, rate in rates.items()), flush=True)
         finally:
-            if os.path.exists(measure.image):
-                os.unlink(measure.image)
+            remove(measure.image)
     for name, rate in rates.items():
         of = rates["fio write" if name == "save" else "fio read"]
         ratio = statistics.median(rate) / statistics.median(of)
