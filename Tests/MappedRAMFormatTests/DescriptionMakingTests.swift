@@ -86,5 +86,8 @@ import Testing
       String(decoding: stating.text, as: UTF8.self)
         == #"{"page_size": 4096, "devices": [], "x-mapped-ram": {"absent-slots": "zero"}}"#)
     #expect(try stating.statingThatAbsentSlotsAreZero() == stating)
+    let withdrawn = try stating.withdrawingThatAbsentSlotsAreZero()
+    #expect(!withdrawn.absentSlotsAreZero && withdrawn.text.count == stating.text.count)
+    #expect(withdrawn.text.starts(with: ascii(#"{"page_size": 4096, "devices": []} "#)))
   }
 }

@@ -35,6 +35,40 @@ struct BlockDeviceTests {
     #expect(try restoreToMemory(device.path) == guest.blocks.indices.map(guest.contents))
   }
 
+  /// An image that says that its slots hold zeros is taken apart and written onto a device, where they hold what was there before.
+  @Test func aDeviceDoesNotSayThatItsSlotsAreZeros() throws {
+    let directory = try TemporaryDirectory()
+    let device = try Self.device(directory.file("disk"), byteCount: 16 << 20, filledWith: 0xAA)
+    var generator = SeededGenerator()
+    let guest = try TestGuest(pages: [400], zeroFraction: 1, using: &generator)
+    for page in stride(from: 0, to: 400, by: 2) {
+      guest.blocks[0].pages.put([1], at: page * 4096)
+    }
+    let original = try guest.plan()
+    var tail = ByteOutput()
+    tail.write(TestGuest.tail)
+    try DeviceDescription(opaque: [], configuration: TestGuest.configuration, pageSize: .fourKiB)
+      .encode(into: &tail)
+    let plan = try SavePlan(
+      prologue: original.prologue, blocks: original.blocks, tail: [.bytes(tail.bytes)],
+      for: device.path)
+    let path = directory.file("image")
+    _ = try ImageSave(plan).run(to: path)
+    let apart = directory.file("apart")
+    _ = try DirectoryRestore(ImageRestore(File.open(path, access: .read)), to: apart).run()
+    _ = try ImageSave(DirectorySave.plan(from: apart)).run(to: device.path)
+
+    let stating = try Image(reading: File.open(path, access: .read))
+    let image = try Image(reading: File.open(device.path, access: .read))
+    #expect(stating.statesZeroSlots)
+    #expect(image.isComplete && image.problems.isEmpty && !image.statesZeroSlots)
+    #expect(image.description?.devices == [] && image.tail == stating.tail)
+    #expect(try restoreToMemory(device.path) == [guest.contents(0)])
+    // The same without a directory between: what is written is zeros there, but what is not is old.
+    _ = try ImageSave(plan).run(to: device.path)
+    #expect(try !Image(reading: File.open(device.path, access: .read)).statesZeroSlots)
+  }
+
   /// Direct I/O is a matter of the device, not of the file system of its node, which is one in memory.
   @Test func devicesAreReadAndWrittenDirectly() throws {
     let directory = try TemporaryDirectory()

@@ -67,8 +67,10 @@ public struct ImageSave: Sendable {
       .writePages(options, factory: factory, progress: progress)
     try pagesAreRead()
     var plan = plan
-    // On a device slots of absent pages hold what was there before.
-    if written.fillsGaps, file.kind == .regular, let stating = plan.statingZeroSlots() {
+    if file.kind == .blockDevice {
+      // There the slots of absent pages hold what was there before.
+      plan = try plan.withdrawingZeroSlots()
+    } else if written.fillsGaps, let stating = try plan.statingZeroSlots() {
       plan = stating
       try target.resize(for: plan)
     }

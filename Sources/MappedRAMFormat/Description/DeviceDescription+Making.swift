@@ -68,6 +68,17 @@ extension DeviceDescription {
     return try DeviceDescription(text: Array(JSONValue.object(members).text.utf8))
   }
 
+  /// This description without that statement, and with spaces behind the text that make up for it: a stream is as long as before.
+  ///
+  /// - Throws: as `init(text:at:)`.
+  public func withdrawingThatAbsentSlotsAreZero() throws(FormatError) -> DeviceDescription {
+    guard case .object(var members) = try JSONValue(parsing: text) else { return self }
+    members.removeAll { $0.name == Self.ownMember.name }
+    var shorter = Array(JSONValue.object(members).text.utf8)
+    shorter += Array(repeating: UInt8(ascii: " "), count: max(text.count - shorter.count, 0))
+    return try DeviceDescription(text: shorter)
+  }
+
   /// The statement, under a name of our own: readers skip keys that they do not know.
   static let ownMember = JSONValue.Member(
     name: "x-mapped-ram", value: .object([.init(name: "absent-slots", value: .string("zero"))]))
