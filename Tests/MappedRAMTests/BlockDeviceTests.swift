@@ -49,9 +49,10 @@ struct BlockDeviceTests {
     tail.write(TestGuest.tail)
     try DeviceDescription(opaque: [], configuration: TestGuest.configuration, pageSize: .fourKiB)
       .encode(into: &tail)
-    let plan = try SavePlan(
+    var plan = try SavePlan(
       prologue: original.prologue, blocks: original.blocks, tail: [.bytes(tail.bytes)],
       for: device.path)
+    plan.statesZeroSlots = true
     let path = directory.file("image")
     _ = try ImageSave(plan).run(to: path)
     let apart = directory.file("apart")

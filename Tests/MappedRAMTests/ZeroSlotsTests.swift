@@ -37,12 +37,14 @@ import Testing
   }
 
   private func plan(
-    _ guest: TestGuest, tail: [UInt8], keepsHoles: Bool = false
+    _ guest: TestGuest, tail: [UInt8], keepsHoles: Bool = false, statesZeroSlots: Bool = true
   ) throws -> SavePlan {
-    let plan = try guest.plan()
-    return try SavePlan(
-      prologue: plan.prologue, blocks: plan.blocks, tail: [.bytes(tail)], keepsHoles: keepsHoles,
-      for: path)
+    let original = try guest.plan()
+    var plan = try SavePlan(
+      prologue: original.prologue, blocks: original.blocks, tail: [.bytes(tail)],
+      keepsHoles: keepsHoles, for: path)
+    plan.statesZeroSlots = statesZeroSlots
+    return plan
   }
 
   private func save(_ plan: SavePlan, inPlace: Bool = false) throws -> Image {
@@ -89,6 +91,18 @@ import Testing
     #expect(
       try File.open(path, access: .read)
         .readBytes(at: place.lowerBound.rawValue, count: Int(place.byteCount.rawValue)) == tail)
+  }
+
+  /// Written through or not, the bytes are the same.
+  @Test func nothingIsSaidUnlessItIsAskedFor() throws {
+    let tail = try TestGuest.tail + Self.description()
+    let guest = try guest(step: 2)
+    let image = try save(plan(guest, tail: tail, statesZeroSlots: false))
+    #expect(!image.statesZeroSlots)
+    #expect(try filledSlots(of: image) == Self.filled)
+    let written = try sha256(path)
+    _ = try save(plan(guest, tail: tail, keepsHoles: true))
+    #expect(try sha256(path) == written)
   }
 
   @Test func nothingIsSaidWithoutADescription() throws {

@@ -70,7 +70,7 @@ public struct ImageSave: Sendable {
     if file.kind == .blockDevice {
       // There the slots of absent pages hold what was there before.
       plan = try plan.withdrawingZeroSlots()
-    } else if written.fillsGaps, let stating = try plan.statingZeroSlots() {
+    } else if plan.statesZeroSlots, written.fillsGaps, let stating = try plan.statingZeroSlots() {
       plan = stating
       try target.resize(for: plan)
     }

@@ -19,6 +19,9 @@ public struct SavePlan: Sendable {
   /// Whether the slot of each page that is absent stays a hole, as in an image that QEMU wrote. Otherwise short gaps between pages
   /// are written, as zeros, where that is faster; the file then takes up to twice the room.
   public let keepsHoles: Bool
+  /// Whether the description may say of such gaps that they are zeros, so that nobody who maps the image need look (FORMAT.md, section
+  /// 8.5). Without it, the image is byte for byte that of a save that keeps its holes.
+  public var statesZeroSlots = false
   /// The devices whose states are saved beside RAM.
   public internal(set) var devices: [DeviceSave] = []
   /// Where the bodies of those begin that are sections of the stream.

@@ -112,7 +112,7 @@ struct CaptureSave {
       // A migration's stream has a configuration of its own. The section id of RAM must be one that no device has.
       let prologue = state.prologue(
         state.configuration == nil ? platform.configuration(machineType: vm.machineType) : nil)
-      return try SavePlan(
+      var plan = try SavePlan(
         prologue: prologue,
         blocks: memory.planned(pageSize: platform.pageSize),
         tail: state.tail(
@@ -120,6 +120,8 @@ struct CaptureSave {
           runState: runState ?? vm.imageRunState),
         for: save.image
       ).with(devices: save.devices)
+      plan.statesZeroSlots = true
+      return plan
     }
   }
 
