@@ -17,13 +17,25 @@
 // What runs in the child, or beside it: the thread sanitizer takes locks.
 #define FORKED __attribute__((no_sanitize("thread"))) static
 
+// The thread sanitizer stands in for what the child calls (read, close, prctl and more) and takes its locks there; a fork that it sees
+// makes it let them be, one that it does not see leaves the child waiting for a thread of the parent's.
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define COPY_PROCESS fork
+#endif
+#endif
+// fork(3) without the handlers of pthread_atfork(3), which take locks as well.
+#ifndef COPY_PROCESS
+#define COPY_PROCESS _Fork
+#endif
+
 // fork(2), with all signals blocked in the child: one that comes right after it would end the child, or run a handler of the parent's
 // there.
 FORKED pid_t forkBlockingSignals(void) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  pid_t process = _Fork();
+  pid_t process = COPY_PROCESS();
   if (process == 0) return 0;
   int number = errno;
   pthread_sigmask(SIG_SETMASK, &before, NULL);

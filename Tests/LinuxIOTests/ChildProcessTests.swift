@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import SystemPackage
 import TestSupport
 import Testing
@@ -130,6 +131,29 @@ import Testing
       _ = try child.wait()
     }
     #expect(openDescriptors() < before + 100)
+  }
+
+  /// The copies of this process (the one that becomes the child, and its guard) have one thread: what another holds at that moment
+  /// (a lock of the memory, of the thread sanitizer) is held there for ever.
+  @Test(.timeLimit(.minutes(5))) func childrenBeginWhileThreadsBeginAndEnd() throws {
+    final class Flag: Sendable {
+      let isSet = Atomic(false)
+    }
+    let isOver = Flag()
+    let busy = try PosixThread(name: "busy") {
+      while !isOver.isSet.load(ordering: .relaxed) {
+        try PosixThread(name: "brief") { _ = [UInt8](repeating: 1, count: 4096) }.join()
+      }
+    }
+    let ends = Result {
+      try (0..<100).map { _ in
+        var child = try ChildProcess(starting: "true")
+        return try child.wait()
+      }
+    }
+    isOver.isSet.store(true, ordering: .relaxed)
+    try busy.join()
+    #expect(try ends.get() == Array(repeating: .exited(status: 0), count: 100))
   }
 
   static func error(_ errno: Errno, _ path: FilePath) -> SystemCallError {
