@@ -19,13 +19,10 @@
 
 // The thread sanitizer stands in for what the child calls (read, close, prctl and more) and takes its locks there; a fork that it sees
 // makes it let them be, one that it does not see leaves the child waiting for a thread of the parent's.
-#if defined(__has_feature)
+// Otherwise fork(3) without the handlers of pthread_atfork(3), which take locks as well.
 #if __has_feature(thread_sanitizer)
 #define COPY_PROCESS fork
-#endif
-#endif
-// fork(3) without the handlers of pthread_atfork(3), which take locks as well.
-#ifndef COPY_PROCESS
+#else
 #define COPY_PROCESS _Fork
 #endif
 
