@@ -72,7 +72,6 @@ class Measure:
         return [word for i, state in enumerate(self.states) for word in ("--device", f"d{i}={targets.format(state)}")]
 
     def save(self):
-        remove(self.image)
         socket = os.path.join(self.own, "source")
         with self.machine(f"memory-backend-file,share=on,mem-path={self.ram}", socket):
             return self.rate(run([self.options.command, "save", "--qmp", socket, self.image, "--engine", "capture", "--json",
