@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import SystemPackage
 import TestSupport
 import Testing
@@ -136,12 +135,9 @@ import Testing
   /// The copies of this process (the one that becomes the child, and its guard) have one thread: what another holds at that moment
   /// (a lock of the memory, of the thread sanitizer) is held there for ever.
   @Test(.timeLimit(.minutes(5))) func childrenBeginWhileThreadsBeginAndEnd() throws {
-    final class Flag: Sendable {
-      let isSet = Atomic(false)
-    }
-    let isOver = Flag()
+    let stop = try StopSignal()
     let busy = try PosixThread(name: "busy") {
-      while !isOver.isSet.load(ordering: .relaxed) {
+      while !stop.isRaised {
         try PosixThread(name: "brief") { _ = [UInt8](repeating: 1, count: 4096) }.join()
       }
     }
@@ -151,7 +147,7 @@ import Testing
         return try child.wait()
       }
     }
-    isOver.isSet.store(true, ordering: .relaxed)
+    stop.raise()
     try busy.join()
     #expect(try ends.get() == Array(repeating: .exited(status: 0), count: 100))
   }
