@@ -39,20 +39,8 @@ struct BlockDeviceTests {
   @Test func aDeviceDoesNotSayThatItsSlotsAreZeros() throws {
     let directory = try TemporaryDirectory()
     let device = try Self.device(directory.file("disk"), byteCount: 16 << 20, filledWith: 0xAA)
-    var generator = SeededGenerator()
-    let guest = try TestGuest(pages: [400], zeroFraction: 1, using: &generator)
-    for page in stride(from: 0, to: 400, by: 2) {
-      guest.blocks[0].pages.put([1], at: page * 4096)
-    }
-    let original = try guest.plan()
-    var tail = ByteOutput()
-    tail.write(TestGuest.tail)
-    try DeviceDescription(opaque: [], configuration: TestGuest.configuration, pageSize: .fourKiB)
-      .encode(into: &tail)
-    var plan = try SavePlan(
-      prologue: original.prologue, blocks: original.blocks, tail: [.bytes(tail.bytes)],
-      for: device.path)
-    plan.statesZeroSlots = true
+    let guest = try TestGuest(pages: 400, step: 2)
+    let plan = try guest.plan(tail: TestGuest.describedTail(), statesZeroSlots: true)
     let path = directory.file("image")
     _ = try ImageSave(plan).run(to: path)
     let apart = directory.file("apart")

@@ -28,6 +28,15 @@ struct TestGuest {
     }
   }
 
+  /// A guest with one block of `count` pages, which are zero but for the first and each `step`-th from there.
+  init(pages count: Int, step: Int) throws {
+    var generator = SeededGenerator()
+    try self.init(pages: [count], zeroFraction: 1, using: &generator)
+    for page in stride(from: 0, to: count, by: step) {
+      blocks[0].pages.put([1], at: PageSize.fourKiB.bytes(inPages: page))
+    }
+  }
+
   /// The smallest tail: the end of RAM and the end of the stream.
   static var tail: [UInt8] {
     var output = ByteOutput()
@@ -38,11 +47,23 @@ struct TestGuest {
     return output.bytes
   }
 
+  /// The same with a description of the device state.
+  static func describedTail() throws -> [UInt8] {
+    var output = ByteOutput()
+    output.write(tail)
+    try DeviceDescription(opaque: [], configuration: configuration, pageSize: .fourKiB)
+      .encode(into: &output)
+    return output.bytes
+  }
+
   static let configuration = Configuration(
     machineType: "none", subsections: [.capabilities(["mapped-ram"])])
 
   /// The plan of its image.
-  func plan(presentZeros: [PageBitmap?] = []) throws -> SavePlan {
+  func plan(
+    presentZeros: [PageBitmap?] = [], tail: [UInt8] = Self.tail, keepsHoles: Bool = false,
+    statesZeroSlots: Bool = false
+  ) throws -> SavePlan {
     let planned = blocks.enumerated().map { index, pair in
       SavePlan.Block(
         pair.block, pages: pair.pages,
@@ -50,7 +71,7 @@ struct TestGuest {
     }
     return try SavePlan(
       prologue: StreamPrologue(configuration: Self.configuration), blocks: planned,
-      tail: [.bytes(Self.tail)], for: "plan")
+      tail: [.bytes(tail)], keepsHoles: keepsHoles, statesZeroSlots: statesZeroSlots, for: "plan")
   }
 
   /// The bytes of block `index`.

@@ -19,34 +19,6 @@ import Testing
   /// Every second of 400 pages, but for the last one and that at the end of a piece of 256: it is not between two.
   private static let filled = 198
 
-  /// A guest whose pages from each `step`-th on are zero; with 2, every second one.
-  private func guest(step: Int) throws -> TestGuest {
-    var generator = SeededGenerator()
-    let guest = try TestGuest(pages: [400], zeroFraction: 1, using: &generator)
-    for page in stride(from: 0, to: 400, by: step) {
-      guest.blocks[0].pages.put([1], at: page * 4096)
-    }
-    return guest
-  }
-
-  private static func description() throws -> [UInt8] {
-    var output = ByteOutput()
-    try DeviceDescription(opaque: [], configuration: TestGuest.configuration, pageSize: .fourKiB)
-      .encode(into: &output)
-    return output.bytes
-  }
-
-  private func plan(
-    _ guest: TestGuest, tail: [UInt8], keepsHoles: Bool = false, statesZeroSlots: Bool = true
-  ) throws -> SavePlan {
-    let original = try guest.plan()
-    var plan = try SavePlan(
-      prologue: original.prologue, blocks: original.blocks, tail: [.bytes(tail)],
-      keepsHoles: keepsHoles, for: path)
-    plan.statesZeroSlots = statesZeroSlots
-    return plan
-  }
-
   private func save(_ plan: SavePlan, inPlace: Bool = false) throws -> Image {
     _ = try ImageSave(plan).run(to: path, inPlace: inPlace)
     let image = try Image(reading: File.open(path, access: .read))
@@ -64,11 +36,11 @@ import Testing
 
   @Test(arguments: [false, true])
   func anImageSaysThatItsSlotsAreZeros(inPlace: Bool) throws {
-    let tail = try TestGuest.tail + Self.description()
-    let guest = try guest(step: 2)
+    let tail = try TestGuest.describedTail()
+    let guest = try TestGuest(pages: 400, step: 2)
     // What is in a file that is written in place is longer, and has a description of its own.
-    if inPlace { _ = try save(plan(guest, tail: tail + tail)) }
-    let image = try save(plan(guest, tail: tail), inPlace: inPlace)
+    if inPlace { _ = try save(guest.plan(tail: tail + tail, statesZeroSlots: true)) }
+    let image = try save(guest.plan(tail: tail, statesZeroSlots: true), inPlace: inPlace)
     #expect(image.statesZeroSlots)
     #expect(try filledSlots(of: image) == Self.filled)
     #expect(image.blocks[0].pagesPresent == 200)
@@ -83,8 +55,10 @@ import Testing
   /// As QEMU would have written it, byte for byte.
   @Test(arguments: [(1, false), (100, false), (2, true)])
   func nothingIsSaidWhereAllSlotsAreHoles(step: Int, keepsHoles: Bool) throws {
-    let tail = try TestGuest.tail + Self.description()
-    let image = try save(plan(guest(step: step), tail: tail, keepsHoles: keepsHoles))
+    let tail = try TestGuest.describedTail()
+    let image = try save(
+      TestGuest(pages: 400, step: step)
+        .plan(tail: tail, keepsHoles: keepsHoles, statesZeroSlots: true))
     #expect(!image.statesZeroSlots)
     #expect(try filledSlots(of: image) == 0)
     let place = try #require(image.tail)
@@ -95,27 +69,29 @@ import Testing
 
   /// Written through or not, the bytes are the same.
   @Test func nothingIsSaidUnlessItIsAskedFor() throws {
-    let tail = try TestGuest.tail + Self.description()
-    let guest = try guest(step: 2)
-    let image = try save(plan(guest, tail: tail, statesZeroSlots: false))
+    let tail = try TestGuest.describedTail()
+    let guest = try TestGuest(pages: 400, step: 2)
+    let image = try save(guest.plan(tail: tail))
     #expect(!image.statesZeroSlots)
     #expect(try filledSlots(of: image) == Self.filled)
     let written = try sha256(path)
-    _ = try save(plan(guest, tail: tail, keepsHoles: true))
+    _ = try save(guest.plan(tail: tail, keepsHoles: true, statesZeroSlots: true))
     #expect(try sha256(path) == written)
   }
 
   @Test func nothingIsSaidWithoutADescription() throws {
-    let image = try save(plan(guest(step: 2), tail: TestGuest.tail))
+    let image = try save(TestGuest(pages: 400, step: 2).plan(statesZeroSlots: true))
     #expect(!image.statesZeroSlots)
     #expect(try filledSlots(of: image) == Self.filled)
   }
 
   /// Their buffers stand right behind the stream while the pages are still being written.
   @Test func nothingIsSaidBeforeAnAreaOfDevices() throws {
-    let tail = try TestGuest.tail + Self.description()
+    let tail = try TestGuest.describedTail()
     let device = DeviceSave(DeviceIdentity("d"), from: TestDevice([.init(bytes: [1, 2, 3])]))
-    let image = try save(plan(guest(step: 2), tail: tail).with(devices: [device]))
+    let image = try save(
+      TestGuest(pages: 400, step: 2).plan(tail: tail, statesZeroSlots: true)
+        .with(devices: [device]))
     #expect(!image.statesZeroSlots && image.deviceArea?.devices.count == 1)
   }
 }

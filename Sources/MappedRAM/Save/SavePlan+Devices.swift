@@ -28,7 +28,6 @@ extension SavePlan {
       plan.tail = tail.parts
       plan.sectionBodies = tail.bodies
     }
-    plan.end = plan.tail.reduce(layout.tail) { $0 + $1.byteCount }
     guard plan.end.rawValue <= UInt64(Int64.max) else {
       throw .format(
         FormatError(.numberOverflow, at: layout.streamOffset, in: .endOfStream), in: "plan")

@@ -20,15 +20,14 @@ extension SavePlan {
   /// - Throws: `ImageError.system`, where the tail cannot be read.
   func withdrawingZeroSlots() throws(ImageError) -> SavePlan {
     let plan = try describing { (description) throws(FormatError) in
-      description.absentSlotsAreZero
-        ? try description.withdrawingThatAbsentSlotsAreZero() : description
+      description.absentSlotsAreZero ? try description.withdrawingThatAbsentSlotsAreZero() : nil
     }
     return plan ?? self
   }
 
-  /// The same plan with what `change` makes of the description that ends the tail; `nil` where none does, or no other one can be made of it.
+  /// The same plan with what `change` makes of the description that ends the tail; `nil` where none does, or it makes none.
   private func describing(
-    _ change: (DeviceDescription) throws(FormatError) -> DeviceDescription
+    _ change: (DeviceDescription) throws(FormatError) -> DeviceDescription?
   ) throws(ImageError) -> SavePlan? {
     guard let last = tail.last else { return nil }
     let bytes = try last.lastBytes(
@@ -40,7 +39,8 @@ extension SavePlan {
     var output = ByteOutput()
     do throws(FormatError) {
       let text = bytes[(Int(place.rawValue) + DeviceDescription.headByteCount)...]
-      try change(try DeviceDescription(text: Array(text))).encode(into: &output)
+      guard let changed = try change(DeviceDescription(text: Array(text))) else { return nil }
+      changed.encode(into: &output)
     } catch {
       // What is wrong with a description that somebody handed in is told when the image is read back.
       return nil
@@ -48,7 +48,6 @@ extension SavePlan {
     let before = last.byteCount.rawValue - UInt64(bytes.count) + place.rawValue
     var plan = self
     plan.tail[tail.count - 1...tail.count - 1] = [last.prefix(before), .bytes(output.bytes)]
-    plan.end = plan.tail.reduce(layout.tail) { $0 + $1.byteCount }
     return plan
   }
 }

@@ -21,7 +21,7 @@ public struct SavePlan: Sendable {
   public let keepsHoles: Bool
   /// Whether the description may say of such gaps that they are zeros, so that nobody who maps the image need look (FORMAT.md, section
   /// 8.5). Without it, the image is byte for byte that of a save that keeps its holes.
-  public var statesZeroSlots = false
+  public let statesZeroSlots: Bool
   /// The devices whose states are saved beside RAM.
   public internal(set) var devices: [DeviceSave] = []
   /// Where the bodies of those begin that are sections of the stream.
@@ -54,14 +54,17 @@ public struct SavePlan: Sendable {
   ///   - prefix: what stands at the start of the file, before the stream; at most `streamOffset` bytes.
   ///   - streamOffset: where the stream begins.
   ///   - keepsHoles: whether the slot of each page that is absent stays a hole.
+  ///   - statesZeroSlots: whether the description may say of slots that are none that they hold zeros.
   ///   - path: what errors are about.
   /// - Throws: `PlanError.noBlocks`; `.sourceSize`; `.mixedPageSizes`; `.prefixLength`; `FormatError` of `ImageLayout`;
   ///   `numberOverflow` where the stream would end past 2^63 - 1, the most that a file can have.
   public init(
     prologue: StreamPrologue, blocks: [Block], tail: [StreamBytes], prefix: StreamBytes? = nil,
-    streamOffset: FileOffset = .zero, keepsHoles: Bool = false, for path: FilePath
+    streamOffset: FileOffset = .zero, keepsHoles: Bool = false, statesZeroSlots: Bool = false,
+    for path: FilePath
   ) throws(ImageError) {
     self.keepsHoles = keepsHoles
+    self.statesZeroSlots = statesZeroSlots
     if let length = prefix?.byteCount.rawValue, length > streamOffset.rawValue {
       throw .plan(
         .prefixLength(path, found: length, streamOffset: streamOffset.rawValue))
@@ -93,7 +96,6 @@ public struct SavePlan: Sendable {
       throw .format(
         FormatError(.numberOverflow, at: streamOffset, in: .ramBlockList), in: path)
     }
-    self.end = end
     self.prologue = prologue
     self.blocks = blocks
     self.tail = tail
@@ -108,7 +110,7 @@ public struct SavePlan: Sendable {
   public var ramTotal: ByteCount { blocks.reduce(.zero) { $0 + $1.block.usedLength } }
 
   /// Where the stream ends.
-  public internal(set) var end: FileOffset
+  public var end: FileOffset { tail.reduce(layout.tail) { $0 + $1.byteCount } }
 }
 
 /// Bytes of a stream that go into an image as they are.

@@ -62,9 +62,7 @@ extension DeviceDescription {
   ///
   /// - Throws: as `init(text:at:)`.
   public func statingThatAbsentSlotsAreZero() throws(FormatError) -> DeviceDescription {
-    guard case .object(var members) = try JSONValue(parsing: text) else { return self }
-    members.removeAll { $0.name == Self.ownMember.name }
-    members.append(Self.ownMember)
+    let members = try othersThanOwnMember() + [Self.ownMember]
     return try DeviceDescription(text: Array(JSONValue.object(members).text.utf8))
   }
 
@@ -72,9 +70,7 @@ extension DeviceDescription {
   ///
   /// - Throws: as `init(text:at:)`.
   public func withdrawingThatAbsentSlotsAreZero() throws(FormatError) -> DeviceDescription {
-    guard case .object(var members) = try JSONValue(parsing: text) else { return self }
-    members.removeAll { $0.name == Self.ownMember.name }
-    var shorter = Array(JSONValue.object(members).text.utf8)
+    var shorter = Array(JSONValue.object(try othersThanOwnMember()).text.utf8)
     shorter += Array(repeating: UInt8(ascii: " "), count: max(text.count - shorter.count, 0))
     return try DeviceDescription(text: shorter)
   }
@@ -82,6 +78,12 @@ extension DeviceDescription {
   /// The statement, under a name of our own: readers skip keys that they do not know.
   static let ownMember = JSONValue.Member(
     name: "x-mapped-ram", value: .object([.init(name: "absent-slots", value: .string("zero"))]))
+
+  private func othersThanOwnMember() throws(FormatError) -> [JSONValue.Member] {
+    // The text of a description that exists is an object.
+    guard case .object(let members) = try JSONValue(parsing: text) else { return [] }
+    return members.filter { $0.name != Self.ownMember.name }
+  }
 
   /// What QEMU says of a section of which it knows only the length.
   private static func described(

@@ -112,16 +112,14 @@ struct CaptureSave {
       // A migration's stream has a configuration of its own. The section id of RAM must be one that no device has.
       let prologue = state.prologue(
         state.configuration == nil ? platform.configuration(machineType: vm.machineType) : nil)
-      var plan = try SavePlan(
+      return try SavePlan(
         prologue: prologue,
         blocks: memory.planned(pageSize: platform.pageSize),
         tail: state.tail(
           after: prologue, pageSize: platform.pageSize, switchoverStart: announcesSwitchover,
           runState: runState ?? vm.imageRunState),
-        for: save.image
+        statesZeroSlots: true, for: save.image
       ).with(devices: save.devices)
-      plan.statesZeroSlots = true
-      return plan
     }
   }
 
