@@ -78,16 +78,11 @@ struct MigrationSettings {
     return commands
   }
 
-  /// The steps that set everything back once a migration has come to its end: QEMU refuses until then to set capabilities,
-  /// also to what they are.
+  /// The steps that set everything back once a migration has come to its end. They come last, and after a while: QEMU's clean-up
+  /// goes by the settings, and a watchdog cannot tell when it is done.
   var undoSteps: [UndoStep] {
-    let name = Configuration.mappedRAMCapability
-    let barrier = capabilities[name].map { [name: $0] } ?? [:]
-    let all = changedCapabilities.merging(barrier) { changed, _ in changed }
-    var steps = [UndoStep(.setMigrationCapabilities(all), isRepeated: true)]
-    if !changedParameters.isEmpty {
-      steps.append(UndoStep(.setMigrationParameters(changedParameters), isRepeated: true))
+    restoringCommands.enumerated().map { number, command in
+      UndoStep(command, isRepeated: true, delay: number == 0 ? .milliseconds(200) : .zero)
     }
-    return steps
   }
 }

@@ -34,9 +34,10 @@ struct CaptureSave {
     if route == .migration {
       settings.plan(
         capabilities: [Configuration.ignoreSharedCapability], parameters: ["max-bandwidth": 0])
-      steps = [.cancelMigration] + settings.undoSteps + steps
+      steps = [.cancelMigration, .waitForMigration] + steps
     }
-    let standStill = try StandStill(connection, vm, undoing: steps)
+    let standStill = try StandStill(
+      connection, vm, undoing: steps, afterwards: settings.undoSteps)
     return try snapshots.taken(during: standStill) { () throws(VMError) in
       let state =
         switch route {

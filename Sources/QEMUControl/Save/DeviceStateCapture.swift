@@ -13,10 +13,10 @@ struct DeviceStateCapture {
     let file = try system { () throws(SystemCallError) in
       try File.inMemory(name: "device state", byteCount: 0)
     }
-    try handing(file) { (path) throws(VMError) in
-      try talking { () throws(QMPError) in
-        try connection.execute(.saveDeviceState(file: path))
-      }
+    let set = try hand(over: file)
+    defer { set.remove() }
+    try talking { () throws(QMPError) in
+      try connection.execute(.saveDeviceState(file: set.path))
     }
     return try moving { () throws(ImageError) in try DeviceStateStream(reading: file) }
   }
@@ -30,19 +30,20 @@ struct DeviceStateCapture {
       try File.inMemory(name: "device state", byteCount: 0)
     }
     try talking { () throws(QMPError) in try settings.apply(on: connection) }
-    try handing(file) { (path) throws(VMError) in
-      try FileMigration(connection: connection).save(to: "file:\(path)", Progress(), cancellation)
-    }
+    try migrate(to: file, cancellation)
     try talking { () throws(QMPError) in try settings.restore(on: connection) }
     return try moving { () throws(ImageError) in try DeviceStateStream(reading: file) }
   }
 
-  /// Lets QEMU write `file` under a name, for the time of `body`.
-  private func handing(
-    _ file: File, _ body: (String) throws(VMError) -> Void
-  ) throws(VMError) {
-    let set = try DescriptorSet(file, for: .writing, direct: false, to: connection, as: set)
-    defer { set.remove() }
-    try body(set.path)
+  private func migrate(to file: File, _ cancellation: Cancellation) throws(VMError) {
+    let set = try hand(over: file)
+    defer { set.removeOnceClosed() }
+    try FileMigration(connection: connection)
+      .save(to: "file:\(set.path)", Progress(), cancellation)
+  }
+
+  /// Lets QEMU write `file` under a name.
+  private func hand(over file: File) throws(VMError) -> DescriptorSet {
+    try DescriptorSet(file, for: .writing, direct: false, to: connection, as: set)
   }
 }

@@ -51,9 +51,9 @@ struct QEMUSave {
     let set = DescriptorSet.ID()
     let standStill = try StandStill(
       connection, vm,
-      // The settings can be put back once the migration is over; before, its channels may still open descriptors of the set.
-      undoing: UndoStep.cancelMigrationWithChannels + settings.undoSteps + [.remove(set)]
-        + disksBack, stopping: live == nil)
+      // As long as the migration is under way, its channels may still open descriptors of the set.
+      undoing: UndoStep.cancelMigrationWithChannels + [.waitForMigration, .remove(set)] + disksBack,
+      afterwards: settings.undoSteps, stopping: live == nil)
     return try snapshots.taken(during: standStill) { () throws(VMError) in
       guard let file = file.take() else { preconditionFailure("used once") }
       try talking { () throws(QMPError) in try planned.apply(on: connection) }
@@ -115,7 +115,7 @@ struct QEMUSave {
   ) throws(VMError) -> Int {
     let set = try DescriptorSet(
       file.file, for: .writing, direct: isDirect, to: connection, as: id)
-    defer { set.remove() }
+    defer { set.removeOnceClosed() }
     return try FileMigration(connection: connection, hasChannels: true, live: live)
       .save(to: "file:\(set.path)", progress, cancellation)
   }

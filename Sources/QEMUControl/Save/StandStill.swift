@@ -27,16 +27,18 @@ final class StandStill {
   ///
   /// - Parameters:
   ///   - undoing: what has to be done before the VM goes on where the save fails, or this process ends without a word.
+  ///   - afterwards: what has to be done then as well, once it goes on.
   ///   - stopping: false where QEMU itself will stop the VM, later.
   init(
-    _ connection: QMPConnection, _ vm: RunningVM, undoing: [UndoStep] = [], stopping: Bool = true
+    _ connection: QMPConnection, _ vm: RunningVM, undoing: [UndoStep] = [],
+    afterwards: [UndoStep] = [], stopping: Bool = true
   ) throws(VMError) {
     self.connection = connection
     isStoppedByQEMU = !stopping
     processID = vm.possibleProcesses.first
     ran = vm.runState.isLive
     start = .now
-    steps = undoing + (ran ? [.goOn] : [])
+    steps = undoing + (ran ? [.goOn] : []) + afterwards
     if !steps.isEmpty {
       watchdog = try system { () throws(SystemCallError) in
         try Watchdog(

@@ -34,6 +34,11 @@ struct UndoStep {
     ]
   }
 
+  /// Waits until no migration is under way: QEMU refuses until then to set capabilities, also none.
+  static var waitForMigration: UndoStep {
+    UndoStep(.setMigrationCapabilities([:]), isRepeated: true)
+  }
+
   /// Takes back the descriptors that QEMU was handed, if it was.
   static func remove(_ set: DescriptorSet.ID) -> UndoStep {
     UndoStep(.removeDescriptor(set: set.number), isRepeated: false)
