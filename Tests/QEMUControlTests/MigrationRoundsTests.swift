@@ -84,14 +84,24 @@ import Testing
   }
 
   @Test func parametersSayWhatIsAllowed() {
-    let found = QEMUSave.parameters(
+    let found = FileMigration.savingParameters(
       direct: true,
       live: LiveOptions(maximumPause: .milliseconds(250), bytesPerSecond: 5 << 20))
     #expect(found["downtime-limit"] == .integer(250))
     #expect(found["max-bandwidth"] == .integer(5 << 20))
-    let longest = QEMUSave.parameters(direct: true, live: LiveOptions(maximumPause: .seconds(9000)))
+    let longest = FileMigration.savingParameters(
+      direct: true, live: LiveOptions(maximumPause: .seconds(9000)))
     #expect(longest["downtime-limit"] == .integer(2_000_000))
     #expect(longest["max-bandwidth"] == .integer(0))
-    #expect(QEMUSave.parameters(direct: false)["downtime-limit"] == nil)
+    #expect(FileMigration.savingParameters(direct: false)["downtime-limit"] == nil)
+  }
+
+  /// QEMU dies of a write that fails where it saves with several channels.
+  @Test(arguments: [true, false])
+  func qemuSavesWithOneChannel(direct: Bool) {
+    let found = FileMigration.savingParameters(direct: direct, live: LiveOptions())
+    #expect(found["multifd-channels"] == 1)
+    #expect(found["direct-io"] == .bool(direct))
+    #expect(FileMigration.loadingParameters(direct: direct)["multifd-channels"] == 8)
   }
 }

@@ -57,7 +57,9 @@ struct DisturbedVM {
   func expectAsBefore(
     leaving names: [String] = [], says: Bool = false, location: SourceLocation = #_sourceLocation
   ) throws {
-    #expect(try qemu.state() == before, sourceLocation: location)
+    // Apart from the expectation, which prints its parts only where nothing in it throws.
+    let now = try qemu.state()
+    #expect(now == before, sourceLocation: location)
     #expect(try directory.names() == names, sourceLocation: location)
     if before.status == "running" {
       try qemu.expectGoesOn(sum: Self.guest.sum, location: location)
@@ -98,6 +100,25 @@ extension RealQEMU {
         try paused.qemu.saveVM(to: vm.image) { $0.engine = engine }
       }
       try paused.expectAsBefore(says: engine == .qemu)
+    }
+
+    /// Many times, since QEMU dies only now and then of it where it saves with several channels.
+    @Test(.enabled(if: geteuid() == 0, "needs root"), arguments: [nil, LiveOptions()])
+    func fullDiskAgainAndAgain(live: LiveOptions?) throws {
+      let vm = try DisturbedVM(mebibytes: 32)
+      try Subprocess.succeed(
+        ["mount", "-t", "tmpfs", "-o", "size=16M", "none", vm.directory.path.string])
+      defer { _ = try? Subprocess.succeed(["umount", "-l", vm.directory.path.string]) }
+      for _ in 1...30 {
+        #expect(throws: VMError.self) {
+          try vm.qemu.saveVM(to: vm.image) {
+            $0.engine = .qemu
+            $0.live = live
+          }
+        }
+        guard try vm.qemu.state() == vm.before else { break }
+      }
+      try vm.expectAsBefore(says: true)
     }
 
     /// As above, where the device state came from a migration, after which only `cont` leads back.

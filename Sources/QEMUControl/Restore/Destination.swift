@@ -22,7 +22,7 @@ struct Destination {
     try load(
       file, direct: file.isDirect, offset: source.image.streamOffset.rawValue,
       capabilities: isMapped ? [Configuration.mappedRAMCapability, "multifd"] : [],
-      parameters: QEMUSave.parameters(direct: file.isDirect), progress, cancellation)
+      parameters: FileMigration.loadingParameters(direct: file.isDirect), progress, cancellation)
     return source.image.blocks.map { arrival($0.block, .loaded) }
   }
 

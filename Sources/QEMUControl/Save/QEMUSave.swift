@@ -21,9 +21,6 @@ struct QEMUSave {
   /// How the VM is saved while it runs, if it does.
   private var live: LiveOptions? { vm.runState.isLive ? save.live : nil }
 
-  /// The channels that QEMU saves and loads fastest with, as far as it was measured: 8, also on two processors.
-  static let channels = 8
-
   /// Saves. Whatever goes wrong, the VM is afterwards what it was before.
   func run(_ progress: Progress, _ cancellation: Cancellation) throws(VMError) -> Outcome {
     let stopwatch = Stopwatch()
@@ -45,7 +42,7 @@ struct QEMUSave {
     let isDirect = target.isDirect && settings.has(parameter: "direct-io")
     settings.plan(
       capabilities: [Configuration.mappedRAMCapability, "multifd"],
-      parameters: Self.parameters(direct: isDirect, live: live),
+      parameters: FileMigration.savingParameters(direct: isDirect, live: live),
       touched: Set(FileMigration.crawl.keys))
     let planned = settings
     let set = DescriptorSet.ID()
@@ -118,22 +115,5 @@ struct QEMUSave {
     defer { set.removeOnceClosed() }
     return try FileMigration(connection: connection, hasChannels: true, live: live)
       .save(to: "file:\(set.path)", progress, cancellation)
-  }
-
-  /// The longest pause that QEMU can be allowed (QEMU 10.0.2 refuses more than 2,000 s).
-  private static let longestPause = Duration.seconds(2000)
-
-  /// QEMU's parameters for a mapped-ram migration at full speed, or as `live` says.
-  static func parameters(direct: Bool, live: LiveOptions? = nil) -> [String: JSONValue] {
-    var parameters: [String: JSONValue] = [
-      "multifd-channels": .integer(Int64(channels)), "multifd-compression": "none",
-      "direct-io": .bool(direct), "max-bandwidth": 0,
-    ]
-    if let live {
-      let pause = min(live.maximumPause, longestPause)
-      parameters["downtime-limit"] = .integer(Int64(pause.wholeMilliseconds))
-      parameters["max-bandwidth"] = .integer(Int64(clamping: live.bytesPerSecond ?? 0))
-    }
-    return parameters
   }
 }
