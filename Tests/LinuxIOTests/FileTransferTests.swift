@@ -81,7 +81,7 @@ import Testing
   @Test(.enabled(if: SmallFileSystem.isPermitted, "needs the right to mount"))
   func aFullFileSystemIsReportedWithThePlace() throws {
     let small = try SmallFileSystem(byteCount: 1 << 20)
-    let path = small.directory.file("a")
+    let path = small.file("a")
     try makeFile(path, [])
     let file = try File.open(path, access: .readWrite)
     let bytes = [UInt8](repeating: 1, count: 2 << 20)

@@ -10,7 +10,7 @@ import Testing
     arguments: PendingFileTests.namings)
   func aFullFileSystemLeavesNothingOfTheNewAndAllOfTheOld(naming: PendingFile.Naming) throws {
     let small = try SmallFileSystem(byteCount: 1 << 20)
-    let path = small.directory.file("vm.img")
+    let path = small.file("vm.img")
     try makeFile(path, [9])
     do {
       let pending = try PendingFile.create(at: path, naming: naming)
@@ -20,7 +20,7 @@ import Testing
       }
       #expect(error?.errno == .noSpace)
     }
-    #expect(try names(in: small.directory.path) == ["vm.img"])
+    #expect(try small.names() == ["vm.img"])
     #expect(try contents(path) == [9])
     // The space comes back: at once, or when a child that another test has just forked lets go of its copy of the descriptor.
     let deadline = ContinuousClock.now + .seconds(300)
@@ -28,7 +28,7 @@ import Testing
       try #require(ContinuousClock.now < deadline, "What was written and given up still takes room")
       usleep(10_000)
     }
-    try makeFile(small.directory.file("b"), [UInt8](repeating: 1, count: 900_000))
+    try makeFile(small.file("b"), [UInt8](repeating: 1, count: 900_000))
   }
 
   /// A child writes and is killed before its commit.

@@ -4,43 +4,6 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// A tmpfs of its own, so small that it is soon full. Needs root.
-final class SmallFileSystem: Sendable {
-  let directory: TemporaryDirectory
-
-  /// Whether this process may mount one.
-  static let isPermitted: Bool = {
-    do {
-      _ = try SmallFileSystem(byteCount: 1 << 20)
-      return true
-    } catch {
-      return false
-    }
-  }()
-
-  init(byteCount: Int) throws {
-    directory = try TemporaryDirectory()
-    try Subprocess.succeed([
-      "mount", "-t", "tmpfs", "-o", "size=\(byteCount)", "tmpfs", directory.path.string,
-    ])
-  }
-
-  /// How many bytes files can still take.
-  func freeByteCount() throws -> Int {
-    var facts = statvfs()
-    guard unsafe statvfs(directory.path.string, &facts) == 0 else { throw Errno(rawValue: errno) }
-    return Int(facts.f_bfree * facts.f_frsize)
-  }
-
-  deinit {
-    do {
-      try Subprocess.succeed(["umount", "--lazy", directory.path.string])
-    } catch {
-      print("\(directory.path) stays mounted: \(error)")
-    }
-  }
-}
-
 /// Makes a file with `bytes`, without the code under test.
 func makeFile(_ path: FilePath, _ bytes: [UInt8]) throws {
   let descriptor = try FileDescriptor.open(

@@ -18,9 +18,13 @@ struct DisturbedVM {
   let directory: TemporaryDirectory
   let before: VMState
 
-  /// - Parameter isShared: whether the memory is shared files, so that the device state of a capture comes from a migration.
-  init(mebibytes: Int = 384, isShared: Bool = false) throws {
-    directory = try TemporaryDirectory()
+  /// - Parameters:
+  ///   - isShared: whether the memory is shared files, so that the device state of a capture comes from a migration.
+  ///   - space: the bytes that there is room for where the image is to appear; `nil` for no such limit.
+  init(mebibytes: Int = 384, isShared: Bool = false, space: Int? = nil) throws {
+    let directory = try TemporaryDirectory()
+    self.directory = directory
+    disk = try space.map { try SmallFileSystem(byteCount: $0, over: directory) }
     let files = try TemporaryDirectory()
     self.files = files
     let disk = files.file("disk")
@@ -48,6 +52,7 @@ struct DisturbedVM {
   }
 
   private let files: TemporaryDirectory
+  private let disk: SmallFileSystem?
 
   var image: FilePath { directory.file("vm.img") }
 
@@ -88,27 +93,31 @@ extension RealQEMU {
 
     /// A file system of 16 MiB.
     @Test(
-      .enabled(if: geteuid() == 0, "needs root"), arguments: [VMSave.Engine.capture, .qemu],
-      [true, false])
+      .enabled(if: SmallFileSystem.isPermitted, "needs the right to mount"),
+      arguments: [VMSave.Engine.capture, .qemu], [true, false])
     func fullDisk(engine: VMSave.Engine, runs: Bool) throws {
-      let vm = try DisturbedVM(mebibytes: 32)
+      let vm = try DisturbedVM(mebibytes: 32, space: 16 << 20)
       let paused = runs ? vm : try vm.paused()
-      try Subprocess.succeed(
-        ["mount", "-t", "tmpfs", "-o", "size=16M", "none", vm.directory.path.string])
-      defer { _ = try? Subprocess.succeed(["umount", "-l", vm.directory.path.string]) }
       #expect(throws: VMError.self) {
         try paused.qemu.saveVM(to: vm.image) { $0.engine = engine }
       }
       try paused.expectAsBefore(says: engine == .qemu)
     }
 
+    /// As above, where the device state came from a migration, after which only `cont` leads back.
+    @Test(.enabled(if: SmallFileSystem.isPermitted, "needs the right to mount"))
+    func fullDiskAfterAMigration() throws {
+      let vm = try DisturbedVM(mebibytes: 32, isShared: true, space: 16 << 20)
+      #expect(throws: VMError.self) { try vm.qemu.saveVM(to: vm.image) { $0.engine = .capture } }
+      try vm.expectAsBefore()
+    }
+
     /// Many times, since QEMU dies only now and then of it where it saves with several channels.
-    @Test(.enabled(if: geteuid() == 0, "needs root"), arguments: [nil, LiveOptions()])
+    @Test(
+      .enabled(if: SmallFileSystem.isPermitted, "needs the right to mount"),
+      arguments: [nil, LiveOptions()])
     func fullDiskAgainAndAgain(live: LiveOptions?) throws {
-      let vm = try DisturbedVM(mebibytes: 32)
-      try Subprocess.succeed(
-        ["mount", "-t", "tmpfs", "-o", "size=16M", "none", vm.directory.path.string])
-      defer { _ = try? Subprocess.succeed(["umount", "-l", vm.directory.path.string]) }
+      let vm = try DisturbedVM(mebibytes: 32, space: 16 << 20)
       for _ in 1...30 {
         #expect(throws: VMError.self) {
           try vm.qemu.saveVM(to: vm.image) {
@@ -119,17 +128,6 @@ extension RealQEMU {
         guard try vm.qemu.state() == vm.before else { break }
       }
       try vm.expectAsBefore(says: true)
-    }
-
-    /// As above, where the device state came from a migration, after which only `cont` leads back.
-    @Test(.enabled(if: geteuid() == 0, "needs root"))
-    func fullDiskAfterAMigration() throws {
-      let vm = try DisturbedVM(mebibytes: 32, isShared: true)
-      try Subprocess.succeed(
-        ["mount", "-t", "tmpfs", "-o", "size=16M", "none", vm.directory.path.string])
-      defer { _ = try? Subprocess.succeed(["umount", "-l", vm.directory.path.string]) }
-      #expect(throws: VMError.self) { try vm.qemu.saveVM(to: vm.image) { $0.engine = .capture } }
-      try vm.expectAsBefore()
     }
 
     /// QEMU itself may not make files of that size.
@@ -204,6 +202,7 @@ extension DisturbedVM {
     qemu = other.qemu
     directory = other.directory
     files = other.files
+    disk = other.disk
     self.before = before
   }
 }

@@ -141,11 +141,12 @@ import Testing
     #expect(result.errors.contains("Permission denied"))
   }
 
-  @Test(.enabled(if: Mounts.areAllowed, "needs mount(8)"))
+  @Test(.enabled(if: SmallFileSystem.isPermitted, "needs mount(8)"))
   func requiredDirectIOThatIsRefused() throws {
-    let mount = try MemoryMount(bytes: 1 << 20)
+    let disk = try SmallFileSystem(byteCount: 1 << 20)
     let result = try Tool.run([
-      "bench", mount.path, "--size", "4K", "--repeat", "1", "--direct-io", "required",
+      "bench", disk.directory.path.string, "--size", "4K", "--repeat", "1", "--direct-io",
+      "required",
     ])
     #expect(result.status == 69, "\(result.errors)")
     #expect(result.errors.contains("direct I/O is not possible"))

@@ -3,30 +3,30 @@ import TestSupport
 import Testing
 
 /// On a file system without room the command fails with 74 and leaves nothing, not even used blocks.
-@Suite(.enabled(if: Mounts.areAllowed, "needs mount(8)"))
+@Suite(.enabled(if: SmallFileSystem.isPermitted, "needs mount(8)"))
 struct FullDiskTests {
   let directory: TemporaryDirectory
   let image: FilePath
-  let mount: MemoryMount
+  let disk: SmallFileSystem
 
   init() throws {
     directory = try TemporaryDirectory()
     image = try Fixture("q35").unpack(into: directory)
-    mount = try MemoryMount(bytes: 2 << 20)
+    disk = try SmallFileSystem(byteCount: 2 << 20)
   }
 
   private func expectFullDisk(_ arguments: [String]) throws {
     let result = try Tool.run(arguments)
     #expect(result.status == 74)
     #expect(result.errors.contains("No space left on device"), "\(result.errors)")
-    #expect(try mount.names() == [])
-    #expect(try mount.usedBytes() == 0)
+    #expect(try disk.names() == [])
+    #expect(try disk.usedByteCount() == 0)
   }
 
   @Test(arguments: ["io_uring", "sync"])
   func restore(method: String) throws {
     try expectFullDisk(
-      ["restore", image.string, "--to-directory", mount.path + "/parts", "--io", method])
+      ["restore", image.string, "--to-directory", disk.file("parts").string, "--io", method])
   }
 
   @Test(arguments: ["io_uring", "sync"])
@@ -34,10 +34,10 @@ struct FullDiskTests {
     let parts = directory.file("parts").string
     try Tool.succeed(["restore", image.string, "--to-directory", parts])
     try expectFullDisk(
-      ["save", "--from-directory", parts, mount.path + "/copy.img", "--io", method])
+      ["save", "--from-directory", parts, disk.file("copy.img").string, "--io", method])
   }
 
   @Test func bench() throws {
-    try expectFullDisk(["bench", mount.path, "--size", "16M"])
+    try expectFullDisk(["bench", disk.directory.path.string, "--size", "16M"])
   }
 }
