@@ -33,10 +33,29 @@ void CLinux_deviceNumbers(uint64_t device, uint32_t *high, uint32_t *low) {
 
 // The watchdog. The variables are of the child alone.
 
-enum { BUFFER = 65536, PAUSE_MILLISECONDS = 20, RETRY_MILLISECONDS = 30000 };
+enum { BUFFER = 65536, PAUSE_MILLISECONDS = 20, RETRY_MILLISECONDS = 30000, LOOKS = 15, VALUE = 32 };
 enum Answer { GONE, SILENT, REFUSED, DONE };
+enum Repetition { NEVER, WHILE_REFUSED, UNTIL_STEADY };
 static char buffer[BUFFER];
 static size_t used;
+
+// A step of the script, which stands there as: a byte that says how it is repeated; the delay in milliseconds (4 bytes);
+// and, each with its length (4 bytes) before it, the mark of the answer, the mark of the value, and the line.
+struct Bytes {
+  const uint8_t *start;
+  uint32_t count;
+};
+struct Step {
+  enum Repetition repetition;
+  uint32_t delay;
+  struct Bytes answer, value, line;
+};
+
+// A value in an answer, as it was at the last look.
+struct Looks {
+  char last[VALUE];
+  int count, hasMoved;
+};
 
 FORKED int64_t milliseconds(void) {
   struct timespec now;
@@ -78,15 +97,25 @@ FORKED void dropLine(size_t length) {
   used -= length;
 }
 
-// Waits for the line that has `mark` in it.
-FORKED enum Answer readAnswer(int socket, const uint8_t *mark, size_t markLength,
+// What follows `mark` in a line, up to the next comma or brace; zeros where the mark is not there.
+FORKED void takeValue(const char *line, size_t length, struct Bytes mark, char value[VALUE]) {
+  memset(value, 0, VALUE);
+  const char *end = line + length, *at = memmem(line, length, mark.start, mark.count);
+  if (at == NULL) return;
+  at += mark.count;
+  for (size_t i = 0; i < VALUE && at < end && *at != ',' && *at != '}'; i++) value[i] = *at++;
+}
+
+// Waits for the answer to `step`, of which `value` is taken.
+FORKED enum Answer readAnswer(int socket, const struct Step *step, char value[VALUE],
                               int64_t deadline) {
   for (;;) {
     char *end;
     while ((end = memchr(buffer, '\n', used)) != NULL) {
       size_t length = (size_t)(end - buffer) + 1;
-      int isOurs = memmem(buffer, length, mark, markLength) != NULL;
+      int isOurs = memmem(buffer, length, step->answer.start, step->answer.count) != NULL;
       int isError = memmem(buffer, length, "\"error\"", 7) != NULL;
+      if (isOurs) takeValue(buffer, length, step->value, value);
       dropLine(length);
       if (isOurs) return isError ? REFUSED : DONE;
     }
@@ -105,28 +134,52 @@ FORKED void rest(uint32_t milliseconds) {
   nanosleep(&pause, NULL);
 }
 
+// Whether the value has moved before this look and not since, or has not for a while.
+FORKED int isSteady(struct Looks *looks, const char value[VALUE]) {
+  int isFirst = looks->count < 0, moves = !isFirst && memcmp(looks->last, value, VALUE) != 0;
+  memcpy(looks->last, value, VALUE);
+  looks->count = moves ? 0 : looks->count + 1;
+  if (moves) looks->hasMoved = 1;
+  return !isFirst && !moves && (looks->hasMoved || looks->count >= LOOKS);
+}
+
+// Sends the line until it need not be sent again; 0 where nothing more can be sent.
+FORKED int take(int socket, const struct Step *step, int32_t patience) {
+  rest(step->delay);
+  int64_t start = milliseconds(), deadline = start + patience;
+  int64_t lastRetry = patience < RETRY_MILLISECONDS ? deadline : start + RETRY_MILLISECONDS;
+  struct Looks looks = {.count = -1};
+  for (;;) {
+    char value[VALUE];
+    if (!sendAll(socket, step->line.start, step->line.count, deadline)) return 0;
+    enum Answer answer = readAnswer(socket, step, value, deadline);
+    if (answer == GONE) return 0;
+    int isRepeated = step->repetition == WHILE_REFUSED  ? answer == REFUSED
+                     : step->repetition == UNTIL_STEADY ? answer == DONE && !isSteady(&looks, value)
+                                                        : 0;
+    if (!isRepeated || milliseconds() >= lastRetry) return 1;
+    rest(PAUSE_MILLISECONDS);
+  }
+}
+
+FORKED struct Bytes takeBytes(const uint8_t **script) {
+  struct Bytes bytes;
+  memcpy(&bytes.count, *script, 4);
+  bytes.start = *script + 4;
+  *script = bytes.start + bytes.count;
+  return bytes;
+}
+
 FORKED void runScript(int socket, const uint8_t *script, size_t byteCount, int32_t patience) {
   const uint8_t *end = script + byteCount;
   while (script < end) {
-    uint8_t retries = *script;
-    uint32_t delay, lineLength;
-    uint16_t markLength;
-    memcpy(&delay, script + 1, 4);
-    memcpy(&markLength, script + 5, 2);
-    const uint8_t *mark = script + 7;
-    memcpy(&lineLength, mark + markLength, 4);
-    const uint8_t *line = mark + markLength + 4;
-    rest(delay);
-    int64_t start = milliseconds(), deadline = start + patience;
-    int64_t lastRetry = patience < RETRY_MILLISECONDS ? deadline : start + RETRY_MILLISECONDS;
-    for (;;) {
-      if (!sendAll(socket, line, lineLength, deadline)) return;
-      enum Answer answer = readAnswer(socket, mark, markLength, deadline);
-      if (answer == GONE) return;
-      if (answer != REFUSED || !retries || milliseconds() >= lastRetry) break;
-      rest(PAUSE_MILLISECONDS);
-    }
-    script = line + lineLength;
+    struct Step step = {.repetition = *script};
+    memcpy(&step.delay, script + 1, 4);
+    script += 5;
+    step.answer = takeBytes(&script);
+    step.value = takeBytes(&script);
+    step.line = takeBytes(&script);
+    if (!take(socket, &step, patience)) return;
   }
 }
 

@@ -18,20 +18,28 @@ public struct Watchdog: ~Copyable, Sendable {
     public var line: [UInt8]
     /// Bytes that only the line of the answer has.
     public var answer: [UInt8]
-    /// Whether the command is sent again while its answer has `"error"` in it: as long as the watchdog's patience lasts, but for half
-    /// a minute at most.
-    public var retries: Bool
+    /// Whether the command is sent again, each 20 milliseconds: as long as the watchdog's patience lasts, but for half a minute at most.
+    public var repetition: Repetition
     /// How long to wait before the command is sent, in whole milliseconds.
     public var delay: Duration
 
+    /// When a command is sent again.
+    public enum Repetition: Equatable, Sendable {
+      case never
+      /// While its answer has `"error"` in it.
+      case whileRefused
+      /// Until the value that follows these bytes in the answer (up to 32 bytes before a comma or a closing brace; a value that
+      /// is not there is one as well) has changed from one answer to the next and then has not, or has not for 16 answers.
+      case untilSteady([UInt8])
+    }
+
     /// A step of its parts.
-    ///
-    /// - Precondition: the answer's mark has at most 65,535 bytes.
-    public init(line: [UInt8], answer: [UInt8], retries: Bool, delay: Duration = .zero) {
-      precondition(answer.count <= UInt16.max, "a mark of 65,535 bytes at most")
+    public init(
+      line: [UInt8], answer: [UInt8], repetition: Repetition = .never, delay: Duration = .zero
+    ) {
       self.line = line
       self.answer = answer
-      self.retries = retries
+      self.repetition = repetition
       self.delay = delay
     }
   }
@@ -77,20 +85,27 @@ public struct Watchdog: ~Copyable, Sendable {
     _ = ChildProcess.reap(process, blocks: true)
   }
 
+  /// The script as the C side reads it (`struct Step`).
   private static func encode(_ script: [Step]) -> [UInt8] {
     var bytes: [UInt8] = []
     for step in script {
-      bytes.append(step.retries ? 1 : 0)
+      let (repetition, value): (UInt8, [UInt8]) =
+        switch step.repetition {
+        case .never: (0, [])
+        case .whileRefused: (1, [])
+        case .untilSteady(let mark): (2, mark)
+        }
+      bytes.append(repetition)
       append(UInt32(step.delay.pollMilliseconds), to: &bytes)
-      append(UInt16(step.answer.count), to: &bytes)
-      bytes += step.answer
-      append(UInt32(step.line.count), to: &bytes)
-      bytes += step.line
+      for part in [step.answer, value, step.line] {
+        append(UInt32(part.count), to: &bytes)
+        bytes += part
+      }
     }
     return bytes
   }
 
-  private static func append<Number: FixedWidthInteger>(_ number: Number, to bytes: inout [UInt8]) {
+  private static func append(_ number: UInt32, to bytes: inout [UInt8]) {
     // SAFETY: the bytes of a number on the stack.
     unsafe withUnsafeBytes(of: number) { unsafe bytes.append(contentsOf: $0) }
   }

@@ -7,9 +7,11 @@ import Testing
 
 /// What a watchdog does is seen by a server in this process; the end of this process is that of the link to it.
 @Suite struct WatchdogTests {
-  private func step(_ line: String, retries: Bool = false) -> Watchdog.Step {
+  private func step(
+    _ line: String, _ repetition: Watchdog.Step.Repetition = .never
+  ) -> Watchdog.Step {
     Watchdog.Step(
-      line: Array((line + "\n").utf8), answer: Array("\"\(line)\"".utf8), retries: retries)
+      line: Array((line + "\n").utf8), answer: Array("\"\(line)\"".utf8), repetition: repetition)
   }
 
   /// What the server got from a watchdog that was abandoned.
@@ -65,14 +67,60 @@ import Testing
     let server = try WatchdogServer { line, before in
       before < 3 ? .refusal(line) : .success(line)
     }
-    let script = [step("once"), step("again", retries: true), step("last")]
+    let script = [step("once"), step("again", .whileRefused), step("last")]
     #expect(try run(script, over: server) == ["once", "again", "again", "again", "again", "last"])
+  }
+
+  /// What of the values is asked for before the next command is sent: until one has moved and the next one has not.
+  @Test(arguments: [
+    ([1, 1, 1, 2, 3, 3, 4], 6), ([1, 2, 2], 3), ([1, 2, 1, 1], 4), ([1, 12, 12], 3),
+    ([12, 1, 1], 3),
+    // It never moves, or late.
+    ([7], 16), ([7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 8], 17),
+    // It comes and goes.
+    ([nil], 16), ([nil, 1, 1], 3), ([1, nil, nil], 3),
+  ])
+  func aCommandIsSentAgainUntilItsValueIsSteady(values: [Int?], count: Int) throws {
+    let server = try WatchdogServer { line, before in
+      let value = values[min(before, values.count - 1)].map { "\"n\": \($0)" } ?? "\"m\": 0"
+      let end = before.isMultiple(of: 2) ? "}" : ", \"other\": \(before)}"
+      return .text("{\"n\": \(before)}\n{\"return\": {\(value)\(end), \"id\": \"\(line)\"}\n")
+    }
+    let script = [step("look", .untilSteady(Array("\"n\": ".utf8))), step("next")]
+    #expect(
+      try run(script, over: server) == Array(repeating: "look", count: count) + ["next"])
+  }
+
+  @Test func aRefusalEndsTheLooks() throws {
+    let server = try WatchdogServer { line, _ in .refusal(line) }
+    let script = [step("look", .untilSteady([1])), step("next")]
+    #expect(try run(script, over: server) == ["look", "next"])
+  }
+
+  /// Values longer than what is kept of them, which differ in the last byte that is kept, and in the first that is not.
+  @Test(arguments: [(31, 3), (32, 16)]) func longValuesAreCut(common: Int, count: Int) throws {
+    let server = try WatchdogServer { line, before in
+      let value = String(repeating: "9", count: common) + (before == 0 ? "1234" : "5678")
+      return .text("{\"n\": \(value), \"id\": \"\(line)\"}\n")
+    }
+    let script = [step("look", .untilSteady(Array("\"n\": ".utf8))), step("next")]
+    #expect(
+      try run(script, over: server) == Array(repeating: "look", count: count) + ["next"])
+  }
+
+  @Test func aValueThatMovesAllTheTimeIsNotWaitedForForEver() throws {
+    let server = try WatchdogServer { line, before in
+      .text("{\"n\": \(before), \"id\": \"\(line)\"}\n")
+    }
+    let script = [step("look", .untilSteady(Array("\"n\": ".utf8))), step("next")]
+    let lines = try #require(try run(script, patience: .milliseconds(300), over: server))
+    #expect(lines.last == "next" && lines.count > 3)
   }
 
   /// At the end of the patience the next command has its turn.
   @Test func aCommandIsNotSentAgainForEver() throws {
     let server = try WatchdogServer { line, _ in line == "no" ? .refusal(line) : .success(line) }
-    let script = [step("no", retries: true), step("yes", retries: true)]
+    let script = [step("no", .whileRefused), step("yes", .whileRefused)]
     let start = ContinuousClock.now
     let lines = try #require(try run(script, patience: .milliseconds(300), over: server))
     #expect(ContinuousClock.now - start >= .milliseconds(300))
@@ -89,7 +137,7 @@ import Testing
       return .text(others + own + others)
     }
     #expect(
-      try run([step("a", retries: true), step("b", retries: true)], over: server) == ["a", "b"])
+      try run([step("a", .whileRefused), step("b", .whileRefused)], over: server) == ["a", "b"])
   }
 
   /// What was under way when this process ended comes first; its first part was read here.
@@ -137,7 +185,7 @@ import Testing
       return lines
     }
     let watchdog = try Watchdog(
-      descriptor: client.descriptor, script: [step("a"), step("b", retries: true)])
+      descriptor: client.descriptor, script: [step("a"), step("b", .whileRefused)])
     watchdog.abandon()
     client.shutdown()
     #expect(thread.join() == ["a", "b"])
@@ -145,14 +193,14 @@ import Testing
 
   @Test func aServerThatClosesEndsIt() throws {
     let server = try WatchdogServer { line, _ in line == "a" ? .success(line) : .close }
-    #expect(try run([step("a"), step("b", retries: true), step("c")], over: server) == ["a", "b"])
+    #expect(try run([step("a"), step("b", .whileRefused), step("c")], over: server) == ["a", "b"])
   }
 
   @Test func aServerThatIsGoneEndsIt() throws {
     let (client, peer) = try UnixSocket.pair()
     peer.shutdown()
     let watchdog = try Watchdog(
-      descriptor: client.descriptor, script: [step("a", retries: true), step("b")])
+      descriptor: client.descriptor, script: [step("a", .whileRefused), step("b")])
     let start = ContinuousClock.now
     watchdog.abandon()
     #expect(ContinuousClock.now - start < .seconds(10))
@@ -161,7 +209,7 @@ import Testing
   /// The next command is sent all the same: the server may only be slow.
   @Test func aCommandThatIsNotAnsweredDoesNotKeepTheNextFromBeingSent() throws {
     let server = try WatchdogServer { line, _ in line == "c" ? .success(line) : .nothing }
-    let script = [step("a", retries: true), step("b"), step("c")]
+    let script = [step("a", .whileRefused), step("b"), step("c")]
     #expect(try run(script, patience: .milliseconds(100), over: server) == ["a", "b", "c"])
   }
 
@@ -201,8 +249,7 @@ import Testing
       try? peer.send(Array("{\"id\": 1}\n".utf8), deadline: deadline)
       return buffer
     }
-    let long = Watchdog.Step(
-      line: Array((line + "\n").utf8), answer: Array("\"id\": 1".utf8), retries: false)
+    let long = Watchdog.Step(line: Array((line + "\n").utf8), answer: Array("\"id\": 1".utf8))
     try Watchdog(descriptor: client.descriptor, script: [long]).abandon()
     #expect(thread.join() == Array((line + "\n").utf8))
   }
@@ -211,7 +258,8 @@ import Testing
   @Test func nothingFollowsACommandThatWasCut() throws {
     let (client, peer) = try UnixSocket.pair()
     let long = Watchdog.Step(
-      line: [UInt8](repeating: UInt8(ascii: "x"), count: 4 << 20), answer: [1], retries: true)
+      line: [UInt8](repeating: UInt8(ascii: "x"), count: 4 << 20), answer: [1],
+      repetition: .whileRefused)
     try Watchdog(
       descriptor: client.descriptor, script: [long, step("b")], patience: .milliseconds(200)
     ).abandon()
@@ -231,7 +279,7 @@ import Testing
     let pad = String(repeating: "p", count: (64 << 10) / count - 7)
     let script = (0..<count).map { number in
       Watchdog.Step(
-        line: Array("\(number)\(pad)\n".utf8), answer: Array("\"\(number)\"".utf8), retries: false)
+        line: Array("\(number)\(pad)\n".utf8), answer: Array("\"\(number)\"".utf8))
     }
     #expect(try run(script, over: server) == (0..<count).map { "\($0)\(pad)" })
   }
@@ -242,9 +290,9 @@ import Testing
       line == "a" ? .text("no\n\(mark)\n") : .text("\n")
     }
     let script = [
-      Watchdog.Step(line: Array("a\n".utf8), answer: Array(mark.utf8), retries: false),
-      Watchdog.Step(line: Array("b\n".utf8), answer: [], retries: false),
-      Watchdog.Step(line: Array("c\n".utf8), answer: [], retries: true),
+      Watchdog.Step(line: Array("a\n".utf8), answer: Array(mark.utf8)),
+      Watchdog.Step(line: Array("b\n".utf8), answer: []),
+      Watchdog.Step(line: Array("c\n".utf8), answer: [], repetition: .whileRefused),
     ]
     #expect(try run(script, over: server) == ["a", "b", "c"])
   }

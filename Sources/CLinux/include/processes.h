@@ -21,10 +21,12 @@ void CLinux_deviceNumbers(uint64_t device, uint32_t *major, uint32_t *minor);
 /// the middle of something: then it sends the commands of `script` over `socket`, one after the other, and waits up to `patience`
 /// milliseconds for each one's answer. One that is not answered in time does not keep the next ones from being sent.
 ///
-/// The script is steps, one after the other: a byte that is 1 if the command is sent again while its answer is an error and
-/// the patience lasts, but for half a minute at most, and else 0; milliseconds to wait before it is sent (4 bytes, host
-/// order); the length of the answer's mark (2 bytes, host order), the mark; the length of the command's line (4 bytes, host
-/// order), the line with its newline.
+/// The script is steps, one after the other: a byte that says how the command is repeated; milliseconds to wait before it is sent (4
+/// bytes, host order); then the mark of the answer, the mark of the value, and the command's line with its newline, each
+/// with its length before it (4 bytes, host order).
+///
+/// A command is repeated, as long as the patience lasts, but for half a minute at most: never (0); while its answer is an error
+/// (1); or until the value that follows its mark in the answer has moved and then has not, or has not for 16 answers (2).
 int32_t CLinux_startWatchdog(int32_t link, int32_t socket, const uint8_t *script,
                              size_t byteCount, int32_t patience);
 

@@ -95,9 +95,9 @@ extension FileMigration {
   /// When a migration may be cancelled.
   ///
   /// With multifd, QEMU 10.0.2 frees the bitmaps of a mapped-ram file while its channels may still have pages to write, and
-  /// the VM dies with it (SIGSEGV; tried: on a busy machine one cancellation in 17). So it is made to crawl first, and
-  /// cancelled just after a batch, when the channels are idle and the next batch is a tenth of a second away (tried: 300
-  /// cancellations on the same machine without a loss).
+  /// the VM dies with it (SIGSEGV; tried: on a busy machine one cancellation in 17 with 8 channels, one in 30 with one). So it
+  /// is made to crawl first, and cancelled just after a batch, when the channels are idle and the next batch is a tenth of a
+  /// second away (tried: 4,000 cancellations on the same machine without a loss). A watchdog does the same.
   struct Ending {
     /// How often to look.
     static let interval = Duration.milliseconds(20)

@@ -82,7 +82,7 @@ struct MigrationSettings {
   /// goes by the settings, and a watchdog cannot tell when it is done.
   var undoSteps: [UndoStep] {
     restoringCommands.enumerated().map { number, command in
-      UndoStep(command, isRepeated: true, delay: number == 0 ? .milliseconds(200) : .zero)
+      UndoStep(command, .whileRefused, delay: number == 0 ? .milliseconds(200) : .zero)
     }
   }
 }

@@ -126,22 +126,43 @@ final class StandStill {
   func take(_ step: UndoStep) throws(QMPError) {
     sleep(for: step.delay)
     let deadline = ContinuousClock.now + Self.patience.refused
-    var isReconnected = false
+    var ending = FileMigration.Ending(true)
     while true {
       do throws(QMPError) {
-        return try connection.execute(step.command)
+        if try send(step, &ending) || ContinuousClock.now >= deadline { return }
       } catch {
-        switch error {
-        case .refused:
-          guard step.isRepeated else { return }
-          guard ContinuousClock.now < deadline else { throw error }
-          usleep(20_000)
-        default:
-          if isReconnected { throw error }
-          isReconnected = true
-          try reconnect()
-        }
+        guard case .refused = error else { throw error }
+        guard step.repetition == .whileRefused else { return }
+        guard ContinuousClock.now < deadline else { throw error }
       }
+      sleep(for: FileMigration.Ending.interval)
+    }
+  }
+
+  /// Sends the command of `step`; whether that was enough.
+  private func send(
+    _ step: UndoStep, _ ending: inout FileMigration.Ending
+  ) throws(QMPError) -> Bool {
+    try reconnecting { () throws(QMPError) in
+      guard step.repetition == .untilIdle else {
+        try connection.execute(step.command)
+        return true
+      }
+      let info = try connection.execute(.queryMigrate)
+      return !info.isUnderWay || ending.isTime(info)
+    }
+  }
+
+  /// Runs `body`, and once more over a new connection where the old one is broken.
+  private func reconnecting<Value>(
+    _ body: () throws(QMPError) -> Value
+  ) throws(QMPError) -> Value {
+    do throws(QMPError) {
+      return try body()
+    } catch {
+      if case .refused = error { throw error }
+      try reconnect()
+      return try body()
     }
   }
 
@@ -174,14 +195,9 @@ final class StandStill {
   /// - Throws: `resumedMeanwhile` where somebody else has let it go on: what was read then does not fit together.
   func check() throws(VMError) {
     let goesOn = try talking { () throws(QMPError) -> Bool in
-      let state: RunState
-      do throws(QMPError) {
-        state = try connection.execute(.queryStatus)
-      } catch {
-        if case .refused = error { throw error }
-        // Events are lost with the old connection; the state is not.
-        try reconnect()
-        state = try connection.execute(.queryStatus)
+      // Events are lost with an old connection; the state is not.
+      let state = try reconnecting { () throws(QMPError) in
+        try connection.execute(.queryStatus)
       }
       let events = try connection.takeEvents()
       return state.isLive || events.contains { $0.name == "RESUME" }
@@ -204,7 +220,16 @@ final class StandStill {
       ]
       return Watchdog.Step(
         line: Array((line.text + "\n").utf8), answer: Array("\"\(id)\"".utf8),
-        retries: step.isRepeated, delay: step.delay)
+        repetition: repetition(step.repetition), delay: step.delay)
+    }
+  }
+
+  /// What the watchdog makes of it: it cannot read JSON, and looks at one number.
+  private static func repetition(_ repetition: UndoStep.Repetition) -> Watchdog.Step.Repetition {
+    switch repetition {
+    case .never: .never
+    case .whileRefused: .whileRefused
+    case .untilIdle: .untilSteady(Array(#""transferred": "#.utf8))
     }
   }
 }
