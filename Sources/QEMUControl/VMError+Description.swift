@@ -19,8 +19,9 @@ extension VMError: CustomStringConvertible {
       "QEMU's memory cannot be used from outside: "
         + obstacles.map(\.description).joined(separator: " ")
         + " With --engine qemu, QEMU does the work by itself."
-    case .migrationFailed(let reason):
-      "QEMU could not do it: \(reason ?? "it gave no reason; look at what it wrote to its standard error")."
+    case .migrationFailed(let path, let reason):
+      "\(path): QEMU's migration failed: "
+        + "\(reason ?? "it gave no reason; look at what it wrote to its standard error")."
     case .mismatches(let path, let mismatches):
       "\(path): this is another VM than the image needs:"
         + mismatches.map { "\n  - \($0.description)" }.joined()

@@ -16,8 +16,8 @@ public enum VMError: Error, Equatable, Sendable {
   case tooOld(QEMUVersion)
   /// The VM cannot be captured, for these reasons.
   case cannotCapture([CaptureObstacle])
-  /// QEMU's own migration failed, with QEMU's words if it has any.
-  case migrationFailed(String?)
+  /// QEMU's own migration out of a file or into it failed, with QEMU's words if it has any.
+  case migrationFailed(FilePath, reason: String?)
   /// The VM is not the one that the image needs.
   case mismatches(FilePath, [Mismatch])
   /// The file that a snapshot is to be made in is there already.

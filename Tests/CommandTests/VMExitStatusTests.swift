@@ -25,10 +25,12 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
   }
 
   @Test(arguments: [
-    VMError.state(found: "running", expected: ["inmigrate"]), .migrationFailed(nil),
+    VMError.state(found: "running", expected: ["inmigrate"]),
+    .migrationFailed("/i.img", reason: nil),
     .tooOld(QEMUVersion(8, 2)), .cannotMap(.notMapped("/i.img")),
     .snapshotsRemain(
-      ["/s.qcow2"], cause: .migrationFailed(nil), reason: .closed(command: "x", "/q")),
+      ["/s.qcow2"], cause: .migrationFailed("/i.img", reason: nil),
+      reason: .closed(command: "x", "/q")),
     .relativeDisk(disk: "vda", file: "a.raw"),
     .ended(.exited(status: 1), messages: ""),
     .qmp(.refused(command: "stop", errorClass: "GenericError", description: "no")),

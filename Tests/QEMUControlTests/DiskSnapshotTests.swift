@@ -84,11 +84,12 @@ import Testing
   ) throws {
     var error: VMError?
     do throws(VMError) {
-      try snapshots.undo(after: .migrationFailed("x"))
+      try snapshots.undo(after: .migrationFailed("/i.img", reason: "x"))
     } catch let found {
       error = found
     }
-    guard case .snapshotsRemain(let paths, .migrationFailed("x"), _)? = error else {
+    guard case .snapshotsRemain(let paths, .migrationFailed("/i.img", reason: "x"), _)? = error
+    else {
       throw HarnessError("\(String(describing: error))")
     }
     #expect(paths == expected, sourceLocation: location)
@@ -111,7 +112,7 @@ import Testing
       let error = thrown { try snapshots.take() }
       #expect(error.map { if case .closed = $0 { true } else { false } } == true)
       #expect(files == [true, true])
-      try snapshots.undo(after: .migrationFailed("x"))
+      try snapshots.undo(after: .migrationFailed("/i.img", reason: "x"))
       #expect(files == [false, false])
     }
   }
@@ -125,7 +126,7 @@ import Testing
     } _: { (snapshots: DiskSnapshots) throws -> Void in
       #expect(thrown { try snapshots.take() } != nil)
       #expect(files == [true, true])
-      try snapshots.undo(after: .migrationFailed("x"))
+      try snapshots.undo(after: .migrationFailed("/i.img", reason: "x"))
       #expect(files == [false, false])
       #expect(state.completed == ["o0", "o1"])
     }

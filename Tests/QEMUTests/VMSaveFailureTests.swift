@@ -119,12 +119,16 @@ extension RealQEMU {
     func fullDiskAgainAndAgain(live: LiveOptions?) throws {
       let vm = try DisturbedVM(mebibytes: 32, space: 16 << 20)
       for _ in 1...30 {
-        #expect(throws: VMError.self) {
+        let error = #expect(throws: VMError.self) {
           try vm.qemu.saveVM(to: vm.image) {
             $0.engine = .qemu
             $0.live = live
           }
         }
+        guard case .migrationFailed(vm.image, let reason?) = error else {
+          throw HarnessError("\(String(describing: error))")
+        }
+        #expect(reason.contains("No space left on device"))
         guard try vm.qemu.state() == vm.before else { break }
       }
       try vm.expectAsBefore(says: true)

@@ -46,7 +46,7 @@ struct QEMUContestant: BenchContestant {
       try vm.talking { (connection) throws(QMPError) in
         try connection.execute(.migrate(uri: "file:\(path.absolute)"))
       }
-      try wait(for: vm, session)
+      try wait(for: vm, path, session)
     }
     // Out of the state "postmigrate", and as it was, so that the VM can be saved again.
     try vm.talking { (connection) throws(QMPError) in
@@ -68,7 +68,7 @@ struct QEMUContestant: BenchContestant {
       try destination.talking { (connection) throws(QMPError) in
         try connection.startIncoming(uri: "file:\(path.absolute)")
       }
-      try wait(for: destination, session)
+      try wait(for: destination, path, session)
     }
     try vm.check(destination, session)
     vm.add(sample, to: key(.restore), session)
@@ -86,14 +86,16 @@ struct QEMUContestant: BenchContestant {
   }
 
   /// Waits until the migration is over, asking every other millisecond.
-  private func wait(for vm: BenchVM, _ session: BenchSession) throws(CommandError) {
+  private func wait(
+    for vm: BenchVM, _ path: FilePath, _ session: BenchSession
+  ) throws(CommandError) {
     while true {
       let info = try vm.talking { (connection) throws(QMPError) in
         try connection.execute(.queryMigrate)
       }
       switch info.status {
       case .completed: return
-      case .failed: throw .vm(.migrationFailed(info.errorDescription), output: nil)
+      case .failed: throw .vm(.migrationFailed(path, reason: info.errorDescription), output: nil)
       default: break
       }
       try session.check()

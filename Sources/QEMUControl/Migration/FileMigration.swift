@@ -1,10 +1,13 @@
 import LinuxIO
 import MappedRAM
 import MappedRAMFormat
+import SystemPackage
 
 /// A migration that QEMU carries out, out of or into a file, watched from here.
 struct FileMigration {
   let connection: QMPConnection
+  /// The file as this process knows it, for errors.
+  let path: FilePath
   /// Whether QEMU writes with multifd, so that the migration is cancelled with care.
   var hasChannels = false
   /// How the VM is saved while it runs; `nil` for one that stands still.
@@ -68,7 +71,7 @@ struct FileMigration {
       }
       switch info.status {
       case .completed: return rounds.number
-      case .failed: throw .migrationFailed(info.errorDescription)
+      case .failed: throw .migrationFailed(path, reason: info.errorDescription)
       case .cancelled: throw .image(stuck.map { .plan($0) } ?? .cancelled)
       default: break
       }

@@ -149,7 +149,7 @@ struct Destination {
     try talking { () throws(QMPError) in try settings.apply(on: connection) }
     let set = try DescriptorSet(file, for: .reading, direct: direct, to: connection)
     defer { set.remove() }
-    try FileMigration(connection: connection).load(
+    try FileMigration(connection: connection, path: file.path).load(
       from: "file:\(set.path)" + (offset == 0 ? "" : ",offset=\(offset)"), progress,
       cancellation)
     try talking { () throws(QMPError) in try settings.restore(on: connection) }

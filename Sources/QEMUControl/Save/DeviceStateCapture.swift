@@ -38,7 +38,7 @@ struct DeviceStateCapture {
   private func migrate(to file: File, _ cancellation: Cancellation) throws(VMError) {
     let set = try hand(over: file)
     defer { set.removeOnceClosed() }
-    try FileMigration(connection: connection)
+    try FileMigration(connection: connection, path: file.path)
       .save(to: "file:\(set.path)", Progress(), cancellation)
   }
 

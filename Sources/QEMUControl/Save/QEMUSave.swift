@@ -113,7 +113,8 @@ struct QEMUSave {
     let set = try DescriptorSet(
       file.file, for: .writing, direct: isDirect, to: connection, as: id)
     defer { set.removeOnceClosed() }
-    return try FileMigration(connection: connection, hasChannels: true, live: live)
-      .save(to: "file:\(set.path)", progress, cancellation)
+    return try FileMigration(
+      connection: connection, path: save.image, hasChannels: true, live: live
+    ).save(to: "file:\(set.path)", progress, cancellation)
   }
 }
