@@ -48,7 +48,12 @@ struct QEMUContestant: BenchContestant {
       }
       try wait(for: vm, path, session)
     }
-    // Out of the state "postmigrate", and as it was, so that the VM can be saved again.
+    // QEMU says "completed" before it cleans up, until which the VM cannot go on.
+    while try runState(of: vm) != .postMigrate {
+      try session.check()
+      usleep(1000)
+    }
+    // Out of that state, and as it was, so that the VM can be saved again.
     try vm.talking { (connection) throws(QMPError) in
       try connection.execute(.cont)
       try connection.execute(.stop)
@@ -59,6 +64,10 @@ struct QEMUContestant: BenchContestant {
     let file = try BenchFile.open(path, directIO: .off)
     try CommandError.system { () throws(SystemCallError) in try file.syncData() }
     if !isDirect { try session.dropCache(of: file) }
+  }
+
+  private func runState(of vm: BenchVM) throws(CommandError) -> RunState {
+    try vm.talking { (connection) throws(QMPError) in try connection.execute(.queryStatus) }
   }
 
   private func load(from path: FilePath, _ session: BenchSession) throws(CommandError) {
