@@ -39,19 +39,18 @@ enum Repetition { NEVER, WHILE_REFUSED, UNTIL_STEADY };
 static char buffer[BUFFER];
 static size_t used;
 
-// A step of the script, which stands there as: a byte that says how it is repeated; the delay in milliseconds (4 bytes);
-// and, each with its length (4 bytes) before it, the mark of the answer, the mark of the value, and the line.
 struct Bytes {
   const uint8_t *start;
   uint32_t count;
 };
+// A step of the script; CLinux_startWatchdog tells how it stands there.
 struct Step {
   enum Repetition repetition;
   uint32_t delay;
   struct Bytes answer, value, line;
 };
 
-// A value in an answer, as it was at the last look.
+// A value in an answer as it was at the last look, and at how many looks before it was the same; -1 before the first.
 struct Looks {
   char last[VALUE];
   int count, hasMoved;
@@ -136,11 +135,11 @@ FORKED void rest(uint32_t milliseconds) {
 
 // Whether the value has moved before this look and not since, or has not for a while.
 FORKED int isSteady(struct Looks *looks, const char value[VALUE]) {
-  int isFirst = looks->count < 0, moves = !isFirst && memcmp(looks->last, value, VALUE) != 0;
+  int moves = looks->count >= 0 && memcmp(looks->last, value, VALUE) != 0;
   memcpy(looks->last, value, VALUE);
+  looks->hasMoved |= moves;
   looks->count = moves ? 0 : looks->count + 1;
-  if (moves) looks->hasMoved = 1;
-  return !isFirst && !moves && (looks->hasMoved || looks->count >= LOOKS);
+  return looks->count >= (looks->hasMoved ? 1 : LOOKS);
 }
 
 // Sends the line until it need not be sent again; 0 where nothing more can be sent.

@@ -34,9 +34,12 @@ public struct Watchdog: ~Copyable, Sendable {
     }
 
     /// A step of its parts.
+    ///
+    /// - Precondition: the answer's mark has at most 65,535 bytes: it must be in a line that the watchdog can hold.
     public init(
       line: [UInt8], answer: [UInt8], repetition: Repetition = .never, delay: Duration = .zero
     ) {
+      precondition(answer.count <= UInt16.max, "a mark of 65,535 bytes at most")
       self.line = line
       self.answer = answer
       self.repetition = repetition
