@@ -64,13 +64,13 @@ extension QEMU {
     try execute("migrate-set-parameters", parameters)
   }
 
-  /// Waits for `completed`.
+  /// Waits for `completed`, and until the VM can go on: QEMU says the one before the other.
   /// - Throws: `HarnessError` with QEMU's description where the migration failed.
   public func waitForMigration(seconds: Double = 120) throws {
     try wait(for: "the migration to complete", seconds: seconds) {
       let answer = try execute("query-migrate") as? [String: Any] ?? [:]
       switch answer["status"] as? String {
-      case "completed": return true
+      case "completed": return try status() != "finish-migrate"
       case "failed", "cancelled":
         throw HarnessError("the migration failed: \(answer["error-desc"] ?? ""); \(log)")
       default: return false
