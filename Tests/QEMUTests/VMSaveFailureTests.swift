@@ -24,7 +24,7 @@ struct DisturbedVM {
   init(mebibytes: Int = 384, isShared: Bool = false, space: Int? = nil) throws {
     let directory = try TemporaryDirectory()
     self.directory = directory
-    disk = try space.map { try SmallFileSystem(byteCount: $0, over: directory) }
+    fileSystem = try space.map { try SmallFileSystem(byteCount: $0, over: directory) }
     let files = try TemporaryDirectory()
     self.files = files
     let disk = files.file("disk")
@@ -52,7 +52,7 @@ struct DisturbedVM {
   }
 
   private let files: TemporaryDirectory
-  private let disk: SmallFileSystem?
+  private let fileSystem: SmallFileSystem?
 
   var image: FilePath { directory.file("vm.img") }
 
@@ -206,7 +206,7 @@ extension DisturbedVM {
     qemu = other.qemu
     directory = other.directory
     files = other.files
-    disk = other.disk
+    fileSystem = other.fileSystem
     self.before = before
   }
 }
