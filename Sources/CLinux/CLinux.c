@@ -119,3 +119,15 @@ int32_t CLinux_eventDescriptor(void) {
 }
 
 int32_t CLinux_pipe(int32_t *ends) { return pipe2(ends, O_CLOEXEC) == 0 ? 0 : -errno; }
+
+int32_t CLinux_isLocked(int32_t descriptor, int64_t offset, int64_t byteCount) {
+  struct flock lock;
+  memset(&lock, 0, sizeof lock);
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = offset;
+  lock.l_len = byteCount;
+  if (fcntl(descriptor, F_OFD_GETLK, &lock) != 0)
+    return -errno;
+  return lock.l_type != F_UNLCK;
+}

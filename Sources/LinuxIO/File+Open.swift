@@ -9,13 +9,17 @@ extension File {
   /// with `FileError.unsuitable` at once: the file is opened with O_NONBLOCK, so nobody waits for
   /// a writer. Nothing is created or cut.
   ///
+  /// With `isExclusive` a block device that is mounted, or that somebody else has opened so, is refused: EBUSY (open(2), O_EXCL
+  /// without O_CREAT). For other files it means nothing.
+  ///
   /// Throws `.system` where open or fstat fails, `.unsuitable`, and `.directIORefused` where
   /// `directIO` is `required` and the file has none.
   public static func open(
     _ path: FilePath, access: Access, directIO: DirectIOPolicy = .auto,
-    probe: DirectIOProbe = .kernel
+    probe: DirectIOProbe = .kernel, isExclusive: Bool = false
   ) throws(FileError) -> File {
-    let buffered = try openWithoutWaiting(path, access)
+    let isExclusive = isExclusive && File.isBlockDevice(path)
+    let buffered = try openWithoutWaiting(path, access, isExclusive ? O_EXCL : 0)
     let type = try asFileError { () throws(SystemCallError) in
       InodeType(mode: try status(of: buffered.rawValue, path).st_mode)
     }
@@ -81,10 +85,10 @@ extension File {
   }
 
   private static func openWithoutWaiting(
-    _ path: FilePath, _ access: Access
+    _ path: FilePath, _ access: Access, _ flags: CInt
   ) throws(FileError) -> OwnedDescriptor {
     do throws(SystemCallError) {
-      return try openDescriptor(path, flags: access.flag | O_NONBLOCK | O_NOCTTY)
+      return try openDescriptor(path, flags: access.flag | O_NONBLOCK | O_NOCTTY | flags)
     } catch {
       // ENXIO: a socket, or a FIFO without a reader (open(2)); EISDIR: a directory to be written.
       if let found = unsuitableType(path, error) {

@@ -36,6 +36,19 @@ public enum ProcessFiles {
     return nil
   }
 
+  /// What the files and block devices are that the process has open.
+  ///
+  /// - Throws: EACCES or EPERM without the right to trace the process (proc_pid_fd(5)); ENOENT where it is gone.
+  /// - Complexity: O(descriptors of the process).
+  public static func identities(of processID: Int32) throws(SystemCallError) -> [FileIdentity] {
+    let directory = FilePath("/proc/\(processID)/fd")
+    return try names(in: directory).compactMap { name in
+      let path = directory.appending(name)
+      guard [.regular, .blockDevice].contains(InodeType(at: path)) else { return nil }
+      return FileIdentity(at: path)
+    }
+  }
+
   private static func names(in path: FilePath) throws(SystemCallError) -> [String] {
     // SAFETY: the stream is this function's own, and closed before it returns; an entry is read before the next one is asked for.
     guard let stream = unsafe path.withPlatformString({ unsafe opendir($0) }) else {

@@ -57,6 +57,10 @@ extension SystemCallError: CustomStringConvertible {
       (.io_uring_enter, .invalidArgument):
       "With direct I/O the memory, the offset and the length must be multiples of what statx "
         + "reports for the file; try it without direct I/O."
+    case (.open, .resourceBusy):
+      "The device is mounted, or in use as swap, by LVM, RAID or another program. Choose another one."
+    case (.flock, .wouldBlock):
+      "Another save writes into this file, or a VM runs on it. Choose another name."
     case (.connect, .connectionRefused):
       "Nobody listens at this socket: look whether the program that made it still runs."
     case (.connect, .noSuchFileOrDirectory):

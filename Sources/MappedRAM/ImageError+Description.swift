@@ -33,6 +33,11 @@ extension PlanError: CustomStringConvertible {
       "RAMBlock \"\(idstr)\" has pages of \(found) bytes; expected \(expected), as the others."
     case .targetTooSmall(let path, let found, let needed):
       "\(path): the device has \(found) bytes; the image needs \(needed)."
+    case .notAnImage(let path, let found):
+      "\(path): this is \(found ?? "a file that is no image"), and would be lost: nothing was changed. Choose another name, "
+        + "or allow it to be replaced (--force)."
+    case .usedByQEMU(let path):
+      "\(path): a QEMU has this as a disk (it holds locks on it): nothing was changed. Choose another name."
     case .prefixLength(let path, let found, let streamOffset):
       "\(path): \(found) bytes are to stand before the stream, which is to begin at \(streamOffset)."
     case .fileTooLong(let path, let found, let limit):

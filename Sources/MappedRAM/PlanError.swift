@@ -13,6 +13,10 @@ public enum PlanError: Error, Equatable, Sendable {
   case mixedPageSizes(String, found: PageSize, expected: PageSize)
   /// The target is a device that is too small.
   case targetTooSmall(FilePath, found: UInt64, needed: UInt64)
+  /// What is at the path is no image, and would be lost; what it is, if that is known.
+  case notAnImage(FilePath, found: String?)
+  /// A QEMU has the file or device as a disk.
+  case usedByQEMU(FilePath)
   /// What is to stand before the stream is longer than there is room.
   case prefixLength(FilePath, found: UInt64, streamOffset: UInt64)
   /// A file that goes into an image whole is too long.

@@ -39,8 +39,8 @@ extension VMError: CustomStringConvertible {
       "Somebody else let the VM go on while it was saved, so what was read does not fit together: nothing was saved. "
         + "Save it when nobody else controls it."
     case .gone: "QEMU has ended while its VM was saved: nothing was saved."
-    case .imageInUse(let path):
-      "\(path): the VM has this file as memory or as a disk. Choose another name for the image."
+    case .usedByVM(let path, let use):
+      "\(path): the VM has this as \(use), and would lose it: nothing was changed. Choose another name for the image."
     case .liveSnapshots:
       "QEMU's own live save leaves no moment for snapshots of the disks. Save without one of the two, or by capture."
     case .launch(let error): error.description

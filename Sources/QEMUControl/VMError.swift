@@ -33,8 +33,8 @@ public enum VMError: Error, Equatable, Sendable {
   case resumedMeanwhile
   /// QEMU has ended while the VM was saved.
   case gone
-  /// The image is to be written into a file that the VM has as memory or as a disk.
-  case imageInUse(FilePath)
+  /// The image is to take the place of a file that the VM uses, and what for.
+  case usedByVM(FilePath, FileUse)
   /// Snapshots are to be taken in a live save by QEMU, which has no moment for them.
   case liveSnapshots
   /// QEMU could not be started.

@@ -17,12 +17,20 @@ import Testing
     guest = try TestGuest(pages: [300, 40], using: &generator)
   }
 
-  /// An existing image is replaced, whole.
+  /// What is no image is replaced, whole, only if that is allowed; an image always.
   @Test func replacesAFile() throws {
     let path = directory.file("image")
     try Subprocess.succeed([
       "dd", "if=/dev/urandom", "of=\(path)", "bs=1M", "count=9", "status=none",
     ])
+    let before = try sha256(path)
+    for inPlace in [false, true] {
+      #expect(throws: ImageError.plan(.notAnImage(path, found: nil))) {
+        try ImageSave(try guest.plan()).run(to: path, inPlace: inPlace)
+      }
+    }
+    #expect(try sha256(path) == before)
+    _ = try ImageSave(try guest.plan()).run(to: path, replacing: .anything)
     _ = try ImageSave(try guest.plan()).run(to: path)
     #expect(try restoreToMemory(path) == guest.blocks.indices.map(guest.contents))
     #expect(try names(in: directory) == ["image"])
@@ -72,6 +80,11 @@ import Testing
     let plan = try SavePlan(
       prologue: planned.prologue, blocks: planned.blocks, tail: planned.tail, streamOffset: 5000,
       for: "plan")
+    #expect(throws: ImageError.plan(.notAnImage(path, found: nil))) {
+      try ImageSave(plan).run(to: path, inPlace: true)
+    }
+    _ = try ImageSave(plan).run(to: path, inPlace: true, replacing: .anything)
+    // An image is known by the stream at its offset as well.
     _ = try ImageSave(plan).run(to: path, inPlace: true)
     #expect(try Subprocess.succeed(["stat", "-c", "%i", path.string]).text == inode)
     let file = try File.open(path, access: .read)

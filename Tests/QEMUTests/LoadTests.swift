@@ -53,7 +53,8 @@ extension RealQEMU {
       let copy = vm.directory.file("copy.img")
       let old = Data(repeating: 0xEE, count: 20 << 20)
       try old.write(to: URL(fileURLWithPath: copy.string))
-      _ = try ImageSave(DirectorySave.plan(from: apart.path)).run(to: copy, inPlace: true)
+      _ = try ImageSave(DirectorySave.plan(from: apart.path)).run(
+        to: copy, inPlace: true, replacing: .anything)
       try expectSame(vm.image, copy)
       try vm.expectRestored(copy, .plain)
     }

@@ -71,6 +71,9 @@ int32_t CLinux_setThreadName(const char *name);
 /// gettid(2).
 int32_t CLinux_threadID(void);
 
+/// fcntl(2), F_OFD_GETLK: whether another open file has a lock on some of these bytes, 1 or 0.
+int32_t CLinux_isLocked(int32_t descriptor, int64_t offset, int64_t byteCount);
+
 /// statfs(2), f_type of the file system that holds the file.
 int32_t CLinux_fileSystemType(int32_t descriptor, uint64_t *type);
 

@@ -49,20 +49,21 @@ public struct LiveSave: ~Copyable {
   ///     where that is not known.
   /// - Throws: `ImageError`.
   public init(
-    _ plan: SavePlan, to path: FilePath, inPlace: Bool = false,
+    _ plan: SavePlan, to path: FilePath, inPlace: Bool = false, replacing: Replacing = .images,
     options: ChannelOptions = .standard, live: LiveOptions = LiveOptions(),
     tracking: [String: any ChangeTracking] = [:],
     guestTime: @escaping @Sendable () -> Duration? = { nil }, progress: Progress = Progress(),
     cancellation: Cancellation = Cancellation()
   ) throws(ImageError) {
     try self.init(
-      plan, to: path, inPlace: inPlace, options: options, live: live, tracking: tracking,
+      plan, to: path, inPlace: inPlace, replacing: replacing, options: options, live: live,
+      tracking: tracking,
       guestTime: guestTime, progress: progress, cancellation: cancellation, factory: nil)
   }
 
   /// As the other, with channels whose I/O `factory` makes; for tests.
   init(
-    _ plan: SavePlan, to path: FilePath, inPlace: Bool = false,
+    _ plan: SavePlan, to path: FilePath, inPlace: Bool = false, replacing: Replacing = .images,
     options: ChannelOptions = .standard, live: LiveOptions = LiveOptions(),
     tracking: [String: any ChangeTracking] = [:],
     guestTime: @escaping @Sendable () -> Duration? = { nil }, progress: Progress = Progress(),
@@ -77,7 +78,9 @@ public struct LiveSave: ~Copyable {
       blocks.append(
         Block(block: block.block, pages: pages, slots: slots.lowerBound, state: state))
     }
-    let target = try ImageTarget(at: path, inPlace: inPlace, directIO: options.directIO)
+    let target = try ImageTarget(
+      at: path, inPlace: inPlace, streamOffset: plan.layout.streamOffset, replacing: replacing,
+      directIO: options.directIO)
     try target.prepare(for: plan)
     let pool = try ChannelPool(
       options, pieceBytes: pieceBytes, factory: factory, progress: progress,

@@ -16,13 +16,15 @@ public struct ForeignSave: ~Copyable, Sendable {
 
   /// Makes the file that will appear at `path`, or with `inPlace` opens the one that is there and cuts it at `streamOffset`.
   ///
-  /// - Throws: `ImageError.file`, `.system`. A device is no file.
+  /// - Throws: `ImageError.file`, `.system`. A device is no file. `PlanError.notAnImage` where something else than an image is there
+  ///   and may not be replaced; `PlanError.usedByQEMU`.
   public init(
     to path: FilePath, inPlace: Bool = false, streamOffset: FileOffset = .zero,
-    directIO: DirectIOPolicy = .auto
+    replacing: Replacing = .images, directIO: DirectIOPolicy = .auto
   ) throws(ImageError) {
     self.streamOffset = streamOffset
     guard inPlace else {
+      try TargetContents.checkReplaced(path, streamOffset: streamOffset, replacing)
       let pending = try opening { () throws(FileError) in
         try PendingFile.create(at: path, directIO: directIO)
       }
@@ -30,12 +32,11 @@ public struct ForeignSave: ~Copyable, Sendable {
       self.pending = consume pending
       return
     }
-    let file = try opening { () throws(FileError) in
-      try File.open(path, access: .readWrite, directIO: directIO)
-    }
-    guard file.kind == .regular else {
+    guard !File.isBlockDevice(path) else {
       throw .file(.unsuitable(path, found: .blockDevice, expected: [.regular]))
     }
+    let file = try ImageTarget.openInPlace(
+      path, streamOffset: streamOffset, replacing: replacing, directIO: directIO)
     try calling { () throws(SystemCallError) in try file.truncate(to: streamOffset.rawValue) }
     self.file = file
     pending = nil

@@ -28,18 +28,22 @@ public struct ImageSave: Sendable {
   /// bytes are written last.
   ///
   /// - Parameters:
+  ///   - replacing: what may be at `path` before. Empty files and images are replaced in any case.
   ///   - pagesAreRead: called by this thread once no source, of pages or of a device's state, is read any more: a VM whose
   ///     memory they are may go on. Bitmaps, device state, syncing and reading back are still to come.
   ///   - beforeCommit: called by this thread once the image is complete and its bytes are durable, right before it gets its
   ///     name, or in place its header.
-  /// - Throws: `ImageError`, also that of a hook, after which nothing is left as after any other; `.plan(.writtenImage)` if what was
+  /// - Throws: `ImageError`; `PlanError.notAnImage` and `.usedByQEMU`, before anything is changed; also the error of a hook, after which nothing is left as after any other; `.plan(.writtenImage)` if what was
   ///   written does not read as an image, which happens only where the device state that was handed in is not right.
   public func run(
-    to path: FilePath, inPlace: Bool = false, progress: Progress = Progress(),
-    cancellation: Cancellation = Cancellation(), pagesAreRead: Hook = {}, beforeCommit: Hook = {}
+    to path: FilePath, inPlace: Bool = false, replacing: Replacing = .images,
+    progress: Progress = Progress(), cancellation: Cancellation = Cancellation(),
+    pagesAreRead: Hook = {}, beforeCommit: Hook = {}
   ) throws(ImageError) -> TransferReport {
     let stopwatch = Stopwatch()
-    let target = try ImageTarget(at: path, inPlace: inPlace, directIO: options.directIO)
+    let target = try ImageTarget(
+      at: path, inPlace: inPlace, streamOffset: plan.layout.streamOffset, replacing: replacing,
+      directIO: options.directIO)
     return try write(
       target, stopwatch, progress, cancellation, pagesAreRead, beforeCommit)
   }

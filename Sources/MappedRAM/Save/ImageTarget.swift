@@ -12,19 +12,43 @@ struct ImageTarget: ~Copyable {
   private var pending: PendingFile?
 
   /// The target at `path`: a new file, or what is there, if that is a block device or is to be written in place.
-  init(at path: FilePath, inPlace: Bool, directIO: DirectIOPolicy) throws(ImageError) {
+  ///
+  /// - Throws: `PlanError.notAnImage` where something else than an image is there and may not be replaced.
+  init(
+    at path: FilePath, inPlace: Bool, streamOffset: FileOffset, replacing: Replacing,
+    directIO: DirectIOPolicy
+  ) throws(ImageError) {
     if inPlace || File.isBlockDevice(path) {
-      file = try opening { () throws(FileError) in
-        try File.open(path, access: .readWrite, directIO: directIO)
-      }
+      file = try Self.openInPlace(
+        path, streamOffset: streamOffset, replacing: replacing, directIO: directIO)
       pending = nil
       return
     }
+    try TargetContents.checkReplaced(path, streamOffset: streamOffset, replacing)
     let new = try opening { () throws(FileError) in
       try PendingFile.create(at: path, directIO: directIO)
     }
     file = new.file
     pending = consume new
+  }
+
+  /// Opens what is to be written where it is, for this writer alone, and looks at what is in it.
+  ///
+  /// Nobody else who asks can have it as long as it is open: a device is opened exclusively, which the kernel refuses for one that
+  /// is mounted; the file is locked (flock(2)) against other saves and against VMs that run on it; and it must not have the locks
+  /// of a QEMU that has it as a disk.
+  static func openInPlace(
+    _ path: FilePath, streamOffset: FileOffset, replacing: Replacing, directIO: DirectIOPolicy
+  ) throws(ImageError) -> File {
+    let file = try opening { () throws(FileError) in
+      try File.open(path, access: .readWrite, directIO: directIO, isExclusive: true)
+    }
+    try calling { () throws(SystemCallError) in try file.lock(.exclusive) }
+    if try calling({ () throws(SystemCallError) in try file.isLockedByQEMU() }) {
+      throw .plan(.usedByQEMU(path))
+    }
+    try TargetContents.checkOverwritten(file, streamOffset: streamOffset, replacing)
+    return file
   }
 
   /// `file`, written where it stays.

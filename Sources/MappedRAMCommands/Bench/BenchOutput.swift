@@ -44,7 +44,7 @@ struct BenchOutput: ParsableArguments {
       report.rows,
       title: "mapped-ram bench: \(size) of RAM, \(NumberText.count(UInt64(report.rounds), "round"))"
     )
-    try TextFile.write(picture, to: chart)
+    try TextFile.writePicture(picture, to: chart)
   }
 
   /// The comparison with an older run, if one is wanted.

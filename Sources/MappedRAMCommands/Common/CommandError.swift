@@ -19,6 +19,8 @@ enum CommandError: Error, Equatable, Sendable {
   case offsetWithPrefix(FilePath, expected: UInt64)
   /// A save into a file or device that is written where it is was interrupted.
   case interruptedInPlace(FilePath)
+  /// A picture is to take the place of a file that is none.
+  case notAPicture(FilePath)
   /// What was read back is not what was written.
   case mismatch(PageMismatches)
   /// A measurement needs more memory than there is.
@@ -98,6 +100,8 @@ extension CommandError: CustomStringConvertible {
     case .offsetWithPrefix(let manifest, let expected):
       "\(manifest): what stands before the stream belongs to this image, so the stream begins at \(expected). "
         + "Leave --offset out."
+    case .notAPicture(let path):
+      "\(path): this file is no picture (SVG), and would be lost: nothing was changed. Choose another name, or remove it."
     case .interruptedInPlace(let path): "\(path): interrupted; it holds no image now."
     case .mismatch(let found) where found.count == 0:
       "\(found.checked) pages came back, but \(found.expected) were written. The engine, the file system or the "

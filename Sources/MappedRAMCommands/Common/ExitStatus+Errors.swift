@@ -12,6 +12,7 @@ extension ExitStatus {
     case .system(let error): self.init(error, output: nil)
     case .manifestAndOptions, .offsetWithPrefix: self = .usage
     case .noManifest, .mismatch: self = .ioError
+    case .notAPicture: self = .cannotCreate
     case .interruptedInPlace: self = .interrupted
     case .notABench, .incomparable: self = .badData
     case .notEnoughMemory, .noProgram, .programFailed: self = .unavailable
@@ -41,7 +42,7 @@ extension ExitStatus {
       self = obstacles.contains(where: \.isMissingPermission) ? .notPermitted : .unavailable
     case .leftPaused(let cause, _): self.init(cause, output: output)
     case .mismatches: self = .negative
-    case .imageInUse, .snapshotExists: self = .cannotCreate
+    case .usedByVM, .snapshotExists: self = .cannotCreate
     case .launch(.refused(.socketTaken)): self = .cannotCreate
     case .launch(.refused): self = .usage
     case .launch(.system(let error)): self.init(starting: error)
@@ -79,7 +80,7 @@ extension ExitStatus {
     switch error.errno {
     case .permissionDenied, .notPermitted: self = .notPermitted
     case .noSuchFileOrDirectory, .notDirectory, .isDirectory, .fileExists, .readOnlyFileSystem,
-      .fileNameTooLong, .tooManySymbolicLinkLevels:
+      .fileNameTooLong, .tooManySymbolicLinkLevels, .resourceBusy, .wouldBlock:
       self = error.subject.path?.isPart(of: output) == true ? .cannotCreate : .ioError
     default: self = .ioError
     }
@@ -101,7 +102,7 @@ extension ExitStatus {
       .sectionTaken,
       .tailTooLong, .tooManyDevices:
       self = .usage
-    case .targetTooSmall: self = .cannotCreate
+    case .targetTooSmall, .notAnImage, .usedByQEMU: self = .cannotCreate
     case .stuck, .slotsDiffer: self = .unavailable
     // The files of a directory that do not fit each other: bad data, whoever wrote them.
     case .sourceSize, .deviceSize, .mixedPageSizes, .prefixLength, .fileTooLong, .manifest,

@@ -37,7 +37,7 @@ struct InspectRun {
     }
     for problem in problems { complain(problem.description) }
     if let picture = parts.pagesSvg {
-      try TextFile.write(PageMapSVG.picture(of: inspection), to: picture)
+      try TextFile.writePicture(PageMapSVG.picture(of: inspection), to: picture)
     }
     return problems.isEmpty ? .success : .badData
   }

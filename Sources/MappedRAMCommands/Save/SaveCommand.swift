@@ -39,7 +39,9 @@ struct SaveCommand: ParsableCommand {
       A command is run by /bin/sh; if it ends with another status than 0 the save fails, with its last words.
 
       The image appears under its name once it is complete and on the disk, in place of what had the name. A block \
-      device is written where it is, and with --in-place so is a file; its first eight bytes are written last.
+      device is written where it is, and with --in-place so is a file; its first eight bytes are written last. Only an image \
+      or an empty file is replaced; anything else needs --force. What the VM itself uses (disks, backing files, memory files) \
+      is never replaced, nor a device that is mounted, nor a file that another save writes or another QEMU has as a disk.
 
       EXAMPLES:
         mapped-ram save --qmp /run/vm.qmp vm.img
@@ -110,6 +112,7 @@ struct SaveCommand: ParsableCommand {
   ) throws(CommandError) -> VMSaveText {
     var save = VMSave(to: image, options: channels.options)
     save.inPlace = contents.inPlace || File.isBlockDevice(image)
+    save.replacing = contents.replacing
     save.engine = machine.engine ?? .auto
     save.afterwards = machine.then
     save.live = live.options
@@ -132,7 +135,8 @@ struct SaveCommand: ParsableCommand {
     do throws(CommandError) {
       return try run.transfer("save", to: image) { (progress, cancellation) throws(ImageError) in
         try ImageSave(plan, options: channels.options).run(
-          to: image, inPlace: isInPlace, progress: progress, cancellation: cancellation)
+          to: image, inPlace: isInPlace, replacing: contents.replacing, progress: progress,
+          cancellation: cancellation)
       }
     } catch {
       guard isInPlace, error == .image(.cancelled, output: image) else { throw error }

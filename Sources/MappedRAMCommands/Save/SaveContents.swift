@@ -48,6 +48,16 @@ struct SaveContents: ParsableArguments {
       """)
   var inPlace = false
 
+  @Flag(
+    help: """
+      Replace a file that is no image, or what a device holds. (By default only images and empty files are replaced. A \
+      file that the VM uses is never replaced.)
+      """)
+  var force = false
+
+  /// What the image may replace.
+  var replacing: Replacing { force ? .anything : .images }
+
   func validate() throws {
     guard isHandmade else { return }
     let missing = [

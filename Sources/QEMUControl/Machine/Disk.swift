@@ -47,7 +47,10 @@ public struct Disk: Equatable, Sendable {
 
 extension Disk.Medium {
   /// Whether `file` is a path that depends on QEMU's working directory: no absolute one, and nothing with a protocol.
-  var hasRelativePath: Bool {
+  var hasRelativePath: Bool { Self.isRelativePath(file) }
+
+  /// The same of any name that QEMU gives a file.
+  static func isRelativePath(_ file: String) -> Bool {
     // What QEMU takes for a protocol: a colon before any slash (10.0.2, block.c, path_has_protocol).
     !file.isEmpty && file.first { $0 == ":" || $0 == "/" } != ":" && file.first != "/"
   }

@@ -16,7 +16,8 @@ extension CaptureSave {
     // What is used once inside of closures is taken out of an optional.
     var save: LiveSave? = try moving { () throws(ImageError) in
       var save = try LiveSave(
-        try head, to: self.save.image, inPlace: self.save.inPlace, options: self.save.options,
+        try head, to: self.save.image, inPlace: self.save.inPlace,
+        replacing: self.save.replacing, options: self.save.options,
         live: live, tracking: tracking, guestTime: { Self.processorTime(of: processID) },
         progress: progress, cancellation: cancellation)
       try save.runRounds()

@@ -55,7 +55,8 @@ struct CaptureSave {
     let plan = try plan(of: state, memory: try memoryNow())
     let transfer = try goingOn(standStill) { (pagesAreRead) throws(ImageError) in
       try ImageSave(plan, options: save.options).run(
-        to: save.image, inPlace: save.inPlace, progress: progress, cancellation: cancellation,
+        to: save.image, inPlace: save.inPlace, replacing: save.replacing, progress: progress,
+        cancellation: cancellation,
         pagesAreRead: pagesAreRead)
     }
     return Outcome(

@@ -16,9 +16,14 @@ struct DiskPlaces {
   /// The absolute path of the disk's file, or the URI or other text that says what it is; `nil` where QEMU's path is relative to a
   /// directory that cannot be found.
   func absoluteName(of disk: Disk) -> String? {
-    guard let medium = disk.medium, medium.hasRelativePath else { return disk.medium?.file }
+    disk.medium.flatMap { absoluteName(of: $0.file) }
+  }
+
+  /// As the other, for a file as QEMU names it.
+  func absoluteName(of file: String) -> String? {
+    guard Disk.Medium.isRelativePath(file) else { return file }
     // `..` stays: after a symbolic link it is not what the text says.
-    return directories.lazy.map { $0.pushing(FilePath(medium.file)) }
+    return directories.lazy.map { $0.pushing(FilePath(file)) }
       .first { InodeType(at: $0) != nil }?.string
   }
 

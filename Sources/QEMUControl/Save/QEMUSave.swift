@@ -34,7 +34,9 @@ struct QEMUSave {
     }
     // In place, this is the end of what the file held: all that can be asked before has been.
     let foreign = try moving { () throws(ImageError) in
-      try ForeignSave(to: save.image, inPlace: save.inPlace, directIO: save.options.directIO)
+      try ForeignSave(
+        to: save.image, inPlace: save.inPlace, replacing: save.replacing,
+        directIO: save.options.directIO)
     }
     let target = foreign.file
     // What is used once inside of closures is taken out of an optional.

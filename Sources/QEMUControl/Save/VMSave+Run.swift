@@ -17,7 +17,7 @@ extension VMSave {
     let vm = try talking { () throws(QMPError) in try RunningVM(asking: connection) }
     try Self.check(vm)
     let access = GuestMemory.access(to: vm, processID: processID)
-    try checkTarget(vm, access)
+    try checkTarget(vm, access, connection)
     let choice = CaptureChoice(vm, memory: access)
     let snapshots = try snapshotDirectory.map { (directory) throws(VMError) in
       try DiskSnapshots(
@@ -66,22 +66,15 @@ extension VMSave {
     }
   }
 
-  /// The image must not be written into what it is read from.
+  /// The image must not take the place of what the VM uses, nor, unless that is allowed, of anything but an image.
   private func checkTarget(
-    _ vm: RunningVM, _ access: Result<GuestMemory, CaptureObstacle>
+    _ vm: RunningVM, _ access: Result<GuestMemory, CaptureObstacle>, _ connection: QMPConnection
   ) throws(VMError) {
-    guard inPlace, let target = try? File.open(image, access: .read, directIO: .off).identity()
-    else { return }
-    let files = vm.backends.compactMap(\.file) + vm.disks.compactMap { $0.medium?.file }
-    for path in files {
-      if let file = try? File.open(FilePath(path), access: .read, directIO: .off),
-        (try? file.identity()) == target
-      {
-        throw .imageInUse(image)
-      }
+    let files = try FilesInUse(by: vm, processID: processID, memory: access, asking: connection)
+    if let use = files.use(of: image) { throw .usedByVM(image, use) }
+    try moving { () throws(ImageError) in
+      try TargetContents.check(image, inPlace: inPlace, replacing: replacing)
     }
-    guard case .success(let memory) = access else { return }
-    if memory.places.contains(where: { $0.backing.file == target }) { throw .imageInUse(image) }
   }
 
   /// Does what is to be done with a VM whose image is in place. Returns its state.

@@ -7,6 +7,8 @@ public struct VMSave: Sendable {
   public var image: FilePath
   /// Whether an existing file is written where it is, as block devices are.
   public var inPlace = false
+  /// What the image may replace. A file that the VM itself uses is never replaced.
+  public var replacing = Replacing.images
   /// Who writes the image.
   public var engine = Engine.auto
   /// What becomes of the VM; `nil` for what it was before.

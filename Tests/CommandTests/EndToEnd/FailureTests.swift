@@ -81,6 +81,40 @@ import Testing
     try expectFailure(73, "No such file", save + ["--in-place", target])
   }
 
+  /// A picture takes the place of a picture, and of nothing else.
+  @Test func aPictureReplacesPicturesAlone() throws {
+    for path in [image, parts.appending("image.json")] {
+      let before = try Data(contentsOf: URL(fileURLWithPath: path.string))
+      let result = try Tool.run(["inspect", image.string, "--pages-svg", path.string])
+      #expect(result.status == 73)
+      #expect(result.errors.contains("\(path): this file is no picture (SVG), and would be lost"))
+      #expect(try Data(contentsOf: URL(fileURLWithPath: path.string)) == before)
+      try expectFailure(
+        73, "this file is no picture (SVG)",
+        ["bench", directory.path.string, "--size", "64K", "--repeat", "1", "--chart", path.string])
+    }
+    let picture = directory.file("pages.svg").string
+    try Data().write(to: URL(fileURLWithPath: picture))
+    for _ in 1...2 { try Tool.succeed(["inspect", image.string, "--pages-svg", picture]) }
+    try Tool.succeed(
+      ["bench", directory.path.string, "--size", "64K", "--repeat", "1", "--chart", picture])
+  }
+
+  @Test func aFileThatIsNoImage() throws {
+    for (name, head, found) in [
+      ("letter", Array("Dear Sir".utf8), "a file that is no image"),
+      ("disk", [0x51, 0x46, 0x49, 0xFB], "a qcow2 disk"),
+      ("zeros", [UInt8](repeating: 0, count: 100), "a file that is no image"),
+    ] {
+      let path = directory.file(name)
+      try Data(head).write(to: URL(fileURLWithPath: path.string))
+      let save = ["save", "--from-directory", parts.string]
+      try expectFailure(73, "\(path): this is \(found), and would be lost", save + [path.string])
+      #expect(try Data(contentsOf: URL(fileURLWithPath: path.string)) == Data(head))
+      try Tool.succeed(save + ["--force", path.string])
+    }
+  }
+
   @Test func noDirectoryToSaveFrom() throws {
     try expectFailure(
       74, "there is no such file. A directory that \"mapped-ram restore\" made has one",

@@ -70,7 +70,7 @@ struct InterruptionTests {
   @Test func anOlderImageSurvivesASignal() throws {
     let old = output.file("vm.img")
     try Data("old".utf8).write(to: URL(fileURLWithPath: old.string))
-    let tool = try startSave()
+    let tool = try startSave(["--force"])
     tool.send(SIGINT)
     #expect(try tool.wait() == 130)
     #expect(try output.names() == ["vm.img"])

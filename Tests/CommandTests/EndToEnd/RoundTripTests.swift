@@ -101,7 +101,8 @@ import Testing
     try Data(repeating: 0xAA, count: 30 << 20).write(to: URL(fileURLWithPath: copy.string))
     let identity = try Subprocess.succeed(["stat", "-c", "%i", copy.string]).text
     try Tool.succeed(
-      ["save", "--from-directory", directory.file("parts").string, "--in-place", copy.string])
+      ["save", "--from-directory", directory.file("parts").string, "--in-place"]
+        + ["--force", copy.string])
     #expect(try Subprocess.succeed(["stat", "-c", "%i", copy.string]).text == identity)
     try expectSameBytes(image, copy)
   }

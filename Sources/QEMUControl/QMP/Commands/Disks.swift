@@ -15,6 +15,30 @@ extension QMPCommand<[Disk]> {
   }
 }
 
+extension QMPCommand<[BlockNode]> {
+  /// `query-named-block-nodes`: all nodes of the block layer, whoever uses them.
+  static var queryBlockNodes: Self {
+    Self("query-named-block-nodes", ["flat": true]) { answer throws(QMPError) in
+      try answer.map { node throws(QMPError) in
+        let names = [
+          node.optional("file"), node.optional("backing_file"),
+          node.optional("image")?.optional("filename"),
+        ].compactMap { $0 }
+        return BlockNode(
+          name: try node.optional("node-name")?.string() ?? "",
+          files: try names.map { name throws(QMPError) in try name.string() })
+      }
+    }
+  }
+}
+
+/// A node of QEMU's block layer: a format, a filter, or what reads and writes a file.
+struct BlockNode: Equatable, Sendable {
+  var name: String
+  /// The files that it names: its own, and the one below it. Some are texts that begin with `json:`; the node below then has the file.
+  var files: [String]
+}
+
 extension Disk.Medium {
   fileprivate init(_ inserted: QMPAnswer) throws(QMPError) {
     node = try inserted.optional("node-name")?.string()

@@ -1,0 +1,41 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+extension File {
+  /// Who may have the file locked at the same time.
+  public enum Lock: Sendable {
+    /// Others who ask for a shared lock.
+    case shared
+    /// Nobody else.
+    case exclusive
+  }
+
+  /// Locks the file for as long as this or a descriptor that was duplicated from it is open (flock(2)).
+  ///
+  /// It binds only those who ask for such a lock, and on NFS it may reach no further than this host.
+  ///
+  /// - Throws: EWOULDBLOCK where somebody else has it.
+  public func lock(_ lock: Lock) throws(SystemCallError) {
+    let descriptor = bufferedDescriptor
+    let operation = (lock == .shared ? LOCK_SH : LOCK_EX) | LOCK_NB
+    do throws(SystemCallError) {
+      _ = try retryingInterrupted(.flock, .file(path)) { flock(descriptor, operation) }
+    } catch {
+      // A file system without locks (flock(2)) cannot keep anybody away.
+      guard [.notSupportedOnSocket, .notSupported, .noFunction, .noLocks].contains(error.errno)
+      else { throw error }
+    }
+  }
+
+  /// Whether a QEMU has the file as a disk: it holds locks on bytes from 100 on (QEMU 10.0, block/file-posix.c, RAW_LOCK_PERM_BASE
+  /// and RAW_LOCK_SHARED_BASE, 100 and 200).
+  ///
+  /// - Throws: what fcntl(2) gives.
+  public func isLockedByQEMU() throws(SystemCallError) -> Bool {
+    let result = CLinux_isLocked(bufferedDescriptor, 100, 200)
+    if result == -EINVAL || result == -ENOLCK || result == -EOPNOTSUPP { return false }
+    try check(result, .fcntl, .file(path))
+    return result == 1
+  }
+}

@@ -1,0 +1,154 @@
+import LinuxIO
+package import MappedRAMFormat
+package import SystemPackage
+
+/// What a save may replace.
+public enum Replacing: Sendable {
+  /// Images, empty files, and what has nothing that is known in it.
+  case images
+  /// Any file, and what a block device holds.
+  case anything
+}
+
+/// What is in a file or on a device before an image is written there.
+package enum TargetContents: Equatable {
+  /// Nothing: the file is empty.
+  case nothing
+  /// An image, QEMU's or libvirt's.
+  case image
+  /// It begins with zeros, and has no signature that is known.
+  case blank
+  /// Something else, with its name if that is known.
+  case other(String?)
+
+  /// Looks at `file`, in which an image's stream may begin at `streamOffset`.
+  init(of file: File, streamOffset: FileOffset) throws(ImageError) {
+    let size = try calling { () throws(SystemCallError) in try file.size() }
+    guard size > 0 else {
+      self = .nothing
+      return
+    }
+    let head = try Self.bytes(of: file, at: 0, count: Self.headByteCount, size)
+    let stream =
+      streamOffset == .zero
+      ? head : try Self.bytes(of: file, at: streamOffset.rawValue, count: 4, size)
+    if Self.beginsStream(head) || Self.beginsStream(stream)
+      || LibvirtHeader.isPresent(in: head)
+    {
+      self = .image
+    } else if let name = Self.signatures.first(where: { $0.isIn(head) })?.name {
+      self = .other(name)
+    } else {
+      self = head.prefix(8).allSatisfy { $0 == 0 } ? .blank : .other(nil)
+    }
+  }
+
+  /// Looks whether an image may be written to `path`, as a save does right before it writes, and changes nothing.
+  ///
+  /// For those who want to know before they pause a VM.
+  ///
+  /// - Throws: as `ImageSave.run`.
+  package static func check(
+    _ path: FilePath, inPlace: Bool, streamOffset: FileOffset = .zero, replacing: Replacing
+  ) throws(ImageError) {
+    if inPlace || File.isBlockDevice(path) {
+      _ = try ImageTarget.openInPlace(
+        path, streamOffset: streamOffset, replacing: replacing, directIO: .off)
+    } else {
+      try checkReplaced(path, streamOffset: streamOffset, replacing)
+    }
+  }
+
+  /// The file at `path` is about to be replaced by a new one.
+  ///
+  /// - Throws: `PlanError.notAnImage` unless it may be.
+  static func checkReplaced(
+    _ path: FilePath, streamOffset: FileOffset, _ replacing: Replacing
+  ) throws(ImageError) {
+    // What is no file is told when the new one is made.
+    guard case .images = replacing, InodeType(at: path) == .regular else { return }
+    let file = try opening { () throws(FileError) in
+      try File.open(path, access: .read, directIO: .off)
+    }
+    switch try TargetContents(of: file, streamOffset: streamOffset) {
+    case .nothing, .image: break
+    case .blank: throw .plan(.notAnImage(path, found: nil))
+    case .other(let found): throw .plan(.notAnImage(path, found: found))
+    }
+  }
+
+  /// The file or device is about to be written where it is.
+  ///
+  /// - Throws: `PlanError.notAnImage` unless it may be.
+  static func checkOverwritten(
+    _ file: File, streamOffset: FileOffset, _ replacing: Replacing
+  ) throws(ImageError) {
+    guard case .images = replacing else { return }
+    let contents = try TargetContents(of: file, streamOffset: streamOffset)
+    switch (contents, file.kind) {
+    case (.other(let found), .regular): throw .plan(.notAnImage(file.path, found: found))
+    // A device always holds something; what it is cannot be known of most.
+    case (.other(let found?), .blockDevice): throw .plan(.notAnImage(file.path, found: found))
+    case (.nothing, _), (.image, _), (.blank, _), (.other(nil), .blockDevice): break
+    }
+  }
+
+  private static func beginsStream(_ bytes: [UInt8]) -> Bool {
+    bytes.starts(with: [0x51, 0x45, 0x56, 0x4D])
+  }
+
+  private static func bytes(
+    of file: File, at offset: UInt64, count: Int, _ size: UInt64
+  ) throws(ImageError) -> [UInt8] {
+    guard offset < size else { return [] }
+    let count = Int(min(UInt64(count), size - offset))
+    return try calling { () throws(SystemCallError) in
+      try file.readBytes(at: offset, count: count)
+    }
+  }
+
+  /// Bytes in which all signatures are.
+  private static let headByteCount = 0x1_0048
+
+  /// Bytes at a fixed place that tell what a file or device holds.
+  private struct Signature {
+    let name: String
+    let offset: Int
+    let bytes: [UInt8]
+
+    init(_ name: String, _ offset: Int, _ bytes: [UInt8]) {
+      self.name = name
+      self.offset = offset
+      self.bytes = bytes
+    }
+
+    init(_ name: String, _ offset: Int, _ text: String) {
+      self.init(name, offset, Array(text.utf8))
+    }
+
+    func isIn(_ head: [UInt8]) -> Bool { head.dropFirst(offset).starts(with: bytes) }
+  }
+
+  /// From the documentation of each format: of file systems Linux, Documentation/filesystems; qcow2, QEMU,
+  /// docs/interop/qcow2.txt; LVM2, lib/format_text/layout.h; GPT, the UEFI specification, 5.3.
+  private static let signatures = [
+    Signature("a qcow2 disk", 0, [0x51, 0x46, 0x49, 0xFB]),
+    Signature("a VMDK disk", 0, "KDMV"),
+    Signature("a VHDX disk", 0, "vhdxfile"),
+    Signature("a VDI disk", 0x40, [0x7F, 0x10, 0xDA, 0xBE]),
+    Signature("an encrypted volume (LUKS)", 0, [0x4C, 0x55, 0x4B, 0x53, 0xBA, 0xBE]),
+    Signature("an XFS file system", 0, "XFSB"),
+    Signature("an ext2, ext3 or ext4 file system", 0x438, [0x53, 0xEF]),
+    Signature("a btrfs file system", 0x1_0040, "_BHRfS_M"),
+    Signature("swap space", 0xFF6, "SWAPSPACE2"),
+    Signature("an LVM physical volume", 0, "LABELONE"),
+    Signature("an LVM physical volume", 0x200, "LABELONE"),
+    Signature("an LVM physical volume", 0x400, "LABELONE"),
+    Signature("an LVM physical volume", 0x600, "LABELONE"),
+    Signature("an ISO 9660 file system", 0x8001, "CD001"),
+    Signature("a partition table (GPT)", 0x200, "EFI PART"),
+    Signature("a partition table (GPT)", 0x1000, "EFI PART"),
+    Signature("a partition table or boot sector", 0x1FE, [0x55, 0xAA]),
+    Signature("a core dump or program (ELF)", 0, [0x7F, 0x45, 0x4C, 0x46]),
+  ]
+}

@@ -1,0 +1,229 @@
+import Foundation
+import LinuxIO
+import MappedRAM
+import QEMUControl
+import SystemPackage
+import TestSupport
+import Testing
+
+extension RealQEMU {
+  /// Nothing that a VM uses is replaced by its image, by whatever name and whoever writes; nor anything else that is no image.
+  @Suite struct VMSaveOverwriteTests {
+    /// A VM with a disk over a backing file, a disk below a filter, one by `json:`, one by a relative path, and a memory file.
+    fileprivate struct BusyFiles {
+      let directory: TemporaryDirectory
+      let links: TemporaryDirectory
+      let qemu: QEMU
+
+      init() throws {
+        directory = try TemporaryDirectory()
+        links = try TemporaryDirectory()
+        let file = { [directory] (name: String) in directory.file(name) }
+        try QEMU.makeDisk(file("base"), mebibytes: 1)
+        try Subprocess.succeed(
+          ["qemu-img", "create", "-q", "-f", "qcow2", "-b", file("base").string, "-F", "raw"]
+            + [file("overlay").string])
+        for name in ["filtered", "json", "drive", "flash"] {
+          try QEMU.makeDisk(file(name), mebibytes: name == "flash" ? 4 : 1)
+        }
+        let here = FilePath(FileManager.default.currentDirectoryPath)
+        let relative =
+          String(repeating: "../", count: here.components.count) + file("drive").string.dropFirst()
+        qemu = try QEMU(
+          QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with {
+            $0.addDisk(file("overlay"), format: "qcow2")
+            $0.arguments += [
+              "-blockdev", "driver=file,filename=\(file("filtered")),node-name=below",
+              "-blockdev", "driver=blkdebug,image=below,node-name=filter",
+              "-device", "virtio-blk-pci,drive=filter",
+              "-drive",
+              "if=virtio,file.driver=file,format=raw,file.filename=\(file("json"))",
+              "-drive", "if=virtio,format=raw,file=\(relative)",
+              "-object",
+              "memory-backend-file,id=more,size=16M,mem-path=\(file("memory")),share=on",
+              "-device", "pc-dimm,memdev=more",
+            ]
+            $0.addSlots()
+          })
+        try qemu.waitForGuestLines(2)
+      }
+
+      static let names = ["base", "overlay", "filtered", "json", "drive", "memory"]
+
+      /// The file's own path, a symbolic link to it, and a hard link.
+      func ways(to name: String) throws -> [FilePath] {
+        let file = directory.file(name)
+        let (soft, hard) = (links.file("\(name)-soft"), directory.file("\(name)-hard"))
+        try Subprocess.succeed(["ln", "-sfn", file.string, soft.string])
+        try Subprocess.succeed(["ln", "-fn", file.string, hard.string])
+        return [file, soft, hard]
+      }
+    }
+
+    @Test func filesOfTheVM() throws {
+      let vm = try BusyFiles()
+      for name in BusyFiles.names {
+        for path in try vm.ways(to: name) {
+          let before = try vm.digest(of: name)
+          for way in Way.all {
+            #expect("\(name), \(path), \(way)") {
+              try vm.qemu.saveVM(to: path, way.change)
+            } throws: {
+              guard case .usedByVM(path, _) = $0 as? VMError else { return false }
+              return true
+            }
+          }
+          #expect(try vm.digest(of: name) == before)
+        }
+      }
+      #expect(try vm.qemu.status() == "running")
+      try vm.qemu.expectGoesOn(sum: VMShape.guest.sum)
+      #expect(vm.qemu.log == "")
+    }
+
+    /// Ways to save.
+    private struct Way: CustomStringConvertible, Sendable {
+      let description: String
+      let change: @Sendable (inout VMSave) -> Void
+
+      static let all = [
+        Way(description: "capture") { $0.engine = .capture },
+        Way(description: "qemu") { $0.engine = .qemu },
+        Way(description: "live") { $0.live = LiveOptions() },
+        Way(description: "in place") { $0.inPlace = true },
+        Way(description: "by QEMU, in place, with force") {
+          $0.engine = .qemu
+          $0.inPlace = true
+          $0.replacing = .anything
+        },
+        Way(description: "then quit") { $0.afterwards = .quit },
+      ]
+    }
+
+    @Test(.enabled(if: LoopDevice.isAvailable, "needs loop devices"))
+    func devices() throws {
+      let directory = try TemporaryDirectory()
+      let device = try LoopDevice(byteCount: 64 << 20, in: directory)
+      let other = directory.file("node")
+      let numbers = try Subprocess.succeed(["stat", "-c", "%Hr %Lr", device.path.string]).text
+      try Subprocess.succeed(
+        ["mknod", other.string, "b"]
+          + numbers.split(whereSeparator: \.isWhitespace).map(String.init))
+      let qemu = try QEMU(
+        QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with {
+          $0.arguments += [
+            "-blockdev", "driver=host_device,filename=\(device.path),node-name=disk",
+            "-device", "virtio-blk-pci,drive=disk",
+          ]
+        })
+      try qemu.waitForGuestLines(2)
+      for path in [device.path, other] {
+        for engine in [VMSave.Engine.capture, .qemu] {
+          // The library's user need not say that a device is written in place.
+          #expect(throws: VMError.usedByVM(path, .disk(node: "disk"))) {
+            try qemu.saveVM(to: path) {
+              $0.engine = engine
+              $0.replacing = .anything
+            }
+          }
+        }
+      }
+      // Another VM's.
+      let second = try QEMU(QEMU.Configuration(guest: VMShape.guest, mebibytes: 8))
+      try second.waitForGuestLines(2)
+      #expect(throws: VMError.image(.plan(.usedByQEMU(device.path)))) {
+        try second.saveVM(to: device.path) { $0.replacing = .anything }
+      }
+      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try second.expectGoesOn(sum: VMShape.guest.sum)
+    }
+
+    @Test(.enabled(if: LoopDevice.isAvailable, "needs loop devices"))
+    func mountedDevice() throws {
+      let directory = try TemporaryDirectory()
+      let device = try LoopDevice(byteCount: 64 << 20, in: directory)
+      try Subprocess.succeed(["mkfs.ext4", "-q", device.path.string])
+      let place = directory.file("mounted")
+      try Subprocess.succeed(["mkdir", place.string])
+      let qemu = try QEMU(QEMU.Configuration(guest: VMShape.guest, mebibytes: 8))
+      try qemu.waitForGuestLines(2)
+      // A file system needs to be given up by a word; mounted it cannot be at all.
+      #expect(
+        throws: VMError.image(
+          .plan(.notAnImage(device.path, found: "an ext2, ext3 or ext4 file system")))
+      ) { try qemu.saveVM(to: device.path) }
+      try Subprocess.succeed(["mount", device.path.string, place.string])
+      #expect {
+        try qemu.saveVM(to: device.path) { $0.replacing = .anything }
+      } throws: {
+        guard case .image(.file(.system(let error))) = $0 as? VMError else { return false }
+        return error.errno == .resourceBusy
+      }
+      try Subprocess.succeed(["umount", place.string])
+      try Subprocess.succeed(["fsck.ext4", "-fn", device.path.string])
+      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      // With the word, it becomes an image.
+      _ = try qemu.saveVM(to: device.path) { $0.replacing = .anything }
+      #expect(try Image(reading: File.open(device.path, access: .read)).isComplete)
+    }
+
+    /// Two saves into one file in place: one of them gets it.
+    @Test func twoSavesInPlace() throws {
+      let directory = try TemporaryDirectory()
+      let path = directory.file("image")
+      try Data().write(to: URL(fileURLWithPath: path.string))
+      let qemu = try QEMU(QEMU.Configuration(guest: VMShape.guest, mebibytes: 8))
+      try qemu.waitForGuestLines(2)
+      let other = try File.open(path, access: .readWrite)
+      try other.lock(.exclusive)
+      for engine in [VMSave.Engine.capture, .qemu] {
+        #expect {
+          try qemu.saveVM(to: path) {
+            $0.inPlace = true
+            $0.engine = engine
+          }
+        } throws: {
+          guard case .image(.system(let error)) = $0 as? VMError else { return false }
+          return error.call == .flock && error.errno == .wouldBlock
+        }
+      }
+      withExtendedLifetime(other) {}
+      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+    }
+
+    /// By the built command: a file that is no image needs --force.
+    @Test func filesThatAreNoImages() throws {
+      let directory = try TemporaryDirectory()
+      let qemu = try QEMU(QEMU.Configuration(guest: VMShape.guest, mebibytes: 8))
+      try qemu.waitForGuestLines(2)
+      let path = directory.file("letter")
+      try Data("Dear Sir".utf8).write(to: URL(fileURLWithPath: path.string))
+      let save = ["save", "--qmp", qemu.qmpSocket.string]
+      for options in [[], ["--in-place"], ["--engine", "qemu"], ["--live"]] {
+        let result = try Tool.run(save + options + [path.string])
+        #expect(result.status == 73)
+        #expect(result.errors.contains("is a file that is no image, and would be lost"))
+        #expect(try Data(contentsOf: URL(fileURLWithPath: path.string)) == Data("Dear Sir".utf8))
+      }
+      try Tool.succeed(save + ["--force", path.string])
+      // Now it is one.
+      try Tool.succeed(save + [path.string])
+      let disk = directory.file("disk")
+      try QEMU.makeDisk(disk, mebibytes: 1, format: "qcow2")
+      let result = try Tool.run(save + [disk.string])
+      #expect(result.status == 73 && result.errors.contains("this is a qcow2 disk"))
+      // --force is about files, not about what the VM uses.
+      let own = try Tool.run(save + ["--force", qemu.qmpSocket.string])
+      #expect(own.status == 73 && own.errors.contains("the socket of its monitor"))
+      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+    }
+  }
+}
+
+extension RealQEMU.VMSaveOverwriteTests.BusyFiles {
+  /// The file's bytes, as a sum.
+  fileprivate func digest(of name: String) throws -> String {
+    let path = directory.file(name).string
+    return try Subprocess.succeed(["sh", "-c", "stat -c %i '\(path)'; sha256sum <'\(path)'"]).text
+  }
+}
