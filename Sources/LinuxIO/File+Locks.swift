@@ -1,6 +1,6 @@
 import CLinux
 import Glibc
-import SystemPackage
+public import SystemPackage
 
 extension File {
   /// Who may have the file locked at the same time.
@@ -17,7 +17,19 @@ extension File {
   ///
   /// - Throws: EWOULDBLOCK where somebody else has it.
   public func lock(_ lock: Lock) throws(SystemCallError) {
-    let descriptor = bufferedDescriptor
+    try Self.lock(number: bufferedDescriptor, lock, path)
+  }
+
+  /// As the other, of a descriptor that is handed over; `path` stands in errors.
+  public static func lock(
+    _ descriptor: borrowing OwnedDescriptor, _ lock: Lock, path: FilePath
+  ) throws(SystemCallError) {
+    try Self.lock(number: descriptor.rawValue, lock, path)
+  }
+
+  private static func lock(
+    number descriptor: CInt, _ lock: Lock, _ path: FilePath
+  ) throws(SystemCallError) {
     let operation = (lock == .shared ? LOCK_SH : LOCK_EX) | LOCK_NB
     do throws(SystemCallError) {
       _ = try retryingInterrupted(.flock, .file(path)) { flock(descriptor, operation) }

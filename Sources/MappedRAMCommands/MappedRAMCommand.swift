@@ -17,7 +17,8 @@ public struct MappedRAMCommand: ParsableCommand {
       """,
     version: "mapped-ram 0.1.0",
     subcommands: [
-      InspectCommand.self, RestoreCommand.self, SaveCommand.self, BenchCommand.self,
+      InspectCommand.self, RestoreCommand.self, SaveCommand.self, CompactCommand.self,
+      BenchCommand.self,
       HolderCommand.self,
     ])
 

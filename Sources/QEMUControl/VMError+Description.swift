@@ -51,6 +51,9 @@ extension VMError: CustomStringConvertible {
       "\(path): QEMU does not have its memory from this image. Start QEMU by this command (-- qemu-system-…), or with a "
         + "memory-backend-file whose mem-path, offset and size are those of the block, share=off,readonly=on,rom=off; "
         + "or use another engine."
+    case .cannotMap(.staleSlots(let path, let found, let limit)):
+      "\(path): slots of absent pages hold \(found) bytes of older versions, which each VM on this image would have to hide in memory of "
+        + "its own; at most \(limit) are allowed. Punch them out (mapped-ram compact), or use another engine."
     case .cannotMap(.noBlock(let path)):
       "\(path): none of the image's RAMBlocks is memory that QEMU's arguments can take from a file. Use another engine."
     }

@@ -49,6 +49,8 @@ public enum VMError: Error, Equatable, Sendable {
 public enum MapObstacle: Equatable, Sendable {
   /// QEMU does not have any of its memory from the image at this path.
   case notMapped(FilePath)
+  /// So many bytes of old versions of pages are in the image that the VM would need much memory to hide them.
+  case staleSlots(FilePath, found: UInt64, limit: UInt64)
   /// None of the image's blocks is memory that QEMU's arguments can take from a file.
   case noBlock(FilePath)
 }

@@ -21,6 +21,10 @@ import Testing
     try compare("restore", MappedRAMCommand.helpMessage(for: RestoreCommand.self, columns: 80))
   }
 
+  @Test func compactsHelp() throws {
+    try compare("compact", MappedRAMCommand.helpMessage(for: CompactCommand.self, columns: 80))
+  }
+
   @Test func benchsHelp() throws {
     try compare("bench", MappedRAMCommand.helpMessage(for: BenchCommand.self, columns: 80))
   }

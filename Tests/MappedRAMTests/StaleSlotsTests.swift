@@ -13,7 +13,7 @@ import Testing
   func staleSlotsAreClearedAndNothingElse(_ fixture: Fixture) throws {
     let open = try OpenFixture(fixture)
     let stale = (fixture.expected.blocks ?? []).reduce(0) { $0 + Int($1.stale ?? 0) }
-    let found = try StaleSlots(clearing: open.image.blocks, in: open.file)
+    let found = try StaleSlots.clear(in: open.image.blocks, of: open.file)
     #expect(found.remaining.isEmpty)
     #expect(found.clearedPages >= stale)
     let isUnchanged = try sha256(open.file.path) == fixture.expected.sha256
@@ -26,7 +26,7 @@ import Testing
     #expect(blocks.allSatisfy { ($0.stale ?? 0) == 0 })
     #expect(read.sections.map(\.offset) == fixture.expected.sections.map(\.offset))
     // Whole blocks of this file system are one page, so nothing is left for a second time.
-    let again = try StaleSlots(clearing: open.image.blocks, in: open.file)
+    let again = try StaleSlots.clear(in: open.image.blocks, of: open.file)
     #expect(again.clearedPages == 0 && again.remaining.isEmpty)
   }
 
@@ -34,7 +34,7 @@ import Testing
   @Test func withoutTheRightToWriteTheyAreListed() throws {
     let open = try OpenFixture("live")
     let file = try File.open(open.file.path, access: .read)
-    let found = try StaleSlots(clearing: open.image.blocks, in: file)
+    let found = try StaleSlots.clear(in: open.image.blocks, of: file)
     #expect(found.clearedPages == 0)
     for block in try #require(open.fixture.expected.blocks) {
       #expect(found.remaining[block.idstr]?.population ?? 0 == Int(block.stale ?? 0))
@@ -52,8 +52,8 @@ import Testing
   @Test func otherBlocksAreLeftAlone() throws {
     let open = try OpenFixture("live")
     let others = open.image.blocks.filter { $0.block.idstr != "pc.ram" }
-    let found = try StaleSlots(clearing: others, in: open.file)
-    #expect(found == (try StaleSlots(clearing: [], in: open.file)))
+    let found = try StaleSlots.clear(in: others, of: open.file)
+    #expect(found == (try StaleSlots.clear(in: [], of: open.file)))
     #expect(try sha256(open.file.path) == open.fixture.expected.sha256)
   }
 
@@ -62,7 +62,7 @@ import Testing
     let cancellation = Cancellation()
     cancellation.cancel()
     #expect(throws: ImageError.cancelled) {
-      try StaleSlots(clearing: open.image.blocks, in: open.file, cancellation: cancellation)
+      try StaleSlots.clear(in: open.image.blocks, of: open.file, cancellation: cancellation)
     }
   }
 
@@ -116,11 +116,11 @@ import Testing
     let (image, file, present) = try scribbled(
       pageSize: pageSize, pages: 130, on: directory.file("image"))
     let before = try slots(image, file)
-    let found = try StaleSlots(clearing: image.blocks, in: file)
+    let found = try StaleSlots.clear(in: image.blocks, of: file)
     #expect(found.remaining.isEmpty)
     #expect(found.clearedPages == 130 - present.population)
     try expectCleared(image, file, present, before: before)
-    #expect(try StaleSlots(clearing: image.blocks, in: file).remaining.isEmpty)
+    #expect(try StaleSlots.clear(in: image.blocks, of: file).remaining.isEmpty)
     try expectCleared(image, file, present, before: before)
   }
 
@@ -133,7 +133,7 @@ import Testing
       slots.byteCount.description, open.file.path.string,
     ])
     let file = try File.open(open.file.path, access: .read)
-    let found = try StaleSlots(clearing: open.image.blocks, in: file)
+    let found = try StaleSlots.clear(in: open.image.blocks, of: file)
     #expect(found.remaining.isEmpty && found.clearedPages == 0)
   }
 
@@ -150,7 +150,7 @@ import Testing
     let before = try slots(image, written)
     let file =
       isWritable ? written : try File.open(device.path, access: .read, directIO: .off)
-    let found = try StaleSlots(clearing: image.blocks, in: file)
+    let found = try StaleSlots.clear(in: image.blocks, of: file)
     if isWritable {
       #expect(found.remaining.isEmpty && found.clearedPages == 200 - present.population)
       try expectCleared(image, file, present, before: before)

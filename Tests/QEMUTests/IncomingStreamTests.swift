@@ -44,7 +44,7 @@ extension RealQEMU {
     @Test func mappedImageOfALiveSaveRunsOn() throws {
       let vm = try SavedVM(Variant("live").with { $0.isLive = true })
       let file = try File.open(vm.image, access: .readWrite)
-      let found = try StaleSlots(clearing: Image(reading: file).blocks, in: file)
+      let found = try StaleSlots.clear(in: Image(reading: file).blocks, of: file)
       #expect(found.clearedPages > 0 && found.remaining.isEmpty)
       try expectMappedImageRunsOn(vm, "pc.ram")
     }

@@ -18,11 +18,87 @@ extension RealQEMU {
           $0.isLive = isLive
           if isLive { $0.machine = "pc" }
         })
-      // The first restore clears stale slots, if there are any.
-      if isLive { try expectFive(vm, 1) }
       let before = try Self.sum(vm.image)
       try expectFive(vm, 5)
       #expect(try Self.sum(vm.image) == before)
+    }
+
+    /// Whoever restores, and whatever is in the image: it stays as it is, byte for byte and block for block.
+    @Test(arguments: restoreEngines, [false, true])
+    func anImageIsNotChanged(by engine: VMRestore.Engine, isLive: Bool) throws {
+      let vm = try SavedVM(
+        Variant("churning").with {
+          $0.isLive = isLive
+          if isLive { $0.machine = "pc" }
+        })
+      let before = try Self.state(vm.image)
+      try restoring(
+        vm.image, by: engine, into: vm.variant.configuration(in: vm.directory), then: .resume
+      ) { restored in
+        try restored.expectGuestGoesOn(from: vm.qemu.serial, sum: vm.variant.guest.sum)
+      }
+      #expect(try Self.state(vm.image) == before)
+    }
+
+    /// A VM that runs on the image keeps others from writing into it, as long as it runs.
+    @Test func nobodyWritesIntoAnImageThatAVMRunsOn() throws {
+      let vm = try SavedVM(Variant("q35"))
+      let before = try Self.state(vm.image)
+      let other = try QEMU(QEMU.Configuration(guest: VMShape.guest, mebibytes: 8))
+      try other.waitForGuestLines(2)
+      func isLocked(_ body: () throws -> Void) -> Bool {
+        do {
+          try body()
+          return false
+        } catch VMError.image(.system(let error)) {
+          return error.call == .flock && error.errno == .wouldBlock
+        } catch {
+          return false
+        }
+      }
+      try restoring(
+        vm.image, by: .map, into: vm.variant.configuration(in: vm.directory), then: .resume
+      ) { restored in
+        for engine in [VMSave.Engine.capture, .qemu] {
+          #expect(
+            isLocked {
+              _ = try other.saveVM(to: vm.image) {
+                $0.engine = engine
+                $0.inPlace = true
+              }
+            })
+        }
+        #expect(try Tool.run(["compact", vm.image.string]).status == 73)
+        try restored.expectGuestGoesOn(from: vm.qemu.serial, sum: vm.variant.guest.sum)
+      }
+      #expect(try Self.state(vm.image) == before)
+      try other.expectGoesOn(sum: VMShape.guest.sum)
+      _ = try other.saveVM(to: vm.image) { $0.inPlace = true }
+      #expect(try Image(reading: File.open(vm.image, access: .read)).isComplete)
+    }
+
+    /// An image with much to hide is refused by map, and the VM is told what to do instead.
+    @Test func muchThatIsStaleIsRefused() throws {
+      let vm = try SavedVM(Variant("live").with { $0.isLive = true })
+      let before = try Self.state(vm.image)
+      #expect {
+        try restoring(
+          vm.image, by: .map, into: vm.variant.configuration(in: vm.directory),
+          clearing: 0
+        ) { _ in }
+      } throws: {
+        guard case .cannotMap(.staleSlots(vm.image, let found, 0)) = $0 as? VMError
+        else { return false }
+        return found > 0
+      }
+      #expect(try Self.state(vm.image) == before)
+    }
+
+    /// The bytes, the room on the disk and the time of the last change.
+    private static func state(_ path: FilePath) throws -> String {
+      try Subprocess.succeed(
+        ["sh", "-c", "sha256sum '\(path)'; stat -c '%b %s %y %i' '\(path)'"]
+      ).text
     }
 
     private func expectFive(_ vm: SavedVM, _ count: Int) throws {

@@ -91,12 +91,14 @@ func restoring<Value>(
   _ image: FilePath, at offset: UInt64? = nil, by engine: VMRestore.Engine,
   into configuration: QEMU.Configuration, in directory: TemporaryDirectory? = nil,
   then afterwards: VMRestore.Afterwards? = nil,
-  devices: [DeviceIdentity: any DeviceStateTarget] = [:], _ body: (RestoredVM) throws -> Value
+  devices: [DeviceIdentity: any DeviceStateTarget] = [:],
+  clearing limit: UInt64 = VMRestore().clearedBytesLimit, _ body: (RestoredVM) throws -> Value
 ) throws -> Value {
   let directory = try directory ?? TemporaryDirectory()
   var restore = VMRestore()
   restore.engine = engine
   restore.devices = devices
+  restore.clearedBytesLimit = limit
   restore.afterwards = afterwards
   var launch = VMLaunch(restore, arguments: try configuration.words(in: directory))
   let socket = directory.file("socket")

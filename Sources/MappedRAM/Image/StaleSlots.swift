@@ -5,9 +5,8 @@ import SystemPackage
 /// Slots of absent pages that hold something else than zeros, and how they are made to read as zeros.
 ///
 /// A live save leaves the older version of a page that became zero in its slot. Whoever goes by the bitmap does not see it; whoever maps
-/// the image as a guest's memory does. So these slots are punched out before: the image means the same as before, to every
-/// reader, and slots whose bit is set are never touched. Two that do this at the same time do no harm to each other; somebody who
-/// writes a new image into the file meanwhile does, as with any reader.
+/// the image as a guest's memory does, and must put zeros over what is in `remaining`. Or the slots are punched out: the image means
+/// the same as before, to every reader, and slots whose bit is set are never touched.
 public struct StaleSlots: Equatable, Sendable {
   /// Pages whose slots took space, or could have, and were made zeros.
   public private(set) var clearedPages = 0
@@ -15,19 +14,39 @@ public struct StaleSlots: Equatable, Sendable {
   /// the image must put zeros over them.
   public private(set) var remaining: [String: PageBitmap] = [:]
 
-  /// Finds the stale slots of `blocks` in `file`, and clears them where the file can be written.
+  /// Finds the stale slots of `blocks` in `file`, and changes nothing.
+  ///
+  /// The page bitmaps are read anew. On a device all slots of absent pages are read.
+  ///
+  /// - Complexity: O(extents of the blocks + words of their bitmaps) where there are none. Slots that take space are read.
+  /// - Throws: `ImageError`.
+  public static func find(
+    in blocks: [ImageBlock], of file: File, cancellation: Cancellation = Cancellation()
+  ) throws(ImageError) -> StaleSlots {
+    try StaleSlots(blocks, file, isWritable: false, cancellation)
+  }
+
+  /// Finds the stale slots of `blocks` in `file`, and clears them where the file can be written; where it cannot, they are in
+  /// `remaining`.
   ///
   /// The page bitmaps are read anew. On a device all slots of absent pages count as stale until they have been cleared or read;
-  /// a device that cannot clear a range by itself is not written to.
+  /// a device that cannot clear a range by itself is not written to. Two that do this at the same time do no harm to each other;
+  /// somebody who writes a new image into the file meanwhile does, as with any reader.
   ///
-  /// - Parameter file: the image, open for writing if the slots are to be cleared.
+  /// - Parameter file: the image, open for writing.
   /// - Complexity: O(extents of the blocks + words of their bitmaps) where there are none. Slots that take space and cannot be punched
   ///   out whole are read.
   /// - Throws: `ImageError`. Some slots may have been cleared then.
-  public init(
-    clearing blocks: [ImageBlock], in file: File, cancellation: Cancellation = Cancellation()
+  public static func clear(
+    in blocks: [ImageBlock], of file: File, cancellation: Cancellation = Cancellation()
+  ) throws(ImageError) -> StaleSlots {
+    try StaleSlots(blocks, file, isWritable: true, cancellation)
+  }
+
+  private init(
+    _ blocks: [ImageBlock], _ file: File, isWritable: Bool, _ cancellation: Cancellation
   ) throws(ImageError) {
-    var isWritable = true
+    var isWritable = isWritable
     for block in blocks {
       guard let present = try block.readBitmap(from: file) else { continue }
       var slots = BlockSlots(block, present: present, file: file, cancellation: cancellation)

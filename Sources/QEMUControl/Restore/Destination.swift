@@ -15,6 +15,24 @@ struct Destination {
   /// Blocks of fewer bytes go through the stream: tables and small ROMs, some of which QEMU resizes there.
   static let smallestPlaced: UInt64 = 1 << 20
 
+  /// Gives QEMU a descriptor of the image with a shared lock on it, which it keeps until it ends: nobody who asks for a lock writes
+  /// into the image meanwhile.
+  ///
+  /// - Throws: EWOULDBLOCK where somebody is writing into it now.
+  func lockImage() throws(VMError) {
+    let descriptor = try moving { () throws(ImageError) in
+      try opening { () throws(FileError) in
+        try source.file.openAgain(for: .reading, direct: false)
+      }
+    }
+    try system { () throws(SystemCallError) in
+      try File.lock(descriptor, .shared, path: source.file.path)
+    }
+    try talking { () throws(QMPError) in
+      try connection.execute(.keepDescriptor(descriptor.rawValue, as: "mapped-ram-image"))
+    }
+  }
+
   /// Lets QEMU load the image by itself.
   func load(_ progress: Progress, _ cancellation: Cancellation) throws(VMError) -> [BlockArrival] {
     let file = source.file
@@ -88,19 +106,24 @@ struct Destination {
     throw .cannotMap(.notMapped(source.file.path))
   }
 
-  /// Lets the slots of absent pages read as zeros, in the image where it can be written, and else in the VM. An image of a save of ours
-  /// that has written zeros between pages says that they are: there may be as many of them as pages.
+  /// Puts zeros over the stale slots in the VM's memory, which is a private mapping: the image stays as it is. An image of a save of
+  /// ours that has written zeros between pages says that they are: there may be as many of them as pages.
+  ///
+  /// - Throws: `MapObstacle.staleSlots` where that would be more than `limit` bytes.
   func clearStaleSlots(
-    of mapped: Set<String>, in memory: GuestMemory, _ cancellation: Cancellation
+    of mapped: Set<String>, in memory: GuestMemory, limit: UInt64, _ cancellation: Cancellation
   ) throws(VMError) {
     if source.image.statesZeroSlots, source.file.kind == .regular { return }
     let blocks = source.image.blocks.filter { mapped.contains($0.block.idstr) }
     let stale = try moving { () throws(ImageError) in
-      try StaleSlots(
-        clearing: blocks, in: source.writableFile ?? source.file, cancellation: cancellation)
+      try StaleSlots.find(in: blocks, of: source.file, cancellation: cancellation)
+    }
+    let shift = UInt64(source.image.blocks.first?.block.pageSize.shift ?? 0)
+    let byteCount = stale.remaining.values.reduce(0) { $0 + UInt64($1.population) << shift }
+    guard byteCount <= limit else {
+      throw .cannotMap(.staleSlots(source.file.path, found: byteCount, limit: limit))
     }
     for (idstr, pages) in stale.remaining {
-      let shift = UInt64(source.image.blocks.first?.block.pageSize.shift ?? 0)
       for run in pages.runs {
         let bytes = UInt64(run.lowerBound) << shift..<UInt64(run.upperBound) << shift
         try system { () throws(SystemCallError) in try memory.clear(bytes, of: idstr) }

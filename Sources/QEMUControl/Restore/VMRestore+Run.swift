@@ -50,7 +50,9 @@ extension VMRestore {
         in: memory, mapped: [], progress, cancellation)
     case (.map, .success(let memory)):
       let mapped = try destination.mappedBlocks(of: memory)
-      try destination.clearStaleSlots(of: mapped, in: memory, cancellation)
+      try destination.lockImage()
+      try destination.clearStaleSlots(
+        of: mapped, in: memory, limit: clearedBytesLimit, cancellation)
       (report.blocks, report.transfer) = try destination.place(
         in: memory, mapped: mapped, progress, cancellation)
     }

@@ -33,6 +33,11 @@ public struct VMRestore: Sendable {
     case resume, pause
   }
 
+  /// Stale slots that `map` puts zeros over, in bytes: the VM gets memory of its own for them. An image with more is refused.
+  ///
+  /// 1 GiB, which takes about a second.
+  public var clearedBytesLimit: UInt64 = 1 << 30
+
   /// A restore.
   public init(options: ChannelOptions = .standard) {
     self.options = options
@@ -62,12 +67,6 @@ public struct RestoreSource: Sendable {
     image = try Image(reading: file, streamOffset: streamOffset)
     if let problem = image.problems.first { throw .format(problem, in: path) }
     runState = try image.runState(in: file)
-  }
-
-  /// The file once more, open for writing; `nil` where that is not permitted.
-  var writableFile: File? {
-    // Not by its name: another image may have that by now.
-    try? File.open(descriptor: file.bufferedDescriptor, access: .readWrite, directIO: .off)
   }
 
   /// Whether the VM ran when it was saved. libvirt stops it before, and keeps in its own header what it did.

@@ -73,7 +73,7 @@ struct QEMUSave {
     try moving { () throws(ImageError) in
       let image = try Image(reading: file)
       guard image.problems.isEmpty else { return }
-      _ = try StaleSlots(clearing: image.blocks, in: file, cancellation: cancellation)
+      _ = try StaleSlots.clear(in: image.blocks, of: file, cancellation: cancellation)
     }
   }
 

@@ -22,6 +22,13 @@ extension QMPCommand<QEMUDescriptor> {
   }
 }
 
+extension QMPCommand<Void> {
+  /// `getfd`: gives QEMU a descriptor under a name, which it keeps open, also when this connection has ended.
+  static func keepDescriptor(_ descriptor: CInt, as name: String) -> Self {
+    Self("getfd", ["fdname": .string(name)], passing: [descriptor])
+  }
+}
+
 /// A descriptor in a set of QEMU's.
 public struct QEMUDescriptor: Equatable, Sendable {
   /// The set.

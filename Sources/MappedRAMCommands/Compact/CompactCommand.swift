@@ -1,0 +1,115 @@
+import ArgumentParser
+import LinuxIO
+import MappedRAM
+import MappedRAMFormat
+import SystemPackage
+
+/// `mapped-ram compact`: punches out of an image what means nothing.
+struct CompactCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "compact",
+    abstract: "Free the room that an image has for old versions of pages.",
+    discussion: """
+      A live save by QEMU leaves older versions of pages that became zero in their slots. They mean nothing, but take room, and \
+      each VM that runs on the image (restore --engine map) has to hide them in memory of its own. This makes holes of them. The \
+      image means the same as before to every reader, though its bytes differ; it can be interrupted at any moment.
+
+      An image on which a VM runs, or which a save is writing, is refused.
+
+      EXAMPLES:
+        mapped-ram compact vm.img
+
+      \(ExitStatus.help([
+        .badData: "the file is no image, or a damaged one, and was not changed",
+        .cannotCreate: "a VM runs on the image, or somebody writes it",
+      ], besides: [.negative, .unavailable]))
+      """)
+
+  @Argument(help: "The image.", completion: .file(), transform: { FilePath($0) })
+  var image: FilePath
+
+  @Option(
+    help: ArgumentHelp(
+      "Where the stream begins in the file. (default: as its container says, or 0)",
+      valueName: "bytes"))
+  var offset: ByteSize?
+
+  @OptionGroup(title: "Output options") var output: OutputArguments
+
+  func run() throws {
+    try CommandRun.perform(output) { (run) throws(CommandError) in
+      try run.transfer("compact", to: image) { (_, cancellation) throws(ImageError) in
+        try compact(cancellation)
+      }
+    }
+  }
+
+  private func compact(_ cancellation: Cancellation) throws(ImageError) -> CompactReport {
+    let file = try opening { () throws(FileError) in
+      try File.open(image, access: .readWrite, directIO: .off, isExclusive: true)
+    }
+    try calling { () throws(SystemCallError) in try file.lock(.exclusive) }
+    let found = try Image(
+      reading: file, streamOffset: offset.map { FileOffset($0.byteCount) })
+    if let problem = found.problems.first { throw .format(problem, in: image) }
+    let before = try calling { () throws(SystemCallError) in try file.allocatedBytes() }
+    let slots = try StaleSlots.clear(in: found.blocks, of: file, cancellation: cancellation)
+    try calling { () throws(SystemCallError) in try file.syncData() }
+    let after = try calling { () throws(SystemCallError) in try file.allocatedBytes() }
+    return CompactReport(
+      image: image, clearedPages: slots.clearedPages,
+      remainingPages: slots.remaining.values.reduce(0) { $0 + $1.population },
+      freedBytes: before > after ? before - after : 0)
+  }
+}
+
+/// What `mapped-ram compact` says at its end.
+struct CompactReport: CommandReport {
+  var image: FilePath
+  /// Pages whose slots were made holes.
+  var clearedPages: Int
+  /// Pages whose slots are stale still: the device, or the file system, cannot make holes.
+  var remainingPages: Int
+  /// Bytes that the file takes less on the disk.
+  var freedBytes: UInt64
+
+  var text: String {
+    var text = "\(image): "
+    text +=
+      clearedPages == 0 && remainingPages == 0
+      ? "nothing to do\n"
+      : "freed \(NumberText.bytes(freedBytes)) in the slots of \(NumberText.count(UInt64(clearedPages), "page"))\n"
+    if remainingPages > 0 {
+      text +=
+        "  Note: \(NumberText.count(UInt64(remainingPages), "stale slot")) stay: no holes can be made here.\n"
+    }
+    return text
+  }
+
+  var json: JSON {
+    JSON(
+      image: image.string, clearedPages: clearedPages, remainingPages: remainingPages,
+      freedBytes: freedBytes)
+  }
+
+  /// ```json
+  /// {
+  ///   "clearedPages" : 508,
+  ///   "command" : "compact",
+  ///   "freedBytes" : 2080768,
+  ///   "image" : "vm.img",
+  ///   "remainingPages" : 0,
+  ///   "schemaVersion" : 1,
+  ///   "type" : "report"
+  /// }
+  /// ```
+  struct JSON: Encodable {
+    var type = "report"
+    var schemaVersion = 1
+    var command = "compact"
+    var image: String
+    var clearedPages: Int
+    var remainingPages: Int
+    var freedBytes: UInt64
+  }
+}
