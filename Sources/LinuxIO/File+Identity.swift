@@ -11,6 +11,29 @@ extension File {
   }
 }
 
+/// What a file is, whatever its path, as stat(2) tells it.
+public struct FileIdentity: Equatable, Hashable, Sendable {
+  /// The first of the device's numbers.
+  public var major: UInt32
+  /// The second one.
+  public var minor: UInt32
+  /// The number on the device; 0 for no file.
+  public var number: UInt64
+
+  /// An identity of its parts.
+  public init(major: UInt32, minor: UInt32, number: UInt64) {
+    self.major = major
+    self.minor = minor
+    self.number = number
+  }
+
+  init(_ status: stat) {
+    self.init(major: 0, minor: 0, number: UInt64(status.st_ino))
+    // SAFETY: both are numbers of this value.
+    unsafe CLinux_deviceNumbers(UInt64(status.st_dev), &major, &minor)
+  }
+}
+
 extension FileIdentity {
   /// What is at `path`, after symbolic links; `nil` if nothing is, or it may not be looked at.
   ///

@@ -3,14 +3,14 @@ public enum MemoryBacking: Equatable, Sendable {
   /// Private memory without a file: what was never touched is zero.
   case anonymous
   /// A shared file, a memfd among them, with its first byte at `offset`.
-  case sharedFile(FileIdentity, offset: UInt64, path: String)
+  case sharedFile(MappedFileIdentity, offset: UInt64, path: String)
   /// A private mapping of a file: what was never written has the file's bytes.
-  case privateFile(FileIdentity, offset: UInt64, path: String)
+  case privateFile(MappedFileIdentity, offset: UInt64, path: String)
   /// Several of these.
   case mixed
 
   /// The file behind it, if there is one.
-  public var file: FileIdentity? {
+  public var file: MappedFileIdentity? {
     switch self {
     case .sharedFile(let file, _, _), .privateFile(let file, _, _): file
     case .anonymous, .mixed: nil

@@ -11,7 +11,7 @@ public struct MemoryMap: Equatable, Sendable {
   /// Where the first byte is in the file.
   public var fileOffset: UInt64
   /// The file's device, and its number there; 0 for memory without a file.
-  public var inode: FileIdentity
+  public var inode: MappedFileIdentity
   /// The file's path as the kernel has it, or a name in brackets; often empty.
   public var path: String
 
@@ -29,7 +29,7 @@ public struct MemoryMap: Equatable, Sendable {
     addresses = start..<end
     isShared = flags.last == UInt8(ascii: "s")
     fileOffset = offset
-    inode = FileIdentity(major: major, minor: minor, number: number)
+    inode = MappedFileIdentity(major: major, minor: minor, number: number)
     path = String(decoding: rest.drop { $0 == UInt8(ascii: " ") }, as: UTF8.self)
   }
 
@@ -43,8 +43,11 @@ public struct MemoryMap: Equatable, Sendable {
   }
 }
 
-/// What a file is, whatever its path.
-public struct FileIdentity: Equatable, Hashable, Sendable {
+/// What a file is, whatever its path, as /proc/PID/maps tells it.
+///
+/// To be compared with others of its kind alone: file systems with subvolumes or layers (btrfs, overlayfs) give another device there
+/// than in stat(2). `File.mappedIdentity()` gives that of an open file.
+public struct MappedFileIdentity: Equatable, Hashable, Sendable {
   /// The first of the device's numbers.
   public var major: UInt32
   /// The second one.
@@ -58,11 +61,30 @@ public struct FileIdentity: Equatable, Hashable, Sendable {
     self.minor = minor
     self.number = number
   }
+}
 
-  init(_ status: stat) {
-    self.init(major: 0, minor: 0, number: UInt64(status.st_ino))
-    // SAFETY: both are numbers of this value.
-    unsafe CLinux_deviceNumbers(UInt64(status.st_dev), &major, &minor)
+extension File {
+  /// What the file is, as the `maps` of any process that has it mapped tell it: it is mapped for a moment, and not touched.
+  ///
+  /// - Throws: what mmap gives; ENODEV for a file that cannot be mapped.
+  /// - Complexity: O(mappings of this process).
+  public func mappedIdentity() throws(SystemCallError) -> MappedFileIdentity {
+    // A file of huge pages is mapped in those, which are its preferred size of I/O (hugetlbfs). Past the end of a file is as good.
+    let byteCount = max(Int(try status(of: buffered.rawValue, path).st_blksize), 1 << 16)
+    // SAFETY: a new mapping, at a place of the kernel's choice, that nobody touches.
+    let found = unsafe mmap(
+      nil, byteCount, PROT_NONE, MAP_PRIVATE | MAP_NORESERVE, buffered.rawValue, 0)
+    guard let found = unsafe found, unsafe found != MAP_FAILED else {
+      throw SystemCallError(call: .mmap, errno: Errno(rawValue: errno), subject: .file(path))
+    }
+    // SAFETY: the mapping made above, whole, and nobody has a pointer into it.
+    defer { unsafe munmap(found, byteCount) }
+    let address = UInt64(UInt(bitPattern: found))
+    let maps = try MemoryMap.all(of: getpid())
+    guard let map = maps.first(where: { $0.addresses.contains(address) }) else {
+      throw SystemCallError(call: .mmap, errno: .noSuchFileOrDirectory, subject: .file(path))
+    }
+    return map.inode
   }
 }
 

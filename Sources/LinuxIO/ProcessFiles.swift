@@ -4,30 +4,27 @@ import SystemPackage
 
 /// The files that a process has open.
 public enum ProcessFiles {
-  /// Opens anew the file `wanted` that the process has open; `nil` where it has not.
+  /// Opens anew the file `wanted` that the process has open and mapped; `nil` where it has not.
   ///
   /// The file's own permissions are asked, and the right to trace the process (proc_pid_fd(5)).
   ///
   /// - Throws: EACCES or EPERM without the rights; ENOENT where the process is gone.
   /// - Complexity: O(descriptors of the process).
   public static func open(
-    _ wanted: FileIdentity, of processID: Int32, access: File.Access
+    _ wanted: MappedFileIdentity, of processID: Int32, access: File.Access
   ) throws(FileError) -> File? {
     let directory = FilePath("/proc/\(processID)/fd")
     var refusal: FileError?
     for name in try asFileError({ () throws(SystemCallError) in try names(in: directory) }) {
       let path = directory.appending(name)
-      var found = stat()
       // Asked before it is opened: opening some files does something. The descriptor may be gone by now.
-      // SAFETY: the path's bytes end with a zero; the stat is this function's own.
-      let result = unsafe path.withPlatformString { unsafe stat($0, &found) }
-      guard result == 0, FileIdentity(found) == wanted else { continue }
+      guard InodeType(at: path) == .regular else { continue }
       do throws(FileError) {
-        let file = try File.open(path, access: access, directIO: .off)
-        // The process may have put another file there in the meantime.
-        if try asFileError({ () throws(SystemCallError) in try file.identity() }) == wanted {
-          return file
-        }
+        let file = try File.open(path, access: .read, directIO: .off)
+        guard file.isMapped(as: wanted) else { continue }
+        guard access != .read else { return file }
+        // The same file, whatever the process has put under the number meanwhile.
+        return try File.open(descriptor: file.bufferedDescriptor, access: access, directIO: .off)
       } catch {
         refusal = refusal ?? error
       }
@@ -63,5 +60,16 @@ public enum ProcessFiles {
       if name.first?.isNumber ?? false { names.append(name) }
     }
     return names
+  }
+}
+
+extension File {
+  /// Whether `maps` tell it as `wanted`. A file that cannot be mapped is told by none.
+  fileprivate func isMapped(as wanted: MappedFileIdentity) -> Bool {
+    do throws(SystemCallError) {
+      return try mappedIdentity() == wanted
+    } catch {
+      return false
+    }
   }
 }

@@ -46,7 +46,7 @@ import Testing
 
   /// A VM whose process lets itself be read.
   private var open: VMInspection {
-    let inode = FileIdentity(major: 0, minor: 1, number: 2)
+    let inode = MappedFileIdentity(major: 0, minor: 1, number: 2)
     let memory = [
       VMInspection.Block(
         vm.blocks[0], backend: vm.backends[0],

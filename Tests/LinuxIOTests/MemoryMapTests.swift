@@ -14,13 +14,13 @@ import Testing
         "7f0c4be00000-7f0c53e00000 rw-s 00100000 fe:1b 1234567    /memfd:pc  ram (deleted)"))
     #expect(map.addresses == 0x7f0c_4be0_0000..<0x7f0c_53e0_0000)
     #expect(map.isShared && map.fileOffset == 0x10_0000)
-    #expect(map.inode == FileIdentity(major: 0xfe, minor: 0x1b, number: 1_234_567))
+    #expect(map.inode == MappedFileIdentity(major: 0xfe, minor: 0x1b, number: 1_234_567))
     #expect(map.path == "/memfd:pc  ram (deleted)")
   }
 
   @Test func memoryWithoutAFileHasNoPath() throws {
     let map = try #require(parse("1000-2000 ---p 00000000 00:00 0 "))
-    #expect(map.inode == FileIdentity(major: 0, minor: 0, number: 0))
+    #expect(map.inode == MappedFileIdentity(major: 0, minor: 0, number: 0))
     #expect(!map.isShared && map.path == "")
   }
 
@@ -68,7 +68,7 @@ import Testing
     let other = try Mapping(anonymousByteCount: 4096)
     let maps = try MemoryMap.all(of: getpid())
     let found = try #require(maps.first { $0.addresses.contains(mapping.addresses.lowerBound) })
-    #expect(found.inode == (try file.identity()) && found.fileOffset == 4096)
+    #expect(found.inode == (try file.mappedIdentity()) && found.fileOffset == 4096)
     #expect(found.path == path.string.replacing("\n", with: "\\012"))
     #expect(MemoryBacking(of: other.addresses, in: maps) == .anonymous)
     let lines = try ProcessText.lines(of: "/proc/self/maps")
@@ -122,7 +122,7 @@ import Testing
       "15000-16000 rw-p 0000b000 00:02 77 /b", "16000-17000 rw-p 0000c000 00:02 78 /c",
       "17000-18000 rw-p 00000000 00:00 0 ",
     ]
-    let inode = FileIdentity(major: 0, minor: 1, number: 77)
+    let inode = MappedFileIdentity(major: 0, minor: 1, number: 77)
     #expect(
       try backing(0x10800..<0x12800, lines)
         == .sharedFile(inode, offset: 0x5800, path: "/memfd:a (deleted)"))
@@ -153,7 +153,7 @@ import Testing
     let file = try File.open(directory.file("a"), access: .readWrite, directIO: .off)
     let shared = try Mapping(file, range: 4096..<8192, mode: .sharedWrite)
     let copied = try Mapping(file, range: 0..<8192, mode: .privateWrite)
-    let identity = try file.identity()
+    let identity = try file.mappedIdentity()
     #expect(identity.number == (try status(file.path).st_ino))
     let maps = try MemoryMap.all(of: getpid())
     #expect(MemoryBacking(of: anonymous.addresses, in: maps) == .anonymous)

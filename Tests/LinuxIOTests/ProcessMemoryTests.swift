@@ -78,7 +78,7 @@ import Testing
       call: .open, errno: .noSuchFileOrDirectory, subject: .file(FilePath("/proc/\(number)/maps")))
     #expect(throws: gone) { try MemoryMap.all(of: number) }
     #expect(throws: SystemCallError.self) { try PageMap(of: number) }
-    let wanted = FileIdentity(major: 0, minor: 1, number: 1)
+    let wanted = MappedFileIdentity(major: 0, minor: 1, number: 1)
     #expect(throws: FileError.self) { try ProcessFiles.open(wanted, of: number, access: .read) }
     #expect(ProcessOwner.ofThread(number) == nil)
   }
@@ -103,7 +103,7 @@ import Testing
         refusal { _ = try MemoryMap.all(of: 1) },
         refusal { _ = try PageMap(of: 1) },
         refusal {
-          let wanted = FileIdentity(major: 0, minor: 1, number: 1)
+          let wanted = MappedFileIdentity(major: 0, minor: 1, number: 1)
           _ = try ProcessFiles.open(wanted, of: 1, access: .read)
         },
       ]

@@ -99,7 +99,7 @@ extension GuestMemory {
 
 extension GuestMemory.Place {
   /// The file behind the block, if it has a name: it may have been there before QEMU was.
-  fileprivate var oldFile: (inode: FileIdentity, offset: UInt64)? {
+  fileprivate var oldFile: (inode: MappedFileIdentity, offset: UInt64)? {
     switch backing {
     case .sharedFile(let inode, let offset, let path),
       .privateFile(let inode, let offset, let path):

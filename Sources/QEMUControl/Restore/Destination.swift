@@ -93,7 +93,7 @@ struct Destination {
   ///
   /// - Throws: `cannotMap` where there is none: QEMU must have been started so.
   func mappedBlocks(of memory: GuestMemory) throws(VMError) -> Set<String> {
-    let inode = try system { () throws(SystemCallError) in try source.file.identity() }
+    let inode = try system { () throws(SystemCallError) in try source.file.mappedIdentity() }
     var mapped: Set<String> = []
     for block in source.image.blocks {
       guard let pages = block.layout.pages,

@@ -8,8 +8,6 @@ public enum FileUse: Equatable, Sendable, CustomStringConvertible {
   case disk(node: String)
   /// The memory of this backend.
   case memory(backend: String)
-  /// Memory that is mapped from it.
-  case mappedMemory
   /// The socket at which QEMU listens for QMP.
   case socket
   /// QEMU has it open, for what cannot be told.
@@ -20,7 +18,6 @@ public enum FileUse: Equatable, Sendable, CustomStringConvertible {
     switch self {
     case .disk(let node): "a disk, or below one (block node \"\(node)\")"
     case .memory(let backend): "memory (backend \"\(backend)\")"
-    case .mappedMemory: "memory"
     case .socket: "the socket of its monitor"
     case .open: "an open file"
     }
