@@ -26,7 +26,8 @@ public final class PageMap: Sendable {
   public func nextPresent(
     in addresses: Range<UInt64>
   ) throws(SystemCallError) -> Range<UInt64>? {
-    try nextRun(in: addresses) { PageEntry($0).isPresent }
+    // Bits 63 and 62: present, swapped.
+    try nextRun(in: addresses) { $0 >> 62 != 0 }
   }
 
   /// The first run of pages in `addresses` whose entries are as `isWanted` says.

@@ -72,10 +72,10 @@ def main():
                 if details is None:
                     print(f"  {report.get('rounds')} rounds")
                     continue
-                print(f"  {details['tracking']}; rounds: {', '.join(told(one) for one in details['rounds'])};"
+                print(f"  rounds: {', '.join(told(one) for one in details['rounds'])};"
                       f" the last: {told(details['lastRound'])}")
                 print("  " + ", ".join(f"{name} {value}" for name, value in details.items()
-                                       if name not in ("rounds", "lastRound", "tracking")), flush=True)
+                                       if name not in ("rounds", "lastRound")), flush=True)
             a, b = statistics.median(stopped), statistics.median(live)
             print(f"median: stopped {a:.3f} s, live {b:.3f} s, {b / a:.2f} of it")
             sums = {total for _, total in busy.lines(serial)}

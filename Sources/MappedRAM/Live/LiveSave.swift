@@ -18,7 +18,6 @@ public struct LiveSave: ~Copyable {
   private let plan: SavePlan
   private let options: ChannelOptions
   private let live: LiveOptions
-  private let tracking: [String: any ChangeTracking]
   private let progress: Progress
   private let cancellation: Cancellation
   private let stopwatch: Stopwatch
@@ -44,20 +43,17 @@ public struct LiveSave: ~Copyable {
   ///
   /// - Parameters:
   ///   - plan: what is saved, with any tail; `finish` has the right one.
-  ///   - tracking: for blocks by idstr, what tells what was written since. It must have begun before the first round.
   ///   - guestTime: what the guest has used of this machine's processors so far, which the last round will have for itself; `nil`
   ///     where that is not known.
   /// - Throws: `ImageError`.
   public init(
     _ plan: SavePlan, to path: FilePath, inPlace: Bool = false, replacing: Replacing = .images,
     options: ChannelOptions = .standard, live: LiveOptions = LiveOptions(),
-    tracking: [String: any ChangeTracking] = [:],
     guestTime: @escaping @Sendable () -> Duration? = { nil }, progress: Progress = Progress(),
     cancellation: Cancellation = Cancellation()
   ) throws(ImageError) {
     try self.init(
       plan, to: path, inPlace: inPlace, replacing: replacing, options: options, live: live,
-      tracking: tracking,
       guestTime: guestTime, progress: progress, cancellation: cancellation, factory: nil)
   }
 
@@ -65,7 +61,6 @@ public struct LiveSave: ~Copyable {
   init(
     _ plan: SavePlan, to path: FilePath, inPlace: Bool = false, replacing: Replacing = .images,
     options: ChannelOptions = .standard, live: LiveOptions = LiveOptions(),
-    tracking: [String: any ChangeTracking] = [:],
     guestTime: @escaping @Sendable () -> Duration? = { nil }, progress: Progress = Progress(),
     cancellation: Cancellation = Cancellation(), factory: (any ChannelIOFactory)?
   ) throws(ImageError) {
@@ -88,7 +83,6 @@ public struct LiveSave: ~Copyable {
     self.plan = plan
     self.options = options
     self.live = live
-    self.tracking = tracking
     self.guestTime = guestTime
     self.progress = progress
     self.cancellation = cancellation
@@ -162,7 +156,7 @@ public struct LiveSave: ~Copyable {
     let bitmaps = bitmaps(of: plan)
     let report = LiveReport(
       rounds: rounds, lastRound: last, forecast: rounds.isEmpty ? nil : LiveForecast(after: rounds),
-      isStuck: isStuck, tracking: tracking.isEmpty ? .hashing : .softDirty,
+      isStuck: isStuck,
       hashBytes: blocks.reduce(0) { $0 + UInt64($1.state.hashByteCount) },
       clearedPages: cleared)
     let (options, stopwatch) = (options, stopwatch)
@@ -204,8 +198,7 @@ public struct LiveSave: ~Copyable {
     for block in blocks {
       let save = RoundSave(
         block.block, from: block.pages, to: target.file, slots: block.slots, state: block.state,
-        tracking: number == 1 ? nil : tracking[block.block.idstr], limit: limit,
-        isFirst: number == 1, pieceBytes: pieceBytes)
+        limit: limit, isFirst: number == 1, pieceBytes: pieceBytes)
       pool.enqueue(save)
       saves.append(save)
     }
@@ -229,8 +222,6 @@ public struct LiveReport: Equatable, Sendable {
   public var forecast: LiveForecast?
   /// Whether the VM was paused though the pause would be longer than was wished.
   public var isStuck: Bool
-  /// How was found what had changed.
-  public var tracking: TrackingMethod
   /// Bytes of memory for hashes, at most: 16 a page.
   public var hashBytes: UInt64
   /// Slots that held an older version of a page that is zero now, and were cleared.

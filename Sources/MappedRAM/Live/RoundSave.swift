@@ -12,8 +12,6 @@ final class RoundSave: Transfer {
   private let state: RoundPages
   private let pieces: Pieces
   private let slots: FileOffset
-  /// `nil` where all has to be read.
-  private let tracking: (any ChangeTracking)?
   /// Memory that can be looked at where it is; `nil` in the first round, which needs all of it.
   private let mapping: Mapping?
   /// `nil` where nothing holds the channels up.
@@ -24,8 +22,7 @@ final class RoundSave: Transfer {
   /// A round over `block`, whose pages are `pages` and whose slots begin at `slots` of `file`.
   init(
     _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
-    state: RoundPages, tracking: (any ChangeTracking)?, limit: BandwidthLimit?, isFirst: Bool,
-    pieceBytes: Int
+    state: RoundPages, limit: BandwidthLimit?, isFirst: Bool, pieceBytes: Int
   ) {
     if !isFirst, case .memory(let mapping) = pages.readAccess {
       self.mapping = mapping
@@ -39,7 +36,6 @@ final class RoundSave: Transfer {
     pieces = Pieces(
       byteCount: block.usedLength.rawValue, pageSize: block.pageSize, pieceBytes: pieceBytes)
     self.slots = slots
-    self.tracking = tracking
     self.limit = limit
   }
 
@@ -61,20 +57,10 @@ final class RoundSave: Transfer {
 
   func chooseReads(of piece: Piece, into parts: inout [Part]) throws(SystemCallError) {
     let start = piece.sourceOffset
-    let end = start + UInt64(piece.byteCount)
-    var next = start
-    while next < end, let changed = try nextChanged(in: next..<end) {
-      try chooseData(of: whole(changed, from: next), in: piece, into: &parts)
-      next = whole(changed, from: next).upperBound
-    }
+    try chooseData(of: start..<start + UInt64(piece.byteCount), in: piece, into: &parts)
     let count = parts.reduce(0) { $0 + $1.count }
     readBytesCounter.wrappingAdd(UInt64(count), ordering: .relaxed)
     if let mapping { parts = try changedParts(of: parts, in: piece, mapping) }
-  }
-
-  private func nextChanged(in range: Range<UInt64>) throws(SystemCallError) -> Range<UInt64>? {
-    guard let tracking else { return range }
-    return try tracking.nextChanged(in: range)
   }
 
   /// Chooses the data in `range`, which is of whole pages; the rest of it is zero now.

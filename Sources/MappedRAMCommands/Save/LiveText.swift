@@ -16,8 +16,8 @@ struct LiveText {
     }
     var lines = [
       rounds,
-      "Changes were found by \(report.tracking.text); "
-        + "hashes take \(NumberText.bytes(report.hashBytes)) of memory at most",
+      "Changes were found by hashes of all pages, read in each round; "
+        + "they take \(NumberText.bytes(report.hashBytes)) of memory at most",
     ]
     if report.isStuck {
       lines.append(
@@ -32,8 +32,7 @@ struct LiveText {
       rounds: report.rounds.map(Round.init), lastRound: Round(report.lastRound),
       dirtyBytesPerSecond: report.forecast?.dirtyBytesPerSecond.map { UInt64($0) },
       expectedPauseSeconds: report.forecast?.expectedPause.inSeconds, isStuck: report.isStuck,
-      tracking: report.tracking.rawValue, hashBytes: report.hashBytes,
-      clearedPages: report.clearedPages)
+      hashBytes: report.hashBytes, clearedPages: report.clearedPages)
   }
 
   /// What programs get.
@@ -46,7 +45,6 @@ struct LiveText {
     var expectedPauseSeconds: Double?
     /// Whether the VM was paused though the pause would be longer than was wished.
     var isStuck: Bool
-    var tracking: String
     var hashBytes: UInt64
     var clearedPages: Int
   }
@@ -60,16 +58,6 @@ struct LiveText {
       readBytes = round.readBytes
       changedBytes = round.changedBytes
       elapsedSeconds = round.elapsed.inSeconds
-    }
-  }
-}
-
-extension TrackingMethod {
-  /// For people.
-  fileprivate var text: String {
-    switch self {
-    case .hashing: "hashes of all pages, read in each round"
-    case .softDirty: "the kernel's soft-dirty bits and hashes"
     }
   }
 }

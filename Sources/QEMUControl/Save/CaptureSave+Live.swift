@@ -11,14 +11,13 @@ extension CaptureSave {
   func run(
     _ live: LiveOptions, _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) -> Outcome {
-    let tracking = memory.changeTracking()
     let processID = memory.processID
     // What is used once inside of closures is taken out of an optional.
     var save: LiveSave? = try moving { () throws(ImageError) in
       var save = try LiveSave(
         try head, to: self.save.image, inPlace: self.save.inPlace,
         replacing: self.save.replacing, options: self.save.options,
-        live: live, tracking: tracking, guestTime: { Self.processorTime(of: processID) },
+        live: live, guestTime: { Self.processorTime(of: processID) },
         progress: progress, cancellation: cancellation)
       try save.runRounds()
       return save
