@@ -54,6 +54,21 @@ import Testing
     #expect(try bytes("out") == state)
   }
 
+  /// What a command leaves behind may keep its pipes open: its own end is what counts.
+  @Test func aCommandEndsWhereSomethingOfItRunsOn() throws {
+    let (source, out) = (directory.file("state"), directory.file("out"))
+    let processes = directory.file("processes")
+    let left = "sleep 100 & echo $! >> '\(processes)'"
+    let took = try ContinuousClock().measure {
+      try save(CommandStateSource("cat '\(source)'; \(left)"))
+      try load(CommandStateTarget("cat > '\(out)'; \(left)"))
+    }
+    try Subprocess.succeed(["sh", "-c", "kill $(cat '\(processes)')"])
+    #expect(try bytes("out") == state)
+    // Not when what it left ends.
+    #expect(took < .seconds(60))
+  }
+
   /// The other end of a FIFO comes later than we do.
   @Test func throughFIFOs() throws {
     let fifo = directory.file("fifo")

@@ -83,6 +83,10 @@ import Testing
     #expect(try area.end.rawValue == file.size())
     #expect(area.start == image.tail?.upperBound)
     #expect(area.devices.flatMap(\.buffers).allSatisfy { $0.offset.isAligned(to: 4096) })
+    // A restore tells the size of the whole file, as a look at it does.
+    let restored = try ImageRestore(file).run { _ in nil }.image
+    #expect(restored.fileSize == image.fileSize)
+    #expect(try image.fileSize.rawValue == file.size())
     // A save without devices over it leaves none.
     _ = try ImageSave(try harness.guest.plan()).run(to: harness.image, inPlace: true)
     #expect(try Image(reading: file).deviceArea == nil)

@@ -3,11 +3,11 @@ public import LinuxIO
 /// How the channels work: their number, and what each has under way.
 public struct ChannelOptions: Equatable, Sendable {
   /// Channels: threads with a ring each. 1 to 64.
-  public var channels: Int
+  public let channels: Int
   /// Requests that a channel has under way at most. 1 to 1024.
-  public var queueDepth: Int
+  public let queueDepth: Int
   /// Bytes in a request at most: a power of two from 64 KiB to 16 MiB.
-  public var requestBytes: Int
+  public let requestBytes: Int
   /// What requests are made with.
   public var method: IOMethod
   /// Whether pages bypass the page cache.

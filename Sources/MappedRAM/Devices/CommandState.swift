@@ -105,7 +105,7 @@ private struct RunningCommand: ~Copyable {
   mutating func fill(_ memory: UnsafeMutableRawBufferPointer) throws(DeviceFailure) -> Int? {
     var count = 0
     while count < memory.count {
-      try waitForData(POLLIN)
+      guard try waitForData(POLLIN) else { break }
       let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: memory[count...])
       let got = try DeviceFailure.system { () throws(SystemCallError) in
         unsafe try data?.readSome(into: rest, until: stop)
@@ -121,7 +121,7 @@ private struct RunningCommand: ~Copyable {
   mutating func put(_ bytes: UnsafeRawBufferPointer) throws(DeviceFailure) -> Bool {
     var count = 0
     while count < bytes.count {
-      try waitForData(POLLOUT)
+      guard try waitForData(POLLOUT) else { return false }
       let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[count...])
       let put: Int?
       do throws(SystemCallError) {
@@ -137,15 +137,24 @@ private struct RunningCommand: ~Copyable {
     return true
   }
 
-  /// Waits until the pipe of the data is ready, and keeps what comes on the standard error meanwhile.
-  private mutating func waitForData(_ events: Int32) throws(DeviceFailure) {
+  /// Waits until the pipe of the data is ready, and keeps what comes on the standard error meanwhile. False where the command has ended
+  /// and the pipe is not ready: what it left behind in the background may keep that open for ever, and its own end is what counts.
+  private mutating func waitForData(_ events: Int32) throws(DeviceFailure) -> Bool {
     guard let descriptor = data?.descriptor else { preconditionFailure("the pipe is open") }
     while true {
-      var entries = [(descriptor: descriptor, events: events)]
+      var entries = [(descriptor: descriptor, events: events), (child.descriptor, POLLIN)]
       if errorsAreOpen { entries.append((errors.descriptor, POLLIN)) }
       guard let ready = try wait(for: entries) else { throw .stopped }
-      if errorsAreOpen, ready[1] { try keepErrors() }
-      if ready[0] { return }
+      if errorsAreOpen, ready[2] { try keepErrors() }
+      if ready[0] { return true }
+      if ready[1] { return try isReady(descriptor, events) }
+    }
+  }
+
+  /// Whether the descriptor is ready now: what a command has written last may have come after the look that found its end.
+  private func isReady(_ descriptor: CInt, _ events: Int32) throws(DeviceFailure) -> Bool {
+    try DeviceFailure.system { () throws(SystemCallError) in
+      try stop.wait(for: [(descriptor, events)], milliseconds: 0)?[0] ?? false
     }
   }
 
@@ -193,13 +202,7 @@ private struct RunningCommand: ~Copyable {
 
   /// Keeps what is still in the pipe.
   private mutating func keepLastErrors() throws(DeviceFailure) {
-    while errorsAreOpen, try isReadable() { try keepErrors() }
-  }
-
-  private func isReadable() throws(DeviceFailure) -> Bool {
-    try DeviceFailure.system { () throws(SystemCallError) in
-      try stop.wait(for: [(errors.descriptor, POLLIN)], milliseconds: 0)?[0] ?? false
-    }
+    while errorsAreOpen, try isReady(errors.descriptor, POLLIN) { try keepErrors() }
   }
 
   /// The message in one line.

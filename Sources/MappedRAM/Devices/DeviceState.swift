@@ -60,11 +60,11 @@ public struct DeviceLoad: Sendable {
 /// How many bytes of devices' states may be in memory.
 public struct DeviceLimits: Equatable, Sendable {
   /// Bytes of a buffer that is being saved: a multiple of 4 KiB up to 16 MiB.
-  public var bufferBytes: Int
+  public let bufferBytes: Int
   /// Buffers that a device has at most, being filled, on their way, or being taken.
-  public var buffersPerDevice: Int
+  public let buffersPerDevice: Int
   /// Buffers of all devices; as many as there are devices, if that is more.
-  public var buffers: Int
+  public let buffers: Int
 
   /// Limits of these values. By default 64 MiB in all, and 8 of that for one device.
   ///
@@ -90,7 +90,7 @@ public struct DeviceReport: Equatable, Sendable {
   /// Bytes of state.
   public var byteCount: UInt64
   /// Buffers that they came in.
-  public var buffers: Int
+  public let buffers: Int
   /// The most buffers that were in memory at once.
   public var peakBuffers: Int
 }

@@ -6,7 +6,7 @@ import LinuxIO
 final class BandwidthLimit: Sendable {
   /// The bytes of a second.
   let bytesPerSecond: UInt64
-  private let cancellation: Cancellation
+  private let mustStop: @Sendable () -> Bool
   private let state = Monitor(State())
 
   private struct State {
@@ -17,14 +17,14 @@ final class BandwidthLimit: Sendable {
   /// How long a channel sleeps before it looks again whether to stop.
   private static let nap = Duration.milliseconds(50)
 
-  /// A limit of `bytesPerSecond`, at least one.
-  init(bytesPerSecond: UInt64, cancellation: Cancellation) {
+  /// A limit of `bytesPerSecond`, at least one, until `mustStop` says that work is to stop.
+  init(bytesPerSecond: UInt64, mustStop: @escaping @Sendable () -> Bool) {
     precondition(bytesPerSecond > 0, "a limit of nothing would never end")
     self.bytesPerSecond = bytesPerSecond
-    self.cancellation = cancellation
+    self.mustStop = mustStop
   }
 
-  /// Waits until `byteCount` more bytes may be written, or a stop is asked for.
+  /// Waits until `byteCount` more bytes may be written, or work is to stop.
   func wait(for byteCount: Int) {
     guard byteCount > 0 else { return }
     let now = ContinuousClock.now
@@ -35,7 +35,7 @@ final class BandwidthLimit: Sendable {
       state.waited += max(free - now, .zero)
       return free
     }
-    while !cancellation.isCancelled {
+    while !mustStop() {
       let rest = free - .now
       guard rest > .zero else { return }
       sleep(for: min(rest, Self.nap))

@@ -3,9 +3,9 @@ public struct LiveOptions: Equatable, Sendable {
   /// How long the VM may stand still. A wish: see `whenStuck`.
   public var maximumPause: Duration
   /// Rounds while the VM runs, at most: 1 to 1,000. One more follows while it stands still.
-  public var maximumRounds: Int
+  public let maximumRounds: Int
   /// Bytes a second that are written while the VM runs, at most; `nil` for no limit. The last round knows none.
-  public var bytesPerSecond: UInt64?
+  public let bytesPerSecond: UInt64?
   /// What happens where further rounds would not make the pause short enough.
   public var whenStuck: WhenStuck
 

@@ -80,6 +80,8 @@ public struct LiveSave: ~Copyable {
     let pool = try ChannelPool(
       options, pieceBytes: pieceBytes, factory: factory, progress: progress,
       cancellation: cancellation)
+    // A limit ends also where another channel has failed: what is owed may be hours.
+    let inlet = pool.inlet
     self.plan = plan
     self.options = options
     self.live = live
@@ -92,7 +94,7 @@ public struct LiveSave: ~Copyable {
     self.blocks = blocks
     self.pieceBytes = pieceBytes
     limit = live.bytesPerSecond.map {
-      BandwidthLimit(bytesPerSecond: $0, cancellation: cancellation)
+      BandwidthLimit(bytesPerSecond: $0, mustStop: { inlet.mustStop() })
     }
   }
 

@@ -48,10 +48,11 @@ public struct ImageRestore: Sendable {
   ) throws(ImageError) -> Outcome {
     let stopwatch = Stopwatch()
     var reader = try ImageReader(file, streamOffset: streamOffset)
+    // Before an area behind the stream is found, which is no part of what is read.
+    var image = Image(path: file.path, fileSize: reader.window.end)
     try fail(with: try reader.readContainer())
     try fail(with: try reader.locateArea())
     try fail(with: try reader.locateDescription())
-    var image = Image(path: file.path, fileSize: reader.window.end)
     image.prologue = try reader.readPrologue()
     image.ramTotal = reader.list.total
 

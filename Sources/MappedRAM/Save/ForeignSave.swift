@@ -76,9 +76,8 @@ public struct ForeignSave: ~Copyable, Sendable {
     } catch {
       // A file without a name goes by itself; of one in place the part that is ours goes.
       if isInPlace {
-        try calling { () throws(SystemCallError) in
-          try file.truncate(to: streamOffset.rawValue)
-        }
+        // That this fails too says less than why it came to it.
+        try? file.truncate(to: streamOffset.rawValue)
       }
       throw error
     }

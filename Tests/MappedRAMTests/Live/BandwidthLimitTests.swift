@@ -41,7 +41,7 @@ import Testing
 
   @Test func aStopEndsTheWaiting() {
     let cancellation = Cancellation()
-    let limit = BandwidthLimit(bytesPerSecond: 1, cancellation: cancellation)
+    let limit = BandwidthLimit(bytesPerSecond: 1, mustStop: { cancellation.isCancelled })
     limit.wait(for: 1 << 20)
     cancellation.cancel()
     limit.wait(for: 1 << 20)
@@ -50,7 +50,7 @@ import Testing
   }
 
   @Test func nothingCostsNothing() {
-    let limit = BandwidthLimit(bytesPerSecond: 1, cancellation: Cancellation())
+    let limit = BandwidthLimit(bytesPerSecond: 1, mustStop: { false })
     limit.wait(for: 0)
     limit.wait(for: 1 << 20)
     limit.wait(for: 0)
