@@ -1,5 +1,4 @@
 import CLinux
-import Glibc
 public import SystemPackage
 
 /// The file system that a file or directory is on.
@@ -11,23 +10,30 @@ public struct FileSystem: Equatable, Sendable {
 
   /// That of the file or directory at `path` (/proc/self/mountinfo); `nil` where it is not in the mount table.
   ///
-  /// - Throws: what stat(2), and reading the table, gives.
+  /// It is looked up by the number of its mount: file systems with subvolumes (btrfs) give another device in stat(2) than in the table.
+  ///
+  /// - Throws: what open(2), and reading the table, gives.
   public init?(at path: FilePath) throws(SystemCallError) {
     let descriptor = try openDescriptor(path, flags: CLinux_O_PATH)
-    let device = UInt64(try status(of: descriptor.rawValue, path).st_dev)
-    var (major, minor): (UInt32, UInt32) = (0, 0)
-    // SAFETY: both numbers are written before the call returns, and are not kept.
-    unsafe CLinux_deviceNumbers(device, &major, &minor)
-    let wanted = "\(major):\(minor)"
+    guard let wanted = try Self.mount(of: descriptor.rawValue) else { return nil }
     for line in try ProcessText.lines(of: "/proc/self/mountinfo") {
       // ID, parent, device, root, place, options, any fields, "-", type, source, options (proc_pid_mountinfo(5)).
       let words = String(decoding: line, as: UTF8.self).split(separator: " ")
-      guard words.count > 3, words[2] == wanted, let dash = words.firstIndex(of: "-"),
+      guard words.first == wanted[...], let dash = words.firstIndex(of: "-"),
         words.indices.contains(dash + 2)
       else { continue }
       type = String(words[dash + 1])
       source = String(words[dash + 2])
       return
+    }
+    return nil
+  }
+
+  /// The number in the mount table of the mount that an open file is on (proc_pid_fdinfo(5)).
+  private static func mount(of descriptor: CInt) throws(SystemCallError) -> String? {
+    for line in try ProcessText.lines(of: FilePath("/proc/self/fdinfo/\(descriptor)")) {
+      let words = String(decoding: line, as: UTF8.self).split { $0 == ":" || $0 == "\t" }
+      if words.count == 2, words[0] == "mnt_id" { return String(words[1]) }
     }
     return nil
   }
