@@ -4,7 +4,8 @@ import SystemPackage
 
 /// The state of a device that a command writes to its standard output.
 ///
-/// The command is run by /bin/sh. Another status than 0 is an error, with the last that it wrote to its standard error.
+/// The command is run by /bin/sh. Another status than 0 is an error, with the last that it wrote to its standard error. Its own end is
+/// what counts: what a process that it leaves in the background writes later is not read, so it must `wait` for those that save.
 public struct CommandStateSource: DeviceStateSource {
   /// The command, as a shell takes it.
   public let command: String
@@ -25,7 +26,7 @@ public struct CommandStateSource: DeviceStateSource {
 
 /// The state of a device that a command reads from its standard input.
 ///
-/// Run as a `CommandStateSource`; its standard output goes nowhere.
+/// Run as a `CommandStateSource`; its standard output goes nowhere. A process that it leaves in the background may get only a part.
 public struct CommandStateTarget: DeviceStateTarget {
   /// The command, as a shell takes it.
   public let command: String

@@ -90,7 +90,7 @@ public struct DeviceReport: Equatable, Sendable {
   /// Bytes of state.
   public var byteCount: UInt64
   /// Buffers that they came in.
-  public let buffers: Int
+  public var buffers: Int
   /// The most buffers that were in memory at once.
   public var peakBuffers: Int
 }
