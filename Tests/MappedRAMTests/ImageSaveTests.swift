@@ -20,9 +20,7 @@ import Testing
   /// What is no image is replaced, whole, only if that is allowed; an image always.
   @Test func replacesAFile() throws {
     let path = directory.file("image")
-    try Subprocess.succeed([
-      "dd", "if=/dev/urandom", "of=\(path)", "bs=1M", "count=9", "status=none",
-    ])
+    try File.make(path, [UInt8](repeating: 0xEE, count: 9 << 20))
     let before = try sha256(path)
     for inPlace in [false, true] {
       #expect(throws: ImageError.plan(.notAnImage(path, found: nil))) {
@@ -71,9 +69,7 @@ import Testing
   /// In place, the file stays the same inode, what stands before the stream stays too, and the image is readable at its offset.
   @Test func writesInPlaceAtAnOffset() throws {
     let path = directory.file("image")
-    try Subprocess.succeed([
-      "dd", "if=/dev/urandom", "of=\(path)", "bs=1M", "count=9", "status=none",
-    ])
+    try File.make(path, [UInt8](repeating: 0xEE, count: 9 << 20))
     let inode = try Subprocess.succeed(["stat", "-c", "%i", path.string]).text
     let head = try File.open(path, access: .read).readBytes(at: 0, count: 5000)
     let planned = try guest.plan()

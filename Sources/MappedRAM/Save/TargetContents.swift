@@ -32,14 +32,16 @@ package enum TargetContents: Equatable {
     let stream =
       streamOffset == .zero
       ? head : try Self.bytes(of: file, at: streamOffset.rawValue, count: 4, size)
-    if Self.beginsStream(head) || Self.beginsStream(stream)
+    if StreamHeader.isPresent(in: head) || StreamHeader.isPresent(in: stream)
       || LibvirtHeader.isPresent(in: head)
     {
       self = .image
     } else if let name = Self.signatures.first(where: { $0.isIn(head) })?.name {
       self = .other(name)
+    } else if head.prefix(8).allSatisfy({ $0 == 0 }) {
+      self = .blank
     } else {
-      self = head.prefix(8).allSatisfy { $0 == 0 } ? .blank : .other(nil)
+      self = .other(ForeignFormat(head: Array(head.prefix(512)))?.rawValue)
     }
   }
 
@@ -93,10 +95,6 @@ package enum TargetContents: Equatable {
     }
   }
 
-  private static func beginsStream(_ bytes: [UInt8]) -> Bool {
-    bytes.starts(with: [0x51, 0x45, 0x56, 0x4D])
-  }
-
   private static func bytes(
     of file: File, at offset: UInt64, count: Int, _ size: UInt64
   ) throws(ImageError) -> [UInt8] {
@@ -110,7 +108,7 @@ package enum TargetContents: Equatable {
   /// Bytes in which all signatures are.
   private static let headByteCount = 0x1_0048
 
-  /// Bytes at a fixed place that tell what a file or device holds.
+  /// Bytes at a fixed place that tell what a disk holds. What a file begins with is `ForeignFormat`'s.
   private struct Signature {
     let name: String
     let offset: Int
@@ -129,10 +127,8 @@ package enum TargetContents: Equatable {
     func isIn(_ head: [UInt8]) -> Bool { head.dropFirst(offset).starts(with: bytes) }
   }
 
-  /// From the documentation of each format: of file systems Linux, Documentation/filesystems; qcow2, QEMU,
-  /// docs/interop/qcow2.txt; LVM2, lib/format_text/layout.h; GPT, the UEFI specification, 5.3.
+  /// From the documentation of each format: of file systems Linux, Documentation/filesystems; LVM2, lib/format_text/layout.h; GPT, the UEFI specification, 5.3.
   private static let signatures = [
-    Signature("a qcow2 disk", 0, [0x51, 0x46, 0x49, 0xFB]),
     Signature("a VMDK disk", 0, "KDMV"),
     Signature("a VHDX disk", 0, "vhdxfile"),
     Signature("a VDI disk", 0x40, [0x7F, 0x10, 0xDA, 0xBE]),
@@ -149,6 +145,5 @@ package enum TargetContents: Equatable {
     Signature("a partition table (GPT)", 0x200, "EFI PART"),
     Signature("a partition table (GPT)", 0x1000, "EFI PART"),
     Signature("a partition table or boot sector", 0x1FE, [0x55, 0xAA]),
-    Signature("a core dump or program (ELF)", 0, [0x7F, 0x45, 0x4C, 0x46]),
   ]
 }

@@ -27,7 +27,7 @@ public struct StreamHeader: Equatable, Sendable {
       guard let byte = input.peek(distance) else { break }
       head.append(byte)
     }
-    if head.count >= 4, !head.starts(with: [0x51, 0x45, 0x56, 0x4D]) {
+    if head.count >= 4, !Self.isPresent(in: head) {
       throw FormatError(
         .notAStream(found: Array(head.prefix(4)), looksLike: ForeignFormat(head: head)), at: start,
         in: .streamHeader)
@@ -40,6 +40,11 @@ public struct StreamHeader: Equatable, Sendable {
       throw FormatError(
         .unsupportedStreamVersion(found: version), at: versionOffset, in: .streamHeader)
     }
+  }
+
+  /// Whether a file that begins with `head` begins with a stream; 4 bytes are enough.
+  public static func isPresent(in head: some Collection<UInt8>) -> Bool {
+    head.starts(with: [0x51, 0x45, 0x56, 0x4D])
   }
 
   /// Appends the header's bytes.

@@ -102,8 +102,9 @@ import Testing
 
   @Test func aFileThatIsNoImage() throws {
     for (name, head, found) in [
-      ("letter", Array("Dear Sir".utf8), "a file that is no image"),
-      ("disk", [0x51, 0x46, 0x49, 0xFB], "a qcow2 disk"),
+      ("letter", Array("Dear Sir".utf8), "a text file"),
+      ("disk", [0x51, 0x46, 0x49, 0xFB], "a qcow2 disk image"),
+      ("noise", [0xEE, 0xEE, 0xEE, 0xEE], "a file that is no image"),
       ("zeros", [UInt8](repeating: 0, count: 100), "a file that is no image"),
     ] {
       let path = directory.file(name)
