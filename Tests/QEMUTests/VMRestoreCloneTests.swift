@@ -94,6 +94,48 @@ extension RealQEMU {
       #expect(try Self.state(vm.image) == before)
     }
 
+    /// A QEMU that goes on waiting after a refusal does not keep the image: what is advised can be done, and the restore made again.
+    @Test func aRefusalGivesTheImageBack() throws {
+      let vm = try SavedVM(Variant("live").with { $0.isLive = true })
+      let block = try #require(
+        try Image(reading: File.open(vm.image, access: .read)).blocks.first {
+          $0.block.idstr == "pc.ram"
+        })
+      let pages = try #require(block.layout.pages)
+      let waiting = try QEMU(
+        vm.variant.configuration(in: vm.directory).with {
+          $0.machine += ",memory-backend=pc.ram"
+          $0.arguments += [
+            "-object",
+            "memory-backend-file,id=pc.ram,mem-path=\(vm.image),offset=\(pages.lowerBound.rawValue),"
+              + "size=\(block.block.usedLength.rawValue),share=off,readonly=on,rom=off",
+          ]
+        }.destination)
+      var restore = VMRestore()
+      restore.engine = .map
+      restore.afterwards = .resume
+      restore.clearedBytesLimit = 0
+      func run() throws {
+        _ = try restore.run(
+          try RestoreSource(vm.image), into: try QMPConnection(connecting: waiting.qmpSocket))
+      }
+      #expect(throws: VMError.self) { try run() }
+      let file = try File.open(vm.image, access: .read)
+      try file.lock(.exclusive)
+      // While somebody writes into the image nobody may run on it.
+      #expect {
+        try run()
+      } throws: {
+        guard case .system(let error) = $0 as? VMError else { return false }
+        return error.call == .flock && error.errno == .wouldBlock
+      }
+      try file.lock(.shared)
+      restore.clearedBytesLimit = .max
+      try run()
+      #expect(throws: SystemCallError.self) { try file.lock(.exclusive) }
+      try waiting.waitForGuestLines(2)
+    }
+
     /// The bytes, the room on the disk and the time of the last change.
     private static func state(_ path: FilePath) throws -> String {
       try Subprocess.succeed(

@@ -202,7 +202,7 @@ extension RealQEMU {
       for options in [[], ["--in-place"], ["--engine", "qemu"], ["--live"]] {
         let result = try Tool.run(save + options + [path.string])
         #expect(result.status == 73)
-        #expect(result.errors.contains("is a file that is no image, and would be lost"))
+        #expect(result.errors.contains("this is a text file, and would be lost"))
         #expect(try Data(contentsOf: URL(fileURLWithPath: path.string)) == Data("Dear Sir".utf8))
       }
       try Tool.succeed(save + ["--force", path.string])
@@ -211,7 +211,7 @@ extension RealQEMU {
       let disk = directory.file("disk")
       try QEMU.makeDisk(disk, mebibytes: 1, format: "qcow2")
       let result = try Tool.run(save + [disk.string])
-      #expect(result.status == 73 && result.errors.contains("this is a qcow2 disk"))
+      #expect(result.status == 73 && result.errors.contains("this is a qcow2 disk image"))
       // --force is about files, not about what the VM uses.
       let own = try Tool.run(save + ["--force", qemu.qmpSocket.string])
       #expect(own.status == 73 && own.errors.contains("the socket of its monitor"))

@@ -16,10 +16,24 @@ struct Destination {
   static let smallestPlaced: UInt64 = 1 << 20
 
   /// Gives QEMU a descriptor of the image with a shared lock on it, which it keeps until it ends: nobody who asks for a lock writes
-  /// into the image meanwhile.
+  /// into the image meanwhile. Where `body` fails, a QEMU that goes on waiting does not keep it.
   ///
-  /// - Throws: EWOULDBLOCK where somebody is writing into it now.
-  func lockImage() throws(VMError) {
+  /// - Throws: EWOULDBLOCK where somebody is writing into it now; the error of `body`.
+  func holdingImage<Value>(_ body: () throws(VMError) -> Value) throws(VMError) -> Value {
+    try lockImage()
+    do throws(VMError) {
+      return try body()
+    } catch {
+      // One that has ended keeps nothing.
+      try? connection.execute(.closeDescriptor(Self.descriptorName))
+      throw error
+    }
+  }
+
+  /// The name under which QEMU keeps the image's descriptor.
+  private static let descriptorName = "mapped-ram-image"
+
+  private func lockImage() throws(VMError) {
     let descriptor = try moving { () throws(ImageError) in
       try opening { () throws(FileError) in
         try source.file.openAgain(for: .reading, direct: false)
@@ -29,7 +43,7 @@ struct Destination {
       try File.lock(descriptor, .shared, path: source.file.path)
     }
     try talking { () throws(QMPError) in
-      try connection.execute(.keepDescriptor(descriptor.rawValue, as: "mapped-ram-image"))
+      try connection.execute(.keepDescriptor(descriptor.rawValue, as: Self.descriptorName))
     }
   }
 

@@ -50,11 +50,12 @@ extension VMRestore {
         in: memory, mapped: [], progress, cancellation)
     case (.map, .success(let memory)):
       let mapped = try destination.mappedBlocks(of: memory)
-      try destination.lockImage()
-      try destination.clearStaleSlots(
-        of: mapped, in: memory, limit: clearedBytesLimit, cancellation)
-      (report.blocks, report.transfer) = try destination.place(
-        in: memory, mapped: mapped, progress, cancellation)
+      (report.blocks, report.transfer) = try destination.holdingImage { () throws(VMError) in
+        try destination.clearStaleSlots(
+          of: mapped, in: memory, limit: clearedBytesLimit, cancellation)
+        return try destination.place(
+          in: memory, mapped: mapped, progress, cancellation)
+      }
     }
     report.state = try end(source, connection)
     report.elapsed = .now - start

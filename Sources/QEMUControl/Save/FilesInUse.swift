@@ -4,7 +4,8 @@ import SystemPackage
 
 /// What a VM uses a file for.
 public enum FileUse: Equatable, Sendable, CustomStringConvertible {
-  /// A disk, a backing file, flash memory: the file of this node of QEMU's block layer.
+  /// A disk, a backing file, flash memory: the file of this node of QEMU's block layer, or where QEMU has made its name up, of the disk
+  /// that shows it.
   case disk(node: String)
   /// The memory of this backend.
   case memory(backend: String)
@@ -16,7 +17,7 @@ public enum FileUse: Equatable, Sendable, CustomStringConvertible {
   /// What follows "the VM has this as".
   public var description: String {
     switch self {
-    case .disk(let node): "a disk, or below one (block node \"\(node)\")"
+    case .disk(let node): "a disk, or below one (\"\(node)\")"
     case .memory(let backend): "memory (backend \"\(backend)\")"
     case .socket: "the socket of its monitor"
     case .open: "an open file"
@@ -35,11 +36,11 @@ struct FilesInUse {
     asking connection: QMPConnection
   ) throws(VMError) {
     let places = DiskPlaces(of: vm, processID: processID)
+    for disk in vm.disks where disk.medium?.node?.hasPrefix("#") ?? true {
+      add(places.absoluteName(of: disk), .disk(node: disk.label))
+    }
     for node in try talking({ () throws(QMPError) in try connection.execute(.queryBlockNodes) }) {
       for file in node.files { add(places.absoluteName(of: file), .disk(node: node.name)) }
-    }
-    for disk in vm.disks {
-      add(places.absoluteName(of: disk), .disk(node: disk.label))
     }
     for backend in vm.backends {
       add(backend.file.flatMap { places.absoluteName(of: $0) }, .memory(backend: backend.id))

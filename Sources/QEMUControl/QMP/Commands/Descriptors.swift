@@ -27,6 +27,9 @@ extension QMPCommand<Void> {
   static func keepDescriptor(_ descriptor: CInt, as name: String) -> Self {
     Self("getfd", ["fdname": .string(name)], passing: [descriptor])
   }
+
+  /// `closefd`: lets QEMU close the descriptor that it keeps under a name.
+  static func closeDescriptor(_ name: String) -> Self { Self("closefd", ["fdname": .string(name)]) }
 }
 
 /// A descriptor in a set of QEMU's.
