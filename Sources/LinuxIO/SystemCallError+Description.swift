@@ -59,8 +59,10 @@ extension SystemCallError: CustomStringConvertible {
         + "reports for the file; try it without direct I/O."
     case (.open, .resourceBusy):
       "The device is mounted, or in use as swap, by LVM, RAID or another program. Choose another one."
+    case (.fallocate, .notSupportedOnSocket):
+      "The file system or the device cannot make holes."
     case (.flock, .wouldBlock):
-      "Another save writes into this file, or a VM runs on it. Choose another name."
+      "Somebody writes into this file, or a VM runs on it. Wait until that has ended, or take another file."
     case (.connect, .connectionRefused):
       "Nobody listens at this socket: look whether the program that made it still runs."
     case (.connect, .noSuchFileOrDirectory):

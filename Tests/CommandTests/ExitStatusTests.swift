@@ -114,6 +114,8 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
     #expect(ExitStatus(.manifestAndOptions("/d/image.json", options: ["--block"])) == .usage)
     #expect(ExitStatus(.offsetWithPrefix("/d/image.json", expected: 4096)) == .usage)
     #expect(ExitStatus(.interruptedInPlace("/dev/vdb")) == .interrupted)
+    #expect(ExitStatus(.interruptedCompacting("/vm.img")) == .interrupted)
+    #expect(ExitStatus(.notAPicture("/vm.img")) == .cannotCreate)
     #expect(ExitStatus(.image(.cancelled, output: nil)) == .interrupted)
     let thread = SystemCallError(
       call: .pthread_create, errno: .resourceTemporarilyUnavailable, subject: .thread)

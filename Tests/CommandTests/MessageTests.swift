@@ -22,6 +22,17 @@ import Testing
         + "Leave --offset out.")
   }
 
+  @Test func whatWasInterruptedAndWhatWouldBeLostIsSaid() {
+    #expect(
+      CommandError.interruptedCompacting("vm.img").description
+        == "vm.img: interrupted; the image means what it meant, and some of its room may be free already."
+    )
+    #expect(
+      CommandError.notAPicture("vm.img").description
+        == "vm.img: this file is no picture (SVG), and would be lost: nothing was changed. Choose "
+        + "another name, or remove it.")
+  }
+
   @Test func aMismatchNamesTheFirstPage() {
     #expect(
       CommandError.mismatch(PageMismatches(count: 2, first: 7, checked: 9, expected: 9)).description

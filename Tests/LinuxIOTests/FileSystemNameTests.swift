@@ -17,7 +17,7 @@ struct FileSystemNameTests {
       #expect(found.type == wanted)
       switch kind {
       case .ext4, .xfs, .btrfs, .subvolume: #expect(found.source.hasPrefix("/dev/loop"))
-      case .overlay, .tmpfs: #expect(found.source == wanted)
+      case .overlay, .tmpfs, .ramfs: #expect(found.source == wanted)
       }
     }
   }

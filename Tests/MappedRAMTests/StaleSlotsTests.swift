@@ -36,6 +36,10 @@ import Testing
     let file = try File.open(open.file.path, access: .read)
     let found = try StaleSlots.clear(in: open.image.blocks, of: file)
     #expect(found.clearedPages == 0)
+    #expect(found.refusal?.call == .fallocate && found.refusal?.errno == .badFileDescriptor)
+    // To find them takes no right, and tells no more.
+    let looked = try StaleSlots.find(in: open.image.blocks, of: file)
+    #expect(looked.remaining == found.remaining && looked.refusal == nil)
     for block in try #require(open.fixture.expected.blocks) {
       #expect(found.remaining[block.idstr]?.population ?? 0 == Int(block.stale ?? 0))
     }

@@ -1,3 +1,4 @@
+import Glibc
 public import SystemPackage
 
 /// A file system of some kind, mounted in a directory of its own until the last reference goes. Needs root and loop devices.
@@ -10,6 +11,8 @@ public final class MountedFileSystem: Sendable {
     /// An overlay over directories of the file system that holds temporary files.
     case overlay
     case tmpfs
+    /// In memory too, and without holes that could be made.
+    case ramfs
   }
 
   /// Where files are to be made.
@@ -28,6 +31,7 @@ public final class MountedFileSystem: Sendable {
     case .tmpfs:
       try Subprocess.succeed(
         ["mount", "-t", "tmpfs", "-o", "size=\(mebibytes)M", "tmpfs", mounted.string])
+    case .ramfs: try Subprocess.succeed(["mount", "-t", "ramfs", "ramfs", mounted.string])
     case .overlay:
       let layers = ["lower", "upper", "work"].map { directory.file($0).string }
       try Subprocess.succeed(["mkdir"] + layers)
@@ -51,10 +55,15 @@ public final class MountedFileSystem: Sendable {
   }
 
   deinit {
-    do {
-      try Subprocess.succeed(["umount", directory.file("mounted").string])
-    } catch {
-      print("\(path) stays mounted: \(error)")
+    // Children that other tests start have files of it open until they run their programs.
+    for attempt in 1...100 {
+      do {
+        try Subprocess.succeed(["umount", directory.file("mounted").string])
+        break
+      } catch {
+        if attempt == 100 { print("\(path) stays mounted: \(error)") }
+        usleep(20_000)
+      }
     }
     withExtendedLifetime(device) {}
   }

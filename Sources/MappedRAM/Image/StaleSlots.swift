@@ -13,6 +13,8 @@ public struct StaleSlots: Equatable, Sendable {
   /// For each block that has some, by idstr: the pages whose slots still are stale since the file cannot be changed. Whoever maps
   /// the image must put zeros over them.
   public private(set) var remaining: [String: PageBitmap] = [:]
+  /// Why `clear` has left some; `nil` where it has left none.
+  public private(set) var refusal: SystemCallError?
 
   /// Finds the stale slots of `blocks` in `file`, and changes nothing.
   ///
@@ -52,7 +54,10 @@ public struct StaleSlots: Equatable, Sendable {
       var slots = BlockSlots(block, present: present, file: file, cancellation: cancellation)
       try slots.findCandidates()
       guard slots.candidates.population > 0 else { continue }
-      if isWritable { isWritable = try slots.punch() }
+      if isWritable {
+        refusal = try slots.punch()
+        isWritable = refusal == nil
+      }
       let isCleared = isWritable ? try slots.isCleared() : false
       if !isCleared { try slots.keepStale() }
       if isWritable, file.kind == .regular { try slots.writeZeros() }
@@ -93,19 +98,21 @@ private struct BlockSlots {
     }
   }
 
-  /// Makes holes of the candidates' slots. Whether the file allows it.
-  mutating func punch() throws(ImageError) -> Bool {
+  /// Makes holes of the candidates' slots.
+  ///
+  /// - Returns: the error where the file does not allow it.
+  mutating func punch() throws(ImageError) -> SystemCallError? {
     for run in candidates.runs {
       try cancellation.check()
       do throws(SystemCallError) {
         try file.punchHole(bytes(of: run))
       } catch {
         guard Self.isRefusal(error.errno) else { throw .system(error) }
-        return false
+        return error
       }
       cleared += run.count
     }
-    return true
+    return nil
   }
 
   /// Whether an error says that the file stays as it is, and not that something is broken.

@@ -19,6 +19,8 @@ enum CommandError: Error, Equatable, Sendable {
   case offsetWithPrefix(FilePath, expected: UInt64)
   /// A save into a file or device that is written where it is was interrupted.
   case interruptedInPlace(FilePath)
+  /// Making room in an image was interrupted.
+  case interruptedCompacting(FilePath)
   /// A picture is to take the place of a file that is none.
   case notAPicture(FilePath)
   /// What was read back is not what was written.
@@ -102,6 +104,8 @@ extension CommandError: CustomStringConvertible {
         + "Leave --offset out."
     case .notAPicture(let path):
       "\(path): this file is no picture (SVG), and would be lost: nothing was changed. Choose another name, or remove it."
+    case .interruptedCompacting(let path):
+      "\(path): interrupted; the image means what it meant, and some of its room may be free already."
     case .interruptedInPlace(let path): "\(path): interrupted; it holds no image now."
     case .mismatch(let found) where found.count == 0:
       "\(found.checked) pages came back, but \(found.expected) were written. The engine, the file system or the "

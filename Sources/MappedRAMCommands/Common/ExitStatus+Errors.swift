@@ -13,7 +13,7 @@ extension ExitStatus {
     case .manifestAndOptions, .offsetWithPrefix: self = .usage
     case .noManifest, .mismatch: self = .ioError
     case .notAPicture: self = .cannotCreate
-    case .interruptedInPlace: self = .interrupted
+    case .interruptedInPlace, .interruptedCompacting: self = .interrupted
     case .notABench, .incomparable: self = .badData
     case .notEnoughMemory, .noProgram, .programFailed: self = .unavailable
     }

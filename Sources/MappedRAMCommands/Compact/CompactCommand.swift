@@ -38,8 +38,13 @@ struct CompactCommand: ParsableCommand {
 
   func run() throws {
     try CommandRun.perform(output) { (run) throws(CommandError) in
-      try run.transfer("compact", to: image) { (_, cancellation) throws(ImageError) in
-        try compact(cancellation)
+      do throws(CommandError) {
+        return try run.transfer("compact", to: image) { (_, cancellation) throws(ImageError) in
+          try compact(cancellation)
+        }
+      } catch {
+        guard error == .image(.cancelled, output: image) else { throw error }
+        throw .interruptedCompacting(image)
       }
     }
   }
@@ -55,10 +60,10 @@ struct CompactCommand: ParsableCommand {
     let before = try calling { () throws(SystemCallError) in try file.allocatedBytes() }
     let slots = try StaleSlots.clear(in: found.blocks, of: file, cancellation: cancellation)
     try calling { () throws(SystemCallError) in try file.syncData() }
+    if let refusal = slots.refusal, !slots.remaining.isEmpty { throw .system(refusal) }
     let after = try calling { () throws(SystemCallError) in try file.allocatedBytes() }
     return CompactReport(
       image: image, clearedPages: slots.clearedPages,
-      remainingPages: slots.remaining.values.reduce(0) { $0 + $1.population },
       freedBytes: before > after ? before - after : 0)
   }
 }
@@ -68,28 +73,17 @@ struct CompactReport: CommandReport {
   var image: FilePath
   /// Pages whose slots were made holes.
   var clearedPages: Int
-  /// Pages whose slots are stale still: the device, or the file system, cannot make holes.
-  var remainingPages: Int
   /// Bytes that the file takes less on the disk.
   var freedBytes: UInt64
 
   var text: String {
-    var text = "\(image): "
-    text +=
-      clearedPages == 0 && remainingPages == 0
-      ? "nothing to do\n"
-      : "freed \(NumberText.bytes(freedBytes)) in the slots of \(NumberText.count(UInt64(clearedPages), "page"))\n"
-    if remainingPages > 0 {
-      text +=
-        "  Note: \(NumberText.count(UInt64(remainingPages), "stale slot")) stay: no holes can be made here.\n"
-    }
-    return text
+    guard clearedPages > 0 else { return "\(image): nothing to do\n" }
+    return "\(image): freed \(NumberText.bytes(freedBytes)) in the slots of "
+      + "\(NumberText.count(UInt64(clearedPages), "page"))\n"
   }
 
   var json: JSON {
-    JSON(
-      image: image.string, clearedPages: clearedPages, remainingPages: remainingPages,
-      freedBytes: freedBytes)
+    JSON(image: image.string, clearedPages: clearedPages, freedBytes: freedBytes)
   }
 
   /// ```json
@@ -98,7 +92,6 @@ struct CompactReport: CommandReport {
   ///   "command" : "compact",
   ///   "freedBytes" : 2080768,
   ///   "image" : "vm.img",
-  ///   "remainingPages" : 0,
   ///   "schemaVersion" : 1,
   ///   "type" : "report"
   /// }
@@ -109,7 +102,6 @@ struct CompactReport: CommandReport {
     var command = "compact"
     var image: String
     var clearedPages: Int
-    var remainingPages: Int
     var freedBytes: UInt64
   }
 }
