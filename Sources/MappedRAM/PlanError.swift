@@ -15,6 +15,8 @@ public enum PlanError: Error, Equatable, Sendable {
   case targetTooSmall(FilePath, found: UInt64, needed: UInt64)
   /// What is at the path is no image, and would be lost; what it is, if that is known.
   case notAnImage(FilePath, found: String?)
+  /// What is at the path is an image of another VM, and would be lost; in what the two differ.
+  case anotherVM(FilePath, [String])
   /// A QEMU has the file or device as a disk.
   case usedByQEMU(FilePath)
   /// What is to stand before the stream is longer than there is room.

@@ -39,6 +39,9 @@ extension VMError: CustomStringConvertible {
       "Somebody else let the VM go on while it was saved, so what was read does not fit together: nothing was saved. "
         + "Save it when nobody else controls it."
     case .gone: "QEMU has ended while its VM was saved: nothing was saved."
+    case .noRoom(let path, let available, let needed):
+      "\(path): \(available) bytes are free there, and the image takes at least \(needed): nothing was changed. Choose another "
+        + "place, or make room."
     case .usedByVM(let path, let use):
       "\(path): the VM has this as \(use), and would lose it: nothing was changed. Choose another name for the image."
     case .liveSnapshots:

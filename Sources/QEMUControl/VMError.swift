@@ -35,6 +35,8 @@ public enum VMError: Error, Equatable, Sendable {
   case gone
   /// The image is to take the place of a file that the VM uses, and what for.
   case usedByVM(FilePath, FileUse)
+  /// The image does not fit on the file system.
+  case noRoom(FilePath, available: UInt64, neededAtLeast: UInt64)
   /// Snapshots are to be taken in a live save by QEMU, which has no moment for them.
   case liveSnapshots
   /// QEMU could not be started.

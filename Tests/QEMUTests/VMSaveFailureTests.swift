@@ -104,6 +104,47 @@ extension RealQEMU {
       try paused.expectAsBefore(says: engine == .qemu)
     }
 
+    /// Where not even the least fits, the VM is not paused; where it may not, that is said before.
+    @Test(
+      .enabled(if: SmallFileSystem.isPermitted, "needs the right to mount"),
+      arguments: VMSave.Engine.allCases)
+    func roomIsLookedAtBefore(_ engine: VMSave.Engine) throws {
+      let qemu = try QEMU(QEMU.Configuration(guest: VMShape.guest, mebibytes: 8))
+      try qemu.waitForGuestLines(2)
+      let full = try SmallFileSystem(byteCount: 4096)
+      try Subprocess.succeed(["sh", "-c", "yes | head -c 4096 >'\(full.file("other"))'"])
+      #expect {
+        try qemu.saveVM(to: full.file("image")) { $0.engine = engine }
+      } throws: {
+        guard case .noRoom(full.file("image"), 0, let needed) = $0 as? VMError else { return false }
+        return needed > 0
+      }
+      #expect(try full.names() == ["other"])
+      let tight = try SmallFileSystem(byteCount: 4 << 20)
+      var warnings: [VMSaveWarning] = []
+      var save = VMSave(to: tight.file("image"))
+      save.engine = engine
+      _ = try? save.run(
+        try QMPConnection(connecting: qemu.qmpSocket), onWarning: { warnings.append($0) })
+      guard case .mayNotFit(tight.file("image"), 4_194_304, let needed) = warnings.first else {
+        Issue.record("\(warnings)")
+        return
+      }
+      #expect(needed > 4 << 20)
+      let result = try Tool.run([
+        "save", "--qmp", qemu.qmpSocket.string, "--engine", engine.rawValue, "--progress", "json",
+        tight.file("image").string,
+      ])
+      #expect(result.errors.contains(#""type":"warning""#))
+      let enough = try SmallFileSystem(byteCount: 512 << 20)
+      warnings = []
+      save.image = enough.file("image")
+      _ = try save.run(
+        try QMPConnection(connecting: qemu.qmpSocket), onWarning: { warnings.append($0) })
+      #expect(warnings == [])
+      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+    }
+
     /// As above, where the device state came from a migration, after which only `cont` leads back.
     @Test(.enabled(if: SmallFileSystem.isPermitted, "needs the right to mount"))
     func fullDiskAfterAMigration() throws {

@@ -191,6 +191,41 @@ extension RealQEMU {
       try qemu.expectGoesOn(sum: VMShape.guest.sum)
     }
 
+    /// By the built command: the image of a VM of another machine type, name or UUID needs --force as well.
+    @Test func imagesOfOtherVMs() throws {
+      let directory = try TemporaryDirectory()
+      let image = directory.file("image")
+      let shape = { (extra: [String]) in
+        QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with { $0.arguments += extra }
+      }
+      let uuid = "550e8400-e29b-41d4-a716-44665544000"
+      let source = try QEMU(shape(["-name", "one", "-uuid", uuid + "0"]))
+      try source.waitForGuestLines(2)
+      try source.execute(
+        "migrate-set-capabilities",
+        ["capabilities": [["capability": "validate-uuid", "state": true]]])
+      _ = try source.saveVM(to: image) { $0.engine = .qemu }
+      _ = try source.saveVM(to: image) { $0.engine = .qemu }
+      let saved = try Data(contentsOf: URL(fileURLWithPath: image.string))
+      let otherType = try QEMU(shape(["-machine", "pc-i440fx-9.2"]))
+      let otherUUID = try QEMU(shape(["-uuid", uuid + "1"]))
+      for (qemu, word) in [
+        (otherType, "machine type \""), (otherUUID, "UUID \"\(uuid)0\", and not \"\(uuid)1\""),
+      ] {
+        try qemu.waitForGuestLines(2)
+        let save = ["save", "--qmp", qemu.qmpSocket.string, image.string]
+        for options in [[], ["--in-place"], ["--engine", "qemu"], ["--live"]] {
+          let result = try Tool.run(save + options)
+          #expect(result.status == 73)
+          #expect(result.errors.contains("this is an image of another VM (\(word)"))
+        }
+        #expect(try Data(contentsOf: URL(fileURLWithPath: image.string)) == saved)
+        try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      }
+      try Tool.succeed(
+        ["save", "--qmp", otherType.qmpSocket.string, "--force", image.string])
+    }
+
     /// By the built command: a file that is no image needs --force.
     @Test func filesThatAreNoImages() throws {
       let directory = try TemporaryDirectory()

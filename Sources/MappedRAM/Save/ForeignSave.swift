@@ -17,14 +17,15 @@ public struct ForeignSave: ~Copyable, Sendable {
   /// Makes the file that will appear at `path`, or with `inPlace` opens the one that is there and cuts it at `streamOffset`.
   ///
   /// - Throws: `ImageError.file`, `.system`. A device is no file. `PlanError.notAnImage` where something else than an image is there
-  ///   and may not be replaced; `PlanError.usedByQEMU`.
+  ///   and may not be replaced, `.anotherVM` where it is known not to be of `vm`; `PlanError.usedByQEMU`.
   public init(
     to path: FilePath, inPlace: Bool = false, streamOffset: FileOffset = .zero,
-    replacing: Replacing = .images, directIO: DirectIOPolicy = .auto
+    replacing: Replacing = .images, vm: VMIdentity = VMIdentity(),
+    directIO: DirectIOPolicy = .auto
   ) throws(ImageError) {
     self.streamOffset = streamOffset
     guard inPlace else {
-      try TargetContents.checkReplaced(path, streamOffset: streamOffset, replacing)
+      try TargetContents.checkReplaced(path, streamOffset: streamOffset, replacing, vm)
       let pending = try opening { () throws(FileError) in
         try PendingFile.create(at: path, directIO: directIO)
       }
@@ -36,7 +37,7 @@ public struct ForeignSave: ~Copyable, Sendable {
       throw .file(.unsuitable(path, found: .blockDevice, expected: [.regular]))
     }
     let file = try ImageTarget.openInPlace(
-      path, streamOffset: streamOffset, replacing: replacing, directIO: directIO)
+      path, streamOffset: streamOffset, replacing: replacing, vm: vm, directIO: directIO)
     try calling { () throws(SystemCallError) in try file.truncate(to: streamOffset.rawValue) }
     self.file = file
     pending = nil

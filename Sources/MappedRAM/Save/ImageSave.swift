@@ -33,8 +33,9 @@ public struct ImageSave: Sendable {
   ///     memory they are may go on. Bitmaps, device state, syncing and reading back are still to come.
   ///   - beforeCommit: called by this thread once the image is complete and its bytes are durable, right before it gets its
   ///     name, or in place its header.
-  /// - Throws: `ImageError`; `PlanError.notAnImage` and `.usedByQEMU`, before anything is changed; also the error of a hook, after which nothing is left as after any other; `.plan(.writtenImage)` if what was
-  ///   written does not read as an image, which happens only where the device state that was handed in is not right.
+  /// - Throws: `ImageError`; `PlanError.notAnImage`, `.anotherVM` and `.usedByQEMU`, before anything is changed; also the error of a
+  ///   hook, after which nothing is left as after any other; `.plan(.writtenImage)` if what was written does not read as an image,
+  ///   which happens only where the device state that was handed in is not right.
   public func run(
     to path: FilePath, inPlace: Bool = false, replacing: Replacing = .images,
     progress: Progress = Progress(), cancellation: Cancellation = Cancellation(),
@@ -43,7 +44,7 @@ public struct ImageSave: Sendable {
     let stopwatch = Stopwatch()
     let target = try ImageTarget(
       at: path, inPlace: inPlace, streamOffset: plan.layout.streamOffset, replacing: replacing,
-      directIO: options.directIO)
+      vm: plan.vm, directIO: options.directIO)
     return try write(
       target, stopwatch, progress, cancellation, pagesAreRead, beforeCommit)
   }

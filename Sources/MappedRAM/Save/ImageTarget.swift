@@ -13,18 +13,19 @@ struct ImageTarget: ~Copyable {
 
   /// The target at `path`: a new file, or what is there, if that is a block device or is to be written in place.
   ///
-  /// - Throws: `PlanError.notAnImage` where something else than an image is there and may not be replaced.
+  /// - Throws: `PlanError.notAnImage` where something else than an image is there and may not be replaced; `.anotherVM` where it is
+  ///   known not to be of `vm`.
   init(
     at path: FilePath, inPlace: Bool, streamOffset: FileOffset, replacing: Replacing,
-    directIO: DirectIOPolicy
+    vm: VMIdentity, directIO: DirectIOPolicy
   ) throws(ImageError) {
     if inPlace || File.isBlockDevice(path) {
       file = try Self.openInPlace(
-        path, streamOffset: streamOffset, replacing: replacing, directIO: directIO)
+        path, streamOffset: streamOffset, replacing: replacing, vm: vm, directIO: directIO)
       pending = nil
       return
     }
-    try TargetContents.checkReplaced(path, streamOffset: streamOffset, replacing)
+    try TargetContents.checkReplaced(path, streamOffset: streamOffset, replacing, vm)
     let new = try opening { () throws(FileError) in
       try PendingFile.create(at: path, directIO: directIO)
     }
@@ -38,7 +39,8 @@ struct ImageTarget: ~Copyable {
   /// is mounted; the file is locked (flock(2)) against other saves and against VMs that run on it; and it must not have the locks
   /// of a QEMU that has it as a disk.
   static func openInPlace(
-    _ path: FilePath, streamOffset: FileOffset, replacing: Replacing, directIO: DirectIOPolicy
+    _ path: FilePath, streamOffset: FileOffset, replacing: Replacing, vm: VMIdentity,
+    directIO: DirectIOPolicy
   ) throws(ImageError) -> File {
     let file = try opening { () throws(FileError) in
       try File.open(path, access: .readWrite, directIO: directIO, isExclusive: true)
@@ -47,7 +49,7 @@ struct ImageTarget: ~Copyable {
     if try calling({ () throws(SystemCallError) in try file.isLockedByQEMU() }) {
       throw .plan(.usedByQEMU(path))
     }
-    try TargetContents.checkOverwritten(file, streamOffset: streamOffset, replacing)
+    try TargetContents.checkOverwritten(file, streamOffset: streamOffset, replacing, vm)
     return file
   }
 

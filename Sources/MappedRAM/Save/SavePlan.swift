@@ -109,6 +109,12 @@ public struct SavePlan: Sendable {
   /// Bytes of RAM in all blocks.
   public var ramTotal: ByteCount { blocks.reduce(.zero) { $0 + $1.block.usedLength } }
 
+  /// What is known of the VM.
+  var vm: VMIdentity {
+    VMIdentity(
+      machineType: prologue.configuration.machineType, uuid: prologue.configuration.uuid)
+  }
+
   /// Where the stream ends.
   public var end: FileOffset { tail.reduce(layout.tail) { $0 + $1.byteCount } }
 }

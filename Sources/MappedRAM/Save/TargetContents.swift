@@ -4,7 +4,7 @@ package import SystemPackage
 
 /// What a save may replace.
 public enum Replacing: Sendable {
-  /// Images, empty files, and what has nothing that is known in it.
+  /// Images, unless they are known to be of another VM; empty files, and what has nothing that is known in it.
   case images
   /// Any file, and what a block device holds.
   case anything
@@ -49,23 +49,25 @@ package enum TargetContents: Equatable {
   ///
   /// For those who want to know before they pause a VM.
   ///
+  /// - Parameter vm: whose image is to be written.
   /// - Throws: as `ImageSave.run`.
   package static func check(
-    _ path: FilePath, inPlace: Bool, streamOffset: FileOffset = .zero, replacing: Replacing
+    _ path: FilePath, inPlace: Bool, streamOffset: FileOffset = .zero, replacing: Replacing,
+    vm: VMIdentity
   ) throws(ImageError) {
     if inPlace || File.isBlockDevice(path) {
       _ = try ImageTarget.openInPlace(
-        path, streamOffset: streamOffset, replacing: replacing, directIO: .off)
+        path, streamOffset: streamOffset, replacing: replacing, vm: vm, directIO: .off)
     } else {
-      try checkReplaced(path, streamOffset: streamOffset, replacing)
+      try checkReplaced(path, streamOffset: streamOffset, replacing, vm)
     }
   }
 
   /// The file at `path` is about to be replaced by a new one.
   ///
-  /// - Throws: `PlanError.notAnImage` unless it may be.
+  /// - Throws: `PlanError.notAnImage` or `.anotherVM` unless it may be.
   static func checkReplaced(
-    _ path: FilePath, streamOffset: FileOffset, _ replacing: Replacing
+    _ path: FilePath, streamOffset: FileOffset, _ replacing: Replacing, _ vm: VMIdentity
   ) throws(ImageError) {
     // What is no file is told when the new one is made.
     guard case .images = replacing, InodeType(at: path) == .regular else { return }
@@ -73,7 +75,8 @@ package enum TargetContents: Equatable {
       try File.open(path, access: .read, directIO: .off)
     }
     switch try TargetContents(of: file, streamOffset: streamOffset) {
-    case .nothing, .image: break
+    case .nothing: break
+    case .image: try checkOwner(of: file, streamOffset, vm)
     case .blank: throw .plan(.notAnImage(path, found: nil))
     case .other(let found): throw .plan(.notAnImage(path, found: found))
     }
@@ -81,9 +84,9 @@ package enum TargetContents: Equatable {
 
   /// The file or device is about to be written where it is.
   ///
-  /// - Throws: `PlanError.notAnImage` unless it may be.
+  /// - Throws: `PlanError.notAnImage` or `.anotherVM` unless it may be.
   static func checkOverwritten(
-    _ file: File, streamOffset: FileOffset, _ replacing: Replacing
+    _ file: File, streamOffset: FileOffset, _ replacing: Replacing, _ vm: VMIdentity
   ) throws(ImageError) {
     guard case .images = replacing else { return }
     let contents = try TargetContents(of: file, streamOffset: streamOffset)
@@ -91,8 +94,17 @@ package enum TargetContents: Equatable {
     case (.other(let found), .regular): throw .plan(.notAnImage(file.path, found: found))
     // A device always holds something; what it is cannot be known of most.
     case (.other(let found?), .blockDevice): throw .plan(.notAnImage(file.path, found: found))
-    case (.nothing, _), (.image, _), (.blank, _), (.other(nil), .blockDevice): break
+    case (.image, _): try checkOwner(of: file, streamOffset, vm)
+    case (.nothing, _), (.blank, _), (.other(nil), .blockDevice): break
     }
+  }
+
+  private static func checkOwner(
+    of file: File, _ streamOffset: FileOffset, _ vm: VMIdentity
+  ) throws(ImageError) {
+    let found = try VMIdentity(ofImage: file, streamOffset: streamOffset)
+    let differences = vm.differences(from: found)
+    guard differences.isEmpty else { throw .plan(.anotherVM(file.path, differences)) }
   }
 
   private static func bytes(

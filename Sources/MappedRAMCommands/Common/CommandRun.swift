@@ -69,6 +69,15 @@ struct CommandRun {
     return try outcome.get()
   }
 
+  /// Tells of something that the command goes on in spite of.
+  func warn(_ message: String) {
+    if output.progress == .json {
+      Console.writeError(JSONText.line(WarningLine(message: message)))
+    } else {
+      ProgressReporter.writeAbove("Warning: \(message)\n")
+    }
+  }
+
   private func tell(_ report: any CommandReport) throws(CommandError) {
     Console.writeError(output.progress == .json ? report.jsonLine : report.text)
     try Console.writeOutput(output.json ? report.jsonDocument : report.table)
@@ -83,6 +92,12 @@ struct CommandRun {
       Console.writeError("Error: \(error)\n")
     }
     return ExitCode(status.rawValue)
+  }
+
+  /// A warning for programs.
+  private struct WarningLine: Encodable {
+    var type = "warning"
+    var message: String
   }
 
   /// An error for programs.

@@ -42,7 +42,7 @@ extension ExitStatus {
       self = obstacles.contains(where: \.isMissingPermission) ? .notPermitted : .unavailable
     case .leftPaused(let cause, _): self.init(cause, output: output)
     case .mismatches: self = .negative
-    case .usedByVM, .snapshotExists: self = .cannotCreate
+    case .usedByVM, .snapshotExists, .noRoom: self = .cannotCreate
     case .launch(.refused(.socketTaken)): self = .cannotCreate
     case .launch(.refused): self = .usage
     case .launch(.system(let error)): self.init(starting: error)
@@ -102,7 +102,7 @@ extension ExitStatus {
       .sectionTaken,
       .tailTooLong, .tooManyDevices:
       self = .usage
-    case .targetTooSmall, .notAnImage, .usedByQEMU: self = .cannotCreate
+    case .targetTooSmall, .notAnImage, .anotherVM, .usedByQEMU: self = .cannotCreate
     case .stuck, .slotsDiffer: self = .unavailable
     // The files of a directory that do not fit each other: bad data, whoever wrote them.
     case .sourceSize, .deviceSize, .mixedPageSizes, .prefixLength, .fileTooLong, .manifest,

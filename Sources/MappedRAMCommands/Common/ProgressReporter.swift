@@ -10,6 +10,13 @@ struct ProgressReporter: ~Copyable {
   /// How often is looked.
   static let interval = Duration.milliseconds(200)
 
+  private static let erase = "\r\u{1b}[K"
+
+  /// Writes lines while the progress may be on show, which then goes on below them.
+  static func writeAbove(_ text: String) {
+    Console.writeError(Console.errorIsTerminal ? erase + text : text)
+  }
+
   /// Shows `progress` as `mode` says; `label` says what is going on.
   ///
   /// - Throws: what pthread_create gives.
@@ -36,7 +43,6 @@ struct ProgressReporter: ~Copyable {
   ) {
     var estimate = RateEstimate()
     let start = ContinuousClock.now
-    let erase = "\r\u{1b}[K"
     estimate.add(sample(progress, since: start))
     while isOver.wait(for: interval, until: { $0 ? true : nil }) == nil {
       let sample = sample(progress, since: start)

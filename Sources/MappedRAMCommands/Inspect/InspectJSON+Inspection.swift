@@ -88,7 +88,7 @@ extension InspectJSON.Area {
 }
 
 extension InspectJSON.Libvirt {
-  init(_ libvirt: LibvirtContainer, _ domain: DomainSummary?) {
+  init(_ libvirt: LibvirtContainer, _ domain: LibvirtDomain?) {
     headerVersion = libvirt.header.version
     byteOrder = libvirt.header.byteOrder.rawValue
     dataLength = libvirt.header.dataLength

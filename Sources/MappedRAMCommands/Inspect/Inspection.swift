@@ -13,7 +13,7 @@ struct Inspection: Equatable, Sendable {
   /// The run state at the time of the save, like `running`.
   var runState: String?
   /// The summary of libvirt's XML.
-  var domain: DomainSummary?
+  var domain: LibvirtDomain?
   /// The devices, if they were asked for.
   var devices: [DeviceFacts]?
 
@@ -59,7 +59,7 @@ extension Inspection {
     self.slots = image.blocks.map { slots[$0.block.idstr] ?? SlotFacts() }
     allocatedBytes = try calling { () throws(SystemCallError) in try file.allocatedBytes() }
     if case .libvirt(let container) = image.container {
-      domain = DomainSummary(xml: container.xml)
+      domain = LibvirtDomain(xml: container.xml)
     }
     runState = try Self.runState(in: image, of: file)
     devices = wishes.devices ? try DeviceFacts.all(in: image, of: file) : nil

@@ -124,7 +124,8 @@ struct SaveCommand: ParsableCommand {
     let report = try run.transfer("save") { (progress, cancellation) throws(CommandError) in
       try CommandError.vm(to: image) { () throws(VMError) in
         try save.run(
-          try VMConnection.open(socket), progress: progress, cancellation: cancellation)
+          try VMConnection.open(socket), progress: progress, cancellation: cancellation,
+          onWarning: { run.warn($0.description) })
       }
     }
     return VMSaveText(image: image, report: report)

@@ -1,4 +1,5 @@
 import LinuxIO
+public import MappedRAM
 public import MappedRAMFormat
 
 /// What a running QEMU says of itself and its VM, at one moment.
@@ -80,6 +81,11 @@ extension RunningVM {
     // The whole name first: another backend's id may end in the same way.
     backends.first { $0.id == block.idstr && $0.isBehind(block) }
       ?? backends.first { $0.isBehind(block) }
+  }
+
+  /// Which VM it is.
+  public var identity: VMIdentity {
+    VMIdentity(machineType: machineType, name: name, uuid: uuid.flatMap(UUIDText.parse))
   }
 
   /// The disks that the guest can write to, and that go on changing after a save.

@@ -67,16 +67,24 @@ extension VMInspection {
     let access = GuestMemory.access(to: vm, processID: processID)
     self.vm = vm
     switch access {
-    case .success(let found):
-      self.processID = found.processID
-      memory = found.inspected { vm.backend(of: $0) }
+    case .success(let found): self.processID = found.processID
     case .failure(let obstacle):
       // The processors' threads are QEMU's, also where no more can be seen of it.
       self.processID = obstacle.isMissingPermission ? processID ?? vm.possibleProcesses.first : nil
-      memory = vm.blocks.map { Block($0, backend: vm.backend(of: $0)) }
     }
+    memory = Self.memory(of: vm, access)
     save = SaveForecast(
       vm, CaptureChoice(vm, memory: access),
       ramBytesAtMost: memory.reduce(0) { $0 + $1.savedBytesAtMost })
+  }
+
+  /// The blocks of `vm`, as far as they can be seen.
+  static func memory(
+    of vm: RunningVM, _ access: Result<GuestMemory, CaptureObstacle>
+  ) -> [Block] {
+    switch access {
+    case .success(let found): found.inspected { vm.backend(of: $0) }
+    case .failure: vm.blocks.map { Block($0, backend: vm.backend(of: $0)) }
+    }
   }
 }

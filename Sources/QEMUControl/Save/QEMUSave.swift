@@ -35,7 +35,7 @@ struct QEMUSave {
     // In place, this is the end of what the file held: all that can be asked before has been.
     let foreign = try moving { () throws(ImageError) in
       try ForeignSave(
-        to: save.image, inPlace: save.inPlace, replacing: save.replacing,
+        to: save.image, inPlace: save.inPlace, replacing: save.replacing, vm: vm.identity,
         directIO: save.options.directIO)
     }
     let target = foreign.file

@@ -44,14 +44,13 @@ extension SaveForecast {
     }
     if let layout = Self.layout(of: vm) {
       byteCountBeforeDevices = layout.tail.rawValue
-      let bitmaps = layout.blocks.reduce(0) { $0 + ($1.bitmap?.byteCount.rawValue ?? 0) }
-      diskBytesAtMost = ramBytesAtMost + bitmaps
+      diskBytesAtMost = ramBytesAtMost + layout.bitmapBytes
     }
     disksDiverge = vm.runState.isLive && !vm.writableDisks.isEmpty
   }
 
   /// Where the blocks would stand. Pages of other sizes than 4 KiB, which few architectures have, change the bitmaps' lengths alone.
-  private static func layout(of vm: RunningVM) -> ImageLayout? {
+  static func layout(of vm: RunningVM) -> ImageLayout? {
     let platform = GuestPlatform(architecture: vm.target, machineType: vm.machineType)
     let configuration =
       platform?.configuration(machineType: vm.machineType)

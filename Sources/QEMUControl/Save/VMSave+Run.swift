@@ -9,15 +9,20 @@ extension VMSave {
   /// The image appears under its name complete and durable, or not at all. Whatever goes wrong, also the sudden end of this
   /// process, the VM is afterwards what it was before.
   ///
+  /// - Parameter onWarning: told what the save goes on in spite of, before the VM is paused.
   /// - Throws: `VMError`.
   public func run(
     _ connection: QMPConnection, progress: Progress = Progress(),
-    cancellation: Cancellation = Cancellation()
+    cancellation: Cancellation = Cancellation(), onWarning: (VMSaveWarning) -> Void = { _ in }
   ) throws(VMError) -> VMSaveReport {
     let vm = try talking { () throws(QMPError) in try RunningVM(asking: connection) }
     try Self.check(vm)
     let access = GuestMemory.access(to: vm, processID: processID)
     try checkTarget(vm, access, connection)
+    let warning = try RoomForImage(for: image, inPlace: inPlace).check(vm) {
+      VMInspection.memory(of: vm, access).reduce(0) { $0 + $1.savedBytesAtMost }
+    }
+    if let warning { onWarning(warning) }
     let choice = CaptureChoice(vm, memory: access)
     let snapshots = try snapshotDirectory.map { (directory) throws(VMError) in
       try DiskSnapshots(
@@ -73,7 +78,8 @@ extension VMSave {
     let files = try FilesInUse(by: vm, processID: processID, memory: access, asking: connection)
     if let use = files.use(of: image) { throw .usedByVM(image, use) }
     try moving { () throws(ImageError) in
-      try TargetContents.check(image, inPlace: inPlace, replacing: replacing)
+      try TargetContents.check(
+        image, inPlace: inPlace, replacing: replacing, vm: vm.identity)
     }
   }
 

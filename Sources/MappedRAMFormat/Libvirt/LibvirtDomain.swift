@@ -1,24 +1,24 @@
-/// What people want to know of the XML that libvirt keeps with an image.
-struct DomainSummary: Equatable, Sendable {
+/// What the XML that libvirt keeps with an image says of the VM.
+package struct LibvirtDomain: Equatable, Sendable {
   /// The domain's name.
-  var name: String?
+  package var name: String?
   /// The domain's UUID.
-  var uuid: String?
+  package var uuid: String?
   /// The kind of hypervisor: `kvm`, `qemu`.
-  var type: String?
+  package var type: String?
   /// The architecture and machine type of the guest.
-  var architecture: String?
-  var machine: String?
+  package var architecture: String?
+  package var machine: String?
   /// Memory at start.
-  var memoryBytes: UInt64?
+  package var memoryBytes: UInt64?
   /// Processors.
-  var vcpus: Int?
+  package var vcpus: Int?
 
   /// Bytes of the XML that are looked at: what is wanted stands near the beginning.
   private static let byteLimit = 1 << 20
 
   /// The summary of a domain's XML; what cannot be found is `nil`.
-  init(xml: String) {
+  package init(xml: String) {
     var scanner = XMLScanner(xml.utf8.prefix(Self.byteLimit))
     while let element = scanner.next() {
       switch element.path {

@@ -1,9 +1,9 @@
 import TestSupport
 import Testing
 
-@testable import MappedRAMCommands
+@testable import MappedRAMFormat
 
-@Suite struct InspectDomainTests {
+@Suite struct LibvirtDomainTests {
   @Test func findsTheFactsOfADomain() {
     let xml = """
       <?xml version='1.0'?><!-- <domain><name>no</name></domain> -->
@@ -17,7 +17,7 @@ import Testing
         <devices><disk type='file'><source/></disk></devices>
       </domain>
       """
-    let domain = DomainSummary(xml: xml)
+    let domain = LibvirtDomain(xml: xml)
     #expect(domain.name == "a <b> &amp;")
     #expect(domain.uuid == "1-2")
     #expect(domain.type == "kvm")
@@ -35,7 +35,7 @@ import Testing
       ("<memory unit='TiB'>16777216</memory>", nil), ("<memory/>", nil), ("", nil),
     ] as [(String, UInt64?)])
   func readsMemoryInItsUnit(_ element: String, _ bytes: UInt64?) {
-    #expect(DomainSummary(xml: "<domain>\(element)</domain>").memoryBytes == bytes)
+    #expect(LibvirtDomain(xml: "<domain>\(element)</domain>").memoryBytes == bytes)
   }
 
   @Test func elementsAfterOneAnotherHaveTheirOwnPaths() {

@@ -1,0 +1,54 @@
+import LinuxIO
+import MappedRAMFormat
+
+/// Which VM it is: what its QEMU, or an image of it, says of it. What is `nil` is not known.
+public struct VMIdentity: Equatable, Sendable {
+  /// The machine type as the CONFIGURATION section names it: `pc-q35-10.0`.
+  public var machineType: String?
+  /// What `-name` gave, or libvirt's domain is called.
+  public var name: String?
+  /// The UUID's 16 bytes in the order of its text; not zeros.
+  public var uuid: [UInt8]?
+
+  /// An identity of its parts.
+  public init(machineType: String? = nil, name: String? = nil, uuid: [UInt8]? = nil) {
+    self.machineType = machineType
+    self.name = name
+    self.uuid = uuid.flatMap { $0.allSatisfy { $0 == 0 } ? nil : $0 }
+  }
+
+  /// Whose image `file` is; nothing is known of one that cannot be read so far.
+  ///
+  /// Of the name only libvirt's images tell; of the UUID those too, and QEMU's with the capability `validate-uuid`.
+  init(ofImage file: File, streamOffset: FileOffset) throws(ImageError) {
+    var reader = try ImageReader(file, streamOffset: streamOffset == .zero ? nil : streamOffset)
+    self.init()
+    do throws(ImageError) {
+      _ = try reader.readContainer()
+      if case .libvirt(let container) = reader.container {
+        let domain = LibvirtDomain(xml: container.xml)
+        (name, uuid) = (domain.name, domain.uuid.flatMap(UUIDText.parse))
+      }
+      let configuration = try reader.readPrologue().configuration
+      machineType = configuration.machineType
+      uuid = uuid ?? configuration.uuid
+    } catch {
+      // A damaged image is one to be replaced.
+      guard case .format = error else { throw error }
+    }
+  }
+
+  /// In what the two are known to differ, as a text for people: the other's, then this one's; empty where they may be the same.
+  func differences(from other: VMIdentity) -> [String] {
+    [
+      Self.difference("machine type", other.machineType, machineType),
+      Self.difference("name", other.name, name),
+      Self.difference("UUID", other.uuid.map(UUIDText.format), uuid.map(UUIDText.format)),
+    ].compactMap(\.self)
+  }
+
+  private static func difference(_ what: String, _ other: String?, _ own: String?) -> String? {
+    guard let other, let own, other != own else { return nil }
+    return "\(what) \"\(other)\", and not \"\(own)\""
+  }
+}
