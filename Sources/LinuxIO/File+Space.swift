@@ -1,6 +1,6 @@
 import CLinux
 import Glibc
-import SystemPackage
+public import SystemPackage
 
 extension File {
   /// The size in bytes: of the file now, or of the device.
@@ -17,6 +17,14 @@ extension File {
         unsafe CLinux_blockDeviceSize(buffered.rawValue, &byteCount), .ioctl, .file(path))
       return byteCount
     }
+  }
+
+  /// Whether what is at `path`, after symbolic links, is a regular file with something in it.
+  public static func hasContents(at path: FilePath) -> Bool {
+    var found = stat()
+    // SAFETY: the path's bytes end with a zero; `found` is filled and not kept.
+    guard unsafe path.withPlatformString({ unsafe stat($0, &found) }) == 0 else { return false }
+    return InodeType(mode: found.st_mode) == .regular && found.st_size > 0
   }
 
   /// The bytes that the file takes on its file system, holes not counted; a device's size.

@@ -39,6 +39,9 @@ extension PlanError: CustomStringConvertible {
     case .anotherVM(let path, let differences):
       "\(path): this is an image of another VM (\(differences.joined(separator: "; "))), and would be lost: nothing was changed. "
         + "Choose another name, or allow it to be replaced (--force)."
+    case .fileExists(let path):
+      "\(path): this file is there already, and would be lost: nothing was changed. Choose another name, or allow it to be "
+        + "replaced (--force)."
     case .usedByQEMU(let path):
       "\(path): a QEMU has this as a disk (it holds locks on it): nothing was changed. Choose another name."
     case .prefixLength(let path, let found, let streamOffset):

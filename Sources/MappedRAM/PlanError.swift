@@ -17,6 +17,8 @@ public enum PlanError: Error, Equatable, Sendable {
   case notAnImage(FilePath, found: String?)
   /// What is at the path is an image of another VM, and would be lost; in what the two differ.
   case anotherVM(FilePath, [String])
+  /// A file is there already, and would be lost.
+  case fileExists(FilePath)
   /// A QEMU has the file or device as a disk.
   case usedByQEMU(FilePath)
   /// What is to stand before the stream is longer than there is room.

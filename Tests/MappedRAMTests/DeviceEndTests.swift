@@ -44,7 +44,7 @@ import Testing
 
   @Test func throughFiles() throws {
     try save(try FileStateSource(directory.file("state")))
-    try load(FileStateTarget(directory.file("out")))
+    try load(try FileStateTarget(directory.file("out")))
     #expect(try bytes("out") == state)
   }
 
@@ -83,7 +83,7 @@ import Testing
       usleep(50_000)
       _ = try? Subprocess.succeed(["sh", "-c", "cat '\(fifo)' > '\(directory.file("out"))'"])
     }
-    try load(FileStateTarget(fifo))
+    try load(try FileStateTarget(fifo))
     reader.join()
     #expect(try bytes("out") == state)
   }
@@ -126,7 +126,7 @@ import Testing
       { try save(try FileStateSource(fifo), cancellation: $0) },
       { try load(CommandStateTarget("cat > /dev/null; sleep \(mark)"), cancellation: $0) },
       { try load(CommandStateTarget("sleep \(mark)"), cancellation: $0) },
-      { try load(FileStateTarget(fifo), cancellation: $0) },
+      { try load(try FileStateTarget(fifo), cancellation: $0) },
     ]
     for work in works {
       let cancellation = Cancellation()

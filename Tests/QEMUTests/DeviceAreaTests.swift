@@ -26,9 +26,9 @@ extension RealQEMU {
 
     private func targets(
       in directory: TemporaryDirectory
-    ) -> [DeviceIdentity: any DeviceStateTarget] {
+    ) throws -> [DeviceIdentity: any DeviceStateTarget] {
       [
-        Self.devices[0]: FileStateTarget(directory.file("loaded 0")),
+        Self.devices[0]: try FileStateTarget(directory.file("loaded 0")),
         Self.devices[1]: CommandStateTarget("cat > '\(directory.file("loaded 1"))'"),
       ]
     }
@@ -101,7 +101,7 @@ extension RealQEMU {
       for engine in restoreEngines {
         try restoring(
           image, by: engine, into: variant.configuration(in: directory), then: .pause,
-          devices: targets(in: directory)
+          devices: try targets(in: directory)
         ) { restored in
           try expectLoaded(in: directory)
           #expect(restored.report.transfer?.devices.count == 2)

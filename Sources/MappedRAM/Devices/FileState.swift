@@ -53,8 +53,13 @@ public struct FileStateTarget: DeviceStateTarget {
   /// Whether it is loaded only once all else is in.
   public var loadsLast = false
 
-  /// The state is to go to `path`.
-  public init(_ path: FilePath) { self.path = path }
+  /// The state is to go to `path`, where a file is replaced if it is empty, or with `replacesFile`.
+  ///
+  /// - Throws: `PlanError.fileExists` where a file is there that may not be replaced.
+  public init(_ path: FilePath, replacesFile: Bool = false) throws(ImageError) {
+    self.path = path
+    if !replacesFile { try TargetContents.checkIsFree(path) }
+  }
 
   /// Writes it all.
   public func load(from feed: DeviceStateFeed) throws(DeviceFailure) {

@@ -28,12 +28,15 @@ extension DirectoryManifest {
         .manifest(
           path, .schemaVersion(found: schemaVersion, supported: Self.currentVersion)))
     }
-    let names =
-      [prefixFile, preambleFile, vmstateFile] + blocks.map(\.file)
-      + (devices ?? []).map(\.file)
-    for name in names.compactMap({ $0 }) where !FileName.isPlain(name) {
+    for name in fileNames where !FileName.isPlain(name) {
       throw .plan(.manifest(path, .unsafeName(name)))
     }
+  }
+
+  /// The names of all files that belong together, the manifest's own among them.
+  var fileNames: [String] {
+    let own: [String?] = [Self.fileName, prefixFile, preambleFile, vmstateFile]
+    return (own + blocks.map(\.file) + (devices ?? []).map(\.file)).compactMap { $0 }
   }
 
   /// The manifest as a file's bytes, with sorted keys.

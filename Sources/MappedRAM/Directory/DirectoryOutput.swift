@@ -14,9 +14,19 @@ struct DirectoryOutput: ~Copyable {
   /// The files of devices' states.
   private(set) var deviceFiles: [DeviceIdentity: String] = [:]
 
-  init(_ directory: FilePath, directIO: DirectIOPolicy) {
+  /// The names that may be there already; `nil` for any.
+  private let replaceable: Set<String>?
+
+  /// An output into `directory`. What an earlier restore has made there, as its manifest says, is replaced.
+  init(_ directory: FilePath, replacing: Replacing, directIO: DirectIOPolicy) {
     self.directory = directory
     self.directIO = directIO
+    switch replacing {
+    case .anything: replaceable = nil
+    case .images:
+      // One that cannot be read says nothing.
+      replaceable = Set((try? DirectoryManifest(readingFrom: directory))?.fileNames ?? [])
+    }
   }
 
   /// Adds the file of a block, all holes for now; `nil` for a block without contents.
@@ -55,6 +65,9 @@ struct DirectoryOutput: ~Copyable {
   private mutating func create(
     _ name: String, _ directIO: DirectIOPolicy
   ) throws(ImageError) -> File {
+    if let replaceable, !replaceable.contains(name) {
+      try TargetContents.checkIsFree(directory.appending(name))
+    }
     let file = try opening { () throws(FileError) in
       try PendingFile.create(at: directory.appending(name), directIO: directIO)
     }

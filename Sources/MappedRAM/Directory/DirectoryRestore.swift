@@ -10,6 +10,8 @@ public struct DirectoryRestore: Sendable {
   public var directory: FilePath
   /// The blocks that are wanted; `nil` for all, and the device state and the manifest as well.
   public var selection: [String]?
+  /// What may be replaced: what an earlier restore has made, as the manifest that is there says, or anything.
+  public var replacing = Replacing.images
   /// Devices whose states go elsewhere, and not into the directory.
   public var devices: [DeviceIdentity: any DeviceStateTarget] = [:]
 
@@ -34,10 +36,11 @@ public struct DirectoryRestore: Sendable {
 
   /// Restores.
   ///
-  /// Each file appears under its name complete and durable, the manifest last, and none before all are complete. Files that
-  /// have the names are replaced. If this throws before, nothing is there that was not before.
+  /// Each file appears under its name complete and durable, the manifest last, and none before all are complete. If this throws
+  /// before, nothing is there that was not before.
   ///
-  /// - Throws: `ImageError`; `.plan(.unknownBlock)` where a selected block is not in the image.
+  /// - Throws: `ImageError`; `.plan(.unknownBlock)` where a selected block is not in the image; `.plan(.fileExists)` where a
+  ///   file is there that may not be replaced.
   public func run(
     progress: Progress = Progress(), cancellation: Cancellation = Cancellation()
   ) throws(ImageError) -> Outcome {
@@ -54,7 +57,8 @@ public struct DirectoryRestore: Sendable {
   private func fill(
     _ progress: Progress, _ cancellation: Cancellation
   ) throws(ImageError) -> Outcome {
-    var output = DirectoryOutput(directory, directIO: restore.options.directIO)
+    var output = DirectoryOutput(
+      directory, replacing: replacing, directIO: restore.options.directIO)
     let (selection, devices) = (selection, devices)
     let outcome = try restore.run(
       progress: progress, cancellation: cancellation,

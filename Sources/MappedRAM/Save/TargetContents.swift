@@ -63,6 +63,14 @@ package enum TargetContents: Equatable {
     }
   }
 
+  /// A file that is no image is about to appear at `path`, where only an empty one may be.
+  ///
+  /// - Throws: `PlanError.fileExists`.
+  package static func checkIsFree(_ path: FilePath) throws(ImageError) {
+    // What is no file is told when the new one is made.
+    guard !File.hasContents(at: path) else { throw .plan(.fileExists(path)) }
+  }
+
   /// The file at `path` is about to be replaced by a new one.
   ///
   /// - Throws: `PlanError.notAnImage` or `.anotherVM` unless it may be.

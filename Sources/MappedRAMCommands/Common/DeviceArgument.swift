@@ -138,15 +138,25 @@ struct RestoreDevices: ParsableArguments {
   }
 
   /// What gets the states of devices.
-  var targets: [DeviceIdentity: any DeviceStateTarget] {
-    Dictionary(uniqueKeysWithValues: device.map { ($0.identity, target($0)) })
+  ///
+  /// - Throws: `PlanError.fileExists` where a file is there that may not be replaced.
+  func targets(
+    replacing: Replacing
+  ) throws(ImageError) -> [DeviceIdentity: any DeviceStateTarget] {
+    var targets: [DeviceIdentity: any DeviceStateTarget] = [:]
+    for argument in device {
+      targets[argument.identity] = try target(argument, replacing)
+    }
+    return targets
   }
 
-  private func target(_ argument: DeviceArgument) -> any DeviceStateTarget {
+  private func target(
+    _ argument: DeviceArgument, _ replacing: Replacing
+  ) throws(ImageError) -> any DeviceStateTarget {
     let loadsLast = deviceLast.contains(argument.identity.description)
     switch argument.end {
     case .file(let path):
-      var target = FileStateTarget(path)
+      var target = try FileStateTarget(path, replacesFile: replacing == .anything)
       target.loadsLast = loadsLast
       return target
     case .command(let command):

@@ -102,7 +102,7 @@ extension ExitStatus {
       .sectionTaken,
       .tailTooLong, .tooManyDevices:
       self = .usage
-    case .targetTooSmall, .notAnImage, .anotherVM, .usedByQEMU: self = .cannotCreate
+    case .targetTooSmall, .notAnImage, .anotherVM, .fileExists, .usedByQEMU: self = .cannotCreate
     case .stuck, .slotsDiffer: self = .unavailable
     // The files of a directory that do not fit each other: bad data, whoever wrote them.
     case .sourceSize, .deviceSize, .mixedPageSizes, .prefixLength, .fileTooLong, .manifest,

@@ -79,7 +79,7 @@ struct RestoreCommand: ParsableCommand {
     guard let directory = contents.toDirectory else {
       try VMRestoreRun(
         image: image, streamOffset: contents.streamOffset, machine: machine, devices: devices,
-        channels: channels, output: output
+        replacing: contents.replacing, channels: channels, output: output
       )()
       return
     }
@@ -93,7 +93,8 @@ struct RestoreCommand: ParsableCommand {
         var apart = DirectoryRestore(
           restore, to: directory,
           selection: contents.block.isEmpty ? nil : contents.block)
-        apart.devices = devices.targets
+        apart.replacing = contents.replacing
+        apart.devices = try devices.targets(replacing: contents.replacing)
         return try apart.run(progress: progress, cancellation: cancellation)
       }
       return RestoreReport(image: image, directory: directory, outcome: outcome)
@@ -111,7 +112,7 @@ struct RestoreCommand: ParsableCommand {
 struct RestoreContents: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Where the files go. The directory is made if it is not there; files with the same names are replaced.",
+      "Where the files go. The directory is made if it is not there. What an earlier restore has made in it is replaced; other files need --force.",
       valueName: "directory"),
     completion: .directory, transform: { FilePath($0) })
   var toDirectory: FilePath?
@@ -127,6 +128,16 @@ struct RestoreContents: ParsableArguments {
       "Where the stream begins in the file (default: where libvirt's header says, or 0).",
       valueName: "bytes"))
   var offset: ByteSize?
+
+  @Flag(
+    help: """
+      Replace files that are there already, whatever made them. (By default only what an image.json beside them names, and \
+      empty files.)
+      """)
+  var force = false
+
+  /// What files may replace.
+  var replacing: Replacing { force ? .anything : .images }
 
   /// Where the stream begins, if that is given.
   var streamOffset: FileOffset? { offset.map { FileOffset($0.byteCount) } }

@@ -1,6 +1,8 @@
 public import ArgumentParser
 import Glibc
 import LinuxIO
+import MappedRAM
+import MappedRAMFormat
 public import QEMUControl
 import SystemPackage
 
@@ -101,12 +103,14 @@ struct RestoreMachine: ParsableArguments {
   }
 
   /// The restore that is asked for.
-  func restore(_ channels: ChannelArguments, _ devices: RestoreDevices) -> VMRestore {
+  func restore(
+    _ channels: ChannelArguments, _ devices: [DeviceIdentity: any DeviceStateTarget]
+  ) -> VMRestore {
     var restore = VMRestore(options: channels.options)
     restore.engine = engine ?? .auto
     restore.afterwards = then
     restore.processID = pid
-    restore.devices = devices.targets
+    restore.devices = devices
     return restore
   }
 }

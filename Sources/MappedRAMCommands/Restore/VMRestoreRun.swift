@@ -11,6 +11,8 @@ struct VMRestoreRun {
   var streamOffset: FileOffset?
   var machine: RestoreMachine
   var devices: RestoreDevices
+  /// What a device's state may replace.
+  var replacing: Replacing
   var channels: ChannelArguments
   var output: OutputArguments
 
@@ -21,10 +23,11 @@ struct VMRestoreRun {
       try run.transfer("restore") { (progress, cancellation) throws(CommandError) in
         try CommandError.vm(to: nil) { () throws(VMError) in
           let source = try open()
+          let restore = try restore()
           guard let socket = machine.qmp else {
-            return try start(source, progress, cancellation, &running)
+            return try start(restore, source, progress, cancellation, &running)
           }
-          let report = try machine.restore(channels, devices).run(
+          let report = try restore.run(
             source, into: try VMConnection.open(socket), progress: progress,
             cancellation: cancellation)
           return VMRestoreText(
@@ -33,6 +36,14 @@ struct VMRestoreRun {
       }
     }
     if let launch = running.take() { try stay(with: launch) }
+  }
+
+  private func restore() throws(VMError) -> VMRestore {
+    do throws(ImageError) {
+      return machine.restore(channels, try devices.targets(replacing: replacing))
+    } catch {
+      throw .image(error)
+    }
   }
 
   private func open() throws(VMError) -> RestoreSource {
@@ -46,17 +57,17 @@ struct VMRestoreRun {
 
   /// The devices of the image whose states nobody gets.
   private func devicesLeft(of source: RestoreSource) -> [DeviceIdentity] {
-    let given = devices.targets
-    return (source.image.deviceArea?.devices ?? []).map(\.identity).filter { given[$0] == nil }
+    let given = devices.device.map(\.identity)
+    return (source.image.deviceArea?.devices ?? []).map(\.identity).filter { !given.contains($0) }
   }
 
   /// Starts QEMU and restores into it. `running` is the VM in the foreground afterwards.
   private func start(
-    _ source: RestoreSource, _ progress: Progress, _ cancellation: Cancellation,
-    _ running: inout QEMULaunch?
+    _ restore: VMRestore, _ source: RestoreSource, _ progress: Progress,
+    _ cancellation: Cancellation, _ running: inout QEMULaunch?
   ) throws(VMError) -> VMRestoreText {
     let mode = machine.mode
-    var launch = VMLaunch(machine.restore(channels, devices), arguments: machine.command)
+    var launch = VMLaunch(restore, arguments: machine.command)
     launch.mode = mode
     var kept: QEMULaunch?
     let outcome = try launch.run(source, progress: progress, cancellation: cancellation) {

@@ -39,8 +39,8 @@ struct SaveCommand: ParsableCommand {
       A command is run by /bin/sh; if it ends with another status than 0 the save fails, with its last words.
 
       The image appears under its name once it is complete and on the disk, in place of what had the name. A block \
-      device is written where it is, and with --in-place so is a file; its first eight bytes are written last. Only an image \
-      or an empty file is replaced; anything else needs --force. What the VM itself uses (disks, backing files, memory files) \
+      device is written where it is, and with --in-place so is a file; its first eight bytes are written last. Only an image, \
+      unless it is known to be of another VM, or an empty file is replaced; anything else needs --force. What the VM itself uses (disks, backing files, memory files) \
       is never replaced, nor a device that is mounted, nor a file that another save writes or another QEMU has as a disk.
 
       EXAMPLES:

@@ -50,8 +50,8 @@ struct SaveContents: ParsableArguments {
 
   @Flag(
     help: """
-      Replace a file that is no image, or what a device holds. (By default only images and empty files are replaced. A \
-      file that the VM uses is never replaced.)
+      Replace a file that is no image or one of another VM, or what a device holds. (By default only images and empty files \
+      are replaced. A file that the VM uses is never replaced.)
       """)
   var force = false
 

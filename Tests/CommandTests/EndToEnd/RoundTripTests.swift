@@ -78,6 +78,34 @@ import Testing
     #expect(parts.sorted() == ["pc.bios.ram", "pc.ram.ram"])
   }
 
+  /// What another made in the directory, or where a device's state is to go, stays.
+  @Test func filesOfOthersAreNotReplaced() throws {
+    let directory = try TemporaryDirectory()
+    let parts = directory.file("parts")
+    let other = parts.appending("pc.ram.ram")
+    try Subprocess.succeed(["mkdir", parts.string])
+    try Data("mine".utf8).write(to: URL(fileURLWithPath: other.string))
+    let image = try Fixture("pc").unpack(into: directory)
+    let restore = ["restore", image.string, "--to-directory", parts.string]
+    for options in [[], ["--block", "pc.ram"]] {
+      let refused = try Tool.run(restore + options)
+      #expect(
+        refused.status == 73 && refused.errors.contains("pc.ram.ram: this file is there already"))
+      #expect(try Data(contentsOf: URL(fileURLWithPath: other.string)) == Data("mine".utf8))
+      #expect(try FileManager.default.contentsOfDirectory(atPath: parts.string) == ["pc.ram.ram"])
+    }
+    try Tool.succeed(restore + ["--force"])
+    // Now they are a restore's own, and image.json says so.
+    try Tool.succeed(restore)
+    let state = directory.file("state")
+    try Data("mine".utf8).write(to: URL(fileURLWithPath: state.string))
+    let device = try Tool.run(
+      ["restore", image.string, "--to-directory", directory.file("new").string]
+        + ["--device", "none=\(state)"])
+    #expect(device.status == 73 && device.errors.contains("state: this file is there already"))
+    #expect(try Data(contentsOf: URL(fileURLWithPath: state.string)) == Data("mine".utf8))
+  }
+
   @Test func anImageBuiltByHandIsTheSame() throws {
     let directory = try TemporaryDirectory()
     let fixture = try Fixture("q35")
