@@ -14,9 +14,10 @@ extension QEMU.Configuration {
   /// The command line of this VM, for a QEMU that the code under test starts. Its files go into `directory`: the guest,
   /// `serial`, and what `{directory}` stands for.
   func words(in directory: TemporaryDirectory) throws -> [String] {
-    var words = [
-      program, "-accel", "tcg", "-nodefaults", "-display", "none", "-machine", machine,
-      "-m", "\(mebibytes)M", "-serial", "file:\(directory.file("serial"))",
+    var words = [program] + accelerator.arguments
+    words += [
+      "-nodefaults", "-display", "none", "-machine", machine, "-m", "\(mebibytes)M", "-serial",
+      "file:\(directory.file("serial"))",
     ]
     if let guest {
       try guest.write(to: directory.file("firmware.bin"))

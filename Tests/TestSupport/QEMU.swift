@@ -4,11 +4,11 @@ public import SystemPackage
 
 /// A stock QEMU under the control of a test, killed when the last reference goes.
 ///
-/// It runs with `-accel tcg -nodefaults`, its serial port goes to a file. The harness speaks QMP
+/// It runs with `-nodefaults`, by TCG unless KVM is asked for; its serial port goes to a file. The harness speaks QMP
 /// over QEMU's standard input and output; a second QMP is at `qmpSocket` for the code under test.
 public final class QEMU {
   /// What is to be started.
-  public struct Configuration {
+  public struct Configuration: Sendable {
     /// The machine type with its options.
     public var machine = "q35"
     /// The RAM's size.
@@ -26,6 +26,8 @@ public final class QEMU {
     /// The user and group that QEMU runs as, by number, with no privilege; nil for this process's. It must be able to
     /// read what `arguments` name: a Linux guest in root's home it is not.
     public var user: UInt32?
+    /// What runs the guest's processors.
+    public var accelerator = Accelerator.tcg
     /// The program.
     public var program = "qemu-system-x86_64"
 
@@ -45,6 +47,36 @@ public final class QEMU {
       return copy
     }
   }
+
+  /// What runs a guest's processors.
+  public enum Accelerator: String, Sendable {
+    case tcg
+    /// The host's processors; they must have all that the model of the guest's has, without which QEMU says a word of warning.
+    case kvm
+
+    /// QEMU's arguments.
+    public var arguments: [String] {
+      switch self {
+      case .tcg: ["-accel", "tcg"]
+      case .kvm: ["-accel", "kvm", "-cpu", "qemu64,-pni"]
+      }
+    }
+  }
+
+  /// Whether the guest of the tests runs under KVM here.
+  ///
+  /// There are kinds of it that do not run everything: whether there is a device says little.
+  public static let hasKVM: Bool = {
+    guard isAvailable else { return false }
+    var configuration = Configuration(guest: BootSectorGuest(end: 0x18_0000), mebibytes: 8)
+    configuration.accelerator = .kvm
+    do {
+      try QEMU(configuration).waitForGuestLines(1)
+      return true
+    } catch {
+      return false
+    }
+  }()
 
   /// The VM's files: `serial`, `qmp`, `firmware.bin`, `log`.
   public let directory: TemporaryDirectory
@@ -77,9 +109,10 @@ public final class QEMU {
       arguments += Unprivileged.prefix(user: user)
       try directory.give(to: user)
     }
+    arguments += [configuration.program] + configuration.accelerator.arguments
     arguments += [
-      configuration.program, "-accel", "tcg", "-nodefaults", "-display", "none",
-      "-machine", configuration.machine, "-m", "\(configuration.mebibytes)M", "-qmp", "stdio",
+      "-nodefaults", "-display", "none", "-machine", configuration.machine, "-m",
+      "\(configuration.mebibytes)M", "-qmp", "stdio",
       "-qmp", "unix:\(directory.file("qmp")),server=on,wait=off",
       "-serial", "file:\(directory.file("serial"))",
     ]
