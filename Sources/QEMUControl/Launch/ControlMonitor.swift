@@ -20,7 +20,8 @@ struct ControlMonitor {
     (ours, theirs) = try UnixSocket.pair(named: name)
     if ["nodefaults", "mon", "monitor", "qmp", "qmp-pretty"].contains(where: line.has) {
       line.append("-chardev", "socket,id=\(Self.id),fd=\(theirs.descriptor)")
-      line.append("-mon", "chardev=\(Self.id),mode=control")
+      // -mon would be a warning of QEMU 11.
+      line.append("-qmp", "chardev:\(Self.id)")
       return
     }
     let text = Array(

@@ -28,7 +28,7 @@ final class MonitorPath: Sendable {
       ("id", Self.id), ("path", path.string), ("server", "on"), ("wait", "off"),
     ])
     line.append("-chardev", "socket,\(properties.text)")
-    line.append("-mon", "chardev=\(Self.id),mode=control")
+    line.append("-qmp", "chardev:\(Self.id)")
   }
 
   deinit {
