@@ -27,33 +27,42 @@ extension RealQEMU {
       var testDescription: String { "\(program) \(arguments)" }
     }
 
-    static let cases = [
-      Case(arguments: "-M q35 -m 16M", blocks: [("pc.ram", 16)]),
-      Case(arguments: "-M q35", blocks: [("pc.ram", 16)]),
-      Case(arguments: "-M pc -m slots=2,maxmem=1G", blocks: [("pc.ram", 16)]),
-      Case(arguments: "-M pc-q35-2.12 -m 16M", blocks: [("pc.ram", 16)]),
-      Case(
-        arguments: "-M microvm -m 4M -mem-path /dev/shm -mem-prealloc", blocks: [("microvm.ram", 4)]
-      ),
-      Case(
-        arguments:
-          "-m 16M -object memory-backend-memfd,id=m,size=16M,share=on,merge=off,host-nodes=0,policy=bind "
-          + "-M q35,memory-backend=m", blocks: [("m", 16)]),
-      Case(
-        arguments: "-m 16M -machine q35,memory-backend=m -object "
-          + #"{"qom-type":"memory-backend-ram","id":"m","size":16777216,"host-nodes":[0],"policy":"bind"}"#,
-        blocks: [("m", 16)]),
-      Case(
-        arguments: "-M q35 -m 8M,slots=2,maxmem=1G -object memory-backend-ram,id=n0,size=4M "
-          + "-object memory-backend-ram,id=n1,size=4M -numa node,memdev=n0 -numa node,memdev=n1 "
-          + "-object memory-backend-ram,id=d,size=128M -device pc-dimm,memdev=d",
-        blocks: [("n0", 4), ("n1", 4), ("d", 128)]),
-      // Old machine types name the block of a dimm in another way.
-      Case(
-        arguments:
-          "-M pc-q35-2.12 -m 8M,slots=2,maxmem=1G -object memory-backend-memfd,id=d,size=128M "
-          + "-device pc-dimm,memdev=d", blocks: [("pc.ram", 8), ("/objects/d", 128)]),
-    ]
+    static let cases =
+      [
+        Case(arguments: "-M q35 -m 16M", blocks: [("pc.ram", 16)]),
+        Case(arguments: "-M q35", blocks: [("pc.ram", 16)]),
+        Case(arguments: "-M pc -m slots=2,maxmem=1G", blocks: [("pc.ram", 16)]),
+        Case(arguments: "-M \(oldest) -m 16M", blocks: [("pc.ram", 16)]),
+        Case(
+          arguments: "-M microvm -m 4M -mem-path /dev/shm -mem-prealloc",
+          blocks: [("microvm.ram", 4)]
+        ),
+        Case(
+          arguments:
+            "-m 16M -object memory-backend-memfd,id=m,size=16M,share=on,merge=off,host-nodes=0,policy=bind "
+            + "-M q35,memory-backend=m", blocks: [("m", 16)]),
+        Case(
+          arguments: "-m 16M -machine q35,memory-backend=m -object "
+            + #"{"qom-type":"memory-backend-ram","id":"m","size":16777216,"host-nodes":[0],"policy":"bind"}"#,
+          blocks: [("m", 16)]),
+        Case(
+          arguments: "-M q35 -m 8M,slots=2,maxmem=1G -object memory-backend-ram,id=n0,size=4M "
+            + "-object memory-backend-ram,id=n1,size=4M -numa node,memdev=n0 -numa node,memdev=n1 "
+            + "-object memory-backend-ram,id=d,size=128M -device pc-dimm,memdev=d",
+          blocks: [("n0", 4), ("n1", 4), ("d", 128)]),
+      ] + (oldest == "pc-q35-2.12" ? [oldDimm] : [])
+
+    /// Old machine types name the block of a dimm in another way.
+    private static let oldDimm = Case(
+      arguments:
+        "-M pc-q35-2.12 -m 8M,slots=2,maxmem=1G -object memory-backend-memfd,id=d,size=128M "
+        + "-device pc-dimm,memdev=d", blocks: [("pc.ram", 8), ("/objects/d", 128)])
+
+    /// The oldest type that we know where this QEMU has it: they go after some years.
+    private static let oldest: String = {
+      let types = (try? Subprocess.run(["qemu-system-x86_64", "-machine", "help"]).text) ?? ""
+      return types.contains("pc-q35-2.12 ") ? "pc-q35-2.12" : "pc-q35-8.2"
+    }()
 
     @Test(arguments: cases) func mapsTheImage(_ wanted: Case) throws {
       try expectMapped(wanted)
@@ -95,7 +104,7 @@ extension RealQEMU {
       #expect(try openFlags(of: image, in: launch.child.processID).allSatisfy { $0 & 3 == 0 })
     }
 
-    @Test(arguments: ["q35", "numa"]) func guestSeesTheImage(name: String) throws {
+    @Test(arguments: ["q35", "numa"]) func memoryIsTheImage(name: String) throws {
       let directory = try TemporaryDirectory()
       let fixture = try Fixture(name)
       let image = try fixture.unpack(into: directory)
@@ -114,22 +123,14 @@ extension RealQEMU {
       #expect(outcome.mapped == (name == "numa" ? ["n0", "n1"] : ["pc.ram"]))
       let launch = try QEMULaunch(line)
       let qmp = try QMPConnection(socket: launch.control, name: "control")
-      // The first mebibyte has memory of other blocks in between.
-      var address: UInt64 = 0
+      // pmemsave would be refused by QEMU 11 while it waits for an image.
+      let rows = try rows(qmp)
       for idstr in outcome.mapped {
         let block = try #require(blocks.first { $0.idstr == idstr })
-        let skipped: UInt64 = address == 0 ? 1 << 20 : 0
-        let saved = directory.file(idstr)
-        _ = try qmp.execute(
-          "pmemsave",
-          arguments: [
-            "val": .unsigned(address + skipped), "size": .unsigned(block.usedLength - skipped),
-            "filename": .string(saved.string),
-          ])
+        let row = try #require(rows[idstr])
         try expectSame(
-          saved, image, skipping: (0, block.pagesOffset + skipped),
-          count: block.usedLength - skipped)
-        address += block.usedLength
+          FilePath("/proc/\(launch.child.processID)/mem"), image,
+          skipping: (row.address, block.pagesOffset), count: block.usedLength)
       }
     }
 
