@@ -33,6 +33,8 @@ public enum VMError: Error, Equatable, Sendable {
   case resumedMeanwhile
   /// QEMU has ended while the VM was saved.
   case gone
+  /// libvirt runs the VM, as a domain of this name.
+  case managedByLibvirt(domain: String?)
   /// The image is to take the place of a file that the VM uses, and what for.
   case usedByVM(FilePath, FileUse)
   /// The image does not fit on the file system.

@@ -27,7 +27,8 @@ import Testing
       idstr: "dimm0", usedLength: ByteCount(1 << 30), maxLength: ByteCount(1 << 30),
       hostAddress: 0x7d00_0000_0000, pageBytes: 2 << 20)
     return RunningVM(
-      version: QEMUVersion(10, 0, 2), name: "web1", uuid: nil, target: "x86_64",
+      version: QEMUVersion(10, 0, 2), name: "web1", uuid: nil,
+      isManagedByLibvirt: false, target: "x86_64",
       machineType: "pc-q35-10.0", runState: .running, processorThreads: [11, 12],
       peerProcessID: 10, blocks: [ram, dimm, table], namelessBlocks: [],
       backends: [
@@ -71,6 +72,7 @@ import Testing
     var vm = vm
     vm.runState = .paused
     vm.name = nil
+    vm.isManagedByLibvirt = true
     vm.migration.status = nil
     vm.capabilities = [:]
     vm.disks = []

@@ -33,6 +33,32 @@ extension RealQEMU {
       return try Image(reading: file).runState(in: file)
     }
 
+    /// A VM that libvirt runs is for libvirt to save, unless that is said.
+    @Test(arguments: [VMSave.Engine.capture, .qemu])
+    func aVMOfLibvirtIsLeftAlone(_ engine: VMSave.Engine) throws {
+      let managed = try QEMU(
+        QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with {
+          $0.arguments += [
+            "-name", "guest=web1,debug-threads=on",
+            "-chardev", "socket,id=charmonitor,path={directory}/monitor,server=on,wait=off",
+            "-qmp", "chardev:charmonitor",
+          ]
+        })
+      try managed.waitForGuestLines(2)
+      let image = directory.file("vm.img")
+      #expect(throws: VMError.managedByLibvirt(domain: "web1")) {
+        try managed.saveVM(to: image) { $0.engine = engine }
+      }
+      let save = ["save", "--qmp", managed.qmpSocket.string, "--engine", engine.rawValue]
+      let refused = try Tool.run(save + ["--force", image.string])
+      #expect(refused.status == 69 && refused.errors.contains("(domain \"web1\")"))
+      #expect(!exists(image))
+      try Tool.succeed(save + ["--managed-by-libvirt", image.string])
+      let inspected = try Tool.succeed(["inspect", "--qmp", managed.qmpSocket.string])
+      #expect(inspected.text.contains("Managed by    libvirt"))
+      try managed.expectGoesOn(sum: VMShape.guest.sum)
+    }
+
     /// Settings that are in the way of a save are put back, whatever they were.
     @Test(
       arguments: [VMSave.Engine.capture, .qemu],

@@ -47,7 +47,7 @@ extension ExitStatus {
     case .launch(.refused): self = .usage
     case .launch(.system(let error)): self.init(starting: error)
     case .state, .resumedMeanwhile, .gone, .tooOld, .migrationFailed, .relativeDisk,
-      .snapshotsRemain, .ended, .cannotMap, .liveSnapshots:
+      .snapshotsRemain, .ended, .cannotMap, .liveSnapshots, .managedByLibvirt:
       self = .unavailable
     }
   }

@@ -23,6 +23,7 @@ import SystemPackage
 ///     }
 ///   ],
 ///   "machineType" : "pc-q35-10.0",
+///   "managedByLibvirt" : false,
 ///   "migrationStatus" : null,
 ///   "name" : null,
 ///   "processID" : 4711,
@@ -47,6 +48,7 @@ struct VMInspectJSON: Encodable {
   var qmp: String
   var name: OrNull<String>
   var uuid: OrNull<String>
+  var managedByLibvirt: Bool
   var qemuVersion: String
   var processID: OrNull<Int32>
   var machineType: String
@@ -114,6 +116,7 @@ extension VMInspectJSON {
     qmp = socket.string
     name = OrNull(vm.name)
     uuid = OrNull(vm.uuid)
+    managedByLibvirt = vm.isManagedByLibvirt
     qemuVersion = vm.version.description
     processID = OrNull(inspection.processID)
     machineType = vm.machineType

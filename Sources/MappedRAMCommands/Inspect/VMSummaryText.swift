@@ -35,6 +35,9 @@ struct VMSummaryText {
     var facts = [("QMP socket", socket.string)]
     if let name = vm.name { facts.append(("Name", name)) }
     if let uuid = vm.uuid { facts.append(("UUID", uuid)) }
+    if vm.isManagedByLibvirt {
+      facts.append(("Managed by", "libvirt: a save from here needs --managed-by-libvirt"))
+    }
     return facts + [
       (
         "QEMU",

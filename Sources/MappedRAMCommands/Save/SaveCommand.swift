@@ -116,6 +116,7 @@ struct SaveCommand: ParsableCommand {
     save.engine = machine.engine ?? .auto
     save.afterwards = machine.then
     save.live = live.options
+    save.allowsLibvirt = machine.managedByLibvirt
     save.processID = machine.pid
     save.snapshotDirectory = machine.snapshotDisks.map(\.absolute)
     save.devices = try CommandError.image(to: nil) { () throws(ImageError) in

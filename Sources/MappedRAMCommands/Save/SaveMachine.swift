@@ -41,11 +41,19 @@ struct SaveMachine: ParsableArguments {
       "QEMU's process, where it is not the one that QMP leads to.", valueName: "number"))
   var pid: Int32?
 
+  @Flag(
+    help: """
+      Save a VM that libvirt runs, too. libvirt then sees it paused, and going on, by somebody whom it does not know. (By \
+      default such a VM is refused: virsh save is for it.)
+      """)
+  var managedByLibvirt = false
+
   /// The options that are given and belong to running VMs.
   var given: [String] {
     [
       ("--qmp", qmp != nil), ("--engine", engine != nil), ("--then", then != nil),
       ("--snapshot-disks", snapshotDisks != nil), ("--pid", pid != nil),
+      ("--managed-by-libvirt", managedByLibvirt),
     ].filter(\.1).map(\.0)
   }
 

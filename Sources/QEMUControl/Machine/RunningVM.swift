@@ -12,6 +12,8 @@ public struct RunningVM: Equatable, Sendable {
   public var name: String?
   /// What `-uuid` gave; `nil` for zeros.
   public var uuid: String?
+  /// Whether libvirt runs it: its monitor has the name that libvirt gives it.
+  public var isManagedByLibvirt: Bool
   /// The architecture: `x86_64`, `aarch64`, …
   public var target: String
   /// The machine type as the CONFIGURATION section names it: `pc-q35-10.0`.
@@ -54,6 +56,8 @@ extension RunningVM {
     let uuid = try connection.execute(.queryUUID)
     self.uuid =
       uuid.utf8.allSatisfy { $0 == UInt8(ascii: "0") || $0 == UInt8(ascii: "-") } ? nil : uuid
+    // libvirt 1.0 to 11: src/qemu/qemu_command.c names the monitor's character device so.
+    isManagedByLibvirt = try connection.execute(.queryCharacterDevices).contains("charmonitor")
     target = try connection.execute(.queryTarget)
     machineType = try connection.machineType()
     runState = try connection.execute(.queryStatus)

@@ -16,6 +16,9 @@ extension VMSave {
     cancellation: Cancellation = Cancellation(), onWarning: (VMSaveWarning) -> Void = { _ in }
   ) throws(VMError) -> VMSaveReport {
     let vm = try talking { () throws(QMPError) in try RunningVM(asking: connection) }
+    guard allowsLibvirt || !vm.isManagedByLibvirt else {
+      throw .managedByLibvirt(domain: vm.name)
+    }
     try Self.check(vm)
     let access = GuestMemory.access(to: vm, processID: processID)
     try checkTarget(vm, access, connection)

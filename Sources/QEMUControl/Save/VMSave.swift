@@ -9,6 +9,8 @@ public struct VMSave: Sendable {
   public var inPlace = false
   /// What the image may replace. A file that the VM itself uses is never replaced.
   public var replacing = Replacing.images
+  /// Whether a VM that libvirt runs is saved too, which libvirt does not expect.
+  public var allowsLibvirt = false
   /// Who writes the image.
   public var engine = Engine.auto
   /// What becomes of the VM; `nil` for what it was before.

@@ -68,6 +68,13 @@ extension QMPCommand<[Int32]> {
 }
 
 extension QMPCommand<Set<String>> {
+  /// `query-chardev`: the labels of the character devices, monitors among them.
+  public static var queryCharacterDevices: Self {
+    Self("query-chardev") { answer throws(QMPError) in
+      Set(try answer.map { device throws(QMPError) in try device.member("label").string() })
+    }
+  }
+
   /// `query-commands`: the names of all commands that this QEMU has.
   public static var queryCommands: Self {
     Self("query-commands") { answer throws(QMPError) in
