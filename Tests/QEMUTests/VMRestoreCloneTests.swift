@@ -23,6 +23,31 @@ extension RealQEMU {
       #expect(try Self.sum(vm.image) == before)
     }
 
+    /// As many as a host of templates has: they start and end, the image stays, and it is free again only after the last.
+    @Test func manyStandOnOneImage() throws {
+      let vm = try SavedVM(Variant("q35"))
+      let before = try Self.state(vm.image)
+      let file = try File.open(vm.image, access: .read, directIO: .off)
+      try expectStanding(vm, 64, lockedBy: file)
+      try file.lock(.exclusive)
+      #expect(try Self.state(vm.image) == before)
+    }
+
+    /// Starts `count` that stand still, one inside the other's life; the innermost then goes on.
+    private func expectStanding(_ vm: SavedVM, _ count: Int, lockedBy file: File) throws {
+      try restoring(
+        vm.image, by: .map, into: vm.variant.configuration(in: vm.directory),
+        then: count == 1 ? .resume : .pause
+      ) { restored in
+        if count > 1 {
+          try expectStanding(vm, count - 1, lockedBy: file)
+        } else {
+          try restored.expectGuestGoesOn(from: vm.qemu.serial, sum: vm.variant.guest.sum)
+        }
+        #expect(throws: SystemCallError.self) { try file.lock(.exclusive) }
+      }
+    }
+
     /// Whoever restores, and whatever is in the image: it stays as it is, byte for byte and block for block.
     @Test(arguments: restoreEngines, [false, true])
     func anImageIsNotChanged(by engine: VMRestore.Engine, isLive: Bool) throws {
