@@ -16,6 +16,7 @@ struct FileSystemNameTests {
       let found = try #require(try FileSystem(at: path))
       #expect(found.type == wanted)
       switch kind {
+      case .fuse: #expect(found.source.hasSuffix("/below"))
       case .ext4, .xfs, .btrfs, .subvolume: #expect(found.source.hasPrefix("/dev/loop"))
       case .overlay, .tmpfs, .ramfs: #expect(found.source == wanted)
       }

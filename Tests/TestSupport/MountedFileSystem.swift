@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 public import SystemPackage
 
@@ -13,6 +14,8 @@ public final class MountedFileSystem: Sendable {
     case tmpfs
     /// In memory too, and without holes that could be made.
     case ramfs
+    /// Of a program (FUSE): bindfs over a directory of the file system that holds temporary files.
+    case fuse
   }
 
   /// Where files are to be made.
@@ -32,6 +35,10 @@ public final class MountedFileSystem: Sendable {
       try Subprocess.succeed(
         ["mount", "-t", "tmpfs", "-o", "size=\(mebibytes)M", "tmpfs", mounted.string])
     case .ramfs: try Subprocess.succeed(["mount", "-t", "ramfs", "ramfs", mounted.string])
+    case .fuse:
+      let below = directory.file("below")
+      try Subprocess.succeed(["mkdir", below.string])
+      try Self.serve(below, at: mounted)
     case .overlay:
       let layers = ["lower", "upper", "work"].map { directory.file($0).string }
       try Subprocess.succeed(["mkdir"] + layers)
@@ -52,6 +59,24 @@ public final class MountedFileSystem: Sendable {
     self.directory = directory
     self.path = path
     self.device = device
+  }
+
+  /// Starts bindfs, which ends once it is unmounted.
+  ///
+  /// It stays in the foreground: Foundation takes a program for running as long as a child of it is.
+  private static func serve(_ directory: FilePath, at place: FilePath) throws {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = ["bindfs", "-f", directory.string, place.string]
+    process.standardInput = FileHandle.nullDevice
+    try process.run()
+    for _ in 0..<500 {
+      if try Subprocess.run(["mountpoint", "-q", place.string]).status == 0 { return }
+      guard process.isRunning else { break }
+      usleep(10_000)
+    }
+    process.terminate()
+    throw HarnessError("bindfs did not mount \(place)")
   }
 
   deinit {
