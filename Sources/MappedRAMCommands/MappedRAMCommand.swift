@@ -29,7 +29,16 @@ public struct MappedRAMCommand: ParsableCommand {
   public static func run() -> Never {
     Console.ignoreBrokenPipes()
     OpenFiles.raiseLimit()
-    main()
-    exit()
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+      exit()
+    } catch {
+      let (message, status) = (fullMessage(for: error), exitCode(for: error))
+      // Help, and what completes arguments in a shell, is our own text.
+      guard !message.isEmpty, !status.isSuccess else { exit(withError: error) }
+      Console.writeError(message + "\n")
+      exit(withError: status)
+    }
   }
 }

@@ -74,7 +74,7 @@ struct CommandRun {
     if output.progress == .json {
       Console.writeError(JSONText.line(WarningLine(message: message)))
     } else {
-      ProgressReporter.writeAbove("Warning: \(message)\n")
+      ProgressReporter.writeAbove(TerminalText.message("Warning", message))
     }
   }
 
@@ -89,7 +89,7 @@ struct CommandRun {
       Console.writeError(
         JSONText.line(ErrorLine(message: error.description, status: status.rawValue)))
     } else {
-      Console.writeError("Error: \(error)\n")
+      Console.complain(error.description)
     }
     return ExitCode(status.rawValue)
   }

@@ -3,6 +3,8 @@ import LinuxIO
 import SystemPackage
 
 /// Standard output, for data, and standard error, for all else.
+///
+/// All text goes through here to the terminal, and has no control characters afterwards but newlines.
 enum Console {
   /// Writes `text` to standard output.
   ///
@@ -11,7 +13,7 @@ enum Console {
   /// - Throws: what write(2) gives.
   static func writeOutput(_ text: String) throws(CommandError) {
     do throws(SystemCallError) {
-      try write(text, to: STDOUT_FILENO, named: "standard output")
+      try write(TerminalText.escaped(text), to: STDOUT_FILENO, named: "standard output")
     } catch  where error.errno == .brokenPipe {
       exit(ExitStatus.success.rawValue)
     } catch {
@@ -19,10 +21,18 @@ enum Console {
     }
   }
 
+  /// Tells of what went wrong, in sentences.
+  static func complain(_ sentences: String) {
+    writeError(TerminalText.message("Error", sentences))
+  }
+
   /// Writes `text` to standard error. If that cannot be written there is nobody left to tell.
-  static func writeError(_ text: String) {
+  ///
+  /// - Parameter erasesLine: whether to erase the line before, of a terminal.
+  static func writeError(_ text: String, erasesLine: Bool = false) {
+    let erase = erasesLine ? "\r\u{1b}[K" : ""
     do throws(SystemCallError) {
-      try write(text, to: STDERR_FILENO, named: "standard error")
+      try write(erase + TerminalText.escaped(text), to: STDERR_FILENO, named: "standard error")
     } catch {
       return
     }

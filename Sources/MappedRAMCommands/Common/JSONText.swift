@@ -12,13 +12,29 @@ enum JSONText {
     encode(value, [.sortedKeys, .withoutEscapingSlashes]) + "\n"
   }
 
+  /// The same JSON, with JSON's own escapes for the control characters that it may have in strings.
+  private static func escaped(_ text: String) -> String {
+    guard TerminalText.mayHaveControls(text) else { return text }
+    var result = String.UnicodeScalarView()
+    for scalar in text.unicodeScalars {
+      if scalar != "\n", TerminalText.isControl(scalar) {
+        let digits = String(scalar.value, radix: 16)
+        let zeros = String(repeating: "0", count: 4 - digits.count)
+        result.append(contentsOf: "\\u\(zeros)\(digits)".unicodeScalars)
+      } else {
+        result.append(scalar)
+      }
+    }
+    return String(result)
+  }
+
   private static func encode(
     _ value: some Encodable, _ formatting: JSONEncoder.OutputFormatting
   ) -> String {
     let encoder = JSONEncoder()
     encoder.outputFormatting = formatting
     do {
-      return String(decoding: try encoder.encode(value), as: UTF8.self)
+      return escaped(String(decoding: try encoder.encode(value), as: UTF8.self))
     } catch {
       preconditionFailure("finite numbers and strings can be encoded: \(error)")
     }

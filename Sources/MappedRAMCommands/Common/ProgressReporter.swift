@@ -10,11 +10,9 @@ struct ProgressReporter: ~Copyable {
   /// How often is looked.
   static let interval = Duration.milliseconds(200)
 
-  private static let erase = "\r\u{1b}[K"
-
   /// Writes lines while the progress may be on show, which then goes on below them.
   static func writeAbove(_ text: String) {
-    Console.writeError(Console.errorIsTerminal ? erase + text : text)
+    Console.writeError(text, erasesLine: Console.errorIsTerminal)
   }
 
   /// Shows `progress` as `mode` says; `label` says what is going on.
@@ -47,9 +45,9 @@ struct ProgressReporter: ~Copyable {
     while isOver.wait(for: interval, until: { $0 ? true : nil }) == nil {
       let sample = sample(progress, since: start)
       estimate.add(sample)
-      Console.writeError(erase + ProgressLine.text(label, sample, estimate))
+      Console.writeError(ProgressLine.text(label, sample, estimate), erasesLine: true)
     }
-    Console.writeError(erase)
+    Console.writeError("", erasesLine: true)
   }
 
   /// One line at each look, and one at the end.

@@ -17,7 +17,7 @@ struct TextTable {
   /// Adds a row with a cell for each column.
   mutating func add(_ cells: [String]) {
     precondition(cells.count == columns.count, "a cell for each column")
-    rows.append(cells)
+    rows.append(cells.map { TerminalText.line($0) })
   }
 
   /// The lines, headings first, each with its line break; two spaces between columns, none at a line's end.

@@ -111,7 +111,7 @@ struct InspectCommand: ParsableCommand {
   }
 
   private static func complain(_ sentence: String) {
-    Console.writeError("Error: \(sentence)\n")
+    Console.complain(sentence)
   }
 }
 

@@ -11,7 +11,7 @@ struct SummaryText {
   /// Writes facts, blocks, counts, remarks and problems.
   func write() {
     for (name, value) in facts + libvirtFacts {
-      output("\(name.padded(to: Self.width))\(value)\n")
+      output("\(name.padded(to: Self.width))\(TerminalText.line(value))\n")
     }
     if !image.blocks.isEmpty {
       output("\n")

@@ -28,7 +28,9 @@ struct VMSummaryText {
   }
 
   private func write(_ facts: [(String, String)], indentedBy space: String = "") {
-    for (name, value) in facts { output("\(space)\(name.padded(to: Self.width))\(value)\n") }
+    for (name, value) in facts {
+      output("\(space)\(name.padded(to: Self.width))\(TerminalText.line(value))\n")
+    }
   }
 
   private var facts: [(String, String)] {

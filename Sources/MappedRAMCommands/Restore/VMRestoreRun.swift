@@ -92,7 +92,7 @@ struct VMRestoreRun {
     do throws(SystemCallError) {
       try launch.child.waitPassingSignals().endThisProcess()
     } catch {
-      Console.writeError("Error: \(error)\n")
+      Console.complain(error.description)
       throw ExitCode(ExitStatus.ioError.rawValue)
     }
   }
