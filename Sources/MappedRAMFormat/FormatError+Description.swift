@@ -110,8 +110,8 @@ extension FormatError.Kind: CustomStringConvertible {
       "the footer has section id \(found); expected \(expected)."
     case .unknownSectionID(let id):
       "section id \(id) was not started before."
-    case .sectionLengthUnknown:
-      "the end of the section cannot be found: the description does not list it and no footer follows."
+    case .sectionLengthUnknown(let search):
+      "the end of the section cannot be found: \(search)"
     case .missingRAMSection:
       "the stream ends without a section of RAM."
     case .ramSectionTwice:
@@ -204,6 +204,20 @@ extension FormatError.Kind: CustomStringConvertible {
     case .libvirtTextNotTerminated:
       "the text has no terminating zero."
     default: ""
+    }
+  }
+}
+
+extension FormatError.SectionSearch: CustomStringConvertible {
+  /// Why there is no end, and what that may mean.
+  public var description: String {
+    switch self {
+    case .endOfFile:
+      "no footer follows up to the end of the file, and there is no JSON description. The file is probably cut off."
+    case .description:
+      "the description does not list it and no footer follows."
+    case .limit(let limit):
+      "no footer follows in \(limit) bytes, and no more are searched for a section that no JSON description lists."
     }
   }
 }

@@ -42,7 +42,7 @@ public struct FormatError: Error, Equatable, Sendable {
     case missingFooter(found: UInt8)
     case footerMismatch(found: UInt32, expected: UInt32)
     case unknownSectionID(UInt32)
-    case sectionLengthUnknown
+    case sectionLengthUnknown(SectionSearch)
     case missingRAMSection
     case ramSectionTwice
     case ramSectionVersion(found: UInt32)
@@ -90,6 +90,16 @@ public struct FormatError: Error, Equatable, Sendable {
     case preambleBytes
     case libvirtDataBytes
     case devices, deviceBuffers, deviceBufferBytes
+  }
+
+  /// Where the search for the end of a section ended in vain.
+  public enum SectionSearch: Equatable, Sendable {
+    /// At the end of the file, which has no description.
+    case endOfFile
+    /// At the description, which does not have the section.
+    case description
+    /// After as many bytes as are searched.
+    case limit(ByteCount)
   }
 
   /// The structure in which an error was met.

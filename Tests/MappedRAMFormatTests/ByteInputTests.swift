@@ -86,6 +86,24 @@ import Testing
     }
   }
 
+  /// At every place in every length, whatever the bytes beside it look like.
+  @Test(arguments: [0x00, 0x01, 0x7E, 0x7F, 0x80, 0xFF] as [UInt8])
+  func findsAPatternAtAnyPlace(_ byte: UInt8) {
+    for neighbour in [byte ^ 1, byte ^ 0x80, byte &+ 1, byte &- 1] {
+      for count in 1...35 {
+        for place in 0..<count {
+          var text = [UInt8](repeating: neighbour, count: count)
+          text[place] = byte
+          let input = ByteInput(text.span)
+          #expect(input.firstIndex(of: [byte]) == place)
+          let found = place + 1 < count ? place : nil
+          #expect(input.firstIndex(of: [byte, neighbour]) == found)
+          #expect(input.firstIndex(of: [byte, byte]) == nil)
+        }
+      }
+    }
+  }
+
   @Test func findsAPatternFromTheCursorOn() throws {
     let text = ascii("aabaabcaab")
     var input = ByteInput(text.span)

@@ -71,8 +71,18 @@ extension FormatErrorDescriptionTests {
     (.footerMismatch(found: 7, expected: 1), "the footer has section id 7; expected 1."),
     (.unknownSectionID(9), "section id 9 was not started before."),
     (
-      .sectionLengthUnknown,
+      .sectionLengthUnknown(.description),
       "the end of the section cannot be found: the description does not list it and no footer follows."
+    ),
+    (
+      .sectionLengthUnknown(.endOfFile),
+      "the end of the section cannot be found: no footer follows up to the end of the file, and there is no JSON "
+        + "description. The file is probably cut off."
+    ),
+    (
+      .sectionLengthUnknown(.limit(268_435_456)),
+      "the end of the section cannot be found: no footer follows in 268435456 bytes, and no more are searched for a "
+        + "section that no JSON description lists."
     ),
     (.missingRAMSection, "the stream ends without a section of RAM."),
     (.ramSectionTwice, "RAM is started a second time."),

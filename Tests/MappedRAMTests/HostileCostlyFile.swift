@@ -7,8 +7,12 @@ import SystemPackage
 enum CostlyFile: String, CaseIterable, Sendable {
   /// A device of unknown length, and footers that nothing sensible follows.
   case footersWithoutEnd
+  /// A device of unknown length, and behind it a hole of 1 TiB.
+  case hollowSection
   /// As many sections and commands as the file holds.
   case manyParts, manyCommands
+  /// A device that the description has with many fields, and its section again and again.
+  case manySectionsOfOneDevice
   /// Descriptions of one long string, of many values, of many devices.
   case longText, manyValues, manyDevices
   /// libvirt's data area as long as it may be, of one XML.
@@ -22,7 +26,7 @@ enum CostlyFile: String, CaseIterable, Sendable {
 
   /// Whether there is nothing wrong with the file.
   var isWhole: Bool {
-    [.longText, .manyValues, .manyDevices, .noiseBehind].contains(self)
+    [.longText, .manyValues, .manyDevices, .noiseBehind, .manySectionsOfOneDevice].contains(self)
   }
 
   /// Makes it, sparse where it can be.
@@ -40,6 +44,14 @@ enum CostlyFile: String, CaseIterable, Sendable {
       let footers = rest.reduce(into: [UInt8]()) { $0 += [0x7E, 0, 0, 0, 9] + $1 }
       try file.write(output.bytes + Self.repeated(footers, 16 << 20), at: tail)
       try file.truncate(to: tail + 16 << 20)
+    case .hollowSection:
+      let device = SectionIdentity(idstr: "x", instanceID: 0, version: 1)
+      var output = ByteOutput()
+      StreamElement.full(id: 9, device).encode(into: &output)
+      try file.write(output.bytes, at: tail)
+      try file.truncate(to: UInt64(1) << 40)
+    case .manySectionsOfOneDevice:
+      try Self.writeSectionsOfOneDevice(file, at: tail)
     case .manyParts:
       let part: [UInt8] = [2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0x10, 0x7E, 0, 0, 0, 1]
       try file.write(Self.repeated(part, 19 << 20), at: tail)
@@ -86,6 +98,28 @@ enum CostlyFile: String, CaseIterable, Sendable {
     output.writeBigEndian(SectionType.description.rawValue)
     output.writeBigEndian(UInt32(text.utf8.count))
     try tiny.file.write(output.bytes + Array(text.utf8), at: tiny.plan.end.rawValue)
+  }
+
+  private static func writeSectionsOfOneDevice(_ file: File, at tail: UInt64) throws {
+    let device = SectionIdentity(idstr: "x", instanceID: 0, version: 1)
+    var section = ByteOutput()
+    StreamElement.full(id: 9, device).encode(into: &section)
+    SectionFooter(id: 9).encode(into: &section)
+    var end = ByteOutput()
+    StreamElement.end(id: 1).encode(into: &end)
+    RAMWord.endOfSection.encode(into: &end)
+    SectionFooter(id: 1).encode(into: &end)
+    StreamElement.endOfStream.encode(into: &end)
+    let field = #"{"name":"a","type":"b","size":0}"#
+    let fields = String(repeating: field + ",", count: 100_000) + field
+    let text = """
+      {"devices":[{"name":"x","instance_id":0,"vmsd_name":"x","version":1,"fields":[\(fields)]}]}
+      """
+    end.writeBigEndian(SectionType.description.rawValue)
+    end.writeBigEndian(UInt32(text.utf8.count))
+    let sections = (0..<100_000).flatMap { _ in section.bytes }
+    try file.truncate(to: tail)
+    try file.write(sections + end.bytes + Array(text.utf8), at: tail)
   }
 
   private static func writeLibvirt(_ file: File) throws {

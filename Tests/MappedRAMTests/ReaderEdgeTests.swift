@@ -71,7 +71,7 @@ import Testing
     let before = try Self.bytesReadByThisThread()
     let image = try Image(reading: file)
     let after = try Self.bytesReadByThisThread()
-    #expect(image.problems.map(\.kind) == [.sectionLengthUnknown])
+    #expect(image.problems.map(\.kind) == [.sectionLengthUnknown(.endOfFile)])
     // Once by the search, and once by the look behind the candidates, and a little more.
     #expect(after - before < 3 * body.count)
   }
@@ -81,6 +81,49 @@ import Testing
     let text = String(decoding: try file.readBytes(at: 0, count: 4096), as: UTF8.self)
     let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("rchar: ") })
     return try #require(Int(line.dropFirst("rchar: ".count)))
+  }
+
+  /// A body that no description lists has a limit; a footer right at it is still found.
+  @Test(arguments: [0, 1] as [UInt64])
+  func aBodyThatHasToBeSearchedHasALimit(_ more: UInt64) throws {
+    let identity = SectionIdentity(idstr: "dirty-bitmap", instanceID: 0, version: 1)
+    let limit = ImageLimits.searchedBodyBytes
+    let section = Self.section(.start(id: 2, identity), id: 2, [])
+    let file = try Self.file(Array(section.dropLast(5)))
+    let start = try file.size()
+    let end = start + limit.rawValue + more
+    try file.write(section.suffix(5) + Self.endOfRAM + [0], at: end)
+    let image = try Image(reading: file)
+    if more == 0 {
+      #expect(image.isComplete)
+      #expect(image.sections.first { $0.identity == identity }?.body.byteCount == limit)
+    } else {
+      #expect(image.problems.map(\.kind) == [.sectionLengthUnknown(.limit(limit))])
+    }
+  }
+
+  /// A footer whose first byte ends the data before a hole, and whose id is zeros, is found.
+  @Test func aFooterMayReachIntoAHole() throws {
+    let identity = SectionIdentity(idstr: "dirty-bitmap", instanceID: 0, version: 1)
+    let head = Self.section(.start(id: 0, identity), id: 0, []).dropLast(5)
+    let file = try Self.file(Array(head))
+    let data = (try file.size() + 1 << 20) & ~0xFFFF
+    try file.write([0x7E], at: data - 1)
+    try file.write(Self.endOfRAM + [0], at: data + 4)
+    let image = try Image(reading: file)
+    #expect(image.isComplete)
+    #expect(image.sections.first { $0.identity == identity }?.body.upperBound.rawValue == data - 1)
+  }
+
+  @Test func readingCanBeCancelled() throws {
+    let cancellation = Cancellation()
+    let file = try Self.file(Self.endOfRAM + [0])
+    #expect(try Image(reading: file, cancellation: cancellation).isComplete)
+    cancellation.cancel()
+    #expect(throws: ImageError.cancelled) { try Image(reading: file, cancellation: cancellation) }
+    #expect(throws: ImageError.cancelled) {
+      try DeviceStateStream(reading: file, cancellation: cancellation)
+    }
   }
 
   /// A footer at any place relative to the parts in which the search reads is found.

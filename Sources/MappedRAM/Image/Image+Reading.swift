@@ -9,14 +9,17 @@ extension Image {
   /// - Parameters:
   ///   - file: the image.
   ///   - streamOffset: where the stream begins; `nil` where the container says, or at 0.
+  ///   - cancellation: ends the reading.
   ///   - onBitmap: called with each block that has a bitmap, and the bitmap, as soon as they are read; none is kept.
-  /// - Throws: `ImageError.system` where the file cannot be read.
+  /// - Throws: `ImageError.system` where the file cannot be read; `.cancelled`.
   /// - Complexity: O(bitmaps + sections); 2 MiB of bitmap a 64 GiB of RAM.
   public init(
     reading file: File, streamOffset: FileOffset? = nil,
+    cancellation: Cancellation = Cancellation(),
     onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void = { _, _ in }
   ) throws(ImageError) {
-    var reader = try ImageReader(file, streamOffset: streamOffset)
+    var reader = try ImageReader(
+      file, streamOffset: streamOffset, cancellation: cancellation)
     self.init(path: file.path, fileSize: reader.window.end)
     do throws(ImageError) {
       try read(with: &reader, onBitmap)

@@ -32,8 +32,10 @@ struct ImageReader {
   }
 
   /// A reader of `file`, whose stream begins at `streamOffset`, or where its container says.
-  init(_ file: File, streamOffset: FileOffset?) throws(ImageError) {
-    window = try ImageWindow(file)
+  init(
+    _ file: File, streamOffset: FileOffset?, cancellation: Cancellation
+  ) throws(ImageError) {
+    window = try ImageWindow(file, cancellation: cancellation)
     scanner = SectionScanner()
     isOffsetGiven = streamOffset != nil
     self.streamOffset = streamOffset ?? .zero

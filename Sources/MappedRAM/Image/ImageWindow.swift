@@ -5,6 +5,8 @@ import SystemPackage
 /// The part of an image that is being parsed: reads some 64 KiB at a time and never more than it was asked for beyond that.
 struct ImageWindow {
   let file: File
+  /// Asks for the end of the reading.
+  let cancellation: Cancellation
   /// The first byte after the file, or after the part of it that is looked at.
   private(set) var end: FileOffset
   private var bytes: [UInt8] = []
@@ -15,8 +17,9 @@ struct ImageWindow {
   /// Bytes of a bitmap that are read, or written, at once.
   static let bitmapBytes = 1 << 20
 
-  init(_ file: File) throws(ImageError) {
+  init(_ file: File, cancellation: Cancellation = Cancellation()) throws(ImageError) {
     self.file = file
+    self.cancellation = cancellation
     end = FileOffset(try calling { () throws(SystemCallError) in try file.size() })
   }
 
@@ -54,6 +57,7 @@ struct ImageWindow {
   private mutating func load(_ offset: FileOffset, _ count: Int) throws(ImageError) {
     let wanted = Int(min(UInt64(count), (end - offset).rawValue))
     if offset >= start, (offset - start).rawValue + UInt64(wanted) <= UInt64(bytes.count) { return }
+    try cancellation.check()
     do throws(SystemCallError) {
       let most = Int(min(UInt64(max(wanted, Self.readAhead)), (end - offset).rawValue))
       bytes = try file.readBytes(at: offset.rawValue, count: most)
@@ -75,6 +79,15 @@ extension ImageWindow {
   /// The byte at `offset`, or `nil` past the end of the file.
   mutating func peek(at offset: FileOffset) throws(ImageError) -> UInt8? {
     try parse(at: offset, atMost: 1) { $0.peek() }.value
+  }
+
+  /// The first part of `range` that is no hole, or `nil` where all of it is one.
+  func nextData(in range: Range<FileOffset>) throws(ImageError) -> Range<FileOffset>? {
+    try cancellation.check()
+    let data = try calling { () throws(SystemCallError) in
+      try file.nextData(in: range.lowerBound.rawValue..<range.upperBound.rawValue)
+    }
+    return data.map { FileOffset($0.lowerBound)..<FileOffset($0.upperBound) }
   }
 
   /// The bytes of `range`, which the caller has held against a limit.

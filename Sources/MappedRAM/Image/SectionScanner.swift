@@ -12,11 +12,15 @@ struct SectionScanner {
   var description: DeviceDescription? {
     didSet {
       devices = Dictionary(
-        (description?.devices ?? []).map { (DeviceKey($0.name, $0.instanceID), $0) },
+        (description?.devices ?? []).map {
+          (DeviceKey($0.name, $0.instanceID), DescribedBody($0))
+        },
         uniquingKeysWith: { first, _ in first })
     }
   }
-  private var devices: [DeviceKey: DescribedDevice] = [:]
+  /// What it says of the devices' sections. A section may stand in the stream any number of times, and a device may have hundreds of
+  /// thousands of fields, so these are counted once.
+  private var devices: [DeviceKey: DescribedBody] = [:]
   /// Where it begins: no section can lie beyond.
   var descriptionOffset: FileOffset?
   /// Sections that were started, by their id.
@@ -127,11 +131,13 @@ struct SectionScanner {
     }
     // QEMU before 10.0 describes arrays with null pointers in them wrongly (s390x), so a length that no footer follows is
     // not the last word.
-    if hasFooters, let end = try searchFooter(of: id, &window, from: start) { return end }
-    guard let described else {
-      throw window.failure(.sectionLengthUnknown, at: start, in: .section(identity.idstr))
+    let search = try hasFooters ? searchFooter(of: id, &window, from: start) : .nothing(searchEnd)
+    switch (search, described) {
+    case (.found(let end), _): return end
+    case (.nothing, let described?): return described
+    case (.nothing(let end), nil):
+      throw window.failure(.sectionLengthUnknown(end), at: start, in: .section(identity.idstr))
     }
-    return described
   }
 
   /// Where a body that begins at `start` ends by the description; `nil` if that says nothing of it.
@@ -142,9 +148,9 @@ struct SectionScanner {
     else { return nil }
     let length: ByteCount
     do throws(FormatError) {
-      length = try DeviceDescription.bodyLength(of: device, at: start)
+      length = try device.length.get()
     } catch {
-      throw .format(error, in: window.file.path)
+      throw window.failure(error.kind, at: start, in: error.context)
     }
     guard let end = start.adding(length), end <= window.end else {
       throw window.failure(
@@ -166,30 +172,53 @@ struct SectionScanner {
     }.value
   }
 
+  /// What a search for a footer came to.
+  private enum FooterSearch {
+    case found(FileOffset)
+    case nothing(FormatError.SectionSearch)
+  }
+
+  /// Where a search ends that no limit ends before.
+  private var searchEnd: FormatError.SectionSearch {
+    description == nil ? .endOfFile : .description
+  }
+
   /// The first footer of section `id` at or after `start` that something sensible follows.
   ///
-  /// - Complexity: O(bytes), however many footers nothing sensible follows.
+  /// - Complexity: O(bytes that are no hole), at most `ImageLimits.searchedBodyBytes`, however many footers nothing sensible follows.
   private func searchFooter(
     of id: UInt32, _ window: inout ImageWindow, from start: FileOffset
-  ) throws(ImageError) -> FileOffset? {
+  ) throws(ImageError) -> FooterSearch {
     var output = ByteOutput()
     SectionFooter(id: id).encode(into: &output)
     let footer = output.bytes
-    let end = min(descriptionOffset ?? window.end, window.end)
+    let last = min(descriptionOffset ?? window.end, window.end)
+    // A body has at most so many bytes, and its footer may begin right behind them.
+    let end = min(start.adding(ImageLimits.searchedBodyBytes + ByteCount(1)) ?? last, last)
     // Footers are looked for in one part after the other, with so much behind each that what follows is there too.
     let step = ImageWindow.readAhead
     let overlap = footer.count + StreamElement.maximumByteCount
     var offset = start
+    // Where the hole begins that `offset` comes to next. No footer begins in a hole.
+    var dataEnd = start
     // The first footer that only an EOF byte and other bytes follow: if there is no better one, that is it.
     var loose: FileOffset?
     while offset < end {
+      if offset >= dataEnd {
+        guard let data = try window.nextData(in: offset..<end) else { break }
+        (offset, dataEnd) = (data.lowerBound, data.upperBound)
+      }
       let found = try window.parse(at: offset, atMost: step + overlap) { input in
         firstFooter(footer, in: &input, startingBelow: step, loose: &loose)
       }.value
-      if let found { return found < end ? found : nil }
+      if let found {
+        if found < end { return .found(found) }
+        break
+      }
       offset = offset.adding(ByteCount(step)) ?? end
     }
-    return loose
+    if let loose, loose < end { return .found(loose) }
+    return .nothing(end < last ? .limit(ImageLimits.searchedBodyBytes) : searchEnd)
   }
 
   /// The place of the first `footer` that begins in the next `count` bytes and that something sensible follows.
@@ -227,7 +256,6 @@ struct SectionScanner {
       case .part(let id), .end(let id): return started[id] != nil
       case .start, .full, .command: return true
       case .endOfStream:
-        // Where there is a description, it is next.
         // Where there is a description, it is next; else the EOF byte is the last one, unless somebody wrote behind it. A
         // zero byte in a device's state looks the same.
         if let next = input.peek() {
@@ -250,6 +278,20 @@ private struct DeviceKey: Hashable {
   init(_ idstr: String, _ instanceID: UInt32) {
     self.idstr = idstr
     self.instanceID = instanceID
+  }
+}
+
+/// What a description says of a device's section.
+private struct DescribedBody {
+  /// Bytes of the body, or what is wrong with the numbers.
+  var length: Result<ByteCount, FormatError>
+
+  init(_ device: DescribedDevice) {
+    do throws(FormatError) {
+      length = .success(try DeviceDescription.bodyLength(of: device))
+    } catch {
+      length = .failure(error)
+    }
   }
 }
 

@@ -47,7 +47,8 @@ public struct ImageRestore: Sendable {
     target: (ImageBlock) throws(ImageError) -> (any PageTarget)?
   ) throws(ImageError) -> Outcome {
     let stopwatch = Stopwatch()
-    var reader = try ImageReader(file, streamOffset: streamOffset)
+    var reader = try ImageReader(
+      file, streamOffset: streamOffset, cancellation: cancellation)
     // Before an area behind the stream is found, which is no part of what is read.
     var image = Image(path: file.path, fileSize: reader.window.end)
     try fail(with: try reader.readContainer())

@@ -88,7 +88,8 @@ public struct ForeignSave: ~Copyable, Sendable {
     _ file: File, _ streamOffset: FileOffset, _ blocks: [String: ByteCount]?,
     _ cancellation: Cancellation
   ) throws(ImageError) -> Image {
-    let image = try Image(reading: file, streamOffset: streamOffset)
+    let image = try Image(
+      reading: file, streamOffset: streamOffset, cancellation: cancellation)
     if let problem = image.problems.first { throw .format(problem, in: file.path) }
     try cancellation.check()
     guard let blocks else { return image }

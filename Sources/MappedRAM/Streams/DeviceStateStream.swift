@@ -84,8 +84,8 @@ public struct DeviceStateStream: Sendable {
     self.file = file
     self.ramSectionID = ramSectionID
     var reader = DeviceStateReader(
-      reader: try ImageReader(file, streamOffset: streamOffset), pageSize: pageSize,
-      cancellation: cancellation)
+      reader: try ImageReader(file, streamOffset: streamOffset, cancellation: cancellation),
+      pageSize: pageSize, cancellation: cancellation)
     try reader.read(&self)
   }
 }

@@ -22,7 +22,7 @@ struct VMRestoreRun {
     try CommandRun.perform(output) { (run) throws(CommandError) in
       try run.transfer("restore") { (progress, cancellation) throws(CommandError) in
         try CommandError.vm(to: nil) { () throws(VMError) in
-          let source = try open()
+          let source = try open(cancellation)
           let restore = try restore()
           guard let socket = machine.qmp else {
             return try start(restore, source, progress, cancellation, &running)
@@ -46,10 +46,11 @@ struct VMRestoreRun {
     }
   }
 
-  private func open() throws(VMError) -> RestoreSource {
+  private func open(_ cancellation: Cancellation) throws(VMError) -> RestoreSource {
     do throws(ImageError) {
       return try RestoreSource(
-        image.absolute, streamOffset: streamOffset, directIO: channels.directIO)
+        image.absolute, streamOffset: streamOffset, directIO: channels.directIO,
+        cancellation: cancellation)
     } catch {
       throw .image(error)
     }

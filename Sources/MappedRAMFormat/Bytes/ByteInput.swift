@@ -152,12 +152,37 @@ public struct ByteInput: ~Escapable {
   /// Where `pattern` first stands in the bytes that are left, counted from the next byte; `nil` if it does not.
   ///
   /// - Precondition: `pattern` is not empty.
-  /// - Complexity: O(bytes left) in practice: a pattern's first byte is rare.
+  /// - Complexity: O(bytes left), eight at a time where the pattern's first byte is rare.
   public func firstIndex(of pattern: [UInt8]) -> Int? {
     precondition(!pattern.isEmpty, "something to look for")
-    guard remaining >= pattern.count else { return nil }
-    for start in 0...(remaining - pattern.count) where peek(start) == pattern[0] {
-      if pattern.indices.allSatisfy({ peek(start + $0) == pattern[$0] }) { return start }
+    var start = 0
+    while start + pattern.count <= remaining {
+      guard let next = firstIndex(of: pattern[0], from: start) else { return nil }
+      guard next + pattern.count <= remaining else { return nil }
+      if pattern.indices.allSatisfy({ peek(next + $0) == pattern[$0] }) { return next }
+      start = next + 1
+    }
+    return nil
+  }
+
+  /// Where `byte` first stands at `start` or after it, counted from the next byte.
+  private func firstIndex(of byte: UInt8, from start: Int) -> Int? {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let wanted = ones &* UInt64(byte)
+    var index = start
+    while index + 8 <= remaining {
+      // SAFETY: position + index + 8 is not past the last byte; an integer has no invalid bit pattern.
+      let word = unsafe bytes.unsafeLoadUnaligned(
+        fromByteOffset: position + index, as: UInt64.self)
+      // A byte of `other` is 0 where the word has the wanted one. The lowest bit that is left marks the first of these.
+      let other = UInt64(littleEndian: word) ^ wanted
+      let marks = (other &- ones) & ~other & (ones << 7)
+      if marks != 0 { return index + marks.trailingZeroBitCount / 8 }
+      index += 8
+    }
+    while index < remaining {
+      if peek(index) == byte { return index }
+      index += 1
     }
     return nil
   }

@@ -57,14 +57,17 @@ public struct RestoreSource: Sendable {
   ///
   /// - Parameters:
   ///   - streamOffset: where the stream begins; `nil` where the container says, or at 0.
+  ///   - cancellation: ends the reading.
   /// - Throws: `ImageError`: the image's first problem, if it has one.
   public init(
-    _ path: FilePath, streamOffset: FileOffset? = nil, directIO: DirectIOPolicy = .auto
+    _ path: FilePath, streamOffset: FileOffset? = nil, directIO: DirectIOPolicy = .auto,
+    cancellation: Cancellation = Cancellation()
   ) throws(ImageError) {
     file = try opening { () throws(FileError) in
       try File.open(path, access: .read, directIO: directIO)
     }
-    image = try Image(reading: file, streamOffset: streamOffset)
+    image = try Image(
+      reading: file, streamOffset: streamOffset, cancellation: cancellation)
     if let problem = image.problems.first { throw .format(problem, in: path) }
     runState = try image.runState(in: file)
   }

@@ -71,7 +71,7 @@ struct QEMUSave {
   /// Clears what QEMU has left in slots of pages that became zero while the VM ran.
   private func clearStaleSlots(_ file: File, _ cancellation: Cancellation) throws(VMError) {
     try moving { () throws(ImageError) in
-      let image = try Image(reading: file)
+      let image = try Image(reading: file, cancellation: cancellation)
       guard image.problems.isEmpty else { return }
       _ = try StaleSlots.clear(in: image.blocks, of: file, cancellation: cancellation)
     }
