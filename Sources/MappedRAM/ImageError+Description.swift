@@ -14,7 +14,7 @@ extension ImageError: CustomStringConvertible {
         + "it was cut off while it was being read."
     case .plan(let error): "\(error)"
     case .device(let identity, let failure): "device \"\(identity)\": \(failure)"
-    case .cancelled: "Interrupted; nothing was left behind."
+    case .cancelled: "Interrupted."
     }
   }
 }

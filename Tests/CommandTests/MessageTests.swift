@@ -23,6 +23,14 @@ import Testing
   }
 
   @Test func whatWasInterruptedAndWhatWouldBeLostIsSaid() {
+    #expect(ImageError.cancelled.description == "Interrupted.")
+    #expect(CommandError.image(.cancelled, output: nil).description == "Interrupted.")
+    #expect(
+      CommandError.image(.cancelled, output: "vm.img").description
+        == "Interrupted; nothing was left behind.")
+    #expect(
+      CommandError.interruptedInPlace("vm.img").description
+        == "vm.img: interrupted; it holds no image now.")
     #expect(
       CommandError.interruptedCompacting("vm.img").description
         == "vm.img: interrupted; the image means what it meant, and some of its room may be free already."

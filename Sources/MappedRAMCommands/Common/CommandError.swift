@@ -90,6 +90,8 @@ extension CommandError: CustomStringConvertible {
   /// One or two sentences: what was found, what was expected, what to do.
   var description: String {
     switch self {
+    // In place it is another error.
+    case .image(.cancelled, output: _?): "Interrupted; nothing was left behind."
     case .image(let error, _): error.description
     case .vm(let error, _): error.description
     case .system(let error): error.description

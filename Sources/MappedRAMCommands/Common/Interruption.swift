@@ -19,8 +19,7 @@ struct Interruption: ~Copyable {
   /// - Throws: what pthread_create gives.
   init(cancelling cancellation: Cancellation) throws(SystemCallError) {
     let state = State()
-    let signals = SignalSet(
-      [SIGINT, SIGTERM, SIGHUP].filter { !SignalSet.isIgnored($0) } + [Self.wakeUp])
+    let signals = Self.signals
     signals.block()
     // It would end the process where a file may not be as long: the call that writes gives EFBIG then.
     SignalSet([SIGXFSZ]).block()
@@ -28,6 +27,33 @@ struct Interruption: ~Copyable {
     thread = try PosixThread(name: "signals") {
       Self.listen(signals, cancellation, state)
     }
+  }
+
+  /// Runs `body`, which a signal cancels. Afterwards signals do to this process what they do to any.
+  ///
+  /// - Throws: `body`'s error; what pthread_create gives.
+  static func during<Value>(
+    _ body: (Cancellation) throws(CommandError) -> Value
+  ) throws(CommandError) -> Value {
+    let cancellation = Cancellation()
+    let interruption = try CommandError.system { () throws(SystemCallError) in
+      try Interruption(cancelling: cancellation)
+    }
+    let signals = signals
+    defer { signals.unblock() }
+    do throws(CommandError) {
+      let value = try body(cancellation)
+      interruption.finish(isDone: true)
+      return value
+    } catch {
+      interruption.finish(isDone: false)
+      throw error
+    }
+  }
+
+  /// What is listened to.
+  private static var signals: SignalSet {
+    SignalSet([SIGINT, SIGTERM, SIGHUP].filter { !SignalSet.isIgnored($0) } + [wakeUp])
   }
 
   /// Ends the listening. The signals stay blocked in this thread.

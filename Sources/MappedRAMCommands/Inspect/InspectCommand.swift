@@ -1,5 +1,6 @@
 import ArgumentParser
 import LinuxIO
+import MappedRAM
 import MappedRAMFormat
 import SystemPackage
 
@@ -36,7 +37,7 @@ struct InspectCommand: ParsableCommand {
         .badData: "the image is damaged, incomplete or none at all",
         .unavailable: "QEMU cannot be reached",
         .cannotCreate: "the picture cannot be made",
-      ], besides: [.negative, .interrupted]))
+      ], besides: [.negative]))
       """)
 
   @Argument(
@@ -71,6 +72,7 @@ struct InspectCommand: ParsableCommand {
     let buffer = OutputBuffer()
     var status = perform(
       width: Terminal.width(of: FileDescriptor.standardOutput.rawValue) ?? 80,
+      isInterruptible: true,
       output: buffer.write,
       complain: { sentence in
         buffer.flush()
@@ -89,10 +91,12 @@ struct InspectCommand: ParsableCommand {
   ///
   /// - Parameters:
   ///   - width: columns for what fills a line.
+  ///   - isInterruptible: whether a signal ends the reading of an image, for a process that has nothing else to do.
   ///   - output: takes data.
   ///   - complain: takes sentences, without line breaks.
   func perform(
-    width: Int, output: @escaping (String) -> Void, complain: @escaping (String) -> Void
+    width: Int, isInterruptible: Bool = false, output: @escaping (String) -> Void,
+    complain: @escaping (String) -> Void
   ) -> ExitStatus {
     do throws(CommandError) {
       if let socket = machine.qmp {
@@ -103,7 +107,10 @@ struct InspectCommand: ParsableCommand {
       let options = InspectRun.Options(
         image: image, streamOffset: offset.map { FileOffset($0.byteCount) }, parts: parts,
         width: width)
-      return try InspectRun(options: options, output: output, complain: complain)()
+      let run = InspectRun(options: options, output: output, complain: complain)
+      let inspection =
+        try isInterruptible ? Interruption.during(run.read) : run.read(Cancellation())
+      return try run.show(inspection)
     } catch {
       complain(error.description)
       return ExitStatus(error)

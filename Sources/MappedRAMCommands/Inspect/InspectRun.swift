@@ -21,13 +21,21 @@ struct InspectRun {
   /// Takes sentences, without line breaks.
   let complain: (String) -> Void
 
-  /// Inspects the image. What is wrong with it has been said when this returns.
+  /// Reads the image.
   ///
-  /// - Throws: where there is no image, or it cannot be read, or the picture cannot be written.
-  func callAsFunction() throws(CommandError) -> ExitStatus {
-    let inspection = try CommandError.image(to: nil) { () throws(ImageError) in
-      try Inspection(of: try open(), streamOffset: options.streamOffset, wishes: wishes)
+  /// - Throws: where there is none, or it cannot be read.
+  func read(_ cancellation: Cancellation) throws(CommandError) -> Inspection {
+    try CommandError.image(to: nil) { () throws(ImageError) in
+      try Inspection(
+        of: try open(), streamOffset: options.streamOffset, wishes: wishes,
+        cancellation: cancellation)
     }
+  }
+
+  /// Shows the image. What is wrong with it has been said when this returns.
+  ///
+  /// - Throws: where it is none, or the picture cannot be written.
+  func show(_ inspection: Inspection) throws(CommandError) -> ExitStatus {
     let problems = inspection.image.problems.map { ImageError.format($0, in: options.image) }
     if inspection.isNoImage, let problem = problems.first { throw .image(problem, output: nil) }
     if parts.json {

@@ -45,13 +45,16 @@ struct SlotFacts: Equatable, Sendable {
 extension Inspection {
   /// Reads all of `file` but its pages.
   ///
-  /// - Parameter streamOffset: where the stream begins; `nil` where the container says, or at 0.
-  /// - Throws: `ImageError.system`.
+  /// - Parameters:
+  ///   - streamOffset: where the stream begins; `nil` where the container says, or at 0.
+  ///   - cancellation: ends the reading.
+  /// - Throws: `ImageError.system`, `.cancelled`.
   init(
-    of file: File, streamOffset: FileOffset?, wishes: Wishes = Wishes()
+    of file: File, streamOffset: FileOffset?, wishes: Wishes = Wishes(),
+    cancellation: Cancellation = Cancellation()
   ) throws(ImageError) {
     var slots: [String: SlotFacts] = [:]
-    image = try Image(reading: file, streamOffset: streamOffset) {
+    image = try Image(reading: file, streamOffset: streamOffset, cancellation: cancellation) {
       (block, bitmap) throws(ImageError) in
       let allocation = try SlotAllocation.find(block, present: bitmap, in: file)
       slots[block.block.idstr] = SlotFacts(bitmap, allocation, wishes: wishes)

@@ -111,7 +111,7 @@ struct SaveCommand: ParsableCommand {
     _ socket: FilePath, _ run: CommandRun
   ) throws(CommandError) -> VMSaveText {
     var save = VMSave(to: image, options: channels.options)
-    save.inPlace = contents.inPlace || File.isBlockDevice(image)
+    save.inPlace = isInPlace
     save.replacing = contents.replacing
     save.engine = machine.engine ?? .auto
     save.afterwards = machine.then
@@ -122,27 +122,51 @@ struct SaveCommand: ParsableCommand {
     save.devices = try CommandError.image(to: nil) { () throws(ImageError) in
       try devices.saves()
     }
-    let report = try run.transfer("save") { (progress, cancellation) throws(CommandError) in
-      try CommandError.vm(to: image) { () throws(VMError) in
-        try save.run(
-          try VMConnection.open(socket), progress: progress, cancellation: cancellation,
-          onWarning: { run.warn($0.description) })
+    let report = try sayingWhatIsLeft { () throws(CommandError) in
+      try run.transfer("save") { (progress, cancellation) throws(CommandError) in
+        try CommandError.vm(to: image) { () throws(VMError) in
+          try save.run(
+            try VMConnection.open(socket), progress: progress, cancellation: cancellation,
+            onWarning: { run.warn($0.description) })
+        }
       }
     }
     return VMSaveText(image: image, report: report)
   }
 
   private func save(_ plan: SavePlan, _ run: CommandRun) throws(CommandError) -> TransferReport {
-    let isInPlace = contents.inPlace || File.isBlockDevice(image)
-    do throws(CommandError) {
-      return try run.transfer("save", to: image) { (progress, cancellation) throws(ImageError) in
+    try sayingWhatIsLeft(of: plan.layout.streamOffset) { () throws(CommandError) in
+      try run.transfer("save", to: image) { (progress, cancellation) throws(ImageError) in
         try ImageSave(plan, options: channels.options).run(
           to: image, inPlace: isInPlace, replacing: contents.replacing, progress: progress,
           cancellation: cancellation)
       }
+    }
+  }
+
+  private var isInPlace: Bool { contents.inPlace || File.isBlockDevice(image) }
+
+  /// Runs `body`; an interruption of it that has left no image in a file or device that is written where it is says so.
+  private func sayingWhatIsLeft<Value>(
+    of streamOffset: FileOffset = .zero, _ body: () throws(CommandError) -> Value
+  ) throws(CommandError) -> Value {
+    do throws(CommandError) {
+      return try body()
     } catch {
-      guard isInPlace, error == .image(.cancelled, output: image) else { throw error }
+      guard isInPlace, error == .image(.cancelled, output: image), !holdsImage(at: streamOffset)
+      else { throw error }
       throw .interruptedInPlace(image)
+    }
+  }
+
+  /// Whether what was there before is there still: its header is the first thing to go.
+  private func holdsImage(at streamOffset: FileOffset) -> Bool {
+    do {
+      let file = try File.open(image, access: .read, directIO: .off)
+      let head = try file.readBytes(at: streamOffset.rawValue, count: 16)
+      return StreamHeader.isPresent(in: head) || LibvirtHeader.isPresent(in: head)
+    } catch {
+      return false
     }
   }
 }

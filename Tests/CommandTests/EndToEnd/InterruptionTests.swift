@@ -129,6 +129,23 @@ struct InterruptionTests {
     }
   }
 
+  /// An image of very many commands, which take a while to be read.
+  @Test(arguments: [SIGINT, SIGTERM])
+  func aSignalStopsInspect(number: Int32) throws {
+    let path = directory.file("commands.img")
+    try Tool.succeed(
+      ["save", "--from-directory", try makeParts(areForced: false), path.string])
+    let file = try File.open(path, access: .readWrite, directIO: .off)
+    let tail = try #require(Image(reading: file).tail).lowerBound.rawValue
+    try file.write((0..<1_000_000).flatMap { _ in [8, 0, 11, 0, 0] as [UInt8] }, at: tail)
+    let tool = try RunningTool(["inspect", path.string])
+    try tool.wait(for: "listening") { try tool.blocks(number) }
+    tool.send(number)
+    #expect(try tool.wait() == 130)
+    #expect(tool.errors == "Error: Interrupted.\n")
+    #expect(tool.output == "")
+  }
+
   @Test func aSignalThatWasIgnoredFromTheStartStaysIgnored() throws {
     // As nohup does it, and shells for work in the background.
     let result = try Subprocess.run([
