@@ -25,9 +25,10 @@ import Testing
   }
 
   private func run(
-    _ way: Way, pagesAreRead: ImageSave.Hook = {}, beforeCommit: ImageSave.Hook = {}
+    _ way: Way, tail: [UInt8] = TestGuest.tail, pagesAreRead: ImageSave.Hook = {},
+    beforeCommit: ImageSave.Hook = {}
   ) throws {
-    let save = ImageSave(try guest.plan())
+    let save = ImageSave(try guest.plan(tail: tail))
     switch way {
     case .new, .inPlace:
       if way == .inPlace { try Subprocess.succeed(["touch", path.string]) }
@@ -96,6 +97,25 @@ import Testing
     }
     let image = try Image(reading: File.open(path, access: .read))
     #expect(image.problems.map(\.context) == [.streamHeader])
+  }
+
+  /// Whoever ends the VM in the hook must not lose it: an image that no reader would take is found before.
+  @Test(arguments: Way.allCases)
+  func anImageThatIsNotRightIsFoundBeforeTheHook(_ way: Way) throws {
+    var calls = 0
+    let broken = TestGuest.tail + [6, 0, 0, 0, 5] + Array("{\"x\"]".utf8)
+    #expect {
+      try run(way, tail: broken, beforeCommit: { calls += 1 })
+    } throws: { error in
+      if case .plan(.writtenImage(path, _))? = error as? ImageError { true } else { false }
+    }
+    #expect(calls == 0)
+    if way == .new {
+      #expect(try names(in: directory) == [])
+    } else {
+      let file = try File.open(path, access: .read, directIO: .off)
+      #expect(try file.readBytes(at: 0, count: 8) == [UInt8](repeating: 0, count: 8))
+    }
   }
 
   /// Channels that fail never say that the pages were read.

@@ -18,8 +18,19 @@ extension Image {
     cancellation: Cancellation = Cancellation(),
     onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void = { _, _ in }
   ) throws(ImageError) {
+    try self.init(
+      reading: file, streamOffset: streamOffset, cancellation: cancellation, overlay: nil,
+      onBitmap: onBitmap)
+  }
+
+  /// As the other, with the bytes of `overlay` taken for those of the file.
+  init(
+    reading file: File, streamOffset: FileOffset?, cancellation: Cancellation,
+    overlay: ByteOutput?,
+    onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void = { _, _ in }
+  ) throws(ImageError) {
     var reader = try ImageReader(
-      file, streamOffset: streamOffset, cancellation: cancellation)
+      file, streamOffset: streamOffset, cancellation: cancellation, overlay: overlay)
     self.init(path: file.path, fileSize: reader.window.end)
     do throws(ImageError) {
       try read(with: &reader, onBitmap)

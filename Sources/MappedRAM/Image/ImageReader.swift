@@ -33,9 +33,10 @@ struct ImageReader {
 
   /// A reader of `file`, whose stream begins at `streamOffset`, or where its container says.
   init(
-    _ file: File, streamOffset: FileOffset?, cancellation: Cancellation
+    _ file: File, streamOffset: FileOffset?, cancellation: Cancellation,
+    overlay: ByteOutput? = nil
   ) throws(ImageError) {
-    window = try ImageWindow(file, cancellation: cancellation)
+    window = try ImageWindow(file, cancellation: cancellation, overlay: overlay)
     scanner = SectionScanner()
     isOffsetGiven = streamOffset != nil
     self.streamOffset = streamOffset ?? .zero

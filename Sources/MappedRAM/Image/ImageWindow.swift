@@ -9,6 +9,8 @@ struct ImageWindow {
   let cancellation: Cancellation
   /// The first byte after the file, or after the part of it that is looked at.
   private(set) var end: FileOffset
+  /// Bytes that are taken for those of the file at this place.
+  private let overlay: ByteOutput?
   private var bytes: [UInt8] = []
   private var start: FileOffset = .zero
 
@@ -17,8 +19,11 @@ struct ImageWindow {
   /// Bytes of a bitmap that are read, or written, at once.
   static let bitmapBytes = 1 << 20
 
-  init(_ file: File, cancellation: Cancellation = Cancellation()) throws(ImageError) {
+  init(
+    _ file: File, cancellation: Cancellation = Cancellation(), overlay: ByteOutput? = nil
+  ) throws(ImageError) {
     self.file = file
+    self.overlay = overlay
     self.cancellation = cancellation
     end = FileOffset(try calling { () throws(SystemCallError) in try file.size() })
   }
@@ -64,6 +69,14 @@ struct ImageWindow {
       start = offset
     } catch {
       throw .system(error)
+    }
+    if let overlay { place(overlay) }
+  }
+
+  private mutating func place(_ overlay: ByteOutput) {
+    for (place, byte) in zip(overlay.base.rawValue..., overlay.bytes)
+    where place >= start.rawValue && place - start.rawValue < UInt64(bytes.count) {
+      bytes[Int(place - start.rawValue)] = byte
     }
   }
 }

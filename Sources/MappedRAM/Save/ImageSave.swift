@@ -31,8 +31,8 @@ public struct ImageSave: Sendable {
   ///   - replacing: what may be at `path` before. Empty files and images are replaced in any case.
   ///   - pagesAreRead: called by this thread once no source, of pages or of a device's state, is read any more: a VM whose
   ///     memory they are may go on. Bitmaps, device state, syncing and reading back are still to come.
-  ///   - beforeCommit: called by this thread once the image is complete and its bytes are durable, right before it gets its
-  ///     name, or in place its header.
+  ///   - beforeCommit: called by this thread once the image is complete, has been read back, and its bytes are durable, right
+  ///     before it gets its name, or in place its header.
   /// - Throws: `ImageError`; `PlanError.notAnImage`, `.anotherVM` and `.usedByQEMU`, before anything is changed; also the error of a
   ///   hook, after which nothing is left as after any other; `.plan(.writtenImage)` if what was written does not read as an image,
   ///   which happens only where the device state that was handed in is not right.

@@ -103,7 +103,7 @@ struct ImageTarget: ~Copyable {
       return try Self.commitInPlace(writer, plan, file, cancellation, beforeCommit)
     }
     try writer.writeStreamHeader()
-    try Self.verify(file, plan)
+    try Self.verify(file, plan, cancellation)
     try cancellation.check()
     try calling { () throws(SystemCallError) in try file.syncData() }
     try beforeCommit()
@@ -118,22 +118,30 @@ struct ImageTarget: ~Copyable {
     _ writer: borrowing ImageWriter, _ plan: SavePlan, _ file: File, _ cancellation: Cancellation,
     _ beforeCommit: ImageSave.Hook
   ) throws(ImageError) {
+    try verify(file, plan, cancellation, overlay: writer.streamHeader)
     try cancellation.check()
     try calling { () throws(SystemCallError) in try file.syncData() }
     try beforeCommit()
-    try writer.writeStreamHeader()
     do throws(ImageError) {
-      try verify(file, plan)
+      try writer.writeStreamHeader()
+      try calling { () throws(SystemCallError) in try file.syncData() }
     } catch {
-      try writer.clearStreamHeader()
+      // Whether the header is on the disk is not known. That this fails too says less than why it came to it.
+      try? writer.clearStreamHeader()
+      try? file.syncData()
       throw error
     }
-    try calling { () throws(SystemCallError) in try file.syncData() }
   }
 
   /// Reads what was written as any reader would: headers, bitmaps and sections.
-  private static func verify(_ file: File, _ plan: SavePlan) throws(ImageError) {
-    let image = try Image(reading: file, streamOffset: plan.layout.streamOffset)
+  ///
+  /// - Parameter overlay: bytes that are not in the file yet.
+  private static func verify(
+    _ file: File, _ plan: SavePlan, _ cancellation: Cancellation, overlay: ByteOutput? = nil
+  ) throws(ImageError) {
+    let image = try Image(
+      reading: file, streamOffset: plan.layout.streamOffset, cancellation: cancellation,
+      overlay: overlay)
     if let problem = image.problems.first {
       throw .plan(.writtenImage(file.path, problem))
     }

@@ -114,9 +114,14 @@ struct ImageWriter: ~Copyable {
 
   /// Writes the stream's first eight bytes: from now on the image is one.
   func writeStreamHeader() throws(ImageError) {
+    try write(streamHeader.bytes, at: streamHeader.base)
+  }
+
+  /// The stream's first eight bytes.
+  var streamHeader: ByteOutput {
     var output = ByteOutput(at: plan.layout.streamOffset)
     StreamHeader().encode(into: &output)
-    try write(output.bytes, at: output.base)
+    return output
   }
 
   /// Makes whatever image was there before unreadable.
