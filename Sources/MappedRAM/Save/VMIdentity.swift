@@ -21,7 +21,9 @@ public struct VMIdentity: Equatable, Sendable {
   ///
   /// Of the name only libvirt's images tell; of the UUID those too, and QEMU's with the capability `validate-uuid`.
   init(ofImage file: File, streamOffset: FileOffset) throws(ImageError) {
-    var reader = try ImageReader(file, streamOffset: streamOffset == .zero ? nil : streamOffset)
+    var reader = try ImageReader(
+      file, streamOffset: streamOffset == .zero ? nil : streamOffset,
+      cancellation: Cancellation())
     self.init()
     do throws(ImageError) {
       _ = try reader.readContainer()

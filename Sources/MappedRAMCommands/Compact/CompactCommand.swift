@@ -55,7 +55,8 @@ struct CompactCommand: ParsableCommand {
     }
     try calling { () throws(SystemCallError) in try file.lock(.exclusive) }
     let found = try Image(
-      reading: file, streamOffset: offset.map { FileOffset($0.byteCount) })
+      reading: file, streamOffset: offset.map { FileOffset($0.byteCount) },
+      cancellation: cancellation)
     if let problem = found.problems.first { throw .format(problem, in: image) }
     let before = try calling { () throws(SystemCallError) in try file.allocatedBytes() }
     let slots = try StaleSlots.clear(in: found.blocks, of: file, cancellation: cancellation)
