@@ -32,7 +32,7 @@ import Testing
   func fixturesTell(_ fixture: Fixture) throws {
     let directory = try TemporaryDirectory()
     let file = try File.open(try fixture.unpack(into: directory), access: .read, directIO: .off)
-    let identity = try VMIdentity(ofImage: file, streamOffset: .zero)
+    let identity = try VMIdentity(ofImage: file, streamOffset: nil)
     let image = try Image(reading: file)
     guard image.prologue != nil else { return }
     #expect(identity.machineType == image.prologue?.configuration.machineType)
@@ -43,11 +43,32 @@ import Testing
     }
   }
 
+  /// An image counts wherever its stream begins, whatever place the new one is to have.
+  @Test(arguments: [false, true], [0, 4096, 1 << 20])
+  func anImageIsKnownAtAnyPlace(hasPrefix: Bool, new: UInt64) throws {
+    let directory = try TemporaryDirectory()
+    let other = VMIdentity(machineType: "pc-q35-0.1")
+    // What stands before the other's stream is no image.
+    let fixture = try Fixture(hasPrefix ? "offset" : "pc")
+    let path = try fixture.unpack(into: directory)
+    let isSeen = !hasPrefix || new == fixture.expected.streamOffset
+    #expect {
+      try TargetContents.check(
+        path, inPlace: false, streamOffset: FileOffset(new), replacing: .images, vm: other)
+    } throws: {
+      switch $0 as? ImageError {
+      case .plan(.anotherVM(path, _)): isSeen
+      case .plan(.notAnImage(path, _)): !isSeen
+      default: false
+      }
+    }
+  }
+
   @Test func aDamagedImageIsNobodys() throws {
     let directory = try TemporaryDirectory()
     let path = directory.file("image")
     try Data([0x51, 0x45, 0x56, 0x4D, 0, 0]).write(to: URL(fileURLWithPath: path.string))
     let file = try File.open(path, access: .read, directIO: .off)
-    #expect(try VMIdentity(ofImage: file, streamOffset: .zero) == VMIdentity())
+    #expect(try VMIdentity(ofImage: file, streamOffset: nil) == VMIdentity())
   }
 }

@@ -2,9 +2,10 @@ import LinuxIO
 package import MappedRAMFormat
 package import SystemPackage
 
-/// What a save may replace.
+/// What a save or restore may replace.
 public enum Replacing: Sendable {
-  /// Images, unless they are known to be of another VM; empty files, and what has nothing that is known in it.
+  /// Its own kind: a save images, unless they are known to be of another VM, and what has nothing that is known in it; a restore
+  /// what an earlier one has made; either empty files.
   case images
   /// Any file, and what a block device holds.
   case anything
@@ -14,8 +15,8 @@ public enum Replacing: Sendable {
 package enum TargetContents: Equatable {
   /// Nothing: the file is empty.
   case nothing
-  /// An image, QEMU's or libvirt's.
-  case image
+  /// An image, QEMU's or libvirt's, whose stream begins at `streamOffset`; `nil` where the container says, or at 0.
+  case image(streamOffset: FileOffset?)
   /// It begins with zeros, and has no signature that is known.
   case blank
   /// Something else, with its name if that is known.
@@ -32,10 +33,10 @@ package enum TargetContents: Equatable {
     let stream =
       streamOffset == .zero
       ? head : try Self.bytes(of: file, at: streamOffset.rawValue, count: 4, size)
-    if StreamHeader.isPresent(in: head) || StreamHeader.isPresent(in: stream)
-      || LibvirtHeader.isPresent(in: head)
-    {
-      self = .image
+    if StreamHeader.isPresent(in: head) || LibvirtHeader.isPresent(in: head) {
+      self = .image(streamOffset: nil)
+    } else if StreamHeader.isPresent(in: stream) {
+      self = .image(streamOffset: streamOffset)
     } else if let name = Self.signatures.first(where: { $0.isIn(head) })?.name {
       self = .other(name)
     } else if head.prefix(8).allSatisfy({ $0 == 0 }) {
@@ -84,7 +85,7 @@ package enum TargetContents: Equatable {
     }
     switch try TargetContents(of: file, streamOffset: streamOffset) {
     case .nothing: break
-    case .image: try checkOwner(of: file, streamOffset, vm)
+    case .image(let offset): try checkOwner(of: file, offset, vm)
     case .blank: throw .plan(.notAnImage(path, found: nil))
     case .other(let found): throw .plan(.notAnImage(path, found: found))
     }
@@ -102,13 +103,13 @@ package enum TargetContents: Equatable {
     case (.other(let found), .regular): throw .plan(.notAnImage(file.path, found: found))
     // A device always holds something; what it is cannot be known of most.
     case (.other(let found?), .blockDevice): throw .plan(.notAnImage(file.path, found: found))
-    case (.image, _): try checkOwner(of: file, streamOffset, vm)
+    case (.image(let offset), _): try checkOwner(of: file, offset, vm)
     case (.nothing, _), (.blank, _), (.other(nil), .blockDevice): break
     }
   }
 
   private static func checkOwner(
-    of file: File, _ streamOffset: FileOffset, _ vm: VMIdentity
+    of file: File, _ streamOffset: FileOffset?, _ vm: VMIdentity
   ) throws(ImageError) {
     let found = try VMIdentity(ofImage: file, streamOffset: streamOffset)
     let differences = vm.differences(from: found)
@@ -147,7 +148,8 @@ package enum TargetContents: Equatable {
     func isIn(_ head: [UInt8]) -> Bool { head.dropFirst(offset).starts(with: bytes) }
   }
 
-  /// From the documentation of each format: of file systems Linux, Documentation/filesystems; LVM2, lib/format_text/layout.h; GPT, the UEFI specification, 5.3.
+  /// From the documentation of each format: of file systems Linux, Documentation/filesystems; LVM2, lib/format_text/layout.h; GPT,
+  /// the UEFI specification, 5.3.
   private static let signatures = [
     Signature("a VMDK disk", 0, "KDMV"),
     Signature("a VHDX disk", 0, "vhdxfile"),

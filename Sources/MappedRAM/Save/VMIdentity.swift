@@ -20,10 +20,9 @@ public struct VMIdentity: Equatable, Sendable {
   /// Whose image `file` is; nothing is known of one that cannot be read so far.
   ///
   /// Of the name only libvirt's images tell; of the UUID those too, and QEMU's with the capability `validate-uuid`.
-  init(ofImage file: File, streamOffset: FileOffset) throws(ImageError) {
+  init(ofImage file: File, streamOffset: FileOffset?) throws(ImageError) {
     var reader = try ImageReader(
-      file, streamOffset: streamOffset == .zero ? nil : streamOffset,
-      cancellation: Cancellation())
+      file, streamOffset: streamOffset, cancellation: Cancellation())
     self.init()
     do throws(ImageError) {
       _ = try reader.readContainer()
