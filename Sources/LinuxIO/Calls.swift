@@ -63,6 +63,13 @@ func status(of descriptor: CInt, _ path: FilePath) throws(SystemCallError) -> st
   return found
 }
 
+/// The metadata of what is at `path`, after symbolic links; `nil` if nothing is, or it may not be looked at.
+func status(at path: FilePath) -> stat? {
+  var found = stat()
+  // SAFETY: the path's bytes end with a zero; `found` is filled and not kept.
+  return unsafe path.withPlatformString({ unsafe stat($0, &found) }) == 0 ? found : nil
+}
+
 /// `offset` as the kernel wants it; EOVERFLOW where it does not fit a signed 64-bit number.
 func signedOffset(
   _ offset: UInt64, _ call: SystemCall, _ path: FilePath

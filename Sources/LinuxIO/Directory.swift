@@ -38,9 +38,7 @@ extension File {
 extension InodeType {
   /// What is at `path`, after symbolic links; `nil` if nothing is, or it may not be looked at.
   public init?(at path: FilePath) {
-    var found = stat()
-    // SAFETY: the path's bytes end with a zero; `found` is filled and not kept.
-    guard unsafe path.withPlatformString({ unsafe stat($0, &found) }) == 0 else { return nil }
+    guard let found = status(at: path) else { return nil }
     self.init(mode: found.st_mode)
   }
 }

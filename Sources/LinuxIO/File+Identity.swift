@@ -11,9 +11,7 @@ public struct FileIdentity: Equatable, Hashable, Sendable {
 
   /// What is at `path`, after symbolic links; `nil` if nothing is, or it may not be looked at.
   public init?(at path: FilePath) {
-    var found = stat()
-    // SAFETY: the path's bytes end with a zero; `found` is filled and not kept.
-    guard unsafe path.withPlatformString({ unsafe stat($0, &found) }) == 0 else { return nil }
+    guard let found = status(at: path) else { return nil }
     let isDevice = InodeType(mode: found.st_mode) == .blockDevice
     device = UInt64(isDevice ? found.st_rdev : found.st_dev)
     number = isDevice ? 0 : UInt64(found.st_ino)

@@ -21,9 +21,7 @@ extension File {
 
   /// Whether what is at `path`, after symbolic links, is a regular file with something in it.
   public static func hasContents(at path: FilePath) -> Bool {
-    var found = stat()
-    // SAFETY: the path's bytes end with a zero; `found` is filled and not kept.
-    guard unsafe path.withPlatformString({ unsafe stat($0, &found) }) == 0 else { return false }
+    guard let found = status(at: path) else { return false }
     return InodeType(mode: found.st_mode) == .regular && found.st_size > 0
   }
 

@@ -53,12 +53,12 @@ public struct FileStateTarget: DeviceStateTarget {
   /// Whether it is loaded only once all else is in.
   public var loadsLast = false
 
-  /// The state is to go to `path`, where a file is replaced if it is empty, or with `replacesFile`.
+  /// The state is to go to `path`.
   ///
-  /// - Throws: `PlanError.fileExists` where a file is there that may not be replaced.
-  public init(_ path: FilePath, replacesFile: Bool = false) throws(ImageError) {
+  /// - Throws: `PlanError.fileExists` where a file with something in it is there, and not anything may be replaced.
+  public init(_ path: FilePath, replacing: Replacing = .images) throws(ImageError) {
     self.path = path
-    if !replacesFile { try TargetContents.checkIsFree(path) }
+    if case .images = replacing { try TargetContents.checkIsFree(path) }
   }
 
   /// Writes it all.

@@ -75,8 +75,7 @@ public struct LiveSave: ~Copyable {
     }
     let target = try ImageTarget(
       at: path, inPlace: inPlace, streamOffset: plan.layout.streamOffset, replacing: replacing,
-      vm: plan.vm,
-      directIO: options.directIO)
+      vm: plan.vm, directIO: options.directIO)
     try target.prepare(for: plan)
     let pool = try ChannelPool(
       options, pieceBytes: pieceBytes, factory: factory, progress: progress,

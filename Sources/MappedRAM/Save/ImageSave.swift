@@ -28,7 +28,7 @@ public struct ImageSave: Sendable {
   /// bytes are written last.
   ///
   /// - Parameters:
-  ///   - replacing: what may be at `path` before. Empty files and images are replaced in any case.
+  ///   - replacing: what may be at `path` before.
   ///   - pagesAreRead: called by this thread once no source, of pages or of a device's state, is read any more: a VM whose
   ///     memory they are may go on. Bitmaps, device state, syncing and reading back are still to come.
   ///   - beforeCommit: called by this thread once the image is complete, has been read back, and its bytes are durable, right

@@ -156,7 +156,7 @@ struct RestoreDevices: ParsableArguments {
     let loadsLast = deviceLast.contains(argument.identity.description)
     switch argument.end {
     case .file(let path):
-      var target = try FileStateTarget(path, replacesFile: replacing == .anything)
+      var target = try FileStateTarget(path, replacing: replacing)
       target.loadsLast = loadsLast
       return target
     case .command(let command):
