@@ -18,17 +18,9 @@ struct CommandRun {
   ) throws {
     let run = CommandRun(output: output)
     do throws(CommandError) {
-      let interruption = try CommandError.system { () throws(SystemCallError) in
-        try Interruption(cancelling: run.cancellation)
+      let report = try Interruption.cancelling(run.cancellation) { () throws(CommandError) in
+        try body(run)
       }
-      let report: any CommandReport
-      do throws(CommandError) {
-        report = try body(run)
-      } catch {
-        interruption.finish(isDone: false)
-        throw error
-      }
-      interruption.finish(isDone: true)
       try run.tell(report)
     } catch {
       throw run.tell(error)

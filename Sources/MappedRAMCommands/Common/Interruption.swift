@@ -29,20 +29,17 @@ struct Interruption: ~Copyable {
     }
   }
 
-  /// Runs `body`, which a signal cancels. Afterwards signals do to this process what they do to any.
+  /// Runs `body`, while a signal cancels `cancellation`. The signals stay blocked in this thread.
   ///
   /// - Throws: `body`'s error; what pthread_create gives.
-  static func during<Value>(
-    _ body: (Cancellation) throws(CommandError) -> Value
+  static func cancelling<Value>(
+    _ cancellation: Cancellation, during body: () throws(CommandError) -> Value
   ) throws(CommandError) -> Value {
-    let cancellation = Cancellation()
     let interruption = try CommandError.system { () throws(SystemCallError) in
       try Interruption(cancelling: cancellation)
     }
-    let signals = signals
-    defer { signals.unblock() }
     do throws(CommandError) {
-      let value = try body(cancellation)
+      let value = try body()
       interruption.finish(isDone: true)
       return value
     } catch {
@@ -51,12 +48,15 @@ struct Interruption: ~Copyable {
     }
   }
 
+  /// Lets signals do to this thread what they do to any, once nobody listens any more.
+  static func unblockSignals() { signals.unblock() }
+
   /// What is listened to.
   private static var signals: SignalSet {
     SignalSet([SIGINT, SIGTERM, SIGHUP].filter { !SignalSet.isIgnored($0) } + [wakeUp])
   }
 
-  /// Ends the listening. The signals stay blocked in this thread.
+  /// Ends the listening.
   ///
   /// - Parameter isDone: whether the work was done nevertheless. Then a signal came too late for it, and is pending again: whoever takes
   ///   signals next, such as a VM in the foreground, gets it.

@@ -108,12 +108,20 @@ struct InspectCommand: ParsableCommand {
         image: image, streamOffset: offset.map { FileOffset($0.byteCount) }, parts: parts,
         width: width)
       let run = InspectRun(options: options, output: output, complain: complain)
-      let inspection =
-        try isInterruptible ? Interruption.during(run.read) : run.read(Cancellation())
+      let inspection = try isInterruptible ? Self.readInterruptibly(run) : run.read(Cancellation())
       return try run.show(inspection)
     } catch {
       complain(error.description)
       return ExitStatus(error)
+    }
+  }
+
+  /// Reads the image, which a signal ends; while it is shown, signals do what they do to any process.
+  private static func readInterruptibly(_ run: InspectRun) throws(CommandError) -> Inspection {
+    defer { Interruption.unblockSignals() }
+    let cancellation = Cancellation()
+    return try Interruption.cancelling(cancellation) { () throws(CommandError) in
+      try run.read(cancellation)
     }
   }
 
