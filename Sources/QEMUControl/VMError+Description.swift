@@ -40,12 +40,12 @@ extension VMError: CustomStringConvertible {
         + "Save it when nobody else controls it."
     case .gone: "QEMU has ended while its VM was saved: nothing was saved."
     case .noRoom(let path, let available, let needed):
-      "\(path): \(available) bytes are free there, and the image takes at least \(needed): nothing was changed. Choose another "
-        + "place, or make room."
+      "\(path): \(available) bytes are free on the file system, and the image needs at least \(needed): nothing was changed. Choose "
+        + "another place, or make room."
     case .managedByLibvirt(let domain):
-      "libvirt runs this VM (domain \"\(domain ?? "?")\"), and would find it paused by somebody whom it does not know: nothing was "
-        + "changed. Use virsh save, which writes this format from libvirt 11.2 on (save_image_format = \"sparse\" in qemu.conf), or "
-        + "give --managed-by-libvirt to save it from here all the same."
+      "libvirt manages this VM (domain \"\(domain ?? "?")\"), and does not expect another client to pause it: nothing was changed. "
+        + "Use virsh save, which writes this format from libvirt 11.2 on (save_image_format = \"sparse\" in qemu.conf), or give "
+        + "--managed-by-libvirt to save it from here all the same."
     case .usedByVM(let path, let use):
       "\(path): the VM has this as \(use), and would lose it: nothing was changed. Choose another name for the image."
     case .liveSnapshots:

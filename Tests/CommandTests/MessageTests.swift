@@ -33,7 +33,7 @@ import Testing
         == "vm.img: interrupted; it holds no image now.")
     #expect(
       CommandError.interruptedCompacting("vm.img").description
-        == "vm.img: interrupted; the image means what it meant, and some of its room may be free already."
+        == "vm.img: interrupted; the image is whole, and some of its room may be free already."
     )
     #expect(
       CommandError.notAPicture("vm.img").description

@@ -107,7 +107,7 @@ extension CommandError: CustomStringConvertible {
     case .notAPicture(let path):
       "\(path): this file is no picture (SVG), and would be lost: nothing was changed. Choose another name, or remove it."
     case .interruptedCompacting(let path):
-      "\(path): interrupted; the image means what it meant, and some of its room may be free already."
+      "\(path): interrupted; the image is whole, and some of its room may be free already."
     case .interruptedInPlace(let path): "\(path): interrupted; it holds no image now."
     case .mismatch(let found) where found.count == 0:
       "\(found.checked) pages came back, but \(found.expected) were written. The engine, the file system or the "

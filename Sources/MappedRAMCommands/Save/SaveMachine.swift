@@ -43,8 +43,8 @@ struct SaveMachine: ParsableArguments {
 
   @Flag(
     help: """
-      Save a VM that libvirt runs, too. libvirt then sees it paused, and going on, by somebody whom it does not know. (By \
-      default such a VM is refused: virsh save is for it.)
+      Save a VM that libvirt manages, too. libvirt then sees another client pause it and let it go on. (By default such a VM \
+      is refused: virsh save is for it.)
       """)
   var managedByLibvirt = false
 

@@ -20,7 +20,7 @@ struct ControlMonitor {
     (ours, theirs) = try UnixSocket.pair(named: name)
     if ["nodefaults", "mon", "monitor", "qmp", "qmp-pretty"].contains(where: line.has) {
       line.append("-chardev", "socket,id=\(Self.id),fd=\(theirs.descriptor)")
-      // -mon would be a warning of QEMU 11.
+      // QEMU 11.1 warns that -mon is deprecated.
       line.append("-qmp", "chardev:\(Self.id)")
       return
     }

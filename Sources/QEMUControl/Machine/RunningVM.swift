@@ -56,7 +56,7 @@ extension RunningVM {
     let uuid = try connection.execute(.queryUUID)
     self.uuid =
       uuid.utf8.allSatisfy { $0 == UInt8(ascii: "0") || $0 == UInt8(ascii: "-") } ? nil : uuid
-    // libvirt 1.0 to 11: src/qemu/qemu_command.c names the monitor's character device so.
+    // What libvirt 11.3 calls the character device of its monitor (observed).
     isManagedByLibvirt = try connection.execute(.queryCharacterDevices).contains("charmonitor")
     target = try connection.execute(.queryTarget)
     machineType = try connection.machineType()

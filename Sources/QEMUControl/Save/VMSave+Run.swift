@@ -22,7 +22,7 @@ extension VMSave {
     try Self.check(vm)
     let access = GuestMemory.access(to: vm, processID: processID)
     try checkTarget(vm, access, connection)
-    let warning = try RoomForImage(for: image, inPlace: inPlace).check(vm) {
+    let warning = try checkRoom(vm) {
       VMInspection.memory(of: vm, access).reduce(0) { $0 + $1.savedBytesAtMost }
     }
     if let warning { onWarning(warning) }

@@ -9,7 +9,7 @@ public struct VMSave: Sendable {
   public var inPlace = false
   /// What the image may replace. A file that the VM itself uses is never replaced.
   public var replacing = Replacing.images
-  /// Whether a VM that libvirt runs is saved too, which libvirt does not expect.
+  /// Whether a VM that libvirt manages is saved too. libvirt does not expect another client to pause it.
   public var allowsLibvirt = false
   /// Who writes the image.
   public var engine = Engine.auto

@@ -14,42 +14,14 @@ extension VMSaveWarning: CustomStringConvertible {
   public var description: String {
     switch self {
     case .mayNotFit(let path, let available, let needed):
-      "\(path): \(available) bytes are free there, and the image takes up to \(needed) besides the device state. It may fail for "
-        + "want of room; the VM then goes on as before."
+      "\(path): \(available) bytes are free on the file system, and the image needs up to \(needed), and the device state. If it does "
+        + "not fit, the save fails, and the VM goes on as before."
     }
   }
 }
 
-/// Whether an image of a VM fits where it is to be, as far as that is known while the VM still runs.
-struct RoomForImage {
-  let image: FilePath
-  /// Bytes that there are: on the device, or left on the file system; `nil` where that cannot be told.
-  private let available: UInt64?
-  private let isDevice: Bool
-
-  /// Looks at the place of `image`.
-  init(for image: FilePath, inPlace: Bool) throws(VMError) {
-    self.image = image
-    isDevice = File.isBlockDevice(image)
-    guard isDevice || inPlace else {
-      // What is replaced is there until the new image is whole.
-      available = FileSystem.room(at: image)
-      return
-    }
-    let (device, path) = (isDevice, image)
-    available = try moving { () throws(ImageError) in
-      let file = try opening { () throws(FileError) in
-        try File.open(path, access: .read, directIO: .off)
-      }
-      return try calling { () throws(SystemCallError) -> UInt64? in
-        if device { return try file.size() }
-        let freed = try file.allocatedBytes()
-        return FileSystem.room(at: path).map { $0 + min(freed, .max - $0) }
-      }
-    }
-  }
-
-  /// Holds it against what a save writes.
+extension VMSave {
+  /// Looks whether an image of `vm` fits where it is to be, as far as that is known while the VM still runs.
   ///
   /// On a device each page has a place, whether it is written or not; in a file zero pages take no room, and how many there are is known
   /// only once they have been read.
@@ -57,16 +29,22 @@ struct RoomForImage {
   /// - Parameter presentBytes: the most that the pages can take, asked only where it matters.
   /// - Returns: a warning where it may not fit.
   /// - Throws: `VMError.noRoom`, or `PlanError.targetTooSmall` of a device.
-  func check(
+  func checkRoom(
     _ vm: RunningVM, presentBytes: () -> UInt64
   ) throws(VMError) -> VMSaveWarning? {
-    guard let available, let layout = SaveForecast.layout(of: vm) else { return nil }
-    if isDevice {
-      guard layout.tail.rawValue <= available else {
-        throw .image(
-          .plan(.targetTooSmall(image, found: available, needed: layout.tail.rawValue)))
+    guard let layout = SaveForecast.layout(of: vm) else { return nil }
+    if File.isBlockDevice(image) {
+      let found = try ofImage { (file) throws(SystemCallError) in try file.size() }
+      guard layout.tail.rawValue <= found else {
+        throw .image(.plan(.targetTooSmall(image, found: found, needed: layout.tail.rawValue)))
       }
       return nil
+    }
+    guard var available = FileSystem.room(at: image) else { return nil }
+    if inPlace {
+      // What the file has now it gives back first. What is replaced is there until the new image is whole.
+      let freed = try ofImage { (file) throws(SystemCallError) in try file.allocatedBytes() }
+      available += min(freed, .max - available)
     }
     // Bitmaps are written whole.
     let bitmaps = layout.bitmapBytes
@@ -77,6 +55,18 @@ struct RoomForImage {
     let most = bitmaps + presentBytes()
     return most > available
       ? .mayNotFit(image, available: available, neededAtMost: most) : nil
+  }
+
+  /// What `body` gives of the file or device that is written where it is.
+  private func ofImage(
+    _ body: (File) throws(SystemCallError) -> UInt64
+  ) throws(VMError) -> UInt64 {
+    try moving { () throws(ImageError) in
+      let file = try opening { () throws(FileError) in
+        try File.open(image, access: .read, directIO: .off)
+      }
+      return try calling { () throws(SystemCallError) in try body(file) }
+    }
   }
 }
 
