@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import SystemPackage
 import TestSupport
 import Testing
@@ -33,6 +34,20 @@ extension RealQEMU {
       let output = try Tool.succeed(["bench", directory.path.string, "--json"] + arguments)
       #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path.string) == [])
       return try JSONDecoder().decode(Report.self, from: Data(output.output))
+    }
+
+    /// Killed while QEMU or we write and read, it leaves no file: none of them has a name.
+    @Test func killedItLeavesNothing() throws {
+      let directory = try TemporaryDirectory()
+      for wait in [0.3, 0.6, 0.9, 1.2] {
+        let command = try RunningTool([
+          "bench", directory.path.string, "--size", "256M", "--repeat", "9", "--against", "qemu",
+        ])
+        Thread.sleep(forTimeInterval: wait)
+        command.send(SIGKILL)
+        #expect(try command.wait() == 128 + SIGKILL)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path.string) == [])
+      }
     }
 
     @Test(arguments: ["private", "shared"])

@@ -17,12 +17,10 @@ struct CaptureContestant: BenchContestant {
   }
 
   mutating func measure(_ session: BenchSession) throws(CommandError) {
-    let path = session.directory.appending("mapped-ram-bench-\(getpid()).img")
-    defer { path.removeFile() }
+    let file = try BenchFile.nameless(in: session)
+    let path = file.pathForOthers
     try capture(to: path, session)
-    if options.directIO == .off {
-      try session.dropCache(of: try BenchFile.open(path, directIO: .off))
-    }
+    if options.directIO == .off { try session.dropCache(of: file) }
     try place(path, session)
     try map(path, session)
   }
@@ -42,6 +40,7 @@ struct CaptureContestant: BenchContestant {
   private func capture(to path: FilePath, _ session: BenchSession) throws(CommandError) {
     var save = VMSave(to: path, options: options)
     save.engine = .capture
+    save.inPlace = true
     save.processID = vm.source.processID
     let connection = vm.source.connection
     let before = try vm.source.cpuTime()
@@ -160,6 +159,19 @@ enum BenchFile {
       throw .image(.file(error), output: nil)
     }
   }
+
+  /// Makes an empty file without a name in the bench's directory: however this process ends, nothing of it stays.
+  static func nameless(in session: BenchSession) throws(CommandError) -> File {
+    try CommandError.image(to: session.directory) { () throws(ImageError) in
+      try create(beside: session.directory.appending("mapped-ram-bench"), directIO: .off)
+    }
+  }
+}
+
+extension File {
+  /// The path by which other processes of this user can open a file without a name, as long as this process has it open
+  /// (proc_pid_fd(5)).
+  var pathForOthers: FilePath { FilePath("/proc/\(getpid())/fd/\(bufferedDescriptor)") }
 }
 
 extension FilePath {

@@ -13,10 +13,9 @@ struct QEMUContestant: BenchContestant {
   let isDirect: Bool
 
   mutating func measure(_ session: BenchSession) throws(CommandError) {
-    let path = session.directory.appending("mapped-ram-bench-\(getpid())-qemu.img")
-    defer { path.removeFile() }
-    try save(to: path, session)
-    try load(from: path, session)
+    let file = try BenchFile.nameless(in: session)
+    try save(to: file, session)
+    try load(from: file, session)
     session.add(
       note: "QEMU's own saves are not synced to the disk within their time; all others are.")
   }
@@ -39,14 +38,14 @@ struct QEMUContestant: BenchContestant {
     }
   }
 
-  private func save(to path: FilePath, _ session: BenchSession) throws(CommandError) {
+  private func save(to file: File, _ session: BenchSession) throws(CommandError) {
     let vm = vm.source
     try prepare(vm)
     let sample = try sample(of: vm) { () throws(CommandError) in
       try vm.talking { (connection) throws(QMPError) in
-        try connection.execute(.migrate(uri: "file:\(path.absolute)"))
+        try connection.execute(.migrate(uri: "file:\(file.pathForOthers)"))
       }
-      try wait(for: vm, path, session)
+      try wait(for: vm, file.path, session)
     }
     // QEMU says "completed" before it cleans up, until which the VM cannot go on.
     while try runState(of: vm) != .postMigrate {
@@ -61,7 +60,6 @@ struct QEMUContestant: BenchContestant {
         .setMigrationCapabilities(["mapped-ram": false, "multifd": false]))
     }
     self.vm.add(sample, to: key(.save), session)
-    let file = try BenchFile.open(path, directIO: .off)
     try CommandError.system { () throws(SystemCallError) in try file.syncData() }
     if !isDirect { try session.dropCache(of: file) }
   }
@@ -70,14 +68,14 @@ struct QEMUContestant: BenchContestant {
     try vm.talking { (connection) throws(QMPError) in try connection.execute(.queryStatus) }
   }
 
-  private func load(from path: FilePath, _ session: BenchSession) throws(CommandError) {
+  private func load(from file: File, _ session: BenchSession) throws(CommandError) {
     let destination = try vm.start(incoming: true, session)
     try prepare(destination)
     let sample = try sample(of: destination) { () throws(CommandError) in
       try destination.talking { (connection) throws(QMPError) in
-        try connection.startIncoming(uri: "file:\(path.absolute)")
+        try connection.startIncoming(uri: "file:\(file.pathForOthers)")
       }
-      try wait(for: destination, path, session)
+      try wait(for: destination, file.path, session)
     }
     try vm.check(destination, session)
     vm.add(sample, to: key(.restore), session)
