@@ -35,6 +35,21 @@ extension File {
   }
 }
 
+extension FilePath {
+  /// What the symbolic link at this path holds, which may be relative to where the link is.
+  ///
+  /// - Throws: what readlink(2) gives.
+  package func linkTarget() throws(SystemCallError) -> FilePath {
+    // Linux has no longer target than PATH_MAX, 4096 with the zero.
+    var bytes = [CChar](repeating: 0, count: 4097)
+    _ = try retryingInterrupted(.readlink, .file(self)) {
+      // SAFETY: the path's bytes end with a zero; at most 4096 of the 4097 bytes are written.
+      unsafe withPlatformString { unsafe readlink($0, &bytes, 4096) }
+    }
+    return FilePath(platformString: bytes)
+  }
+}
+
 extension InodeType {
   /// What is at `path`, after symbolic links; `nil` if nothing is, or it may not be looked at.
   public init?(at path: FilePath) {

@@ -25,6 +25,14 @@ extension File {
     return InodeType(mode: found.st_mode) == .regular && found.st_size > 0
   }
 
+  /// The permissions of the regular file at `path`, after symbolic links (the lower nine bits of `st_mode`); `nil` for anything else.
+  public static func permissions(at path: FilePath) -> UInt32? {
+    guard let found = status(at: path), InodeType(mode: found.st_mode) == .regular else {
+      return nil
+    }
+    return found.st_mode & 0o777
+  }
+
   /// The bytes that the file takes on its file system, holes not counted; a device's size.
   ///
   /// A file system may allocate late, so the number is exact only after `syncData()`.

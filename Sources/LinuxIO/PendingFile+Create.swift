@@ -57,7 +57,7 @@ extension PendingFile {
       case .regular: return current
       case .symbolicLink:
         let link = current
-        let target = try asFileError { () throws(SystemCallError) in try readLink(link) }
+        let target = try asFileError { () throws(SystemCallError) in try link.linkTarget() }
         // Not normalized: `..` after a link to a directory is the kernel's business.
         current = current.removingLastComponent().pushing(target)
       case let type: throw .unsuitable(path, found: type, expected: [.regular])
@@ -65,16 +65,6 @@ extension PendingFile {
     }
     throw .system(
       SystemCallError(call: .open, errno: .tooManySymbolicLinkLevels, subject: .file(path)))
-  }
-
-  private static func readLink(_ path: FilePath) throws(SystemCallError) -> FilePath {
-    // Linux has no longer target than PATH_MAX, 4096 with the zero.
-    var bytes = [CChar](repeating: 0, count: 4097)
-    _ = try retryingInterrupted(.readlink, .file(path)) {
-      // SAFETY: the path's bytes end with a zero; at most 4096 of the 4097 bytes are written.
-      unsafe path.withPlatformString { unsafe readlink($0, &bytes, 4096) }
-    }
-    return FilePath(platformString: bytes)
   }
 
   /// Removes the name `name`; an error has nobody to go to.

@@ -1,6 +1,6 @@
 import CLinux
 import Glibc
-import SystemPackage
+public import SystemPackage
 
 /// The files that a process has open.
 public enum ProcessFiles {
@@ -43,6 +43,24 @@ public enum ProcessFiles {
       let path = directory.appending(name)
       guard [.regular, .blockDevice].contains(InodeType(at: path)) else { return nil }
       return FileIdentity(at: path)
+    }
+  }
+
+  /// Whether the process has a file open whose last name was `name`, and that has none any more.
+  ///
+  /// - Throws: as `identities(of:)`.
+  /// - Complexity: O(descriptors of the process).
+  public static func hasUnlinked(
+    _ name: FilePath.Component, of processID: Int32
+  ) throws(SystemCallError) -> Bool {
+    let directory = FilePath("/proc/\(processID)/fd")
+    return try names(in: directory).contains { number in
+      let path = directory.appending(number)
+      guard let found = status(at: path), InodeType(mode: found.st_mode) == .regular,
+        found.st_nlink == 0, let target = try? path.linkTarget()
+      else { return false }
+      // What the kernel puts behind the name of such a file (proc_pid_fd(5)).
+      return target.string.hasSuffix("/\(name.string) (deleted)")
     }
   }
 

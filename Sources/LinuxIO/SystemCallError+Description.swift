@@ -65,6 +65,8 @@ extension SystemCallError: CustomStringConvertible {
       "Somebody writes into this file, or a VM runs on it. Wait until that has ended, or take another file."
     case (.connect, .connectionRefused):
       "Nobody listens at this socket: look whether the program that made it still runs."
+    case (.connect, .notSocket):
+      "Give the socket that QEMU was started with (-qmp unix:PATH,…); this is something else."
     case (.connect, .noSuchFileOrDirectory):
       "There is no such socket: give the path that QEMU was started with (-qmp unix:PATH,…)."
     case (.connect, .resourceTemporarilyUnavailable), (.connect, .timedOut):

@@ -26,7 +26,8 @@ public final class UnixSocket: Sendable {
   /// A path longer than the 107 bytes of a socket's address (unix(7)) is reached through /proc.
   ///
   /// Throws what connect(2) gives: ECONNREFUSED where nobody listens, and EAGAIN where the program
-  /// that listens takes no more connections and still does not after `timeout`.
+  /// that listens takes no more connections and still does not after `timeout`. ENOTSOCK where something else than a socket is at
+  /// `path`, for which connect(2) says ECONNREFUSED as well.
   public static func connect(
     to path: FilePath, timeout: Duration = .seconds(10)
   ) throws(SystemCallError) -> UnixSocket {
@@ -57,6 +58,9 @@ public final class UnixSocket: Sendable {
         unsafe CLinux_connectUnix(owned.rawValue, $0)
       }
       if result == -EINTR, ContinuousClock.now < deadline { continue }
+      if result == -ECONNREFUSED, let found = InodeType(at: path), found != .socket {
+        throw SystemCallError(call: .connect, errno: .notSocket, subject: .socket(path))
+      }
       return try check(result, .connect, .socket(path))
     }
   }

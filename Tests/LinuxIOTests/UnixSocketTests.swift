@@ -1,5 +1,5 @@
 import Glibc
-import LinuxIO
+@testable import LinuxIO
 import SystemPackage
 import TestSupport
 import Testing
@@ -52,6 +52,46 @@ import Testing
     #expect(throws: Errno.noSuchFileOrDirectory) { try status(path) }
   }
 
+  @Test func whatIsNoSocketIsCalledSo() throws {
+    let directory = try TemporaryDirectory()
+    let file = directory.file("file")
+    try makeFile(file, [])
+    for path in [file, directory.path] {
+      let error = #expect(throws: SystemCallError.self) { try UnixSocket.connect(to: path) }
+      #expect(error?.errno == .notSocket)
+      #expect(error?.advice?.contains("-qmp unix:PATH") == true)
+    }
+  }
+
+  /// Seen without a connection to it: in the listener's list nobody is waiting.
+  @Test func whoListensIsSeen() throws {
+    let directory = try TemporaryDirectory()
+    let (path, link) = (directory.file("a socket"), directory.file("link"))
+    #expect(!UnixSocket.isListening(at: path))
+    do {
+      let listener = try UnixListener(at: path)
+      // It was bound by another name for the same place.
+      #expect(UnixSocket.isListening(at: path))
+      try Subprocess.succeed(["ln", "-s", path.string, link.string])
+      #expect(UnixSocket.isListening(at: link))
+      #expect(try listener.accept(deadline: .now) == nil)
+    }
+    #expect(!UnixSocket.isListening(at: path))
+  }
+
+  @Test(
+    arguments: [
+      ("0000000054: 00000002 00000000 00010000 0001 01 25407 /run/a b", "/run/a b"),
+      ("0000000054: 00000003 00000000 00000000 0001 03 25407 /run/a", nil),
+      ("0000000054: 00000002 00000000 00010000 0001 01 25407 @abstract", nil),
+      ("0000000054: 00000002 00000000 00010000 0001 01 25407", nil),
+      ("Num       RefCount Protocol Flags    Type St Inode Path", nil),
+      ("", nil),
+    ] as [(String, FilePath?)])
+  func linesOfTheKernelsList(line: String, path: FilePath?) {
+    #expect(UnixSocket.listenerPath(Array(line.utf8)[...]) == path)
+  }
+
   @Test(arguments: [20, 150]) func connectingSaysWhyNot(byteCount: Int) throws {
     let directory = try TemporaryDirectory()
     let path = byteCount == 20 ? directory.file("socket") : try path(150, in: directory)
@@ -60,7 +100,16 @@ import Testing
     }
     let missing = try #require(error())
     #expect(missing.errno == .noSuchFileOrDirectory)
-    try makeFile(path, [])
+    do {
+      // Another name for the socket, which nobody removes.
+      let first = FilePath(path.string.dropLast() + "f")
+      let listener = try UnixListener(at: first)
+      try Subprocess.succeed(["ln", first.string, path.string])
+      withExtendedLifetime(listener) {}
+    }
+    // A child that another test has just forked may have it open for a moment.
+    var refusal = try? UnixSocket.connect(to: path)
+    while refusal != nil, ContinuousClock.now < soon { refusal = try? UnixSocket.connect(to: path) }
     #expect(error()?.errno == .connectionRefused)
     #expect(error()?.subject == .socket(path))
     #expect(error()?.description.contains("Nobody listens at this socket") == true)

@@ -21,9 +21,10 @@ public final class UnixListener: Sendable {
     defer { _ = close(directory.rawValue) }
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
-    // By way of its directory: the address has room for 107 bytes (unix(7)).
-    let name = "/proc/self/fd/\(directory.rawValue)/\(path.lastComponent?.string ?? "")"
     let room = MemoryLayout.size(ofValue: address.sun_path) - 1
+    // A path that is longer than the address (unix(7)) by way of its directory.
+    let short = "/proc/self/fd/\(directory.rawValue)/\(path.lastComponent?.string ?? "")"
+    let name = path.string.utf8.count <= room ? path.string : short
     guard name.utf8.count <= room else { throw Errno.fileNameTooLong }
     // SAFETY: the name fits, with a zero behind it; the address lives for the call.
     let result = unsafe withUnsafeMutablePointer(to: &address) { address in

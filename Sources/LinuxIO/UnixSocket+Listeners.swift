@@ -1,0 +1,33 @@
+public import SystemPackage
+
+extension UnixSocket {
+  /// Whether a program listens at the socket at `path`, as /proc/net/unix has it (unix(7)); nobody is disturbed.
+  ///
+  /// Sockets of other network namespaces are not there, and of those that were bound by a relative path it is not known where they are.
+  ///
+  /// - Complexity: O(sockets of the network namespace).
+  public static func isListening(at path: FilePath) -> Bool {
+    guard InodeType(at: path) == .socket, let wanted = FileIdentity(at: path),
+      // A kernel without the file leaves nothing to be said.
+      let lines = try? ProcessText.lines(of: "/proc/net/unix")
+    else { return false }
+    return lines.contains { line in
+      guard let listed = listenerPath(line) else { return false }
+      return listed == path || listed.isAbsolute && FileIdentity(at: listed) == wanted
+    }
+  }
+
+  /// The path in a line of /proc/net/unix about a socket that listens; `nil` for others, and for those without a path.
+  static func listenerPath(_ line: ArraySlice<UInt8>) -> FilePath? {
+    // Num, RefCount, Protocol, Flags, Type, St, Inode; the path is the rest of the line, with its spaces.
+    let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 7)
+    guard fields.count == 8,
+      let flags = UInt32(String(decoding: fields[3], as: UTF8.self), radix: 16),
+      flags & acceptsConnections != 0, fields[7].first != UInt8(ascii: "@")
+    else { return nil }
+    return FilePath(String(decoding: fields[7], as: UTF8.self))
+  }
+
+  /// `__SO_ACCEPTCON` (Linux, include/linux/net.h).
+  private static let acceptsConnections: UInt32 = 1 << 16
+}
