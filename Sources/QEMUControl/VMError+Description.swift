@@ -19,17 +19,33 @@ extension VMError: CustomStringConvertible {
       "QEMU's memory cannot be used from outside: "
         + obstacles.map(\.description).joined(separator: " ")
         + " With --engine qemu, QEMU does the work by itself."
-    case .migrationFailed(let path, let reason):
-      "\(path): QEMU's migration failed: "
-        + "\(reason ?? "it gave no reason; look at what it wrote to its standard error")."
+    case .migrationFailed(let path, let reason, let hints):
+      ([
+        "\(path): QEMU's migration failed: "
+          + "\(reason ?? "it gave no reason; look at what it wrote to its standard error")."
+      ] + hints.map(\.description)).joined(separator: " ")
+    case .deviceByQEMU(let path, let obstacles):
+      (["\(path): QEMU cannot save into a block device by itself, and a capture"]
+        + (obstacles.isEmpty
+          ? ["can (--engine capture)."] : ["is not possible."] + obstacles.map(\.description))
+        + ["A file will do."]).joined(separator: " ")
+    case .disksTaken(let disks, let refusal):
+      "\(refusal) Another program has \(disks.joined(separator: ", ")), probably the VM that was saved: end that, then restore again."
     case .mismatches(let path, let mismatches):
       "\(path): this is another VM than the image needs:"
         + mismatches.map { "\n  - \($0.description)" }.joined()
     case .snapshotExists(let path):
       "\(path): this file for a snapshot is there already. Remove it, or choose another directory."
+    case .noSnapshotDirectory(let path, nil):
+      "\(path): there is no such directory for snapshots: nothing was changed. Make it, or choose another one."
+    case .noSnapshotDirectory(let path, let found?):
+      "\(path): is a \(found.rawValue), but snapshots need a directory: nothing was changed. Choose another one."
     case .relativeDisk(let disk, let file):
       "Disk \(disk) has the file \"\(file)\" in QEMU's working directory, which cannot be found: a snapshot of it could not be "
         + "opened later. Start QEMU with absolute paths, or save without snapshots."
+    case .unlinkedDisk(let disk):
+      "\(DiskPlaces.unlinked([disk])) QEMU would remove the file of a snapshot as well: nothing was changed. Save without snapshots, or "
+        + "start QEMU without -snapshot, on an overlay of your own (qemu-img create -b)."
     case .snapshotsRemain(let paths, let cause, let reason):
       "\(cause) The snapshots of the disks could not be taken back: the VM writes to "
         + "\(paths.map(\.string).joined(separator: ", ")) now. \(reason)"
@@ -70,6 +86,20 @@ extension VMError: CustomStringConvertible {
     switch end {
     case .exited(let status): "status \(status)"
     case .killed(let signal, _): "signal \(signal)"
+    }
+  }
+}
+
+extension MigrationHint: CustomStringConvertible {
+  /// A sentence or two.
+  public var description: String {
+    switch self {
+    case .said(let text): "It said: \(text)"
+    case .log(let path): "\(path) has what it said."
+    case .standardError: "What it wrote to its standard error may tell more."
+    case .jobs(let jobs):
+      "At the end QEMU opens its disks again, which the jobs \(jobs.joined(separator: ", ")) may be in the way of."
+    case .canCapture: "With --engine capture, QEMU does not have to."
     }
   }
 }

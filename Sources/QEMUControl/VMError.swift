@@ -16,15 +16,23 @@ public enum VMError: Error, Equatable, Sendable {
   case tooOld(QEMUVersion)
   /// The VM cannot be captured, for these reasons.
   case cannotCapture([CaptureObstacle])
-  /// QEMU's own migration out of a file or into it failed, with QEMU's words if it has any.
-  case migrationFailed(FilePath, reason: String?)
+  /// QEMU's own migration out of a file or into it failed, with QEMU's words if it has any, and where there is more to know.
+  case migrationFailed(FilePath, reason: String?, hints: [MigrationHint] = [])
+  /// QEMU itself cannot save into a device; why there is no capture, where the choice was ours.
+  case deviceByQEMU(FilePath, [CaptureObstacle])
+  /// QEMU refused to let the VM go on, while another program has these disks.
+  case disksTaken([String], refusal: QMPError)
   /// The VM is not the one that the image needs.
   case mismatches(FilePath, [Mismatch])
   /// The file that a snapshot is to be made in is there already.
   case snapshotExists(FilePath)
+  /// There is no directory for snapshots at the path; what there is.
+  case noSnapshotDirectory(FilePath, found: InodeType?)
   /// The file of a disk is known by a path relative to QEMU's working directory, which cannot be found: a snapshot of it would not
   /// say what it is based on.
   case relativeDisk(disk: String, file: String)
+  /// The file of a disk has no name any more, and neither would a snapshot of it have one.
+  case unlinkedDisk(disk: String)
   /// The save failed, and snapshots of disks could not be undone: as far as it is known, the VM writes to these files.
   indirect case snapshotsRemain([FilePath], cause: VMError, reason: QMPError)
   /// The save failed, and the VM could not be let go on: it is paused.
@@ -47,6 +55,20 @@ public enum VMError: Error, Equatable, Sendable {
   case ended(ChildEnd, messages: String)
   /// The engine cannot do this, and why.
   case cannotMap(MapObstacle)
+}
+
+/// What helps to understand why a migration failed, or to do without it.
+public enum MigrationHint: Equatable, Sendable {
+  /// What QEMU wrote to its standard error.
+  case said(String)
+  /// QEMU's log, which is to be read.
+  case log(FilePath)
+  /// QEMU's standard error, which somebody else has.
+  case standardError
+  /// A save by QEMU opens the disks again at its end, which these jobs may keep it from.
+  case jobs([String])
+  /// The VM can be captured.
+  case canCapture
 }
 
 /// Why a VM cannot run on the image itself.

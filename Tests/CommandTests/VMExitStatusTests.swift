@@ -50,7 +50,7 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
   }
 
   @Test func anObstacleToACaptureThatNoPermissionLiftsIs69() {
-    #expect(status(.cannotCapture([.unknownProcess])) == .unavailable)
+    #expect(status(.cannotCapture([.unknownProcess(given: nil)])) == .unavailable)
     #expect(
       status(.cannotCapture([.missingCommand("cont"), .blocked(reason: "x")])) == .unavailable)
   }

@@ -64,7 +64,8 @@ import Testing
     let save = SaveForecast(
       engine: .capture, captureObstacles: [], engineObstacles: [], deviceState: .migration,
       byteCountBeforeDevices: 5_372_903_424, diskBytesAtMost: 1_808_000_000, disksDiverge: true)
-    return VMInspection(vm: vm, processID: 10, memory: memory, save: save)
+    return VMInspection(
+      vm: vm, processID: 10, memory: memory, unlinkedDisks: [], save: save)
   }
 
   /// A VM of whose process nothing may be known.
@@ -82,6 +83,7 @@ import Testing
     return VMInspection(
       vm: vm, processID: 10,
       memory: vm.blocks.map { VMInspection.Block($0, backend: vm.backend(of: $0)) },
+      unlinkedDisks: [],
       save: SaveForecast(
         engine: .qemu, captureObstacles: [.notPermitted(refusal)], engineObstacles: [],
         deviceState: nil, byteCountBeforeDevices: 4_299_161_600,
@@ -92,6 +94,14 @@ import Testing
     var text = ""
     VMSummaryText(socket: "/run/vm.qmp", inspection: inspection) { text += $0 }.write()
     return text
+  }
+
+  @Test func aDiskWithoutAName() throws {
+    var inspection = open
+    inspection.unlinkedDisks = [vm.disks[0]]
+    let text = text(inspection)
+    #expect(text.contains("/vm/disk.qcow2 (without a name: lost when QEMU ends)"))
+    #expect(text.contains("Disks         none that the guest can write to and that is there when"))
   }
 
   @Test func aVMThatCanBeCaptured() throws { try compare("vm-capture", text(open)) }

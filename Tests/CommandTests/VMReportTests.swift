@@ -53,7 +53,7 @@ import Testing
     report.engine = .qemu
     report.memory = []
     report.deviceState = nil
-    report.engineReasons = [.migrating(.active), .unknownProcess]
+    report.engineReasons = [.migrating(.active), .unknownProcess(given: nil)]
     let lines = saveText(report)
     #expect(lines[0] == "Saved vm.img by qemu: 3 RAMBlocks, machine type pc-q35-10.0")
     #expect(
@@ -152,7 +152,7 @@ extension VMReportTests {
   @Test func aRestoreByQEMUTellsWhy() {
     var report = mapped
     report.engine = .qemu
-    report.engineReasons = [.unknownProcess]
+    report.engineReasons = [.unknownProcess(given: nil)]
     let text = VMRestoreText(image: "vm.img", report: report).text
     #expect(text.contains("  Note: QEMU loaded the image by itself. The process of this QEMU"))
     #expect(!text.contains("Keep vm.img"))

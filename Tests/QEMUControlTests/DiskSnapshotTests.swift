@@ -88,7 +88,7 @@ import Testing
     } catch let found {
       error = found
     }
-    guard case .snapshotsRemain(let paths, .migrationFailed("/i.img", reason: "x"), _)? = error
+    guard case .snapshotsRemain(let paths, .migrationFailed("/i.img", reason: "x", _), _)? = error
     else {
       throw HarnessError("\(String(describing: error))")
     }

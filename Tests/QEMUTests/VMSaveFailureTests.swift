@@ -166,7 +166,7 @@ extension RealQEMU {
             $0.live = live
           }
         }
-        guard case .migrationFailed(vm.image, let reason?) = error else {
+        guard case .migrationFailed(vm.image, let reason?, _) = error else {
           throw HarnessError("\(String(describing: error))")
         }
         #expect(reason.contains("No space left on device"))

@@ -38,15 +38,16 @@ extension ExitStatus {
     case .image(let error): self.init(error, output: output)
     case .system(let error): self.init(error, output: output)
     case .qmp(let error): self.init(error)
-    case .cannotCapture(let obstacles):
+    case .cannotCapture(let obstacles), .deviceByQEMU(_, let obstacles):
       self = obstacles.contains(where: \.isMissingPermission) ? .notPermitted : .unavailable
     case .leftPaused(let cause, _): self.init(cause, output: output)
     case .mismatches: self = .negative
-    case .usedByVM, .snapshotExists, .noRoom: self = .cannotCreate
-    case .launch(.refused(.socketTaken)): self = .cannotCreate
+    case .usedByVM, .snapshotExists, .noSnapshotDirectory, .noRoom: self = .cannotCreate
+    case .launch(.refused(.socketTaken)), .launch(.refused(.socketInUse)): self = .cannotCreate
     case .launch(.refused): self = .usage
     case .launch(.system(let error)): self.init(starting: error)
-    case .state, .resumedMeanwhile, .gone, .tooOld, .migrationFailed, .relativeDisk,
+    case .state, .resumedMeanwhile, .gone, .tooOld, .migrationFailed, .disksTaken, .relativeDisk,
+      .unlinkedDisk,
       .snapshotsRemain, .ended, .cannotMap, .liveSnapshots, .managedByLibvirt:
       self = .unavailable
     }

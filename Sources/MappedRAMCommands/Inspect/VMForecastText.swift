@@ -68,8 +68,12 @@ struct VMForecastText {
   }
 
   private var disks: String {
-    let writable = inspection.vm.writableDisks
-    guard !writable.isEmpty else { return "none that the guest can write to" }
+    let unlinked = inspection.unlinkedDisks
+    let writable = inspection.vm.writableDisks.filter { !unlinked.contains($0) }
+    guard !writable.isEmpty else {
+      return "none that the guest can write to"
+        + (unlinked.isEmpty ? "" : " and that is there when QEMU has ended")
+    }
     let labels = writable.map(\.label).joined(separator: ", ")
     return save.disksDiverge
       ? "the VM would go on and write to \(labels), which then no longer fit the image: use --then quit, --then pause or "

@@ -19,7 +19,7 @@ import SystemPackage
 ///   "capabilities" : [],
 ///   "disks" : [
 ///     {
-///       "driver" : "qcow2", "file" : "disk.qcow2", "isWritable" : true, "name" : "virtio0", "virtualSize" : 1073741824
+///       "driver" : "qcow2", "file" : "disk.qcow2", "isUnlinked" : false, "isWritable" : true, "name" : "virtio0", "virtualSize" : 1073741824
 ///     }
 ///   ],
 ///   "machineType" : "pc-q35-10.0",
@@ -90,6 +90,8 @@ struct VMInspectJSON: Encodable {
     var driver: OrNull<String>
     var virtualSize: OrNull<UInt64>
     var isWritable: Bool
+    /// Whether the file has no name any more, and is lost when QEMU ends.
+    var isUnlinked: Bool
   }
 
   struct Save: Encodable {
@@ -130,7 +132,8 @@ extension VMInspectJSON {
     disks = vm.disks.map { disk in
       Disk(
         name: disk.label, file: OrNull(disk.medium?.file), driver: OrNull(disk.medium?.driver),
-        virtualSize: OrNull(disk.medium?.virtualByteCount), isWritable: disk.isWritable)
+        virtualSize: OrNull(disk.medium?.virtualByteCount), isWritable: disk.isWritable,
+        isUnlinked: inspection.unlinkedDisks.contains(disk))
     }
     save = Save(inspection.save)
   }

@@ -99,7 +99,10 @@ extension VMSummaryText {
       }
       table.add([
         disk.label, medium.driver, medium.virtualByteCount.map { NumberText.bytes($0) } ?? "?",
-        medium.isReadOnly ? "read-only" : "writable", medium.file,
+        medium.isReadOnly ? "read-only" : "writable",
+        medium.file
+          + (inspection.unlinkedDisks.contains(disk)
+            ? " (without a name: lost when QEMU ends)" : ""),
       ])
     }
     table.write(to: output)

@@ -21,7 +21,8 @@ struct SaveCommand: ParsableCommand {
       (as root, as the same user where kernel.yama.ptrace_scope is 0, or with CAP_SYS_PTRACE). Whatever goes wrong, \
       also if this command is killed, the VM afterwards runs, or stands, as before; but killed with --snapshot-disks it \
       stays on the new disk files, and a paused VM that QEMU saves by itself ends in the state postmigrate, from which cont \
-      leads on. A VM that goes on writes to its disks, which then no longer fit the image: see --then and --snapshot-disks.
+      leads on. A VM that goes on writes to its disks, which then no longer fit the image: see --then and --snapshot-disks. What a \
+      guest writes to disks of -snapshot is in files without names, and lost when QEMU ends: a warning tells which.
 
       With --live it runs while its memory is written, in rounds: first all of it, then what has changed since. It stands still \
       for the last round alone, in which capture has to read all memory once more; how long that will take decides when it is \
@@ -135,7 +136,10 @@ struct SaveCommand: ParsableCommand {
   }
 
   private func save(_ plan: SavePlan, _ run: CommandRun) throws(CommandError) -> TransferReport {
-    try sayingWhatIsLeft(of: plan.layout.streamOffset) { () throws(CommandError) in
+    if isInPlace, let warning = VMSaveWarning(ofReadersOf: image) {
+      run.warn(warning.description)
+    }
+    return try sayingWhatIsLeft(of: plan.layout.streamOffset) { () throws(CommandError) in
       try run.transfer("save", to: image) { (progress, cancellation) throws(ImageError) in
         try ImageSave(plan, options: channels.options).run(
           to: image, inPlace: isInPlace, replacing: contents.replacing, progress: progress,

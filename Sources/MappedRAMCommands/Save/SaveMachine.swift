@@ -16,8 +16,8 @@ struct SaveMachine: ParsableArguments {
 
   @Option(
     help: """
-      Who writes the image. capture: this command reads the guest's memory from outside. qemu: QEMU writes the file. \
-      auto: capture where that is possible and permitted, else qemu.
+      Who writes the image. capture: this command reads the guest's memory from outside. qemu: QEMU writes the file, which \
+      cannot be a block device. auto: capture where that is possible and permitted, else qemu.
       """)
   var engine: VMSave.Engine?
 

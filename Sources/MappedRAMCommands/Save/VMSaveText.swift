@@ -58,7 +58,10 @@ struct VMSaveText: CommandReport {
       }
     }
     guard report.disksDiverge else { return snapshots }
-    let names = report.disks.filter { $0.overlay == nil }.map { "\($0.name) (\($0.file))" }
+    // Of the others the user was warned.
+    let names = report.disks.filter { $0.overlay == nil && !$0.isUnlinked }
+      .map { "\($0.name) (\($0.file))" }
+    guard !names.isEmpty else { return snapshots }
     return snapshots + [
       "Note: the VM goes on and writes to \(names.joined(separator: ", ")): the image no longer fits "
         + "that. Use --then quit or --then pause, or --snapshot-disks, or copy the disks while the VM is paused."
@@ -77,7 +80,8 @@ struct VMSaveText: CommandReport {
       live: report.live.map { LiveText(report: $0).json }, rounds: report.rounds,
       stateBefore: report.stateBefore, stateAfter: report.stateAfter,
       disks: report.disks.map {
-        JSON.Disk(name: $0.name, file: $0.file, overlay: $0.overlay?.string)
+        JSON.Disk(
+          name: $0.name, file: $0.file, isUnlinked: $0.isUnlinked, overlay: $0.overlay?.string)
       }, disksDiverge: report.disksDiverge, transfer: TransferJSON(report.transfer))
   }
 
@@ -119,6 +123,8 @@ struct VMSaveText: CommandReport {
     struct Disk: Encodable {
       var name: String
       var file: String
+      /// Whether the file has no name any more, and is lost when QEMU ends.
+      var isUnlinked: Bool
       var overlay: String?
     }
   }

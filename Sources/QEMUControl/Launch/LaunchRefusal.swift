@@ -15,6 +15,9 @@ public enum LaunchRefusal: Error, Equatable, Sendable {
   /// The path of the socket that is to be made is taken.
   case socketTaken(path: String)
 
+  /// A program listens at the socket that an option tells QEMU to make, and would lose it.
+  case socketInUse(path: String, option: String)
+
   /// The options that do not go together with a restore.
   public enum Conflict: String, CaseIterable, Sendable {
     case incoming, daemonize, preconfig, loadvm

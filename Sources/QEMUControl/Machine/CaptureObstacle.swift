@@ -24,8 +24,8 @@ public enum CaptureObstacle: Error, Equatable, Sendable {
   case missingCommand(String)
   /// What an image of such a machine begins with is not known.
   case unknownPlatform(target: String, machineType: String)
-  /// QEMU's process was not found among those that can be seen from here.
-  case unknownProcess
+  /// QEMU's process was not found among those that can be seen from here; or it is not `given`, which somebody said it was.
+  case unknownProcess(given: Int32?)
   /// QEMU's memory may not be read: why.
   case notPermitted(SystemCallError)
 
@@ -84,7 +84,10 @@ extension CaptureObstacle: CustomStringConvertible {
     case .missingCommand(let name): "This QEMU does not have the command \(name)."
     case .unknownPlatform(let target, let machineType):
       "What an image of a \(machineType) of \(target) begins with is not known."
-    case .unknownProcess:
+    case .unknownProcess(let given?):
+      "Process \(given) is not this QEMU's: it does not have the VM's memory, or there is none of this number here. Give the "
+        + "right number with --pid, or leave that out."
+    case .unknownProcess(nil):
       "The process of this QEMU cannot be seen from here: it runs on another machine, or in another PID namespace. "
         + "Give its number with --pid, or run this command where it runs."
     case .notPermitted(let error):

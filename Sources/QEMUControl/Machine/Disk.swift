@@ -1,3 +1,5 @@
+import MappedRAMFormat
+
 /// A disk or drive of a VM.
 public struct Disk: Equatable, Sendable {
   /// The name of `-drive id=`; `nil` for a disk made otherwise.
@@ -48,6 +50,19 @@ public struct Disk: Equatable, Sendable {
 extension Disk.Medium {
   /// Whether `file` is a path that depends on QEMU's working directory: no absolute one, and nothing with a protocol.
   var hasRelativePath: Bool { Self.isRelativePath(file) }
+
+  /// The path of the file at the bottom, where there is one: a `json:` text names it in the nodes that it is made of.
+  var bottomFile: String? {
+    let prefix = "json:"
+    guard file.hasPrefix(prefix) else {
+      return file.hasPrefix("/") || hasRelativePath ? file : nil
+    }
+    guard var node = try? JSONValue(parsing: Array(file.utf8.dropFirst(prefix.utf8.count))) else {
+      return nil
+    }
+    while let below = node["file"] { node = below }
+    return node["filename"]?.string
+  }
 
   /// The same of any name that QEMU gives a file.
   static func isRelativePath(_ file: String) -> Bool {

@@ -12,6 +12,8 @@ public struct VMInspection: Equatable, Sendable {
   public var processID: Int32?
   /// The blocks that an image holds, in the order of a stream.
   public var memory: [Block]
+  /// Disks whose files have no names any more: what is in them is lost when QEMU ends.
+  public var unlinkedDisks: [Disk]
   /// What a save would do.
   public var save: SaveForecast
 
@@ -73,6 +75,8 @@ extension VMInspection {
       self.processID = obstacle.isMissingPermission ? processID ?? vm.possibleProcesses.first : nil
     }
     memory = Self.memory(of: vm, access)
+    let places = DiskPlaces(of: vm, processID: self.processID)
+    unlinkedDisks = vm.disks.filter { places.isUnlinked($0) }
     save = SaveForecast(
       vm, CaptureChoice(vm, memory: access),
       ramBytesAtMost: memory.reduce(0) { $0 + $1.savedBytesAtMost })

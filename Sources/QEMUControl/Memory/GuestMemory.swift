@@ -62,7 +62,7 @@ public struct GuestMemory: Sendable {
     if let refusal, [.notPermitted, .permissionDenied].contains(refusal.errno) {
       return .failure(.notPermitted(refusal))
     }
-    return .failure(.unknownProcess)
+    return .failure(.unknownProcess(given: processID))
   }
 
   private init(_ places: [Place], of memory: ProcessMemory, pageMap: PageMap?) {

@@ -186,9 +186,14 @@ struct Destination {
     try talking { () throws(QMPError) in try settings.apply(on: connection) }
     let set = try DescriptorSet(file, for: .reading, direct: direct, to: connection)
     defer { set.remove() }
-    try FileMigration(connection: connection, path: file.path).load(
-      from: "file:\(set.path)" + (offset == 0 ? "" : ",offset=\(offset)"), progress,
-      cancellation)
+    do throws(VMError) {
+      // Whatever the file is that QEMU loads: the user has given the image.
+      try FileMigration(connection: connection, path: source.file.path).load(
+        from: "file:\(set.path)" + (offset == 0 ? "" : ",offset=\(offset)"), progress,
+        cancellation)
+    } catch .migrationFailed(let path, let reason, _) {
+      throw .migrationFailed(path, reason: reason, hints: [.standardError])
+    }
     try talking { () throws(QMPError) in try settings.restore(on: connection) }
   }
 

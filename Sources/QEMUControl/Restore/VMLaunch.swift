@@ -43,6 +43,7 @@ public struct VMLaunch: Sendable {
       // `-S` of the user is as good as our own word for it.
       if line.startsPaused, restore.afterwards == nil { restore.afterwards = .pause }
       try line.prepareForRestore()
+      try line.checkSockets()
       if restore.engine == .map { notes = try map(source, &line) }
     } catch .memorySize(let idstr, let expected, let found, _) {
       let size = Mismatch.blockSize(
@@ -67,7 +68,7 @@ public struct VMLaunch: Sendable {
       report = try restore.run(
         source, into: connection, progress: progress, cancellation: cancellation)
     } catch {
-      throw Self.explained(error, &launch)
+      throw explained(error, &launch)
     }
     return try use(launch, Outcome(report: report, notes: notes))
   }
@@ -92,11 +93,27 @@ public struct VMLaunch: Sendable {
     ).notes
   }
 
-  /// Where QEMU has ended, that is the error, and not that it says nothing more.
-  private static func explained(_ error: VMError, _ launch: inout QEMULaunch) -> VMError {
-    guard case .qmp(let cause) = error, cause.isEndOfConversation else { return error }
-    guard let end = try? launch.child.wait(for: .seconds(2)) else { return error }
-    return .ended(end, messages: launch.takeMessages())
+  /// Where QEMU has ended, that is the error, and not that it says nothing more. What a QEMU said that nobody has seen is told.
+  private func explained(_ error: VMError, _ launch: inout QEMULaunch) -> VMError {
+    switch error {
+    case .qmp(let cause) where cause.isEndOfConversation:
+      guard let end = try? launch.child.wait(for: .seconds(2)) else { return error }
+      return .ended(end, messages: launch.takeMessages())
+    case .migrationFailed(let path, let reason, _):
+      return .migrationFailed(path, reason: reason, hints: hints(&launch))
+    default: return error
+    }
+  }
+
+  private func hints(_ launch: inout QEMULaunch) -> [MigrationHint] {
+    switch mode {
+    // The user has seen what it said.
+    case .foreground: return []
+    case .detached(_, let log?): return [.log(log)]
+    case .detached(_, nil):
+      let text = launch.takeMessages()
+      return text.isEmpty ? [] : [.said(text)]
+    }
   }
 }
 

@@ -57,7 +57,7 @@ extension VMRestore {
           in: memory, mapped: mapped, progress, cancellation)
       }
     }
-    report.state = try end(source, connection)
+    report.state = try end(source, vm, connection)
     report.elapsed = .now - start
     return report
   }
@@ -100,12 +100,33 @@ extension VMRestore {
 
   /// Lets the VM go on if it is to. Returns its state.
   private func end(
-    _ source: RestoreSource, _ connection: QMPConnection
+    _ source: RestoreSource, _ vm: RunningVM, _ connection: QMPConnection
   ) throws(VMError) -> String {
     let goesOn = afterwards.map { $0 == .resume } ?? source.wasRunning
-    return try talking { () throws(QMPError) in
+    do throws(QMPError) {
       if goesOn { try connection.execute(.cont) }
       return try connection.execute(.queryStatus).rawValue
+    } catch {
+      if case .refused = error {
+        let disks = takenDisks(of: vm, connection)
+        if !disks.isEmpty { throw .disksTaken(disks, refusal: error) }
+      }
+      throw .qmp(error)
+    }
+  }
+
+  /// The disks that QEMU has not got, with their files, where somebody has locked them. QEMU 10.0 tells which it has got; its refusal
+  /// itself names none.
+  private func takenDisks(of vm: RunningVM, _ connection: QMPConnection) -> [String] {
+    let places = DiskPlaces(of: vm, processID: processID)
+    // That it cannot be asked any more says less than why it came to it.
+    return ((try? connection.execute(.queryBlock)) ?? []).compactMap { disk in
+      guard let medium = disk.medium, !medium.isActive,
+        let path = medium.bottomFile.flatMap({ places.absoluteName(of: $0) }),
+        let file = try? File.open(FilePath(path), access: .read, directIO: .off),
+        (try? file.isLockedByQEMU()) == true
+      else { return nil }
+      return "disk \(disk.label) (\(path))"
     }
   }
 }

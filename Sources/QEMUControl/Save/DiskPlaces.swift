@@ -6,10 +6,12 @@ import SystemPackage
 struct DiskPlaces {
   /// The working directories of what may be QEMU's process, the likeliest first.
   private let directories: [FilePath]
+  /// What may be QEMU's process, the likeliest first.
+  private let processes: [Int32]
 
   /// Looks where `vm` was started, in `processID` alone if it is given.
   init(of vm: RunningVM, processID: Int32?) {
-    let processes = processID.map { [$0] } ?? vm.possibleProcesses
+    processes = processID.map { [$0] } ?? vm.possibleProcesses
     directories = processes.compactMap { Self.workingDirectory(of: $0) }
   }
 
@@ -23,12 +25,34 @@ struct DiskPlaces {
   func absoluteName(of file: String) -> String? {
     guard Disk.Medium.isRelativePath(file) else { return file }
     // `..` stays: after a symbolic link it is not what the text says.
-    return directories.lazy.map { $0.pushing(FilePath(file)) }
-      .first { InodeType(at: $0) != nil }?.string
+    return absolutePaths(of: FilePath(file)).first { InodeType(at: $0) != nil }?.string
   }
 
   /// The absolute name of the disk's file if it is known, otherwise as QEMU has it.
   func name(of disk: Disk) -> String { absoluteName(of: disk) ?? disk.medium?.file ?? "" }
+
+  /// Whether the disk's file has no name any more: one of QEMU's own for `-snapshot`, which QEMU (10.0.2) unlinks as it opens it, or
+  /// one that somebody has removed. What is in it is gone when QEMU ends.
+  func isUnlinked(_ disk: Disk) -> Bool {
+    guard let name = disk.medium?.bottomFile.map({ FilePath($0) }), let last = name.lastComponent,
+      !absolutePaths(of: name).contains(where: { InodeType(at: $0) != nil })
+    else { return false }
+    for process in processes {
+      if let found = try? ProcessFiles.hasUnlinked(last, of: process) { return found }
+    }
+    // Without the right to look, the name has to do: "vl." and six characters (QEMU 10.0, block.c, create_tmp_file).
+    return last.string.hasPrefix("vl.") && last.string.utf8.count == 9
+  }
+
+  /// What is to be known of such disks, a sentence.
+  static func unlinked(_ disks: [String]) -> String {
+    "What the guest writes to \(disks.joined(separator: ", ")) goes into a file that has no name (QEMU's -snapshot, or it was removed), "
+      + "and is lost when QEMU ends."
+  }
+
+  private func absolutePaths(of path: FilePath) -> [FilePath] {
+    path.isAbsolute ? [path] : directories.map { $0.pushing(path) }
+  }
 
   /// `path`, a path of this process, for a process with another working directory.
   static func absolute(_ path: FilePath) -> FilePath {
@@ -37,14 +61,7 @@ struct DiskPlaces {
 
   /// The directory behind /proc/PID/cwd (proc_pid_cwd(5)); `nil` where this process may not see it.
   private static func workingDirectory(of processID: Int32) -> FilePath? {
-    var bytes = [CChar](repeating: 0, count: Int(PATH_MAX))
-    // SAFETY: the path's bytes end with a zero, and readlink writes one byte less than there is room for.
-    let count = unsafe FilePath("/proc/\(processID)/cwd").withPlatformString {
-      unsafe readlink($0, &bytes, bytes.count - 1)
-    }
-    guard count > 0 else { return nil }
-    let path = FilePath(
-      String(decoding: bytes[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self))
+    guard let path = try? FilePath("/proc/\(processID)/cwd").linkTarget() else { return nil }
     return path.isAbsolute ? path : nil
   }
 }

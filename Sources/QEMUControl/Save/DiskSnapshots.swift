@@ -25,7 +25,8 @@ struct DiskSnapshots {
 
   /// Plans snapshots of the disks of `vm` with files in `directory`, called after `image`.
   ///
-  /// - Throws: `snapshotExists` where a file has the name; `relativeDisk` where it is not known what a disk's file is.
+  /// - Throws: `noSnapshotDirectory`; `snapshotExists` where a file has the name; `relativeDisk` where it is not known what a disk's
+  ///   file is; `unlinkedDisk` where it has no name any more.
   init(
     of vm: RunningVM, processID: Int32?, in directory: FilePath, for image: FilePath,
     by connection: QMPConnection
@@ -33,6 +34,8 @@ struct DiskSnapshots {
     self.connection = connection
     let places = DiskPlaces(of: vm, processID: processID)
     let directory = DiskPlaces.absolute(directory)
+    let found = InodeType(at: directory)
+    guard found == .directory else { throw .noSnapshotDirectory(directory, found: found) }
     let stem = image.stem ?? "image"
     let mark = String(UInt32.random(in: 0x1000_0000...UInt32.max), radix: 16)
     var planned: [Plan] = []
@@ -41,6 +44,7 @@ struct DiskSnapshots {
       let number = "\(mark)-\(planned.count)"
       let overlay = directory.appending("\(stem).\(Self.fileName(disk)).\(number).qcow2")
       if InodeType(at: overlay) != nil { throw .snapshotExists(overlay) }
+      guard !places.isUnlinked(disk) else { throw .unlinkedDisk(disk: disk.label) }
       guard let base = places.absoluteName(of: disk) else {
         throw .relativeDisk(disk: disk.label, file: medium.file)
       }

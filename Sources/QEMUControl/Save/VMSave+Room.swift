@@ -1,24 +1,7 @@
 import LinuxIO
 import MappedRAM
 import MappedRAMFormat
-public import SystemPackage
-
-/// Something that a save goes on in spite of, and that its user should know before.
-public enum VMSaveWarning: Equatable, Sendable {
-  /// The image may need more than its file system has left: then the save fails, and the VM goes on.
-  case mayNotFit(FilePath, available: UInt64, neededAtMost: UInt64)
-}
-
-extension VMSaveWarning: CustomStringConvertible {
-  /// A sentence or two.
-  public var description: String {
-    switch self {
-    case .mayNotFit(let path, let available, let needed):
-      "\(path): \(available) bytes are free on the file system, and the image needs up to \(needed), and the device state. If it does "
-        + "not fit, the save fails, and the VM goes on as before."
-    }
-  }
-}
+import SystemPackage
 
 extension VMSave {
   /// Looks whether an image of `vm` fits where it is to be, as far as that is known while the VM still runs.

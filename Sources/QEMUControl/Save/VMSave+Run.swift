@@ -26,37 +26,57 @@ extension VMSave {
       VMInspection.memory(of: vm, access).reduce(0) { $0 + $1.savedBytesAtMost }
     }
     if let warning { onWarning(warning) }
+    if inPlace, let warning = VMSaveWarning(ofReadersOf: image) { onWarning(warning) }
+    let places = DiskPlaces(of: vm, processID: processID)
+    let unlinked = vm.writableDisks.filter { places.isUnlinked($0) }
     let choice = CaptureChoice(vm, memory: access)
+    try checkEngine(choice)
     let snapshots = try snapshotDirectory.map { (directory) throws(VMError) in
       try DiskSnapshots(
         of: vm, processID: processID, in: directory, for: image, by: connection)
     }
+    // Snapshots of such disks are refused.
+    if !unlinked.isEmpty { onWarning(.unlinkedDisks(unlinked.map(\.label))) }
     var report: VMSaveReport
     switch (engine, choice) {
-    case (.capture, .impossible(let obstacles)): throw .cannotCapture(obstacles)
-    // QEMU knows nothing of these devices.
-    case (.auto, .impossible(let obstacles)) where !devices.isEmpty:
-      throw .cannotCapture(obstacles)
     case (.capture, .possible(let memory, let platform)),
       (.auto, .possible(let memory, let platform)):
       let capture = CaptureSave(
         save: self, vm: vm, memory: memory, platform: platform, connection: connection,
         snapshots: snapshots)
       report = VMSaveReport(vm, try capture.run(progress, cancellation), memory)
-    case (.qemu, _), (.auto, .impossible):
+    case (.qemu, _), (_, .impossible):
       let save = QEMUSave(save: self, vm: vm, connection: connection, snapshots: snapshots)
-      report = VMSaveReport(vm, try save.run(progress, cancellation))
+      do throws(VMError) {
+        report = VMSaveReport(vm, try save.run(progress, cancellation))
+      } catch .migrationFailed(let path, let reason, _) {
+        throw .migrationFailed(path, reason: reason, hints: Self.hints(choice, connection))
+      }
       if engine == .auto { report.engineReasons = choice.obstacles }
     }
-    let places = DiskPlaces(of: vm, processID: processID)
     report.disks = vm.writableDisks.map { disk in
       VMSaveReport.DiskOfImage(
         name: disk.label, file: places.name(of: disk),
-        overlay: snapshots?.overlay(of: disk))
+        overlay: snapshots?.overlay(of: disk), isUnlinked: unlinked.contains(disk))
     }
     // The image is in place: a QEMU that ends now, or a guest that shuts down, changes nothing about that.
     report.stateAfter = (try? end(connection)) ?? nil
     return report
+  }
+
+  /// Looks whether the engine that will be taken can do what is asked.
+  private func checkEngine(_ choice: CaptureChoice) throws(VMError) {
+    let isDevice = File.isBlockDevice(image)
+    switch (engine, choice) {
+    case (.capture, .impossible(let obstacles)): throw .cannotCapture(obstacles)
+    // QEMU knows nothing of these devices.
+    case (.auto, .impossible(let obstacles)) where !devices.isEmpty:
+      throw .cannotCapture(obstacles)
+    case (.auto, .impossible(let obstacles)) where isDevice:
+      throw .deviceByQEMU(image, obstacles)
+    case (.qemu, _) where isDevice: throw .deviceByQEMU(image, choice.obstacles)
+    default: break
+    }
   }
 
   /// A migration that somebody else has begun is not ours to end, nor to be disturbed.
@@ -84,6 +104,18 @@ extension VMSave {
       try TargetContents.check(
         image, inPlace: inPlace, replacing: replacing, vm: vm.identity)
     }
+  }
+
+  /// What may have kept QEMU from saving a VM, and how to do without it.
+  private static func hints(
+    _ choice: CaptureChoice, _ connection: QMPConnection
+  ) -> [MigrationHint] {
+    // That the jobs cannot be had says less than why it came to it.
+    let jobs = (try? connection.execute(.queryBlockJobs)) ?? []
+    var hints: [MigrationHint] = []
+    if !jobs.isEmpty { hints.append(.jobs(jobs.map { "\"\($0.id)\" (\($0.kind))" })) }
+    if case .possible = choice { hints.append(.canCapture) }
+    return hints
   }
 
   /// Does what is to be done with a VM whose image is in place. Returns its state.

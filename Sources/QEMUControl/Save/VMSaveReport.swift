@@ -41,6 +41,8 @@ public struct VMSaveReport: Equatable, Sendable {
     public var file: String
     /// The file to which the VM writes from then on; `nil` where there is no snapshot.
     public var overlay: FilePath?
+    /// Whether the file has no name any more, and is lost when QEMU ends.
+    public var isUnlinked = false
   }
 
   /// Whether the VM goes on with disks that the image then no longer fits.

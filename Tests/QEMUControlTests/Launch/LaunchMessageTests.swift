@@ -32,6 +32,11 @@ import Testing
         .socketTaken(path: "/run/vm"),
         "/run/vm: something is there already. Remove it if nobody uses it, or choose another path."
       ),
+      (
+        .socketInUse(path: "/run/vm", option: "-qmp"),
+        "-qmp /run/vm: a program listens there, probably the VM that was saved, and would lose its socket. End it first, or choose "
+          + "another path."
+      ),
     ] as [(LaunchRefusal, String)])
   func refusalSaysWhatToDo(refusal: LaunchRefusal, text: String) {
     #expect(refusal.description == text)
