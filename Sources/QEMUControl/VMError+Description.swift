@@ -18,7 +18,9 @@ extension VMError: CustomStringConvertible {
     case .cannotCapture(let obstacles):
       "QEMU's memory cannot be used from outside: "
         + obstacles.map(\.description).joined(separator: " ")
-        + " With --engine qemu, QEMU does the work by itself."
+        // One that is too old to say where memory is has no mapped-ram either.
+        + (obstacles.contains(.unknownAddresses)
+          ? "" : " With --engine qemu, QEMU does the work by itself.")
     case .migrationFailed(let path, let reason, let hints):
       ([
         "\(path): QEMU's migration failed: "

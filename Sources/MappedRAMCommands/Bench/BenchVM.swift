@@ -93,11 +93,14 @@ final class BenchVM {
     of connection: QMPConnection, _ processID: Int32
   ) throws(QMPError) -> ProcessPages {
     let blocks = try connection.ramBlocks()
-    guard let block = blocks.max(by: { $0.usedLength.rawValue < $1.usedLength.rawValue }) else {
-      preconditionFailure("a machine with memory")
+    guard let block = blocks.max(by: { $0.usedLength.rawValue < $1.usedLength.rawValue }),
+      let address = block.hostAddress
+    else {
+      throw .unexpectedAnswer(
+        command: "x-query-ramblock", place: "the table", expected: "one of blocks with addresses")
     }
     return ProcessPages(
-      ProcessMemory(of: processID), at: block.hostAddress, byteCount: block.usedLength.rawValue)
+      ProcessMemory(of: processID), at: address, byteCount: block.usedLength.rawValue)
   }
 
   /// QEMU's processor time so far.

@@ -72,7 +72,8 @@ struct VMInspectJSON: Encodable {
     var maxLength: UInt64
     /// Bytes of the pages that the memory is made of.
     var pageBytes: UInt64
-    var hostAddress: UInt64
+    /// `null` where QEMU does not say.
+    var hostAddress: OrNull<UInt64>
     /// `anonymous`, `sharedFile`, `privateFile` or `mixed`.
     var backing: OrNull<String>
     /// The file's path in /proc/PID/maps.
@@ -146,7 +147,7 @@ extension VMInspectJSON.Block {
     usedLength = block.usedLength.rawValue
     maxLength = block.maxLength.rawValue
     pageBytes = block.pageBytes
-    hostAddress = block.hostAddress
+    hostAddress = OrNull(block.hostAddress)
     let (kind, file): (String?, String?) =
       switch memory.backing {
       case .anonymous: ("anonymous", nil)

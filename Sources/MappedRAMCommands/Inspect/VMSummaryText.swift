@@ -82,7 +82,7 @@ extension VMSummaryText {
       table.add([
         memory.block.idstr, NumberText.bytes(memory.block.usedLength.rawValue),
         memory.presentBytes.map { NumberText.bytes($0) } ?? "?",
-        "0x" + String(memory.block.hostAddress, radix: 16), memory.backingText,
+        memory.block.hostAddress.map { "0x" + String($0, radix: 16) } ?? "?", memory.backingText,
       ])
     }
     table.write(to: output)

@@ -26,6 +26,8 @@ public enum CaptureObstacle: Error, Equatable, Sendable {
   case unknownPlatform(target: String, machineType: String)
   /// QEMU's process was not found among those that can be seen from here; or it is not `given`, which somebody said it was.
   case unknownProcess(given: Int32?)
+  /// This QEMU does not say where it has the VM's memory: there is no address in its table of RAMBlocks.
+  case unknownAddresses
   /// QEMU's memory may not be read: why.
   case notPermitted(SystemCallError)
 
@@ -90,6 +92,8 @@ extension CaptureObstacle: CustomStringConvertible {
     case .unknownProcess(nil):
       "The process of this QEMU cannot be seen from here: it runs on another machine, or in another PID namespace. "
         + "Give its number with --pid, or run this command where it runs."
+    case .unknownAddresses:
+      "This QEMU does not say where it has the VM's memory (x-query-ramblock has no addresses)."
     case .notPermitted(let error):
       "QEMU's memory may not be read. \(error.statement) Run this command as root, with CAP_SYS_PTRACE, or as the user of "
         + "QEMU where kernel.yama.ptrace_scope is 0."

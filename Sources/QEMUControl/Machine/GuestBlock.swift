@@ -8,8 +8,8 @@ public struct GuestBlock: Equatable, Sendable {
   public var usedLength: ByteCount
   /// The bytes that it can grow to.
   public var maxLength: ByteCount
-  /// Where it begins in QEMU's address space.
-  public var hostAddress: UInt64
+  /// Where it begins in QEMU's address space; `nil` where QEMU does not say (7.2 does not).
+  public var hostAddress: UInt64?
   /// The bytes of the pages that its memory is made of: 4096, or those of a huge page.
   public var pageBytes: UInt64
   /// Where it begins in QEMU's own order of all blocks (`ram_addr_t`); no address of the guest.
@@ -19,7 +19,7 @@ public struct GuestBlock: Equatable, Sendable {
 
   /// A block of its parts.
   public init(
-    idstr: String, usedLength: ByteCount, maxLength: ByteCount, hostAddress: UInt64,
+    idstr: String, usedLength: ByteCount, maxLength: ByteCount, hostAddress: UInt64?,
     pageBytes: UInt64 = 4096, offset: UInt64 = 0, isReadOnly: Bool? = nil
   ) {
     self.idstr = idstr
@@ -34,9 +34,6 @@ public struct GuestBlock: Equatable, Sendable {
   /// Whether it has a name, and so a place in an image. QEMU names exactly the blocks that it
   /// migrates (QEMU 10.0, migration/savevm.c, `vmstate_register_ram`).
   public var isMigratable: Bool { !idstr.isEmpty }
-
-  /// The memory in use, in QEMU's address space.
-  public var hostRange: Range<UInt64> { hostAddress..<hostAddress + usedLength.rawValue }
 }
 
 extension QMPConnection {

@@ -3,9 +3,8 @@ import MappedRAMFormat
 extension GuestBlock {
   /// Reads the table of `x-query-ramblock` or `info ramblock`.
   ///
-  /// Columns from the right, as the name, the first, may be of any form: ro or rw (not in old
-  /// versions), host address, total, used, offset, page size with its unit, name. Numbers are
-  /// hexadecimal (QEMU 10.0.2, seen).
+  /// Columns from the right, as the name, the first, may be of any form: ro or rw, host address (neither in QEMU 7.2, whose head then
+  /// ends before them), total, used, offset, page size with its unit, name. Numbers are hexadecimal (QEMU 7.2.22 and 10.0.2, seen).
   ///
   /// Throws `unexpectedAnswer` with the line that is wrong.
   static func parse(table: String, of command: String) throws(QMPError) -> [GuestBlock] {
@@ -19,11 +18,16 @@ extension GuestBlock {
     guard lines.count - 1 <= ImageLimits.blocks else {
       throw fail(ImageLimits.blocks + 2, "the end: a VM has at most \(ImageLimits.blocks) blocks")
     }
+    let hasAddress = Substring(head).contains("HVA")
     var names: Set<String> = []
     var blocks: [GuestBlock] = []
     for (number, line) in zip(2..., lines.dropFirst()) {
-      guard let block = GuestBlock(line: Substring(line)) else {
-        throw fail(number, "a name, a page size, four numbers and ro or rw")
+      guard let block = GuestBlock(line: Substring(line), hasAddress: hasAddress) else {
+        throw fail(
+          number,
+          hasAddress
+            ? "a name, a page size, four numbers and ro or rw"
+            : "a name, a page size and three numbers")
       }
       guard block.isPlausible else {
         throw fail(number, "a block that can be: a used length up to the total, in pages of memory")
@@ -38,19 +42,24 @@ extension GuestBlock {
 
   /// Whether the numbers fit each other and the address space.
   private var isPlausible: Bool {
-    let (_, overflow) = hostAddress.addingReportingOverflow(maxLength.rawValue)
-    return !overflow && hostAddress > 0 && usedLength <= maxLength
+    let (_, overflow) = (hostAddress ?? 1).addingReportingOverflow(maxLength.rawValue)
+    return !overflow && hostAddress != 0 && usedLength <= maxLength
       && maxLength <= ImageLimits.ramBytes && pageBytes >= 512 && pageBytes.nonzeroBitCount == 1
       && idstr.utf8.count <= ImageLimits.nameBytes
   }
 
   /// Reads one line of the table; `nil` for anything else.
-  private init?(line: Substring) {
+  private init?(line: Substring, hasAddress: Bool) {
     var rest = line
-    var last = rest.takeLastWord()
-    let isReadOnly: Bool? = last == "ro" ? true : last == "rw" ? false : nil
-    if isReadOnly != nil { last = rest.takeLastWord() }
-    guard let address = UInt64(hex: last), let total = UInt64(hex: rest.takeLastWord()),
+    var (isReadOnly, address): (Bool?, UInt64?)
+    if hasAddress {
+      var last = rest.takeLastWord()
+      isReadOnly = last == "ro" ? true : last == "rw" ? false : nil
+      if isReadOnly != nil { last = rest.takeLastWord() }
+      guard let found = UInt64(hex: last) else { return nil }
+      address = found
+    }
+    guard let total = UInt64(hex: rest.takeLastWord()),
       let used = UInt64(hex: rest.takeLastWord()), let offset = UInt64(hex: rest.takeLastWord()),
       let shift = ["B": 0, "KiB": 10, "MiB": 20, "GiB": 30][rest.takeLastWord()],
       let count = UInt64(rest.takeLastWord()), count <= 1 << 20

@@ -35,7 +35,7 @@ extension GuestMemory {
         return count
       }
       guard let pageMap else { return nil }
-      var rest = place.block.hostRange
+      var rest = place.addresses
       while !rest.isEmpty, let run = try pageMap.nextPresent(in: rest) {
         count += UInt64(run.count)
         rest = run.upperBound..<rest.upperBound

@@ -16,6 +16,8 @@ public struct GuestMemory: Sendable {
   /// How a block's memory can be got at.
   struct Place {
     var block: GuestBlock
+    /// Where it is in QEMU's address space.
+    var addresses: Range<UInt64>
     var backing: MemoryBacking
     /// The shared file behind it, open for reading.
     var file: SharedFile?
@@ -43,16 +45,23 @@ public struct GuestMemory: Sendable {
   ) -> Result<GuestMemory, CaptureObstacle> {
     let candidates = processID.map { [$0] } ?? vm.possibleProcesses
     var refusal: SystemCallError?
+    let ranges = vm.blocks.compactMap { block in
+      // Checked when the table was read: no overflow.
+      block.hostAddress.map { $0..<$0 + block.usedLength.rawValue }
+    }
+    guard ranges.count == vm.blocks.count else { return .failure(.unknownAddresses) }
     for candidate in candidates {
       do throws(SystemCallError) {
         let maps = try MemoryMap.all(of: candidate)
-        let places = vm.blocks.compactMap { block in
-          MemoryBacking(of: block.hostRange, in: maps).map { Place(block: block, backing: $0) }
+        let places = zip(vm.blocks, ranges).compactMap { block, range in
+          MemoryBacking(of: range, in: maps).map {
+            Place(block: block, addresses: range, backing: $0)
+          }
         }
         // Addresses are random: the process that has all blocks where QEMU says is QEMU.
         guard places.count == vm.blocks.count else { continue }
         let memory = ProcessMemory(of: candidate)
-        if let first = vm.blocks.first { try memory.probe(first.hostAddress) }
+        if let first = ranges.first { try memory.probe(first.lowerBound) }
         return .success(
           GuestMemory(places, of: memory, pageMap: try? PageMap(of: candidate)))
       } catch {
@@ -132,7 +141,7 @@ public struct GuestMemory: Sendable {
   /// The contents of a block, copied from and to the process.
   func processPages(of place: Place) -> ProcessPages {
     ProcessPages(
-      memory, at: place.block.hostAddress, byteCount: place.block.usedLength.rawValue,
+      memory, at: place.addresses.lowerBound, byteCount: place.block.usedLength.rawValue,
       pageMap: place.backing == .anonymous ? pageMap : nil)
   }
 

@@ -51,6 +51,9 @@ struct Destination {
   func load(_ progress: Progress, _ cancellation: Cancellation) throws(VMError) -> [BlockArrival] {
     let file = source.file
     let isMapped = source.image.prologue?.configuration.isMappedRAM ?? true
+    guard !isMapped || vm.capabilities[Configuration.mappedRAMCapability] != nil else {
+      throw .tooOld(vm.version)
+    }
     try load(
       file, direct: file.isDirect, offset: source.image.streamOffset.rawValue,
       capabilities: isMapped ? [Configuration.mappedRAMCapability, "multifd"] : [],
