@@ -29,12 +29,27 @@ final class Faults: Sendable {
     static func < (left: Write, right: Write) -> Bool { left.offset < right.offset }
   }
 
+  /// From which call on the kernel refuses to let requests begin and to wait for them, the first being 1; `nil` for never.
+  let brokenWait: Int?
+  /// Told once the I/O is gone, with all requests that were under way.
+  let onEnd: @Sendable () -> Void
+
   init(
     seed: UInt64 = SeededGenerator.seedOfRun,
     _ choose: @escaping @Sendable (Int, Bool, inout SeededGenerator) -> Fault = { _, _, _ in .none }
   ) {
     state = Monitor((SeededGenerator(seed: seed), 0))
     self.choose = choose
+    brokenWait = nil
+    onEnd = {}
+  }
+
+  /// No request goes wrong, but from `brokenWait` on the ring does.
+  init(brokenWait: Int, onEnd: @escaping @Sendable () -> Void) {
+    state = Monitor((SeededGenerator(), 0))
+    choose = { _, _, _ in .none }
+    self.brokenWait = brokenWait
+    self.onEnd = onEnd
   }
 
   /// Fault for the next request, and a random number for whatever else has to be decided.
@@ -68,6 +83,7 @@ struct FaultyIO: ChannelIO, ~Copyable {
   let capacity: Int
   private let faults: Faults
   private var pending: [Pending] = []
+  private var waits = 0
 
   init(capacity: Int, faults: Faults) {
     self.capacity = capacity
@@ -120,10 +136,26 @@ struct FaultyIO: ChannelIO, ~Copyable {
     }
   }
 
-  mutating func submit() throws(SystemCallError) {}
+  mutating func submit() throws(SystemCallError) { try enter() }
 
   mutating func wait() throws(SystemCallError) {
     precondition(!pending.isEmpty, "the engine waits only for what is under way")
+    try enter()
+  }
+
+  private mutating func enter() throws(SystemCallError) {
+    waits += 1
+    guard let broken = faults.brokenWait, waits >= broken else { return }
+    throw SystemCallError(call: .io_uring_enter, errno: .badAddress, subject: .ring)
+  }
+
+  consuming func close() {}
+
+  /// As a ring: what is under way is carried out first, and takes its time.
+  deinit {
+    if !pending.isEmpty { sleep(for: .milliseconds(20)) }
+    for request in pending { _ = request.result() }
+    faults.onEnd()
   }
 
   mutating func nextCompletion() -> IOCompletion? {

@@ -65,6 +65,7 @@ import Testing
     mutating func submit() throws(SystemCallError) { log.add(.submit) }
     mutating func wait() throws(SystemCallError) { log.add(.wait) }
     mutating func nextCompletion() -> IOCompletion? { io.nextCompletion() }
+    consuming func close() { io.close() }
   }
 
   private struct LoggedFactory: ChannelIOFactory {

@@ -39,19 +39,29 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
 
   /// Works until the queue is closed and empty, or any channel has failed.
   ///
-  /// Errors go to the queue. When this returns, no claim is held and nothing is under way, unless the I/O itself is
-  /// broken; the ring drains what is left when it goes, before the buffers do.
-  mutating func run() {
+  /// Errors go to the queue. When this returns, no claim is held and nothing is under way.
+  consuming func run() {
+    work()
+    // Where the I/O itself is broken, requests are still under way, and only its end waits for them. What they read from
+    // and write to is the claims' until then.
+    var claims = slots.compactMap(\.claim)
+    slots = []
+    let queue = queue
+    io.close()
+    let count = claims.count
+    claims = []
+    if count > 0 { queue.finished(count) }
+  }
+
+  /// Works until there is no more to do, or to wait for.
+  private mutating func work() {
     while true {
       if !isStopping, queue.mustStop() { isStopping = true }
       let isDone = isStopping ? false : fillSlots()
       if !isStopping { issueRequests() }
       if io.inFlight > 0, !isBroken {
         awaitCompletions()
-      } else if isStopping {
-        abandonSlots()
-        return
-      } else if isDone, slots.allSatisfy(\.isFree) {
+      } else if isStopping || isDone && slots.allSatisfy(\.isFree) {
         return
       }
     }
@@ -253,12 +263,5 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
   private mutating func stop(_ error: ImageError) {
     isStopping = true
     queue.fail(error)
-  }
-
-  private mutating func abandonSlots() {
-    for index in slots.indices where !slots[index].isFree {
-      slots[index].claim = nil
-      queue.finished()
-    }
   }
 }

@@ -28,6 +28,9 @@ protocol ChannelIO: ~Copyable {
 
   /// The next completion that is there, or `nil`.
   mutating func nextCompletion() -> IOCompletion?
+
+  /// Ends the I/O. When this returns, nothing touches the memory of any request, completed or not.
+  consuming func close()
 }
 
 /// The end of a request.

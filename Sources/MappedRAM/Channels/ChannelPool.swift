@@ -138,7 +138,7 @@ struct ChannelWork {
 
   /// Works with `io` until there is no more to do.
   func run<IO: ChannelIO & ~Copyable>(_ io: consuming IO) {
-    var channel = unsafe Channel(
+    let channel = unsafe Channel(
       io: io, arena: arena, shape: shape, queue: queue, counters: counters)
     channel.run()
   }

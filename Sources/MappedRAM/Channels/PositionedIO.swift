@@ -43,4 +43,7 @@ struct PositionedIO: ChannelIO, ~Copyable {
   mutating func nextCompletion() -> IOCompletion? {
     completions.isEmpty ? nil : completions.removeFirst()
   }
+
+  /// Each request was over when it was made.
+  consuming func close() {}
 }

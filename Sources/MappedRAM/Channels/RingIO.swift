@@ -45,4 +45,6 @@ struct RingIO: ChannelIO, ~Copyable {
   mutating func nextCompletion() -> IOCompletion? {
     ring.nextCompletion().map { IOCompletion(tag: Int($0.tag), result: Int($0.result)) }
   }
+
+  consuming func close() { ring.close() }
 }

@@ -44,6 +44,8 @@ struct TimedIO<IO: ChannelIO & ~Copyable>: ChannelIO, ~Copyable {
     observer.finished(isRead: request.isRead, nanoseconds: nanosecondsNow() - request.time)
     return completion
   }
+
+  consuming func close() { io.close() }
 }
 
 /// Makes the I/O that `method` asks for, timed.
