@@ -58,6 +58,25 @@ struct BlockDeviceTests {
     #expect(try !Image(reading: File.open(device.path, access: .read)).statesZeroSlots)
   }
 
+  /// The same of a live save, whose plans somebody else made: of the one that it began with, and of the one that it ends with.
+  @Test func aLiveSaveOntoADeviceDoesNotSayThatItsSlotsAreZeros() throws {
+    let directory = try TemporaryDirectory()
+    let device = try Self.device(directory.file("disk"), byteCount: 16 << 20, filledWith: 0xAA)
+    let guest = try TestGuest(pages: 400, step: 2)
+    let stating = try #require(
+      try guest.plan(tail: TestGuest.describedTail(), statesZeroSlots: true).statingZeroSlots())
+    for (path, states) in [(device.path, false), (directory.file("image"), true)] {
+      var save = try LiveSave(
+        stating, to: path, replacing: .anything, live: LiveSaveTests.rounds(1))
+      try save.runRounds()
+      _ = try save.finish(stating)
+      let image = try Image(reading: File.open(path, access: .read))
+      #expect(image.isComplete && image.statesZeroSlots == states)
+      #expect(image.description?.devices == [])
+      #expect(try restoreToMemory(path) == [guest.contents(0)])
+    }
+  }
+
   /// Direct I/O is a matter of the device, not of the file system of its node, which is one in memory.
   @Test func devicesAreReadAndWrittenDirectly() throws {
     let directory = try TemporaryDirectory()

@@ -72,10 +72,9 @@ public struct ImageSave: Sendable {
       .writePages(options, factory: factory, progress: progress)
     try pagesAreRead()
     var plan = plan
-    if file.kind == .blockDevice {
-      // There the slots of absent pages hold what was there before.
-      plan = try plan.withdrawingZeroSlots()
-    } else if plan.statesZeroSlots, written.fillsGaps, let stating = try plan.statingZeroSlots() {
+    if file.kind == .regular, plan.statesZeroSlots, written.fillsGaps,
+      let stating = try plan.statingZeroSlots()
+    {
       plan = stating
       try target.resize(for: plan)
     }

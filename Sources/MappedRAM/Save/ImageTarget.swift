@@ -92,11 +92,15 @@ struct ImageTarget: ~Copyable {
   }
 
   /// Writes everything but the pages, makes all of it durable, and makes an image of it.
+  ///
+  /// What a description that was handed in says of slots that hold zeros is withdrawn on a device, where they hold what was there
+  /// before.
   consuming func commit(
     _ plan: SavePlan, _ contents: ImageWriter.Contents, _ cancellation: Cancellation,
     beforeCommit: ImageSave.Hook
   ) throws(ImageError) {
     let file = file
+    let plan = file.kind == .blockDevice ? try plan.withdrawingZeroSlots() : plan
     let writer = ImageWriter(plan, to: file, cancellation: cancellation)
     try writer.writeStructures(contents)
     guard let pending = pending.take() else {
