@@ -77,6 +77,37 @@ struct BlockDeviceTests {
     }
   }
 
+  /// What ends a device is of an older, longer image, and says nothing of the one that is there now: neither the lengths of its
+  /// sections, nor that something is wrong with it.
+  @Test(arguments: ["good", "damaged"]) func whatEndsTheDeviceDoesNotCount(_ old: String) throws {
+    let directory = try TemporaryDirectory()
+    let device = try Self.device(directory.file("disk"), byteCount: 16 << 20, filledWith: 0xAA)
+    var description = ByteOutput()
+    try DeviceDescription(
+      opaque: [(SectionIdentity(idstr: "css", instanceID: 0, version: 1), 3)],
+      configuration: TestGuest.configuration, pageSize: .fourKiB
+    ).encode(into: &description)
+    var bytes = description.bytes
+    if old == "damaged" { bytes[bytes.count - 2] = UInt8(ascii: ":") }
+    try File.open(device.path, access: .readWrite).write(
+      bytes, at: 16 << 20 - UInt64(bytes.count))
+
+    var tail = ByteOutput()
+    tail.write(TestGuest.tail.dropLast())
+    StreamElement.full(id: 7, SectionIdentity(idstr: "css", instanceID: 0, version: 1))
+      .encode(into: &tail)
+    tail.write([UInt8](repeating: 9, count: 20))
+    SectionFooter(id: 7).encode(into: &tail)
+    StreamElement.endOfStream.encode(into: &tail)
+    var generator = SeededGenerator()
+    let guest = try TestGuest(pages: [300, 20], using: &generator)
+    _ = try ImageSave(guest.plan(tail: tail.bytes)).run(to: device.path, replacing: .anything)
+    let image = try Image(reading: File.open(device.path, access: .read))
+    #expect(image.isComplete && image.problems == [] && image.description == nil)
+    #expect(image.sections.first { $0.type == .full }?.body.byteCount == 20)
+    #expect(try restoreToMemory(device.path) == guest.blocks.indices.map(guest.contents))
+  }
+
   /// Direct I/O is a matter of the device, not of the file system of its node, which is one in memory.
   @Test func devicesAreReadAndWrittenDirectly() throws {
     let directory = try TemporaryDirectory()

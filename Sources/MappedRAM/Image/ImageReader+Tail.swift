@@ -4,6 +4,8 @@ import MappedRAMFormat
 extension ImageReader {
   /// Looks for the description at the end of the file: with it, the lengths of sections are known.
   ///
+  /// What ends a device is of an image that was there before, if of any.
+  ///
   /// - Returns: what is wrong with it. An image without a description, or with something behind it, is read all the same.
   mutating func locateDescription() throws(ImageError) -> FormatError? {
     guard let found = try placeOfLastDescription() else { return nil }
@@ -19,6 +21,7 @@ extension ImageReader {
 
   /// Where the description begins that ends the file, if one does.
   private func placeOfLastDescription() throws(ImageError) -> FileOffset? {
+    guard window.file.kind == .regular else { return nil }
     let most = min(
       ImageLimits.descriptionBytes.rawValue + UInt64(DeviceDescription.headByteCount),
       window.end.rawValue)
