@@ -58,6 +58,8 @@ extension PlanError: CustomStringConvertible {
         : "There is no state of a device \"\(device)\" in the image; it has \(known.map { "\"\($0)\"" }.joined(separator: ", "))."
     case .deviceSize(let path, let device, let found, let expected):
       "\(path): the state of device \"\(device)\" has \(found) bytes; expected \(expected), the sum of its buffers."
+    case .deviceTooLong(let device, let found, let limit):
+      "The state of device \"\(device)\" needs \(found) bytes; no file can be longer than the image with \(limit) more."
     case .deviceTwice(let device): "Device \"\(device)\" is given twice; its state has one source."
     case .sectionWithoutSize(let device):
       "The state of device \"\(device)\" is to be a section of the stream, and its size is not known before: give it as a file."

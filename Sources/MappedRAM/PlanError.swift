@@ -33,6 +33,8 @@ public enum PlanError: Error, Equatable, Sendable {
   case unknownDevice(DeviceIdentity, known: [DeviceIdentity])
   /// The file with a device's state has another size than its buffers.
   case deviceSize(FilePath, DeviceIdentity, found: UInt64, expected: UInt64)
+  /// With this device's state the image would be longer than a file can be: `found` bytes, where `limit` are left.
+  case deviceTooLong(DeviceIdentity, found: UInt64, limit: UInt64)
   /// A device is given twice.
   case deviceTwice(DeviceIdentity)
   /// A device whose state is to be a section does not know its size beforehand.

@@ -5,8 +5,8 @@ import SystemPackage
 extension SavePlan {
   /// The same plan with the states of `devices`, and no others: behind the stream, or as sections of it.
   ///
-  /// - Throws: `PlanError.deviceTwice`, `.deviceName`, `.tooManyDevices`; for a device that is to be a section `.sectionWithoutSize`,
-  ///   `.sectionTaken`, `.tailTooLong`, and what is wrong with the stream's tail, which has to be read.
+  /// - Throws: `PlanError.deviceTwice`, `.deviceName`, `.tooManyDevices`, `.deviceTooLong`; for a device that is to be a section
+  ///   `.sectionWithoutSize`, `.sectionTaken`, `.tailTooLong`, and what is wrong with the stream's tail, which has to be read.
   public func with(devices: [DeviceSave]) throws(ImageError) -> SavePlan {
     guard devices.count <= ImageLimits.devices else {
       throw .plan(.tooManyDevices(found: devices.count, limit: ImageLimits.devices))
@@ -28,11 +28,31 @@ extension SavePlan {
       plan.tail = tail.parts
       plan.sectionBodies = tail.bodies
     }
-    guard plan.end.rawValue <= UInt64(Int64.max) else {
+    guard plan.end.rawValue <= mostBytes else {
       throw .format(
-        FormatError(.numberOverflow, at: layout.streamOffset, in: .endOfStream), in: "plan")
+        FormatError(.numberOverflow, at: layout.streamOffset, in: .endOfStream), in: path)
+    }
+    let firstPlace = DeviceArea(start: plan.end, table: plan.end, devices: []).firstPlace
+    for device in devices {
+      guard let places = device.places else { continue }
+      try device.checkRoom(for: places.end, at: firstPlace)
     }
     return plan
+  }
+}
+
+/// The most bytes that a file can have.
+private let mostBytes = UInt64(Int64.max)
+
+extension DeviceSave {
+  /// Makes sure that a file can have `byteCount` bytes of this device at `offset`. Sizes come from users' files.
+  fileprivate func checkRoom(
+    for byteCount: UInt64, at offset: FileOffset
+  ) throws(ImageError) {
+    let room = mostBytes - min(mostBytes, offset.rawValue)
+    guard byteCount <= room else {
+      throw .plan(.deviceTooLong(identity, found: byteCount, limit: room))
+    }
   }
 }
 
@@ -44,7 +64,7 @@ private struct SectionedTail {
   private var position: FileOffset
 
   /// Bytes of a tail that is read and kept in memory: far more than QEMU's own devices have.
-  private static let mostBytes = ByteCount(UInt64(256) << 20)
+  private static let mostTailBytes = ByteCount(UInt64(256) << 20)
 
   init(
     _ tail: [StreamBytes], of plan: SavePlan, with devices: [DeviceSave]
@@ -76,6 +96,7 @@ private struct SectionedTail {
       let identity = SectionIdentity(
         idstr: device.identity.idstr, instanceID: device.identity.instanceID, version: version)
       append { StreamElement.full(id: id, identity).encode(into: &$0) }
+      try device.checkRoom(for: byteCount.rawValue, at: position)
       bodies[device.identity] = position
       append(.reserved(byteCount))
       if stream.hasFooters { append { SectionFooter(id: id).encode(into: &$0) } }
@@ -106,8 +127,8 @@ private struct SectionedTail {
   /// All parts in one file that is in memory alone.
   private static func inMemory(_ tail: [StreamBytes]) throws(ImageError) -> File {
     let count = tail.reduce(ByteCount.zero) { $0 + $1.byteCount }
-    guard count <= mostBytes else {
-      throw .plan(.tailTooLong(found: count.rawValue, limit: mostBytes.rawValue))
+    guard count <= mostTailBytes else {
+      throw .plan(.tailTooLong(found: count.rawValue, limit: mostTailBytes.rawValue))
     }
     let file = try calling { () throws(SystemCallError) in
       try File.inMemory(name: "tail", byteCount: count.rawValue)

@@ -28,6 +28,8 @@ public struct SavePlan: Sendable {
   var sectionBodies: [DeviceIdentity: FileOffset] = [:]
   /// How much of these states may be in memory.
   public var deviceLimits = DeviceLimits.standard
+  /// What errors are about.
+  let path: FilePath
 
   /// A RAMBlock and its contents.
   public struct Block: Sendable {
@@ -65,6 +67,7 @@ public struct SavePlan: Sendable {
   ) throws(ImageError) {
     self.keepsHoles = keepsHoles
     self.statesZeroSlots = statesZeroSlots
+    self.path = path
     if let length = prefix?.byteCount.rawValue, length > streamOffset.rawValue {
       throw .plan(
         .prefixLength(path, found: length, streamOffset: streamOffset.rawValue))
@@ -132,7 +135,7 @@ public enum StreamBytes: Sendable {
   public var byteCount: ByteCount {
     switch self {
     case .bytes(let bytes): ByteCount(bytes.count)
-    case .file(_, let range): ByteCount(UInt64(range.count))
+    case .file(_, let range): ByteCount(range.upperBound - range.lowerBound)
     case .reserved(let count): count
     }
   }

@@ -106,9 +106,8 @@ extension ExitStatus {
     case .targetTooSmall, .notAnImage, .anotherVM, .fileExists, .usedByQEMU: self = .cannotCreate
     case .stuck, .slotsDiffer: self = .unavailable
     // The files of a directory that do not fit each other: bad data, whoever wrote them.
-    case .sourceSize, .deviceSize, .mixedPageSizes, .prefixLength, .fileTooLong, .manifest,
-      .writtenImage,
-      .blockDiffers:
+    case .sourceSize, .deviceSize, .deviceTooLong, .mixedPageSizes, .prefixLength, .fileTooLong,
+      .manifest, .writtenImage, .blockDiffers:
       self = .badData
     }
   }
