@@ -44,7 +44,7 @@ extension FormatError.Kind: CustomStringConvertible {
       "the name has bytes that are not printable ASCII: \(hex(bytes.prefix(16)))."
     case .notAStream, .unsupportedStreamVersion, .missingConfiguration,
       .unknownConfigurationSubsection, .unsupportedSubsectionVersion, .targetPageBits,
-      .notMappedRAM, .notPlain:
+      .uuidLength, .notMappedRAM, .notPlain:
       headMessage
     case .unknownSectionType, .misplacedSection, .unknownCommand, .commandLength, .missingFooter,
       .footerMismatch, .unknownSectionID, .sectionLengthUnknown, .missingRAMSection,
@@ -84,6 +84,8 @@ extension FormatError.Kind: CustomStringConvertible {
       "subsection version \(found) is unknown; expected 1."
     case .targetPageBits(let found):
       "\(found) page bits; expected 10 to 16."
+    case .uuidLength(let found):
+      "the UUID has \(found) bytes; expected 16."
     case .notMappedRAM:
       "the capability \"mapped-ram\" is not in the configuration. This is a plain migration stream, whose pages "
         + "have no fixed place; save it again with the capability on."

@@ -32,6 +32,7 @@ public struct FormatError: Error, Equatable, Sendable {
     case unknownConfigurationSubsection(String)
     case unsupportedSubsectionVersion(found: UInt32)
     case targetPageBits(found: UInt32)
+    case uuidLength(found: Int)
     case notMappedRAM
     case notPlain
     // Sections

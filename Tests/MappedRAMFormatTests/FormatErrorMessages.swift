@@ -47,6 +47,7 @@ extension FormatErrorDescriptionTests {
     ),
     (.unsupportedSubsectionVersion(found: 2), "subsection version 2 is unknown; expected 1."),
     (.targetPageBits(found: 9), "9 page bits; expected 10 to 16."),
+    (.uuidLength(found: 15), "the UUID has 15 bytes; expected 16."),
     (
       .notMappedRAM,
       "the capability \"mapped-ram\" is not in the configuration. This is a plain migration stream, whose pages "

@@ -40,6 +40,115 @@ import Testing
       blocks: try blocks ?? [block()], tail: [.bytes(TestGuest.tail)], for: "made-up")
   }
 
+  /// The error of a plan, in the file that the plan is about.
+  private static func problem(
+    _ body: () throws -> SavePlan
+  ) throws -> FormatError.Kind {
+    do {
+      _ = try body()
+    } catch ImageError.format(let error, in: "made-up") {
+      return error.kind
+    }
+    throw HarnessError("there is a plan")
+  }
+
+  @Test(arguments: [
+    ("", FormatError.Kind.nameEmpty),
+    ("pc\n", .nameNotPrintable(Array("pc\n".utf8))),
+    ("pç", .nameNotPrintable(Array("pç".utf8))),
+    (String(repeating: "x", count: 256), .overLimit(.nameBytes, found: 256, limit: 255)),
+  ])
+  func aMachineTypeThatCannotBe(_ name: String, _ problem: FormatError.Kind) throws {
+    #expect(try Self.problem { try Self.plan(.mappedRAM(machineType: name)) } == problem)
+  }
+
+  @Test(
+    arguments: [
+      ([], FormatError.Kind.notMappedRAM),
+      ([.capabilities([])], .notMappedRAM),
+      ([.capabilities(["xbzrle"])], .notMappedRAM),
+      ([.capabilities(["mapped-ram", ""])], .nameEmpty),
+      ([.capabilities(["mapped-ram", "\u{7F}"])], .nameNotPrintable([0x7F])),
+      (
+        [.capabilities(["mapped-ram", String(repeating: "x", count: 256)])],
+        .overLimit(.nameBytes, found: 256, limit: 255)
+      ),
+      (
+        [.capabilities([String](repeating: "mapped-ram", count: 257))],
+        .overLimit(.capabilities, found: 257, limit: 256)
+      ),
+      ([.capabilities(["mapped-ram"]), .targetPageBits(9)], .targetPageBits(found: 9)),
+      ([.capabilities(["mapped-ram"]), .targetPageBits(.max)], .targetPageBits(found: .max)),
+      ([.capabilities(["mapped-ram"]), .uuid([])], .uuidLength(found: 0)),
+      (
+        [.capabilities(["mapped-ram"]), .uuid([UInt8](repeating: 1, count: 17))],
+        .uuidLength(found: 17)
+      ),
+    ] as [([Configuration.Subsection], FormatError.Kind)])
+  func aConfigurationThatCannotBe(
+    _ subsections: [Configuration.Subsection], _ problem: FormatError.Kind
+  ) throws {
+    let configuration = Configuration(machineType: "none", subsections: subsections)
+    #expect(try Self.problem { try Self.plan(configuration) } == problem)
+  }
+
+  /// At the limits there is a plan.
+  @Test func theLargestConfigurationIsPlanned() throws {
+    let name = String(repeating: "x", count: 255)
+    let names = ["mapped-ram"] + [String](repeating: name, count: 255)
+    _ = try Self.plan(
+      Configuration(
+        machineType: name,
+        subsections: [
+          .targetPageBits(12), .capabilities(names), .uuid([UInt8](repeating: 7, count: 16)),
+        ]))
+  }
+
+  /// What stands before RAM is whole elements, and no RAM or end is among them.
+  @Test func aPreambleThatCannotBe() throws {
+    #expect(
+      try Self.problem { try Self.plan(preamble: [0xEE]) } == .unknownSectionType(0xEE))
+    #expect(try Self.problem { try Self.plan(preamble: [0]) } == .missingRAMSection)
+    var cut = ByteOutput()
+    StreamElement.full(id: 3, SectionIdentity(idstr: "early", instanceID: 0, version: 1))
+      .encode(into: &cut)
+    let start = cut.bytes
+    #expect(throws: ImageError.self) { try Self.plan(preamble: start) }
+    SectionFooter(id: 3).encode(into: &cut)
+    _ = try Self.plan(preamble: cut.bytes)
+    #expect(throws: ImageError.self) { try Self.plan(preamble: cut.bytes.dropLast()) }
+    var ram = ByteOutput()
+    StreamElement.start(id: 9, .ram).encode(into: &ram)
+    #expect(throws: ImageError.self) { try Self.plan(preamble: ram.bytes) }
+  }
+
+  /// The reader holds the sum of all blocks against its limit, and so does the writer.
+  @Test func blocksOverTheLimitTogether() throws {
+    let limit = ImageLimits.ramBytes
+    let half = ByteCount(limit.rawValue / 2)
+    let two = [try Self.block("a", usedLength: half), try Self.block("b", usedLength: half)]
+    _ = try Self.plan(blocks: two)
+    #expect(
+      try Self.problem { try Self.plan(blocks: two + [Self.block("c", usedLength: 4096)]) }
+        == .overLimit(.ramBytes, found: limit.rawValue + 4096, limit: limit.rawValue))
+  }
+
+  @Test func blocksThatTheConfigurationDoesNotAllow() throws {
+    let bits = Configuration(
+      machineType: "none", subsections: [.capabilities(["mapped-ram"]), .targetPageBits(16)])
+    let pageSize = try #require(PageSize(byteCount: 1 << 16))
+    _ = try Self.plan(bits, blocks: [Self.block(pageSize: pageSize)])
+    #expect(
+      try Self.problem { try Self.plan(bits) }
+        == .pageSizeDiffers(found: .fourKiB, expected: pageSize))
+    let blocks = [try Self.block(), try Self.block("shared", isIgnored: true)]
+    #expect(
+      try Self.problem { try Self.plan(blocks: blocks) } == .ignoredBlockWithoutCapability)
+    let ignoring = Configuration(
+      machineType: "none", subsections: [.capabilities(["mapped-ram", "x-ignore-shared"])])
+    _ = try Self.plan(ignoring, blocks: blocks)
+  }
+
   // MARK: Sums
 
   private static let gpu = DeviceIdentity("gpu")

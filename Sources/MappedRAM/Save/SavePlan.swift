@@ -52,14 +52,16 @@ public struct SavePlan: Sendable {
 
   /// Plans an image.
   ///
+  /// What a reader would refuse of anything but the tail is refused here, before a byte is written.
+  ///
   /// - Parameters:
   ///   - prefix: what stands at the start of the file, before the stream; at most `streamOffset` bytes.
   ///   - streamOffset: where the stream begins.
   ///   - keepsHoles: whether the slot of each page that is absent stays a hole.
   ///   - statesZeroSlots: whether the description may say of slots that are none that they hold zeros.
   ///   - path: what errors are about.
-  /// - Throws: `PlanError.noBlocks`; `.sourceSize`; `.mixedPageSizes`; `.prefixLength`; `FormatError` of `ImageLayout`;
-  ///   `numberOverflow` where the stream would end past 2^63 - 1, the most that a file can have.
+  /// - Throws: `PlanError.noBlocks`; `.sourceSize`; `.mixedPageSizes`; `.prefixLength`; `FormatError` of `ImageLayout`, and of the
+  ///   prologue; `notMappedRAM`; `numberOverflow` where the stream would end past 2^63 - 1, the most that a file can have.
   public init(
     prologue: StreamPrologue, blocks: [Block], tail: [StreamBytes], prefix: StreamBytes? = nil,
     streamOffset: FileOffset = .zero, keepsHoles: Bool = false, statesZeroSlots: Bool = false,
@@ -90,9 +92,13 @@ public struct SavePlan: Sendable {
       layout = try ImageLayout(
         prologue: prologue, blocks: blocks.map(\.block),
         streamOffset: streamOffset)
+      guard prologue.configuration.isMappedRAM else {
+        throw FormatError(.notMappedRAM, at: streamOffset, in: .configuration)
+      }
     } catch {
       throw .format(error, in: path)
     }
+    if !prologue.preamble.isEmpty { try Self.check(prologue, at: streamOffset, path) }
     var end: FileOffset? = layout.tail
     for part in tail { end = end?.adding(part.byteCount) }
     guard let end, end.rawValue <= UInt64(Int64.max) else {
@@ -104,6 +110,31 @@ public struct SavePlan: Sendable {
     self.tail = tail
     ownTail = tail
     self.prefix = prefix
+  }
+
+  /// Reads the prologue as any reader would.
+  private static func check(
+    _ prologue: StreamPrologue, at streamOffset: FileOffset, _ path: FilePath
+  ) throws(ImageError) {
+    var head = prologue.encoded(at: .zero)
+    RAMWord.memorySize(.zero).encode(into: &head)
+    let bytes = head.bytes
+    let file = try calling { () throws(SystemCallError) in
+      let file = try File.inMemory(name: "head", byteCount: UInt64(bytes.count))
+      try file.write(bytes, at: 0)
+      return file
+    }
+    do throws(ImageError) {
+      var reader = try ImageReader(file, streamOffset: .zero, cancellation: Cancellation())
+      let found = try reader.readPrologue()
+      guard found.preamble == prologue.preamble else {
+        throw reader.window.failure(.ramSectionTwice, at: reader.position, in: .sectionHeader)
+      }
+    } catch {
+      guard case .format(var problem, _) = error else { throw error }
+      problem.offset = streamOffset + (problem.offset - .zero)
+      throw .format(problem, in: path)
+    }
   }
 
   /// The size of the target's pages.

@@ -38,3 +38,21 @@ public struct ByteOutput: Sendable {
     bytes.append(contentsOf: name.utf8)
   }
 }
+
+extension String {
+  /// Makes sure that a file may have this as a name: 1 to 255 bytes of printable ASCII, as `ByteInput.readName` asks for.
+  ///
+  /// - Throws: `nameEmpty`, `overLimit`, `nameNotPrintable`.
+  func checkName(at offset: FileOffset, in context: FormatError.Context) throws(FormatError) {
+    let bytes = Array(utf8)
+    guard !bytes.isEmpty else { throw FormatError(.nameEmpty, at: offset, in: context) }
+    guard bytes.count <= ImageLimits.nameBytes else {
+      throw FormatError(
+        .overLimit(.nameBytes, found: UInt64(bytes.count), limit: UInt64(ImageLimits.nameBytes)),
+        at: offset, in: context)
+    }
+    guard bytes.allSatisfy({ (0x20...0x7e).contains($0) }) else {
+      throw FormatError(.nameNotPrintable(bytes), at: offset, in: context)
+    }
+  }
+}

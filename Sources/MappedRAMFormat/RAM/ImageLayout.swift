@@ -1,6 +1,7 @@
 /// Where everything up to the end of an image's block list stands: a pure function of the prologue and the blocks.
 ///
-/// The writer lays out with it; the reader, once it has the blocks, makes the same layout and can compare.
+/// The writer lays out with it, and what a reader would refuse of prologue and blocks is refused here too; the reader, once it has
+/// the blocks, makes the same layout and can compare.
 public struct ImageLayout: Equatable, Sendable {
   /// The first byte of the stream: 0, or after something that is not ours.
   public let streamOffset: FileOffset
@@ -19,12 +20,14 @@ public struct ImageLayout: Equatable, Sendable {
   ///   - prologue: what stands before the block list.
   ///   - blocks: at least one block, each name once.
   ///   - streamOffset: where the stream begins.
-  /// - Throws: `duplicateBlock`, `overLimit`, `numberOverflow`.
+  /// - Throws: `duplicateBlock`, `overLimit`, `numberOverflow`; `pageSizeDiffers` from that of the configuration;
+  ///   `ignoredBlockWithoutCapability`; what is wrong with the configuration.
   public init(
     prologue: StreamPrologue, blocks: [RAMBlock], streamOffset: FileOffset = .zero
   ) throws(FormatError) {
     self.streamOffset = streamOffset
     let context = FormatError.Context.ramBlockList
+    try prologue.configuration.check(at: streamOffset)
     let headBytes = ByteCount(prologue.encoded(at: .zero).bytes.count)
     guard let blockList = streamOffset.adding(headBytes),
       let firstEntry = blockList.adding(ByteCount(RAMWord.byteCount))
@@ -39,6 +42,7 @@ public struct ImageLayout: Equatable, Sendable {
     for block in blocks where !names.insert(block.idstr).inserted {
       throw FormatError(.duplicateBlock, at: blockList, in: .ramBlock(block.idstr))
     }
+    try Self.check(blocks, in: prologue.configuration, at: blockList)
     let form = RAMBlockEntry.Form(prologue.configuration)
     var layouts: [BlockLayout] = []
     var next = firstEntry
@@ -58,6 +62,31 @@ public struct ImageLayout: Equatable, Sendable {
       throw FormatError(.numberOverflow, at: next, in: context)
     }
     self.tail = tail
+  }
+
+  /// Makes sure that an image with this configuration can have `blocks`, by themselves and together.
+  private static func check(
+    _ blocks: [RAMBlock], in configuration: Configuration, at offset: FileOffset
+  ) throws(FormatError) {
+    let pageSize = configuration.targetPageSize
+    var sum = ByteCount.zero
+    for block in blocks {
+      let context = FormatError.Context.ramBlock(block.idstr)
+      if block.isIgnored, !configuration.ignoresShared {
+        throw FormatError(.ignoredBlockWithoutCapability, at: offset, in: context)
+      }
+      if let pageSize, block.pageSize != pageSize {
+        throw FormatError(
+          .pageSizeDiffers(found: block.pageSize, expected: pageSize), at: offset, in: context)
+      }
+      // No overflow: there are at most 2^12 blocks of at most 2^46 bytes each.
+      sum += block.usedLength
+    }
+    guard sum <= ImageLimits.ramBytes else {
+      throw FormatError(
+        .overLimit(.ramBytes, found: sum.rawValue, limit: ImageLimits.ramBytes.rawValue),
+        at: offset, in: .ramBlockList)
+    }
   }
 }
 

@@ -19,18 +19,10 @@ public struct RAMBlock: Equatable, Sendable {
     idstr: String, usedLength: ByteCount, pageSize: PageSize, address: UInt64? = nil,
     isIgnored: Bool = false, at offset: FileOffset = .zero
   ) throws(FormatError) {
-    let name = Array(idstr.utf8)
     func fail(_ kind: FormatError.Kind) -> FormatError {
       FormatError(kind, at: offset, in: .ramBlock(idstr))
     }
-    guard !name.isEmpty else { throw fail(.nameEmpty) }
-    guard name.count <= ImageLimits.nameBytes else {
-      throw fail(
-        .overLimit(.nameBytes, found: UInt64(name.count), limit: UInt64(ImageLimits.nameBytes)))
-    }
-    guard name.allSatisfy({ (0x20...0x7e).contains($0) }) else {
-      throw fail(.nameNotPrintable(name))
-    }
+    try idstr.checkName(at: offset, in: .ramBlock(idstr))
     guard usedLength > .zero else { throw fail(.usedLengthZero) }
     guard usedLength <= ImageLimits.ramBytes else {
       throw fail(

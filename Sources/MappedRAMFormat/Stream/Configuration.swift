@@ -95,7 +95,17 @@ extension Configuration {
     return prefix.indices.allSatisfy { input.peek(2 + $0) == prefix[$0] }
   }
 
+  /// Makes sure that a reader takes the section: the checks of `init(parsing:)`, for a configuration that came from elsewhere.
+  ///
+  /// - Throws: a name's errors, `overLimit`, `targetPageBits`, `uuidLength`; the offset is `offset`.
+  public func check(at offset: FileOffset) throws(FormatError) {
+    try machineType.checkName(at: offset, in: .configuration)
+    for subsection in subsections { try subsection.check(at: offset) }
+  }
+
   /// Appends the section's bytes.
+  ///
+  /// - Precondition: `check(at:)` finds nothing wrong with it.
   public func encode(into output: inout ByteOutput) {
     output.writeBigEndian(SectionType.configuration.rawValue)
     output.writeBigEndian(UInt32(machineType.utf8.count))

@@ -30,11 +30,8 @@ extension Configuration.Subsection {
     switch name {
     case "configuration/target-page-bits":
       let bitsOffset = input.offset
-      let bits = try input.readBigEndian(UInt32.self, in: .configuration)
-      guard PageSize.shifts.contains(Int(bits)) else {
-        throw FormatError(.targetPageBits(found: bits), at: bitsOffset, in: .configuration)
-      }
-      self = .targetPageBits(bits)
+      self = .targetPageBits(try input.readBigEndian(UInt32.self, in: .configuration))
+      try check(at: bitsOffset)
     case "configuration/capabilities":
       self = .capabilities(try Self.parseCapabilities(&input))
     case "configuration/uuid":
@@ -50,14 +47,37 @@ extension Configuration.Subsection {
   ) throws(FormatError) -> [String] {
     let countOffset = input.offset
     let count = try input.readBigEndian(UInt32.self, in: .configuration)
-    guard count <= ImageLimits.capabilities else {
-      throw FormatError(
-        .overLimit(.capabilities, found: UInt64(count), limit: UInt64(ImageLimits.capabilities)),
-        at: countOffset, in: .configuration)
-    }
+    try checkCapabilityCount(Int(count), at: countOffset)
     var names: [String] = []
     for _ in 0..<count { names.append(try input.readCountedName(in: .configuration)) }
     return names
+  }
+
+  private static func checkCapabilityCount(
+    _ count: Int, at offset: FileOffset
+  ) throws(FormatError) {
+    guard count <= ImageLimits.capabilities else {
+      throw FormatError(
+        .overLimit(.capabilities, found: UInt64(count), limit: UInt64(ImageLimits.capabilities)),
+        at: offset, in: .configuration)
+    }
+  }
+
+  /// Makes sure that a reader takes the subsection.
+  func check(at offset: FileOffset) throws(FormatError) {
+    switch self {
+    case .targetPageBits(let bits):
+      guard PageSize.shifts.contains(Int(bits)) else {
+        throw FormatError(.targetPageBits(found: bits), at: offset, in: .configuration)
+      }
+    case .capabilities(let names):
+      try Self.checkCapabilityCount(names.count, at: offset)
+      for name in names { try name.checkName(at: offset, in: .configuration) }
+    case .uuid(let bytes):
+      guard bytes.count == 16 else {
+        throw FormatError(.uuidLength(found: bytes.count), at: offset, in: .configuration)
+      }
+    }
   }
 
   /// Appends the subsection's bytes.
