@@ -39,12 +39,15 @@ extension FilePath {
   /// What the symbolic link at this path holds, which may be relative to where the link is.
   ///
   /// - Throws: what readlink(2) gives.
-  package func linkTarget() throws(SystemCallError) -> FilePath {
+  package func linkTarget() throws(SystemCallError) -> FilePath { try linkTarget(in: AT_FDCWD) }
+
+  /// As the other, of a path relative to `directory`.
+  func linkTarget(in directory: CInt) throws(SystemCallError) -> FilePath {
     // Linux has no longer target than PATH_MAX, 4096 with the zero.
     var bytes = [CChar](repeating: 0, count: 4097)
     _ = try retryingInterrupted(.readlink, .file(self)) {
       // SAFETY: the path's bytes end with a zero; at most 4096 of the 4097 bytes are written.
-      unsafe withPlatformString { unsafe readlink($0, &bytes, 4096) }
+      unsafe withPlatformString { unsafe readlinkat(directory, $0, &bytes, 4096) }
     }
     return FilePath(platformString: bytes)
   }

@@ -6,6 +6,8 @@ public enum FileError: Error, Equatable, Sendable {
   case system(SystemCallError)
   /// The path leads to something else than one of the `expected` types.
   case unsuitable(FilePath, found: InodeType, expected: [InodeType])
+  /// A symbolic link of another user, in a directory where everybody may make one: where it leads to is not his to say.
+  case foreignLink(FilePath)
   /// Direct I/O was required and is not possible.
   case directIORefused(FilePath, DirectIORefusal)
   /// The bytes `range` are not all inside the file, which ends at `byteCount`.

@@ -41,30 +41,79 @@ extension PendingFile {
 
   /// `path`, or what it leads to where it is a symbolic link, which need not exist.
   ///
-  /// Throws `.unsuitable` where something else than a regular file is there.
+  /// A link is looked at through a descriptor of its own, so that nobody swaps it meanwhile.
+  ///
+  /// Throws `.unsuitable` where something else than a regular file is there, `.foreignLink`.
   private static func followLinks(_ path: FilePath) throws(FileError) -> FilePath {
     var current = path
     // The kernel's own limit (path_resolution(7)).
     for _ in 0...40 {
-      var found = stat()
-      // SAFETY: the path's bytes end with a zero; `found` is filled and not kept.
-      guard unsafe current.withPlatformString({ unsafe lstat($0, &found) }) == 0 else {
-        let errno = Errno(rawValue: errno)
-        if errno == .noSuchFileOrDirectory, !current.isEmpty { return current }
-        throw .system(SystemCallError(call: .lstat, errno: errno, subject: .file(path)))
-      }
-      switch InodeType(mode: found.st_mode) {
-      case .regular: return current
-      case .symbolicLink:
-        let link = current
-        let target = try asFileError { () throws(SystemCallError) in try link.linkTarget() }
-        // Not normalized: `..` after a link to a directory is the kernel's business.
-        current = current.removingLastComponent().pushing(target)
-      case let type: throw .unsuitable(path, found: type, expected: [.regular])
-      }
+      guard let target = try linkTarget(current, named: path) else { return current }
+      // Not normalized: `..` after a link to a directory is the kernel's business.
+      current = current.removingLastComponent().pushing(target)
     }
     throw .system(
       SystemCallError(call: .open, errno: .tooManySymbolicLinkLevels, subject: .file(path)))
+  }
+
+  /// What the symbolic link at `current` holds; `nil` where a regular file or nothing is there.
+  private static func linkTarget(
+    _ current: FilePath, named path: FilePath
+  ) throws(FileError) -> FilePath? {
+    guard !current.isEmpty else {
+      throw .system(
+        SystemCallError(call: .open, errno: .noSuchFileOrDirectory, subject: .file(path)))
+    }
+    guard let name = current.lastComponent else {
+      throw .unsuitable(path, found: .directory, expected: [.regular])
+    }
+    let parent = current.removingLastComponent()
+    let directory = try asFileError { () throws(SystemCallError) in
+      try openDescriptor(
+        parent.isEmpty ? "." : parent, named: current, flags: CLinux_O_PATH | O_DIRECTORY)
+    }
+    let number = directory.rawValue
+    guard
+      let found = try asFileError({ () throws(SystemCallError) in
+        try openUnfollowed(name, number, path)
+      })
+    else { return nil }
+    let link = try asFileError { () throws(SystemCallError) in
+      try status(of: found.rawValue, path)
+    }
+    switch InodeType(mode: link.st_mode) {
+    case .regular: return nil
+    case .symbolicLink:
+      let place = try asFileError { () throws(SystemCallError) in try status(of: number, path) }
+      guard mayBeFollowed(link, in: place) else { throw .foreignLink(current) }
+      let link = found.rawValue
+      return try asFileError { () throws(SystemCallError) in
+        // Of the descriptor itself (readlink(2)).
+        try FilePath("").linkTarget(in: link)
+      }
+    case let type: throw .unsuitable(path, found: type, expected: [.regular])
+    }
+  }
+
+  /// What has the name, be it a symbolic link; `nil` where nothing has.
+  private static func openUnfollowed(
+    _ name: FilePath.Component, _ directory: CInt, _ path: FilePath
+  ) throws(SystemCallError) -> OwnedDescriptor? {
+    do throws(SystemCallError) {
+      return try openDescriptor(
+        FilePath(root: nil, components: name), in: directory, named: path,
+        flags: CLinux_O_PATH | O_NOFOLLOW)
+    } catch {
+      guard error.errno == .noSuchFileOrDirectory else { throw error }
+      return nil
+    }
+  }
+
+  /// Whether a symbolic link may decide where a file goes. In a directory where everybody may make one, but take away only his own
+  /// (such as /tmp), that of a stranger may not, as the kernel has it where it follows by itself (proc_sys_fs(5), protected_symlinks).
+  private static func mayBeFollowed(_ link: stat, in directory: stat) -> Bool {
+    let isShared = directory.st_mode & (S_ISVTX | S_IWOTH) == S_ISVTX | S_IWOTH
+    return !isShared || link.st_uid == geteuid() || link.st_uid == directory.st_uid
   }
 
   /// Removes the name `name`; an error has nobody to go to.

@@ -125,6 +125,9 @@ extension FileError: CustomStringConvertible {
       error.description
     case .unsuitable(let path, let found, let expected):
       "\(path): is a \(found.rawValue), but a \(InodeType.list(expected)) is needed."
+    case .foreignLink(let path):
+      "\(path): this symbolic link is another user's, in a directory where everybody may make one, so it is not followed. Choose "
+        + "another name, or another directory."
     case .directIORefused(let path, let refusal):
       "\(path): direct I/O is not possible: \(refusal). Allow buffered I/O, or choose another "
         + "file system."

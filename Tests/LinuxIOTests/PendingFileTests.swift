@@ -85,6 +85,44 @@ import Testing
     #expect(try status(path).st_mode & 0o7777 == 0o600)
   }
 
+  /// The mode of the directory, whether it and the link are a stranger's, and whether the link is followed.
+  @Test(
+    .enabled(if: Unprivileged.isAvailable, "needs root"),
+    arguments: [
+      ("1777", false, true, false), ("1777", false, false, true), ("1777", true, true, true),
+      ("0777", false, true, true), ("1755", false, true, true), ("1777", true, false, true),
+    ])
+  func linksOfStrangers(
+    mode: String, isDirectoryTheirs: Bool, isLinkTheirs: Bool, isFollowed: Bool
+  ) throws {
+    let (shared, elsewhere) = (directory.file("shared"), directory.file("elsewhere"))
+    try Subprocess.succeed(["mkdir", shared.string])
+    try Subprocess.succeed(["chmod", mode, shared.string])
+    let link = shared.appending("vm.img")
+    try Subprocess.succeed(["ln", "-s", elsewhere.string, link.string])
+    let nobody = "\(Unprivileged.nobody)"
+    if isDirectoryTheirs { try Subprocess.succeed(["chown", nobody, shared.string]) }
+    if isLinkTheirs { try Subprocess.succeed(["chown", "-h", nobody, link.string]) }
+    // Also where a link of ours leads to it.
+    let ours = directory.file("ours")
+    try Subprocess.succeed(["ln", "-s", link.string, ours.string])
+    for path in [link, ours] {
+      do throws(FileError) {
+        let pending = try PendingFile.create(at: path)
+        #expect(isFollowed)
+        do throws(SystemCallError) {
+          try pending.commit()
+        } catch {
+          throw .system(error)
+        }
+        #expect(InodeType(at: elsewhere) == .regular)
+      } catch {
+        #expect(!isFollowed && error == .foreignLink(link))
+        #expect(InodeType(at: elsewhere) == nil)
+      }
+    }
+  }
+
   @Test(arguments: namings)
   func aFileThatCameMeanwhileIsReplaced(naming: PendingFile.Naming) throws {
     let pending = try create(naming)

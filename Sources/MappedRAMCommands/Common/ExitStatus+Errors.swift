@@ -72,6 +72,7 @@ extension ExitStatus {
     switch error {
     case .system(let error): self.init(error, output: output)
     case .unsuitable(let path, _, _): self = path.isPart(of: output) ? .cannotCreate : .badData
+    case .foreignLink: self = .notPermitted
     case .directIORefused: self = .unavailable
     case .outsideFile: self = .badData
     }
