@@ -25,6 +25,28 @@ extension File {
     return InodeType(mode: found.st_mode) == .regular && found.st_size > 0
   }
 
+  /// Makes an empty file at `path`, where nothing may be, not even a symbolic link, for `owner`.
+  ///
+  /// - Throws: EEXIST; what open(2), fchown(2) and fchmod(2) give, and nothing is left then.
+  public static func makeEmpty(
+    at path: FilePath, permissions: UInt32, owner: ProcessOwner.User
+  ) throws(SystemCallError) {
+    let file = try openDescriptor(
+      path, flags: O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
+    do throws(SystemCallError) {
+      if owner.userID != geteuid() {
+        _ = try retryingInterrupted(.fchown, .file(path)) {
+          fchown(file.rawValue, owner.userID, owner.groupID)
+        }
+      }
+      _ = try retryingInterrupted(.fchmod, .file(path)) { fchmod(file.rawValue, permissions) }
+    } catch {
+      // SAFETY: the path's bytes end with a zero and live for the call. An error has nobody to go to.
+      _ = unsafe path.withPlatformString { unsafe unlink($0) }
+      throw error
+    }
+  }
+
   /// The permissions of the regular file at `path`, after symbolic links (the lower nine bits of `st_mode`); `nil` for anything else.
   public static func permissions(at path: FilePath) -> UInt32? {
     guard let found = status(at: path), InodeType(mode: found.st_mode) == .regular else {

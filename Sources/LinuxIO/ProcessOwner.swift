@@ -1,3 +1,4 @@
+import Glibc
 import SystemPackage
 
 /// Which process a thread belongs to.
@@ -11,5 +12,37 @@ public enum ProcessOwner {
     let key = Array("Tgid:\t".utf8)
     guard let line = lines.first(where: { $0.starts(with: key) }) else { return nil }
     return Int32(String(decoding: line.dropFirst(key.count), as: UTF8.self))
+  }
+
+  /// A user and a group, as a process makes files.
+  public struct User: Equatable, Sendable {
+    /// Its number.
+    public var userID: UInt32
+    /// Its group's.
+    public var groupID: UInt32
+
+    /// A user of its parts.
+    public init(userID: UInt32, groupID: UInt32) {
+      self.userID = userID
+      self.groupID = groupID
+    }
+
+    /// Whether this process may make files that are this user's.
+    public var isReachable: Bool { userID == geteuid() || geteuid() == 0 }
+  }
+
+  /// The user as which the process opens files (proc_pid_status(5), the last numbers of Uid and Gid); `nil` where it cannot be seen.
+  public static func user(of processID: Int32) -> User? {
+    guard let lines = try? ProcessText.lines(of: FilePath("/proc/\(processID)/status")) else {
+      return nil
+    }
+    func last(_ key: String) -> UInt32? {
+      let line = lines.first { $0.starts(with: Array(key.utf8)) }
+      return line?.split(separator: UInt8(ascii: "\t")).last.flatMap {
+        UInt32(String(decoding: $0, as: UTF8.self))
+      }
+    }
+    guard let userID = last("Uid:\t"), let groupID = last("Gid:\t") else { return nil }
+    return User(userID: userID, groupID: groupID)
   }
 }

@@ -42,7 +42,7 @@ public struct SystemCallError: Error, Equatable, Sendable {
 /// The calls that the package makes, by their C names.
 public enum SystemCall: String, CaseIterable, Sendable {
   case open, openat, close, read, pread, write, pwrite, fstat, lstat, statx, statfs, readlink
-  case ftruncate, fallocate, fdatasync, fsync, lseek, ioctl, fcntl, flock
+  case ftruncate, fallocate, fdatasync, fsync, lseek, ioctl, fcntl, flock, fchown, fchmod
   case linkat, renameat, unlinkat, unlink, mkdir
   case mmap, munmap, madvise, mincore, memfd_create, posix_fadvise, eventfd, pipe2
   case process_vm_readv, process_vm_writev

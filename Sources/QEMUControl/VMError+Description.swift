@@ -48,6 +48,9 @@ extension VMError: CustomStringConvertible {
     case .unlinkedDisk(let disk):
       "\(DiskPlaces.unlinked([disk])) QEMU would remove the file of a snapshot as well: nothing was changed. Save without snapshots, or "
         + "start QEMU without -snapshot, on an overlay of your own (qemu-img create -b)."
+    case .diskChanged(let node):
+      "A disk (node \"\(node)\") was resized or taken away while the VM was saved, so its snapshot would not fit: nothing was saved. "
+        + "Try again."
     case .snapshotsRemain(let paths, let cause, let reason):
       "\(cause) The snapshots of the disks could not be taken back: the VM writes to "
         + "\(paths.map(\.string).joined(separator: ", ")) now. \(reason)"

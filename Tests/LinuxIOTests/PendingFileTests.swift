@@ -85,6 +85,33 @@ import Testing
     #expect(try status(path).st_mode & 0o7777 == 0o600)
   }
 
+  /// A file for another user, which is his from its first moment with something in it, and never by a link.
+  @Test(.enabled(if: Unprivileged.isAvailable, "needs root"))
+  func emptyFilesForOthers() throws {
+    let nobody = ProcessOwner.User(userID: Unprivileged.nobody, groupID: Unprivileged.nobody)
+    #expect(nobody.isReachable)
+    try File.makeEmpty(at: path, permissions: 0o640, owner: nobody)
+    let found = try status(path)
+    #expect(found.st_uid == nobody.userID && found.st_gid == nobody.groupID)
+    #expect(found.st_mode & 0o7777 == 0o640 && found.st_size == 0)
+    let (link, elsewhere) = (directory.file("link"), directory.file("elsewhere"))
+    try Subprocess.succeed(["ln", "-s", elsewhere.string, link.string])
+    for taken in [path, link] {
+      #expect(throws: SystemCallError(call: .open, errno: .fileExists, subject: .file(taken))) {
+        try File.makeEmpty(at: taken, permissions: 0o666, owner: nobody)
+      }
+    }
+    #expect(InodeType(at: elsewhere) == nil)
+    #expect(try status(path).st_mode & 0o7777 == 0o640)
+  }
+
+  @Test func theUserOfAProcess() throws {
+    #expect(
+      ProcessOwner.user(of: getpid())
+        == ProcessOwner.User(userID: geteuid(), groupID: getegid()))
+    #expect(ProcessOwner.user(of: 0x3F_FFFF) == nil)
+  }
+
   /// The mode of the directory, whether it and the link are a stranger's, and whether the link is followed.
   @Test(
     .enabled(if: Unprivileged.isAvailable, "needs root"),

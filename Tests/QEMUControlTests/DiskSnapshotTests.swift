@@ -19,7 +19,7 @@ import Testing
       try Subprocess.succeed(["touch", file.string])
       return DiskSnapshots.Plan(
         snapshot: DiskSnapshot(node: "n\(number)", file: file.string, newNode: "o\(number)"),
-        base: "/none")
+        base: "/none", format: "raw", byteCount: 512)
     }
   }
 
@@ -93,6 +93,28 @@ import Testing
       throw HarnessError("\(String(describing: error))")
     }
     #expect(paths == expected, sourceLocation: location)
+  }
+
+  /// Between the files and the snapshots a disk may be resized, or go: a file of the old size would cut it.
+  @Test(arguments: [(["n0", "n1"], 512, nil), (["n0", "n1"], 1024, "n0"), (["n0"], 512, "n1")])
+  func disksThatChangeMeanwhile(nodes: [String], byteCount: Int64, changed: String?) throws {
+    try with { _, request in
+      FakeQEMU.success(
+        .array(
+          nodes.map {
+            [
+              "device": "",
+              "inserted": [
+                "node-name": .string($0), "file": "/f", "drv": "raw", "ro": false,
+                "image": ["virtual-size": .integer(byteCount)],
+              ],
+            ]
+          }), to: request)
+    } _: { (snapshots: DiskSnapshots) throws -> Void in
+      var error: VMError?
+      do throws(VMError) { try snapshots.check() } catch let found { error = found }
+      #expect(error == changed.map { .diskChanged(node: $0) })
+    }
   }
 
   @Test func aRefusedTransactionLeavesNoFile() throws {

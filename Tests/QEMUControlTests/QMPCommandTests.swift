@@ -32,10 +32,6 @@ import Testing
     ),
     (
       .snapshot([DiskSnapshot(node: "n", file: "/f", newNode: "o")]), "transaction",
-      #"{"actions": [{"type": "blockdev-snapshot-sync", "data": {"node-name": "n", "snapshot-file": "/f", "snapshot-node-name": "o", "format": "qcow2"}}]}"#
-    ),
-    (
-      .snapshot([madeOverlay]), "transaction",
       #"{"actions": [{"type": "blockdev-snapshot-sync", "data": {"node-name": "n", "snapshot-file": "/f", "snapshot-node-name": "o", "format": "qcow2", "mode": "existing"}}]}"#
     ),
     (
@@ -154,9 +150,3 @@ import Testing
     }
   }
 }
-
-private let madeOverlay: DiskSnapshot = {
-  var snapshot = DiskSnapshot(node: "n", file: "/f", newNode: "o")
-  snapshot.isMade = true
-  return snapshot
-}()

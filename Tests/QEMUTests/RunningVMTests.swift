@@ -181,6 +181,8 @@ extension RealQEMU {
       let qemu = try QEMU(configuration)
       let connection = try QMPConnection(connecting: qemu.qmpSocket)
       func top() throws -> Disk.Medium? { try connection.execute(.queryBlock).first?.medium }
+      try Subprocess.succeed(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-b", raw.string, "-F", "raw", overlay.string])
       try connection.execute(
         .snapshot([DiskSnapshot(node: "r0", file: overlay.string, newNode: "o0")]))
       #expect(try top()?.node == "o0")

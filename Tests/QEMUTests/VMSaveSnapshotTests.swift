@@ -109,6 +109,33 @@ extension RealQEMU {
       }
     }
 
+    /// A QEMU of another user gets files that are his, for him alone where its disk was.
+    @Test(.enabled(if: Unprivileged.isAvailable, "needs root and setpriv"))
+    func overlaysOfAnotherUsersQEMU() throws {
+      for place in [directory, snapshots] { try place.give(to: Unprivileged.nobody) }
+      let disk = directory.file("nobodys")
+      try QEMU.makeDisk(disk, mebibytes: 1)
+      try Subprocess.succeed(["chown", "\(Unprivileged.nobody)", disk.string])
+      try Subprocess.succeed(["chmod", "600", disk.string])
+      let theirs = try QEMU(
+        QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with {
+          $0.user = Unprivileged.nobody
+          $0.addDisk(disk)
+        })
+      try theirs.waitForGuestLines(2)
+      for engine in [VMSave.Engine.capture, .qemu] {
+        let report = try theirs.saveVM(to: image) {
+          $0.engine = engine
+          $0.snapshotDirectory = snapshots.path
+        }
+        let overlay = try #require(report.disks.first?.overlay)
+        let found = try FileManager.default.attributesOfItem(atPath: overlay.string)
+        #expect(found[.posixPermissions] as? Int == 0o600)
+        #expect(found[.ownerAccountID] as? UInt32 == Unprivileged.nobody)
+      }
+      try theirs.expectGoesOn(sum: VMShape.guest.sum)
+    }
+
     /// The files are called after the disks, and never the same.
     @Test func namesOfOverlays() throws {
       let first = try qemu.saveVM(to: image) { $0.snapshotDirectory = snapshots.path }

@@ -15,6 +15,9 @@ struct DiskPlaces {
     directories = processes.compactMap { Self.workingDirectory(of: $0) }
   }
 
+  /// The user as which QEMU opens files; `nil` where its process cannot be seen.
+  var owner: ProcessOwner.User? { processes.first.flatMap { ProcessOwner.user(of: $0) } }
+
   /// The absolute path of the disk's file, or the URI or other text that says what it is; `nil` where QEMU's path is relative to a
   /// directory that cannot be found.
   func absoluteName(of disk: Disk) -> String? {

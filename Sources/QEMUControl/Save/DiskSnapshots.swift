@@ -7,17 +7,23 @@ import SystemPackage
 ///
 /// They are taken back where the save fails. Only where this process is killed they stay: the VM goes on with the new files, which
 /// have all that it wrote since, and its watchdog, which may not remove files, leaves them alone.
-struct DiskSnapshots {
+final class DiskSnapshots {
   let connection: QMPConnection
   private let plans: [Plan]
+  /// Who is to own the new files: QEMU's process.
+  private let owner: ProcessOwner.User?
+  /// Whether QEMU may write to the new files by now.
+  fileprivate private(set) var mayBeTaken = false
 
   /// What is to be done for one disk.
   struct Plan {
     var snapshot: DiskSnapshot
     /// The absolute name of what the disk is now.
     var base: String
-    /// What the overlay has to be made with, where QEMU would write a relative path into it.
-    var make: (format: String, byteCount: Int64)?
+    /// Its format.
+    var format: String
+    /// What the guest sees of it.
+    var byteCount: Int64
 
     /// The new file.
     var file: FilePath { FilePath(snapshot.file) }
@@ -48,25 +54,26 @@ struct DiskSnapshots {
       guard let base = places.absoluteName(of: disk) else {
         throw .relativeDisk(disk: disk.label, file: medium.file)
       }
-      var plan = Plan(
-        snapshot: DiskSnapshot(node: node, file: overlay.string, newNode: "mapped-ram-\(number)"),
-        base: base)
-      if medium.hasRelativePath {
-        guard let byteCount = medium.virtualByteCount.flatMap(Int64.init(exactly:)) else {
-          throw .relativeDisk(disk: disk.label, file: medium.file)
-        }
-        plan.make = (medium.driver, byteCount)
-        plan.snapshot.isMade = true
+      guard let byteCount = medium.virtualByteCount.flatMap(Int64.init(exactly:)) else {
+        throw .qmp(
+          .unexpectedAnswer(
+            command: "query-block", place: "inserted.image.virtual-size", expected: "a size"))
       }
-      planned.append(plan)
+      planned.append(
+        Plan(
+          snapshot: DiskSnapshot(
+            node: node, file: overlay.string, newNode: "mapped-ram-\(number)"),
+          base: base, format: medium.driver, byteCount: byteCount))
     }
     plans = planned
+    owner = places.owner
   }
 
-  /// Snapshots that are planned already.
-  init(_ plans: [Plan], by connection: QMPConnection) {
+  /// Snapshots that are planned already, with files that `owner` is to own.
+  init(_ plans: [Plan], owner: ProcessOwner.User? = nil, by connection: QMPConnection) {
     self.connection = connection
     self.plans = plans
+    self.owner = owner
   }
 
   private static func fileName(_ disk: Disk) -> String {
@@ -79,36 +86,64 @@ struct DiskSnapshots {
     plans.first { $0.snapshot.node == disk.medium?.node }?.file
   }
 
-  /// Makes the files that QEMU would make with a relative path in them.
+  /// Makes the files, empty overlays of what the disks have now: ours, so that nobody else says what is written to and who may read it.
   ///
-  /// QMP's change-backing-file is no way to mend that: it writes the overlay's own format as its base's (tried with QEMU 10.0.2).
-  func prepare() throws(QMPError) {
-    do throws(QMPError) {
+  /// QEMU would write a relative path of the base into them, and QMP's change-backing-file is no way to mend that: it writes the
+  /// overlay's own format as its base's (tried with QEMU 10.0.2).
+  func prepare() throws(VMError) {
+    do throws(VMError) {
       for plan in plans {
-        guard let (format, byteCount) = plan.make else { continue }
         let (file, job) = (plan.snapshot.file, plan.snapshot.newNode)
-        try finish(.createFile(file, job: job), job)
-        try finish(
-          .createOverlay(file, of: plan.base, format: format, byteCount: byteCount, job: job), job)
+        let isOurs = try makeFile(plan)
+        try talking { () throws(QMPError) in
+          if !isOurs { try finish(.createFile(file, job: job), job) }
+          try finish(
+            .createOverlay(
+              file, of: plan.base, format: plan.format, byteCount: plan.byteCount, job: job), job)
+        }
       }
     } catch {
       // No disk has them yet.
-      for plan in plans { remove(plan.file) }
+      removeAll()
       throw error
     }
+  }
+
+  /// Makes the file of `plan`, for QEMU to write to; false where this process may not give it away, and QEMU has to make it.
+  ///
+  /// Who can read it can read what the guest writes: not more may than could before.
+  private func makeFile(_ plan: Plan) throws(VMError) -> Bool {
+    guard let owner, owner.isReachable else { return false }
+    let old = plan.base.hasPrefix("/") ? File.permissions(at: FilePath(plan.base)) : nil
+    try system { () throws(SystemCallError) in
+      try File.makeEmpty(
+        at: plan.file, permissions: (old ?? 0) & 0o666 | 0o600, owner: owner)
+    }
+    return true
   }
 
   /// Takes all of them, or none. After any error but `refused` it is not known which.
   func take() throws(QMPError) {
     guard !plans.isEmpty else { return }
+    mayBeTaken = true
     do throws(QMPError) {
       try connection.execute(.snapshot(plans.map(\.snapshot)))
     } catch {
-      // QEMU makes the files before it finds that it cannot use them.
-      if case .refused = error { for plan in plans { remove(plan.file) } }
+      if case .refused = error {
+        mayBeTaken = false
+        removeAll()
+      }
       throw error
     }
-    for plan in plans { protect(plan) }
+  }
+
+  /// Looks whether the disks are those for which the files were made.
+  func check() throws(VMError) {
+    let disks = try talking { () throws(QMPError) in try connection.execute(.queryBlock) }
+    let now = disks.compactMap(\.medium).reduce(into: [:]) { $0[$1.node] = $1.virtualByteCount }
+    for plan in plans where now[plan.snapshot.node] != UInt64(plan.byteCount) {
+      throw .diskChanged(node: plan.snapshot.node)
+    }
   }
 
   /// Takes the snapshots back: what was written since goes into the old files, the new ones go away. The VM may run.
@@ -130,16 +165,12 @@ struct DiskSnapshots {
     if let reason { throw .snapshotsRemain(remaining, cause: cause, reason: reason) }
   }
 
-  /// Who can read the new file can read what the guest writes: not more may than could before.
-  private func protect(_ plan: Plan) {
-    var status = stat()
-    // SAFETY: the paths' bytes end with a zero, and `status` has the size that stat fills. A file of another user stays as it is.
-    unsafe FilePath(plan.base).withPlatformString { base in
-      let isThere = unsafe plan.base.hasPrefix("/") && stat(base, &status) == 0
-      let mode = isThere ? status.st_mode & 0o666 | 0o600 : 0o600
-      _ = unsafe plan.file.withPlatformString { unsafe chmod($0, mode) }
-    }
+  /// Removes the files, unless a disk may have them.
+  fileprivate func removeIfUnused() {
+    if !mayBeTaken { removeAll() }
   }
+
+  private func removeAll() { for plan in plans { remove(plan.file) } }
 
   private func remove(_ file: FilePath) {
     // SAFETY: the path's bytes end with a zero. A file that is not there was not made.
@@ -148,30 +179,33 @@ struct DiskSnapshots {
 }
 
 extension DiskSnapshots? {
+  /// Makes the files, if there are to be any, and runs `body`; where that fails before they are used, they go away.
+  func prepared<Value>(_ body: () throws(VMError) -> Value) throws(VMError) -> Value {
+    guard let self else { return try body() }
+    try self.prepare()
+    do throws(VMError) {
+      return try body()
+    } catch {
+      self.removeIfUnused()
+      throw error
+    }
+  }
+
   /// Takes the snapshots, if there are to be any, and runs `body`; where that fails, the VM goes on first, and then they are taken
   /// back: a migration may have taken its disks from QEMU until then.
   func taken<Value>(
     during standStill: StandStill, _ body: () throws(VMError) -> Value
   ) throws(VMError) -> Value {
-    var mayBeTaken = false
     do throws(VMError) {
       return try standStill.endingIfFailed { () throws(VMError) in
         if let self {
-          try talking { () throws(QMPError) in
-            try self.prepare()
-            mayBeTaken = true
-            do throws(QMPError) {
-              try self.take()
-            } catch {
-              if case .refused = error { mayBeTaken = false }
-              throw error
-            }
-          }
+          try self.check()
+          try talking { () throws(QMPError) in try self.take() }
         }
         return try body()
       }
     } catch {
-      if let self, mayBeTaken { try self.undo(after: error) }
+      if let self, self.mayBeTaken { try self.undo(after: error) }
       throw error
     }
   }

@@ -37,22 +37,8 @@ extension VMSave {
     }
     // Snapshots of such disks are refused.
     if !unlinked.isEmpty { onWarning(.unlinkedDisks(unlinked.map(\.label))) }
-    var report: VMSaveReport
-    switch (engine, choice) {
-    case (.capture, .possible(let memory, let platform)),
-      (.auto, .possible(let memory, let platform)):
-      let capture = CaptureSave(
-        save: self, vm: vm, memory: memory, platform: platform, connection: connection,
-        snapshots: snapshots)
-      report = VMSaveReport(vm, try capture.run(progress, cancellation), memory)
-    case (.qemu, _), (_, .impossible):
-      let save = QEMUSave(save: self, vm: vm, connection: connection, snapshots: snapshots)
-      do throws(VMError) {
-        report = VMSaveReport(vm, try save.run(progress, cancellation))
-      } catch .migrationFailed(let path, let reason, _) {
-        throw .migrationFailed(path, reason: reason, hints: Self.hints(choice, connection))
-      }
-      if engine == .auto { report.engineReasons = choice.obstacles }
+    var report = try snapshots.prepared { () throws(VMError) in
+      try save(vm, choice, snapshots, connection, progress, cancellation)
     }
     report.disks = vm.writableDisks.map { disk in
       VMSaveReport.DiskOfImage(
@@ -62,6 +48,27 @@ extension VMSave {
     // The image is in place: a QEMU that ends now, or a guest that shuts down, changes nothing about that.
     report.stateAfter = (try? end(connection)) ?? nil
     return report
+  }
+
+  /// Saves with the engine of the choice.
+  private func save(
+    _ vm: RunningVM, _ choice: CaptureChoice, _ snapshots: DiskSnapshots?,
+    _ connection: QMPConnection, _ progress: Progress, _ cancellation: Cancellation
+  ) throws(VMError) -> VMSaveReport {
+    if case .possible(let memory, let platform) = choice, engine != .qemu {
+      let capture = CaptureSave(
+        save: self, vm: vm, memory: memory, platform: platform, connection: connection,
+        snapshots: snapshots)
+      return VMSaveReport(vm, try capture.run(progress, cancellation), memory)
+    }
+    let save = QEMUSave(save: self, vm: vm, connection: connection, snapshots: snapshots)
+    do throws(VMError) {
+      var report = VMSaveReport(vm, try save.run(progress, cancellation))
+      if engine == .auto { report.engineReasons = choice.obstacles }
+      return report
+    } catch .migrationFailed(let path, let reason, _) {
+      throw .migrationFailed(path, reason: reason, hints: Self.hints(choice, connection))
+    }
   }
 
   /// Looks whether the engine that will be taken can do what is asked.

@@ -57,16 +57,16 @@ extension String {
 
 extension QMPCommand<Void> {
   /// `transaction` of `blockdev-snapshot-sync`: each disk goes on in a new overlay file, all at the
-  /// same moment or none. QEMU makes the files.
+  /// same moment or none. The files are there, each an overlay of what its node has.
   public static func snapshot(_ disks: [DiskSnapshot]) -> Self {
     let actions = disks.map { disk -> JSONValue in
       [
         "type": "blockdev-snapshot-sync",
-        "data": .members([
+        "data": [
           "node-name": .string(disk.node), "snapshot-file": .string(disk.file),
           "snapshot-node-name": .string(disk.newNode), "format": .string(disk.format),
-          "mode": disk.isMade ? "existing" : nil,
-        ]),
+          "mode": "existing",
+        ],
       ]
     }
     return Self("transaction", ["actions": .array(actions)], timeout: .seconds(120))
@@ -136,8 +136,6 @@ public struct DiskSnapshot: Equatable, Sendable {
   public var newNode: String
   /// The overlay's format.
   public var format: String
-  /// Whether the file is there, as an overlay of what the node has; otherwise QEMU makes it.
-  public var isMade = false
 
   /// An overlay `file` for `node`.
   public init(node: String, file: String, newNode: String, format: String = "qcow2") {
