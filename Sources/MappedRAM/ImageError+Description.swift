@@ -142,6 +142,14 @@ extension ManifestProblem: CustomStringConvertible {
       "\"\(name)\" is not the name of a file in this directory."
     case .badValue(let key, let found): "\(key) has the value \(found), which cannot be."
     case .badBlock(let error): "\(error.context): \(error.kind)"
+    case .missingFile(let name): "\"\(name)\" is named here, but is not in the directory."
+    case .noBlocks: "blocks is empty; an image has one at least."
+    case .notMappedRAM:
+      "configuration has no capability \"mapped-ram\", without which there is no image to be made."
+    case .blockWithoutFile(let idstr):
+      "blocks: \"\(idstr)\" has no file, as only one may that is left out (capability \"x-ignore-shared\")."
+    case .ramSectionID(let found, let expected):
+      "ramSectionID is \(found); in the device state RAM has the id \(expected)."
     }
   }
 }

@@ -67,4 +67,14 @@ public enum ManifestProblem: Equatable, Sendable {
   case badValue(key: String, found: String)
   /// A block that cannot be.
   case badBlock(FormatError)
+  /// A file that it names is not in the directory.
+  case missingFile(String)
+  /// There is no block.
+  case noBlocks
+  /// The configuration lacks the capability `mapped-ram`.
+  case notMappedRAM
+  /// A block has no file, and the configuration lacks the capability `x-ignore-shared`, with which one may be left out.
+  case blockWithoutFile(String)
+  /// RAM has another section id in the rest of the stream.
+  case ramSectionID(found: UInt32, expected: UInt32)
 }

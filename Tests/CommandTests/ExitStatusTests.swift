@@ -31,6 +31,8 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
   @Test(arguments: [
     PlanError.manifest("/d/image.json", .unreadable(detail: "x")),
     .manifest("/d/image.json", .schemaVersion(found: 2, supported: 1)),
+    .manifest("/d/image.json", .missingFile("a.ram")), .manifest("/d/image.json", .noBlocks),
+    .deviceTooLong(DeviceIdentity("a"), found: 2, limit: 1),
     .sourceSize("/d/a.ram", idstr: "a", found: 1, expected: 2),
     .mixedPageSizes("a", found: .fourKiB, expected: .fourKiB),
     .prefixLength("/d", found: 2, streamOffset: 1), .fileTooLong("/d", found: 2, limit: 1),

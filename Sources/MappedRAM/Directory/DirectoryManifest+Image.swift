@@ -32,19 +32,19 @@ extension DirectoryManifest {
     }
   }
 
-  /// The prologue that the manifest describes, around the bytes of its preamble.
-  func prologue(preamble: [UInt8], at path: FilePath) throws(ImageError) -> StreamPrologue {
+  /// The configuration that the manifest describes.
+  ///
+  /// - Throws: `PlanError.manifest`.
+  func streamConfiguration(at path: FilePath) throws(ImageError) -> Configuration {
     var subsections: [Configuration.Subsection] = []
     for subsection in configuration {
       guard let value = subsection.value else {
         throw .plan(
-          .manifest(path, .badValue(key: "configuration", found: "\(subsection)")))
+          .manifest(path, .badValue(key: "configuration", found: Self.text(of: subsection))))
       }
       subsections.append(value)
     }
-    return StreamPrologue(
-      configuration: Configuration(machineType: machineType, subsections: subsections),
-      preamble: preamble, ramSectionID: ramSectionID, hasFooters: hasFooters ?? true)
+    return Configuration(machineType: machineType, subsections: subsections)
   }
 }
 
@@ -94,16 +94,13 @@ extension DirectoryManifest.Device {
     configurationBuffers = numbers.isEmpty ? nil : numbers
   }
 
-  /// The device that this entry describes, with the state in `file`.
-  func save(from file: File, at path: FilePath) throws(ImageError) -> DeviceSave {
+  /// The device that this entry, which has been checked, describes, with the state in `file`.
+  func save(from file: File) throws(ImageError) -> DeviceSave {
     let configuration = Set(configurationBuffers ?? [])
     var found: [BufferedFileSource.Buffer] = []
     var places = DeviceSave.Places(offsets: [], end: 0, longest: 0)
     var total: UInt64 = 0
     for (number, buffer) in buffers.enumerated() {
-      guard buffer.count == 2, buffer[0] <= Self.mostOffset,
-        buffer[1] <= UInt64(ImageLimits.deviceBufferBytes), number < ImageLimits.deviceBuffers
-      else { throw .plan(.manifest(path, .badValue(key: "buffers", found: "\(buffer)"))) }
       found.append(
         BufferedFileSource.Buffer(
           byteCount: Int(buffer[1]), isConfiguration: configuration.contains(number)))
@@ -112,10 +109,6 @@ extension DirectoryManifest.Device {
       places.longest = max(places.longest, Int(buffer[1]))
       total += buffer[1]
     }
-    guard !found.isEmpty else {
-      throw .plan(.manifest(path, .badValue(key: "buffers", found: "[]")))
-    }
-    let identity = DeviceIdentity(idstr, instanceID: instanceID)
     let size = try calling { () throws(SystemCallError) in try file.size() }
     guard size == total else {
       throw .plan(.deviceSize(file.path, identity, found: size, expected: total))
@@ -125,8 +118,8 @@ extension DirectoryManifest.Device {
     return save
   }
 
-  /// Far beyond all limits, and no sum with it leaves 64 bits.
-  private static let mostOffset = UInt64(1) << 60
+  /// Whose state it is.
+  var identity: DeviceIdentity { DeviceIdentity(idstr, instanceID: instanceID) }
 }
 
 extension DirectoryManifest.Subsection {

@@ -9,14 +9,19 @@ extension DirectoryManifest {
 
   /// Reads the manifest of `directory`, and checks it.
   ///
-  /// - Throws: `ImageError`: where the file cannot be read; `PlanError.manifest` where it is not what it should be.
+  /// - Throws: `ImageError`: where the file cannot be read; `PlanError.fileTooLong`; `PlanError.manifest` where it is not what it
+  ///   should be.
   public init(readingFrom directory: FilePath) throws(ImageError) {
     let path = directory.appending(Self.fileName)
     let file = try opening { () throws(FileError) in
       try File.open(path, access: .read, directIO: .off)
     }
+    let size = try calling { () throws(SystemCallError) in try file.size() }
+    guard size <= UInt64(Self.maximumBytes) else {
+      throw .plan(.fileTooLong(path, found: size, limit: UInt64(Self.maximumBytes)))
+    }
     let bytes = try calling { () throws(SystemCallError) in
-      try file.readBytes(at: 0, count: Int(min(try file.size(), UInt64(Self.maximumBytes))))
+      try file.readBytes(at: 0, count: Int(size))
     }
     do {
       self = try JSONDecoder().decode(Self.self, from: Data(bytes))
@@ -45,6 +50,17 @@ extension DirectoryManifest {
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     do {
       return try Array(encoder.encode(self)) + [UInt8(ascii: "\n")]
+    } catch {
+      preconditionFailure("numbers and strings can be encoded: \(error)")
+    }
+  }
+
+  /// A value of a manifest as it stands there, on one line.
+  static func text(of value: some Encodable) -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    do {
+      return String(decoding: try encoder.encode(value), as: UTF8.self)
     } catch {
       preconditionFailure("numbers and strings can be encoded: \(error)")
     }

@@ -72,7 +72,8 @@ private struct SectionedTail {
     position = plan.layout.tail
     let file = try Self.inMemory(tail)
     let stream = try DeviceStateStream(
-      reading: file, pageSize: plan.pageSize, ramSectionID: plan.prologue.ramSectionID)
+      reading: file, pageSize: plan.pageSize, ramSectionID: plan.prologue.ramSectionID,
+      hasFooters: plan.prologue.hasFooters)
     let names = Set(devices.map(\.identity))
     var nextID = (stream.sections.compactMap(\.id) + [plan.prologue.ramSectionID]).max() ?? 0
     for section in stream.sections where section.type != .endOfStream {

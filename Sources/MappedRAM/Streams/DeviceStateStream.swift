@@ -75,17 +75,29 @@ public struct DeviceStateStream: Sendable {
   ///   - pageSize: the size of the target's pages; `nil` for what the CONFIGURATION or the description says, or else 4 KiB. It
   ///     matters only where there are blocks.
   ///   - ramSectionID: the id of RAM in a tail, which lacks the section that says it.
+  ///   - hasFooters: whether sections end in a footer, in a stream without RAM, which could tell.
   /// - Throws: `ImageError`: the file cannot be read, or the stream is not right or not whole.
   /// - Complexity: O(bytes of the stream); memory for its pages.
   public init(
     reading file: File, at streamOffset: FileOffset = .zero, pageSize: PageSize? = nil,
-    ramSectionID: UInt32 = 1, cancellation: Cancellation = Cancellation()
+    ramSectionID: UInt32 = 1, hasFooters: Bool = true, cancellation: Cancellation = Cancellation()
   ) throws(ImageError) {
     self.file = file
     self.ramSectionID = ramSectionID
     var reader = DeviceStateReader(
       reader: try ImageReader(file, streamOffset: streamOffset, cancellation: cancellation),
       pageSize: pageSize, cancellation: cancellation)
+    reader.reader.scanner.hasFooters = hasFooters
     try reader.read(&self)
+  }
+
+  /// Why this cannot stand behind the block list of an image, if so.
+  var tailProblem: FormatError? {
+    guard tailStart == .zero else {
+      // A stream of its own, which begins with QEVM.
+      return FormatError(.unknownSectionType(0x51), at: .zero, in: .sectionHeader)
+    }
+    let hasEnd = sections.contains { $0.type == .end && $0.identity == .ram }
+    return hasEnd ? nil : FormatError(.incompleteSave, at: .zero, in: .endOfStream)
   }
 }

@@ -147,7 +147,22 @@ import Testing
     let files = try FileManager.default.contentsOfDirectory(atPath: parts.string)
     let block = try #require(files.first { $0.hasSuffix(".ram") })
     try FileManager.default.removeItem(atPath: parts.appending(block).string)
-    try expectFailure(74, "No such file", ["save", "--from-directory", parts.string, target])
+    try expectFailure(
+      65, "image.json: \"\(block)\" is named here, but is not in the directory",
+      ["save", "--from-directory", parts.string, target])
+  }
+
+  /// What is wrong with a manifest is told before an image that is to be overwritten is gone.
+  @Test func anEditedManifestOverwritesNothing() throws {
+    let manifest = URL(fileURLWithPath: parts.appending("image.json").string)
+    let text = try String(contentsOf: manifest, encoding: .utf8)
+    let changed = text.replacing(/"machineType" : ".*"/, with: "\"machineType\" : \"\"")
+    try Data(changed.utf8).write(to: manifest)
+    let before = try Data(contentsOf: URL(fileURLWithPath: image.string))
+    try expectFailure(
+      65, "image.json: machineType has the value \"\"",
+      ["save", "--from-directory", parts.string, "--in-place", image.string])
+    #expect(try Data(contentsOf: URL(fileURLWithPath: image.string)) == before)
   }
 
   @Test func deviceStateThatIsNone() throws {
