@@ -18,8 +18,8 @@ extension DirectoryManifest {
     hasFooters = prologue.hasFooters ? nil : false
     vmstateFile = Self.vmstateFileName
     devices = image.deviceArea.map { area in
-      area.devices.compactMap { device in
-        deviceFiles[device.identity].map { Device(device, of: area, file: $0) }
+      zip(area.devices, Device.places(of: area)).compactMap { device, places in
+        deviceFiles[device.identity].map { Device(device, at: places, file: $0) }
       }
     }
     blocks = image.blocks.map { block in
@@ -80,16 +80,34 @@ extension DirectoryManifest.Block {
 }
 
 extension DirectoryManifest.Device {
-  /// The entry of `device`, whose state is in `file`.
-  init(_ device: StoredDevice, of area: DeviceArea, file: String) {
-    let first = area.firstPlace.rawValue
+  /// For each buffer of each device where it is to stand, from the first aligned place of an area.
+  ///
+  /// That is where it was; a buffer that somebody else put before that place gets one behind all others. What is between the header
+  /// and that place depends on where the stream ends, so it is no room to count on.
+  fileprivate static func places(of area: DeviceArea) -> [[UInt64]] {
+    let first = area.firstPlace
+    var next = ByteCount.zero
+    for buffer in area.devices.flatMap(\.buffers) where buffer.offset >= first {
+      next = max(next, buffer.offset + buffer.byteCount - first)
+    }
+    return area.devices.map { device in
+      device.buffers.map { buffer in
+        if buffer.offset >= first { return (buffer.offset - first).rawValue }
+        guard buffer.byteCount > .zero else { return 0 }
+        let mask = DeviceArea.alignment - 1
+        let place = (next.rawValue + mask) & ~mask
+        next = ByteCount(place) + buffer.byteCount
+        return place
+      }
+    }
+  }
+
+  /// The entry of `device`, whose buffers are to stand at `places` and whose state is in `file`.
+  fileprivate init(_ device: StoredDevice, at places: [UInt64], file: String) {
     idstr = device.identity.idstr
     instanceID = device.identity.instanceID
     self.file = file
-    // A buffer that somebody else put before the first aligned place gets one there.
-    buffers = device.buffers.map { buffer in
-      [buffer.offset.rawValue - min(first, buffer.offset.rawValue), buffer.byteCount.rawValue]
-    }
+    buffers = zip(places, device.buffers).map { [$0, $1.byteCount.rawValue] }
     let numbers = device.buffers.indices.filter { device.buffers[$0].isConfiguration }
     configurationBuffers = numbers.isEmpty ? nil : numbers
   }

@@ -69,7 +69,7 @@ public struct DirectoryManifest: Codable, Equatable, Sendable {
     public var instanceID: UInt32
     /// The file with all of its buffers, one behind the other.
     public var file: String
-    /// The buffers: place in the image, from the area's first aligned one, and bytes.
+    /// The buffers: place in the image that is built, from the area's first aligned one, and bytes.
     public var buffers: [[UInt64]]
     /// Numbers of the buffers that are the device's configuration.
     public var configurationBuffers: [Int]?
