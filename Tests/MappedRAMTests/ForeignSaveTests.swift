@@ -117,6 +117,21 @@ import Testing
     if isInPlace { #expect(try File.open(path, access: .read).size() == 0) }
   }
 
+  /// A save that is given up before the commit leaves no image either, however much was written: not even its head.
+  @Test(arguments: [true, false], [0, 4096] as [UInt64])
+  func aSaveThatIsDroppedLeavesNoImage(_ isInPlace: Bool, _ streamOffset: UInt64) throws {
+    if isInPlace { try Subprocess.succeed(["truncate", "-s", "99M", path.string]) }
+    do {
+      let save = try ForeignSave(
+        to: path, inPlace: isInPlace, streamOffset: FileOffset(streamOffset))
+      let descriptor = try save.file.openAgain(for: .writing, direct: false)
+      try FileDescriptor(rawValue: descriptor.rawValue).writeAll(
+        toAbsoluteOffset: Int64(streamOffset), bytes)
+    }
+    #expect(try names() == (isInPlace ? ["saved"] : []))
+    if isInPlace { #expect(try File.open(path, access: .read).size() == streamOffset) }
+  }
+
   /// Blocks are those of the VM: none more, none fewer, each with its size.
   @Test func otherBlocksAreNotKept() throws {
     let first = try #require(blocks.keys.sorted().first)

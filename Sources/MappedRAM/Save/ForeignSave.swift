@@ -5,14 +5,15 @@ public import SystemPackage
 /// An image that somebody else writes, like QEMU itself, and that we check, make durable and give its name.
 ///
 /// The writer gets descriptors, which it may keep. Nothing is visible until `commit`, and nothing is left if the value is dropped
-/// before. Regular files only: QEMU 10.0.2 cuts the file that it writes to, which a block device refuses (observed).
+/// before: in place, no image. Regular files only: QEMU 10.0.2 cuts the file that it writes to, which a block device refuses (observed).
 public struct ForeignSave: ~Copyable, Sendable {
   /// The file that the image is written into. `openAgain(for: .writing, direct:)` gives a descriptor for the writer.
   public let file: File
   /// Where the stream is to begin.
   public let streamOffset: FileOffset
-  /// `nil` for a file that is written where it stays.
+  /// Of the two, the one in whose way the file becomes an image.
   private var pending: PendingFile?
+  private var overwritten: OverwrittenFile?
 
   /// Makes the file that will appear at `path`, or with `inPlace` opens the one that is there and cuts it at `streamOffset`.
   ///
@@ -31,6 +32,7 @@ public struct ForeignSave: ~Copyable, Sendable {
       }
       file = pending.file
       self.pending = consume pending
+      overwritten = nil
       return
     }
     guard !File.isBlockDevice(path) else {
@@ -41,6 +43,7 @@ public struct ForeignSave: ~Copyable, Sendable {
     try calling { () throws(SystemCallError) in try file.truncate(to: streamOffset.rawValue) }
     self.file = file
     pending = nil
+    overwritten = OverwrittenFile(file: file, streamOffset: streamOffset)
   }
 
   /// Reads what was written as any reader would, makes it durable, and lets the image appear under its name.
@@ -58,30 +61,23 @@ public struct ForeignSave: ~Copyable, Sendable {
     cancellation: Cancellation = Cancellation(), beforeCommit: ImageSave.Hook = {}
   ) throws(ImageError) -> Image {
     let (file, streamOffset) = (file, streamOffset)
+    // Whichever there is goes with this call, unless it comes to its end.
     let pending = pending.take()
-    let isInPlace = pending == nil
-    do throws(ImageError) {
-      let image = try Self.check(file, streamOffset, blocks, cancellation)
-      if let runState { _ = try image.setRunState(runState, in: file) }
-      try calling { () throws(SystemCallError) in try file.syncData() }
-      try cancellation.check()
-      try beforeCommit()
-      if let pending {
-        do throws(SystemCallError) {
-          try pending.commit()
-        } catch {
-          throw ImageError.system(error)
-        }
+    var overwritten = overwritten.take()
+    let image = try Self.check(file, streamOffset, blocks, cancellation)
+    if let runState { _ = try image.setRunState(runState, in: file) }
+    try calling { () throws(SystemCallError) in try file.syncData() }
+    try cancellation.check()
+    try beforeCommit()
+    if let pending {
+      do throws(SystemCallError) {
+        try pending.commit()
+      } catch {
+        throw .system(error)
       }
-      return image
-    } catch {
-      // A file without a name goes by itself; of one in place the part that is ours goes.
-      if isInPlace {
-        // That this fails too says less than why it came to it.
-        try? file.truncate(to: streamOffset.rawValue)
-      }
-      throw error
     }
+    overwritten?.isImage = true
+    return image
   }
 
   private static func check(
@@ -103,5 +99,19 @@ public struct ForeignSave: ~Copyable, Sendable {
           expected: blocks[idstr]?.rawValue))
     }
     return image
+  }
+}
+
+/// A file that is written where it stays, and of which, unless it becomes an image, the part goes in which one was begun.
+struct OverwrittenFile: ~Copyable, Sendable {
+  let file: File
+  let streamOffset: FileOffset
+  var isImage = false
+
+  deinit {
+    guard !isImage else { return }
+    // That this fails too says less than why it came to it, or nobody is there to be told.
+    try? file.truncate(to: streamOffset.rawValue)
+    try? file.syncData()
   }
 }
