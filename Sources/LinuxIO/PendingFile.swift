@@ -6,8 +6,10 @@ public import SystemPackage
 ///
 /// Until `commit()` it has no name at all (O_TMPFILE), so that not even a SIGKILL or a crash
 /// leaves anything; where the file system cannot do that, it has a hidden name
-/// `.NAME.XXXXXX.partial` in the same directory, which is removed when the value is dropped. Its
-/// mode is 0600 less the umask: it holds a guest's memory.
+/// `.NAME.XXXXXX.partial` in the same directory, which is removed when the value is dropped. A
+/// file that replaces another has such a name for the microseconds between `linkat` and `renameat`
+/// of its commit, whatever the file system: a SIGKILL just then leaves it there, whole. Its mode is
+/// 0600 less the umask: it holds a guest's memory.
 ///
 /// Nothing of a file that was there before is kept: not its mode, its owner or its other hard
 /// links. Where the path is a symbolic link, the link stays and the file that it leads to is

@@ -6,7 +6,8 @@ import Synchronization
 /// Turns SIGINT, SIGTERM and SIGHUP into a cancellation for as long as it lives.
 ///
 /// The first signal asks the work to stop; it leaves nothing behind. A second one ends the process at once: new files have no name
-/// until they are complete, so even then nothing is left where the file system knows such files.
+/// until they are complete, so even then nothing is left where the file system knows such files, but for the microseconds in which
+/// one replaces another.
 struct Interruption: ~Copyable {
   private let state: State
   /// Joined when the value goes, after `deinit`.
