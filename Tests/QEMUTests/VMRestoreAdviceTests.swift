@@ -55,6 +55,28 @@ extension RealQEMU {
       #expect(text(of: log).contains("virtio-blk"))
     }
 
+    /// A slip of the hand names a disk, an image or a device: nothing goes into it. A log of text is continued.
+    @Test(.enabled(if: LoopDevice.isAvailable, "needs loop devices"))
+    func aLogThatIsNone() throws {
+      let vm = try SavedVM(Variant("q35"))
+      let device = try LoopDevice(byteCount: 1 << 20, in: directory)
+      let qcow = directory.file("qcow2")
+      try QEMU.makeDisk(qcow, mebibytes: 1, format: "qcow2")
+      for path in [disk, qcow, vm.image, device.path, directory.path] {
+        let sum = { try Subprocess.run(["sha256sum", path.string]).text }
+        let before = try sum()
+        let result = try restore(vm.image, ["--log", path.string], [])
+        #expect(result.status == 73)
+        #expect(result.errors.contains("\(path): this is no log"), "\(result.errors)")
+        #expect(try sum() == before)
+      }
+      let log = directory.file("log")
+      try Data("before\n".utf8).write(to: URL(fileURLWithPath: log.string))
+      let result = try restore(vm.image, ["--log", log.string], ["-no-such-option"])
+      #expect(result.status != 0)
+      #expect(text(of: log).hasPrefix("before\n") && text(of: log).contains("no-such-option"))
+    }
+
     /// The disk is the saved VM's, which still runs.
     @Test(arguments: restoreEngines)
     func aDiskThatAnotherHas(_ engine: VMRestore.Engine) throws {

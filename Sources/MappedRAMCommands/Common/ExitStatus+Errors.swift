@@ -43,7 +43,9 @@ extension ExitStatus {
     case .leftPaused(let cause, _): self.init(cause, output: output)
     case .mismatches: self = .negative
     case .usedByVM, .snapshotExists, .noSnapshotDirectory, .noRoom: self = .cannotCreate
-    case .launch(.refused(.socketTaken)), .launch(.refused(.socketInUse)): self = .cannotCreate
+    case .launch(.refused(.socketTaken)), .launch(.refused(.socketInUse)),
+      .launch(.refused(.notALog)):
+      self = .cannotCreate
     case .launch(.refused): self = .usage
     case .launch(.system(let error)): self.init(starting: error)
     case .state, .resumedMeanwhile, .gone, .tooOld, .migrationFailed, .disksTaken, .relativeDisk,

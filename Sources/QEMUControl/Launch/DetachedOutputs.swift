@@ -15,15 +15,19 @@ final class DetachedOutputs {
 
   /// Opens them; a log is made if it is not there, for its owner alone, and continued if it is.
   ///
-  /// - Throws: what open(2) and socketpair(2) give.
-  init(log: FilePath?) throws(SystemCallError) {
-    nothing = try Self.open("/dev/null", O_RDWR)
+  /// - Throws: `notALog`; what open(2) and socketpair(2) give.
+  init(log: FilePath?) throws(LaunchError) {
+    nothing = try LaunchError.system { () throws(SystemCallError) in
+      try Self.open("/dev/null", O_RDWR)
+    }
     logFile = try Self.openLog(log)
     guard log == nil else {
       (messages, errorSocket) = (nil, nil)
       return
     }
-    let (ours, theirs) = try UnixSocket.pair(named: "messages of QEMU")
+    let (ours, theirs) = try LaunchError.system { () throws(SystemCallError) in
+      try UnixSocket.pair(named: "messages of QEMU")
+    }
     // Of a socket that has just been made, this cannot fail.
     _ = fcntl(theirs.descriptor, F_SETFL, O_RDWR | O_NONBLOCK)
     (messages, errorSocket) = (ours, theirs)
@@ -41,9 +45,35 @@ final class DetachedOutputs {
     }
   }
 
-  private static func openLog(_ path: FilePath?) throws(SystemCallError) -> OwnedDescriptor? {
+  private static func openLog(_ path: FilePath?) throws(LaunchError) -> OwnedDescriptor? {
     guard let path else { return nil }
-    return try open(path, O_WRONLY | O_CREAT | O_APPEND)
+    guard try mayBeLog(path) else { throw .refused(.notALog(path: path.string)) }
+    return try LaunchError.system { () throws(SystemCallError) in
+      try open(path, O_WRONLY | O_CREAT | O_APPEND)
+    }
+  }
+
+  /// Whether lines may go behind what is at `path`: not on a disk, nor into an image or the file of one, which have zero bytes in their
+  /// first 4 KiB.
+  private static func mayBeLog(_ path: FilePath) throws(LaunchError) -> Bool {
+    switch InodeType(at: path) {
+    case nil, .characterDevice, .fifo: return true
+    case .regular: break
+    default: return false
+    }
+    do throws(FileError) {
+      let file = try File.open(path, access: .read, directIO: .off)
+      do throws(SystemCallError) {
+        let head = try file.readBytes(at: 0, count: Int(min(try file.size(), 4096)))
+        return !head.contains(0)
+      } catch {
+        throw .system(error)
+      }
+    } catch {
+      // A log that may be written and not read is one, too.
+      guard case .system(let error) = error, error.errno != .permissionDenied else { return true }
+      throw .system(error)
+    }
   }
 
   private static func open(

@@ -15,6 +15,8 @@ public enum LaunchRefusal: Error, Equatable, Sendable {
   /// The path of the socket that is to be made is taken.
   case socketTaken(path: String)
 
+  /// What is at the path of the log is no text.
+  case notALog(path: String)
   /// A program listens at the socket that an option tells QEMU to make, and would lose it.
   case socketInUse(path: String, option: String)
 

@@ -32,7 +32,7 @@ public struct QEMULaunch: ~Copyable {
   /// It inherits the descriptors that this process inherited itself (for `-netdev tap,fd=` and the like), and
   /// `descriptors`, under their own numbers.
   ///
-  /// - Throws: `refused` with `socketTaken`; `system`, so where there is no such program.
+  /// - Throws: `refused` with `socketTaken` or `notALog`; `system`, so where there is no such program.
   public init(
     _ commandLine: QEMUCommandLine, _ mode: Mode = .foreground, inheriting descriptors: [CInt] = []
   ) throws(LaunchError) {
@@ -45,9 +45,7 @@ public struct QEMULaunch: ~Copyable {
     var outputs: DetachedOutputs?
     var socket: MonitorPath?
     if case .detached(let path, let log) = mode {
-      let opened = try LaunchError.system { () throws(SystemCallError) in
-        try DetachedOutputs(log: log)
-      }
+      let opened = try DetachedOutputs(log: log)
       let made = try MonitorPath(path)
       opened.set(in: &options)
       made.addMonitor(to: &line)

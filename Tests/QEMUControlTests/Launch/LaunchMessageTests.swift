@@ -33,6 +33,10 @@ import Testing
         "/run/vm: something is there already. Remove it if nobody uses it, or choose another path."
       ),
       (
+        .notALog(path: "/disk"),
+        "/disk: this is no log, and QEMU's lines would go into it: nothing was changed. Choose another path."
+      ),
+      (
         .socketInUse(path: "/run/vm", option: "-qmp"),
         "-qmp /run/vm: a program listens there, probably the VM that was saved, and would lose its socket. End it first, or choose "
           + "another path."
