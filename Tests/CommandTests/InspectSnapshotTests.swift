@@ -10,10 +10,6 @@ import Testing
 
 /// What `inspect` prints for people, as files in Snapshots/; `SNAPSHOT_UPDATE=1` writes them anew.
 @Suite struct InspectSnapshotTests {
-  @Test func theHelp() throws {
-    try compare("help", MappedRAMCommand.helpMessage(for: InspectCommand.self, columns: 80) + "\n")
-  }
-
   @Test func aLiveImage() throws {
     try compare("live", try text("live", parts: ["--sections"]))
   }
