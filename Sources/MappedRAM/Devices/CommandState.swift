@@ -6,6 +6,8 @@ import SystemPackage
 ///
 /// The command is run by /bin/sh. Another status than 0 is an error, with the last that it wrote to its standard error. Its own end is
 /// what counts: what a process that it leaves in the background writes later is not read, so it must `wait` for those that save.
+///
+/// A program that ignores SIGCHLD does so no longer once a command has been started: how it ended would be lost.
 public struct CommandStateSource: DeviceStateSource {
   /// The command, as a shell takes it.
   public let command: String

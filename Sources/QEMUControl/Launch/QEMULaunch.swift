@@ -6,6 +6,8 @@ public import SystemPackage
 /// QEMU's arguments get a QMP monitor on a socket of ours, beside those that the user asked for. Until `letGo`, QEMU is
 /// killed when the value goes or this process ends in any way, so that nobody is left with half a VM. A VM in the
 /// foreground is not let go at all: it ends with this process, as if it had been started in its place.
+///
+/// If this process ignored SIGCHLD, it does so no longer: how QEMU ended would be lost.
 public struct QEMULaunch: ~Copyable {
   /// The process.
   public var child: ChildProcess
