@@ -44,6 +44,40 @@ import Testing
     }
   }
 
+  /// A file of libvirt's is one however it was cut or changed behind its first 16 bytes, and that is said.
+  @Test(arguments: [
+    ("cut", 16), ("cut", 91), ("cut", 92), ("cut", 93), ("cut", 1000), ("change", 16),
+    ("change", 20),
+    ("change", 28), ("change", 32), ("change", 92),
+  ])
+  func aDamagedFileOfLibvirtsIsLibvirts(_ how: String, _ place: UInt64) throws {
+    let fixture = try Fixture("libvirt")
+    let path = try fixture.unpack(into: directory)
+    let file = try File.open(path, access: .readWrite, directIO: .off)
+    if how == "cut" {
+      try file.truncate(to: place)
+    } else {
+      // From here to the end of the header or of the data area.
+      let end = place < 92 ? place + 4 : fixture.expected.streamOffset
+      try file.write([UInt8](repeating: 0xEE, count: Int(end - place)), at: place)
+    }
+    let json = try InspectOutcome(path, ["--json"])
+    let found: InspectedImage = try json.decoded()
+    #expect(json.status == 65 && json.complaints.count == 1)
+    #expect(found.container == "libvirt" && found.libvirt == nil && !found.complete)
+    #expect(found.problems.count == 1)
+    let text = try InspectOutcome(path).output
+    let known = "Container     libvirt, version 2, little-endian, payload \"sparse\"\n"
+    let hasHeader = place >= 92
+    #expect(
+      text.contains(hasHeader ? known : "Container     libvirt, whose header cannot be read\n"))
+    // Where only the text is damaged, the stream can be read.
+    let isWhole = how == "change" && hasHeader
+    #expect(found.blocks.count == (isWhole ? fixture.expected.blocks?.count : 0))
+    #expect((found.machineType != nil) == isWhole)
+    #expect(found.streamOffset == (hasHeader ? fixture.expected.streamOffset : 0))
+  }
+
   /// For people the problem comes last, and once more on standard error.
   @Test func problemsStandAtTheEnd() throws {
     let path = try Fixture("killed").unpack(into: directory)

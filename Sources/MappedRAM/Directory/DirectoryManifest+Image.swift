@@ -173,7 +173,7 @@ extension Image.Container {
   public var name: String {
     switch self {
     case .qemu: "qemu"
-    case .libvirt: "libvirt"
+    case .libvirt, .damagedLibvirt: "libvirt"
     }
   }
 }

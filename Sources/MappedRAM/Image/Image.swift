@@ -54,6 +54,8 @@ public struct Image: Equatable, Sendable {
     case qemu
     /// A file of libvirt's.
     case libvirt(LibvirtContainer)
+    /// A file of libvirt's whose header, or what stands between that and the stream, is damaged; the header if it could be read.
+    case damagedLibvirt(LibvirtHeader?)
   }
 }
 

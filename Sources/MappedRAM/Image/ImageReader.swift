@@ -45,26 +45,36 @@ struct ImageReader {
 
   /// Reads what the stream is wrapped in.
   ///
-  /// - Returns: a problem that leaves the rest readable: libvirt did not finish the save.
+  /// - Returns: a problem that leaves the rest readable: libvirt did not finish the save, or its texts have no end.
   mutating func readContainer() throws(ImageError) -> FormatError? {
     guard !isOffsetGiven else { return nil }
     let isLibvirt = try window.parse(at: .zero, atMost: 16) { input in
       LibvirtHeader.isPresent(in: (0..<16).compactMap { input.peek($0) })
     }.value
     guard isLibvirt else { return nil }
+    container = .damagedLibvirt(nil)
     let (header, headerEnd) = try window.parse(at: .zero, atMost: LibvirtHeader.byteCount) {
       (input) throws(FormatError) in try LibvirtHeader(parsing: &input)
     }
-    let (libvirt, dataEnd) = try window.parse(at: headerEnd, atMost: Int(header.dataLength)) {
-      (input) throws(FormatError) in try LibvirtContainer(header: header, parsing: &input)
-    }
-    container = .libvirt(libvirt)
+    container = .damagedLibvirt(header)
     streamOffset = header.streamOffset
     position = header.streamOffset
-    precondition(dataEnd == position, "the stream follows the data area")
+    var problem: FormatError?
+    do throws(ImageError) {
+      let (libvirt, dataEnd) = try window.parse(at: headerEnd, atMost: Int(header.dataLength)) {
+        (input) throws(FormatError) in try LibvirtContainer(header: header, parsing: &input)
+      }
+      container = .libvirt(libvirt)
+      precondition(dataEnd == position, "the stream follows the data area")
+    } catch {
+      guard case .format(let found, _) = error, found.kind == .libvirtTextNotTerminated else {
+        throw error
+      }
+      problem = found
+    }
     if header.format != .sparse { remarks.append(.libvirtFormat(header.format)) }
     return header.isComplete
-      ? nil : FormatError(.libvirtIncomplete, at: .zero, in: .libvirtHeader)
+      ? problem : FormatError(.libvirtIncomplete, at: .zero, in: .libvirtHeader)
   }
 
   /// Reads everything before the block list.

@@ -8,14 +8,13 @@ extension InspectJSON {
     let image = inspection.image
     let configuration = image.prologue?.configuration
     path = image.path.string
-    switch image.container {
-    case .qemu:
-      container = "qemu"
-      libvirt = OrNull(nil)
-    case .libvirt(let found):
-      container = "libvirt"
-      libvirt = OrNull(Libvirt(found, inspection.domain))
-    }
+    container = image.container.name
+    libvirt =
+      if case .libvirt(let found) = image.container {
+        OrNull(Libvirt(found, inspection.domain))
+      } else {
+        OrNull(nil)
+      }
     streamOffset = image.streamOffset.rawValue
     machineType = OrNull(configuration?.machineType)
     capabilities = OrNull(configuration?.capabilities)

@@ -47,7 +47,7 @@ struct InspectJSON: Encodable {
   /// The version of this form. It grows when a key changes or goes; keys may be added without that.
   var schemaVersion = 1
   var path: String
-  /// `qemu` or `libvirt`.
+  /// `qemu` or `libvirt`; of a damaged file of libvirt's, `libvirt` is null.
   var container: String
   var libvirt: OrNull<Libvirt>
   var streamOffset: UInt64

@@ -88,10 +88,14 @@ struct SummaryText {
   private var container: String {
     switch image.container {
     case .qemu: "none (QEMU's own file)"
-    case .libvirt(let libvirt):
-      "libvirt, version \(libvirt.header.version), \(libvirt.header.byteOrder.rawValue)-endian, payload "
-        + "\"\(libvirt.header.format)\""
+    case .libvirt(let libvirt): Self.text(of: libvirt.header)
+    case .damagedLibvirt(let header?): Self.text(of: header)
+    case .damagedLibvirt(nil): "libvirt, whose header cannot be read"
     }
+  }
+
+  private static func text(of header: LibvirtHeader) -> String {
+    "libvirt, version \(header.version), \(header.byteOrder.rawValue)-endian, payload \"\(header.format)\""
   }
 
   private var completeness: String {
