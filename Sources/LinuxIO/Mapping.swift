@@ -4,7 +4,8 @@ import SystemPackage
 /// A part of a file, or memory without a file, mapped into the address space.
 ///
 /// The memory stays valid as long as the mapping is referenced. Where another process cuts the
-/// file, touching the lost part raises SIGBUS: map files that nobody cuts.
+/// file, touching the lost part raises SIGBUS: map files that nobody cuts. Core dumps of this
+/// process leave it out: it may be a guest's.
 @safe
 public final class Mapping: @unchecked Sendable {
   // @unchecked Sendable: the fields never change. Whoever writes the memory from several threads
@@ -55,6 +56,13 @@ public final class Mapping: @unchecked Sendable {
       throw .system(
         SystemCallError(
           call: .mmap, errno: Errno(rawValue: errno), subject: .range(file.path, range)))
+    }
+    do throws(SystemCallError) {
+      try unsafe leaveOutOfCoreDumps(found, byteCount: byteCount + lead)
+    } catch {
+      // SAFETY: the mapping was made above, and nobody else has it.
+      _ = unsafe munmap(found, byteCount + lead)
+      throw .system(error)
     }
     unsafe start = found + lead
   }

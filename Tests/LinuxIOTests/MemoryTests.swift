@@ -35,17 +35,13 @@ import Testing
     #expect(try unsafe !adviceFlags(at: buffer.base).contains("hg"))
   }
 
-  /// The flags of the mapping that has the address (proc_pid_smaps(5), VmFlags).
-  private func adviceFlags(at address: UnsafeMutableRawPointer) throws -> [Substring] {
-    let wanted = UInt(bitPattern: address)
-    var isInside = false
-    for line in try ProcessText.lines(of: "/proc/self/smaps") {
-      let words = String(decoding: line, as: UTF8.self).split(separator: " ")
-      let ends = words[0].split(separator: "-").compactMap { UInt($0, radix: 16) }
-      if ends.count == 2 { isInside = (ends[0]..<ends[1]).contains(wanted) }
-      if isInside, words[0] == "VmFlags:" { return Array(words.dropFirst()) }
-    }
-    throw HarnessError("no mapping at \(wanted)")
+  /// A core dump of this process has no pages of a guest in it.
+  @Test(arguments: [1, 4096, 1 << 20, 2 << 20, (5 << 20) - 1])
+  func isLeftOutOfCoreDumps(byteCount: Int) throws {
+    let buffer = try AlignedBuffer(byteCount: byteCount)
+    let last = unsafe buffer.base + (byteCount - 1)
+    #expect(try unsafe adviceFlags(at: buffer.base).contains("dd"))
+    #expect(try unsafe adviceFlags(at: last).contains("dd"))
   }
 
   @Test func allPagesArePresentFromTheBegin() throws {
@@ -127,6 +123,21 @@ import Testing
     }
   }
 
+  /// The memory of a guest in a shared file, as any other, is left out of core dumps of this process.
+  @Test(arguments: [Mapping.Mode.read, .sharedWrite, .privateWrite])
+  func isLeftOutOfCoreDumps(mode: Mapping.Mode) throws {
+    let memory = try File.inMemory(name: "guest", byteCount: 5 << 20)
+    for mapping in [
+      try Mapping(memory, range: 4097..<3 << 20, mode: mode),
+      try Mapping(anonymousByteCount: (3 << 20) + 1),
+    ] {
+      let last = unsafe mapping.baseAddress + (mapping.byteCount - 1)
+      #expect(try unsafe adviceFlags(at: mapping.baseAddress).contains("dd"))
+      #expect(try unsafe adviceFlags(at: last).contains("dd"))
+      withExtendedLifetime(mapping) {}
+    }
+  }
+
   @Test func outlivesTheFileItWasMadeOf() throws {
     func make() throws -> Mapping {
       let file = try File.open(directory.file("a"), access: .read)
@@ -204,4 +215,17 @@ private func array(_ mapping: Mapping) -> [UInt8] {
 private func mappedPages() throws -> Int {
   let text = String(decoding: try contents("/proc/self/statm"), as: UTF8.self)
   return Int(text.prefix { $0 != " " }) ?? 0
+}
+
+/// The flags of the mapping that has the address (proc_pid_smaps(5), VmFlags).
+private func adviceFlags(at address: UnsafeMutableRawPointer) throws -> [Substring] {
+  let wanted = UInt(bitPattern: address)
+  var isInside = false
+  for line in try ProcessText.lines(of: "/proc/self/smaps") {
+    let words = String(decoding: line, as: UTF8.self).split(separator: " ")
+    let ends = words[0].split(separator: "-").compactMap { UInt($0, radix: 16) }
+    if ends.count == 2 { isInside = (ends[0]..<ends[1]).contains(wanted) }
+    if isInside, words[0] == "VmFlags:" { return Array(words.dropFirst()) }
+  }
+  throw HarnessError("no mapping at \(wanted)")
 }
