@@ -28,9 +28,13 @@ public enum ImageLimits {
   /// limited, and many more where dirty bitmaps keep the loop spinning (7,230 were seen). A section takes 100 bytes of memory.
   public static let sections = 1 << 20
 
-  /// Bytes of a section's body whose end has to be searched for: 256 MiB. QEMU's own that are in no description, dirty bitmaps above
-  /// all, have some MiB a section; a sparse file takes no space to have a body of any length.
-  public static let searchedBodyBytes = ByteCount(UInt64(256) << 20)
+  /// Bytes of a section's body whose end has to be searched for: 16 GiB. A sparse file takes no space to have a body of any length, and
+  /// not every file system tells where its holes are.
+  ///
+  /// A body that the description lists is not searched, nor are those of VFIO devices, which may have some 100 GiB. The largest of
+  /// QEMU's others that are in no description: the page table of a ppc64 guest (`spapr/htab`), up to a 128th of its RAM, so that of
+  /// 2 TiB fits, and the storage attributes of an s390x guest, a byte for each 4 KiB. Dirty bitmaps have some MiB a section.
+  public static let searchedBodyBytes = ByteCount(UInt64(16) << 30)
 
   /// Bytes between the CONFIGURATION section and RAM: 16 MiB. It is empty in most images; early devices have some 100 bytes.
   public static let preambleBytes = ByteCount(UInt64(16) << 20)

@@ -10,7 +10,7 @@ import Testing
 @Suite struct ReaderEdgeTests {
   private static let end: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0x10]
 
-  private static func section(_ element: StreamElement, id: UInt32, _ body: [UInt8]) -> [UInt8] {
+  static func section(_ element: StreamElement, id: UInt32, _ body: [UInt8]) -> [UInt8] {
     var output = ByteOutput()
     element.encode(into: &output)
     output.write(body)
@@ -23,10 +23,10 @@ import Testing
       .full(id: id, SectionIdentity(idstr: idstr, instanceID: 0, version: 1)), id: id, body)
   }
 
-  private static let endOfRAM = section(.end(id: 1), id: 1, end)
+  static let endOfRAM = section(.end(id: 1), id: 1, end)
 
   /// A description of the one device `css`, whose body has `size` bytes, it says.
-  private static func description(size: Int) -> [UInt8] {
+  static func description(size: Int) -> [UInt8] {
     let text = """
       {"page_size": 4096, "devices": [{"name": "css", "instance_id": 0, "vmsd_name": "css", \
       "version": 1, "fields": [{"name": "a", "type": "buffer", "size": \(size)}]}]}
@@ -39,7 +39,7 @@ import Testing
   }
 
   /// A file with an image whose machine has no RAM, and `tail` behind the empty block list.
-  private static func file(_ tail: [UInt8]) throws -> File {
+  static func file(_ tail: [UInt8]) throws -> File {
     let configuration = Configuration(
       machineType: "none", subsections: [.capabilities(["mapped-ram"])])
     let prologue = StreamPrologue(configuration: configuration)
@@ -100,6 +100,17 @@ import Testing
     } else {
       #expect(image.problems.map(\.kind) == [.sectionLengthUnknown(.limit(limit))])
     }
+  }
+
+  /// What QEMU's own devices have in one section and describe nowhere: the page table of a ppc64 guest, the storage attributes of an
+  /// s390x guest.
+  @Test func sectionsOfLargeMachinesAreBelowIt() throws {
+    let identity = SectionIdentity(idstr: "spapr/htab", instanceID: 0, version: 1)
+    let section = Self.section(.start(id: 2, identity), id: 2, [1])
+    let file = try Self.file(section + Array(Self.section(.end(id: 2), id: 2, []).dropLast(5)))
+    let end = try file.size() + 300 << 20
+    try file.write(Self.section(.end(id: 2), id: 2, []).suffix(5) + Self.endOfRAM + [0], at: end)
+    #expect(try Image(reading: file).isComplete)
   }
 
   /// A footer whose first byte ends the data before a hole, and whose id is zeros, is found.

@@ -3,8 +3,8 @@ import MappedRAMFormat
 
 /// Finds the sections of a stream, one after the other, and where each ends.
 ///
-/// The length of a section's body is written nowhere. RAM's is known; a device's is in the JSON description; for the others, and
-/// without a description, the section's footer is searched for.
+/// The length of a section's body is written nowhere. RAM's is known; a device's is in the JSON description; VFIO's has records; for the
+/// others, and without a description, the section's footer is searched for.
 struct SectionScanner {
   /// What was found, in file order.
   var sections: [ImageSection] = []
@@ -128,6 +128,10 @@ struct SectionScanner {
     if let described {
       if !hasFooters { return described }
       if try isFooter(of: id, &window, at: described) { return described }
+    }
+    if described == nil, type != .full, let end = try endOfVFIOBody(&window, from: start) {
+      if !hasFooters { return end }
+      if try isFooter(of: id, &window, at: end) { return end }
     }
     // QEMU before 10.0 describes arrays with null pointers in them wrongly (s390x), so a length that no footer follows is
     // not the last word.
