@@ -23,6 +23,8 @@ let package = Package(
     .library(name: "QEMUControl", targets: ["QEMUControl"]),
     // What stands below, for Tests/Benchmarks.
     .library(name: "MappedRAMParts", targets: ["LinuxIO", "MappedRAMFormat", "URing"]),
+    // What Tests/Fuzz runs.
+    .library(name: "FuzzTargets", targets: ["FuzzTargets"]),
     .executable(name: "mapped-ram", targets: ["mapped-ram"]),
   ],
   dependencies: [
@@ -60,6 +62,13 @@ let package = Package(
       name: "TestSupport",
       dependencies: ["LinuxIO", "MappedRAM", "MappedRAMFormat", system],
       path: "Tests/TestSupport", swiftSettings: ours),
+    .target(
+      name: "FuzzTargets",
+      dependencies: ["LinuxIO", "MappedRAM", "MappedRAMFormat", "QEMUControl", system],
+      path: "Tests/FuzzTargets", swiftSettings: ours),
+    .testTarget(
+      name: "FuzzTests", dependencies: ["FuzzTargets", "LinuxIO", "TestSupport", system],
+      exclude: ["Cases"], swiftSettings: ours),
     .testTarget(
       name: "MappedRAMFormatTests", dependencies: ["MappedRAMFormat", "TestSupport"],
       swiftSettings: ours),

@@ -1,20 +1,20 @@
-import MappedRAMFormat
+package import MappedRAMFormat
 
 /// The value of an option that is a list of properties: `key=value,key=value`, or a JSON object.
 ///
 /// In a list a comma in a value is doubled, and the first entry may leave out its key (source: qemu-system(1)).
-struct QEMUProperties: Equatable {
+package struct QEMUProperties: Equatable {
   /// In their order. Of entries with the same key, the last one counts.
-  var entries: [Entry]
+  package var entries: [Entry]
   /// Whether it was a JSON object.
-  var isJSON: Bool
+  package var isJSON: Bool
 
-  struct Entry: Equatable {
-    var key: String
-    var value: Value
+  package struct Entry: Equatable {
+    package var key: String
+    package var value: Value
   }
 
-  enum Value: Equatable {
+  package enum Value: Equatable {
     /// Text behind `=`, or a JSON string.
     case text(String)
     /// A key alone, in a list: `on`, for QEMU.
@@ -30,7 +30,7 @@ struct QEMUProperties: Equatable {
   /// Reads `text`, whose first entry is the value of `impliedKey` where it has no key.
   ///
   /// `nil` where the text begins like JSON and is none that we read: QEMU's own form with single quotes.
-  init?(_ text: String, impliedKey: String) {
+  package init?(_ text: String, impliedKey: String) {
     if text.first == "{" {
       guard let members = Self.members(of: text) else { return nil }
       entries = members.map { member in
@@ -60,7 +60,7 @@ struct QEMUProperties: Equatable {
   }
 
   /// The text of the value of `key`, or of a JSON number or bool; `nil` where there is none.
-  subscript(key: String) -> String? {
+  package subscript(key: String) -> String? {
     guard let entry = entries.last(where: { $0.key == key }) else { return nil }
     switch entry.value {
     case .text(let text): return text
@@ -73,7 +73,7 @@ struct QEMUProperties: Equatable {
   }
 
   /// The option's value for the command line.
-  var text: String {
+  package var text: String {
     if isJSON {
       let members = entries.map { entry in
         JSONValue.Member(name: entry.key, value: entry.value.json)

@@ -7,7 +7,7 @@ extension GuestBlock {
   /// ends before them), total, used, offset, page size with its unit, name. Numbers are hexadecimal (QEMU 7.2.22 and 10.0.2, seen).
   ///
   /// Throws `unexpectedAnswer` with the line that is wrong.
-  static func parse(table: String, of command: String) throws(QMPError) -> [GuestBlock] {
+  package static func parse(table: String, of command: String) throws(QMPError) -> [GuestBlock] {
     func fail(_ line: Int, _ expected: String) -> QMPError {
       .unexpectedAnswer(command: command, place: "line \(line)", expected: expected)
     }

@@ -13,7 +13,7 @@ public struct QMPCommand<Answer>: Sendable {
   public var descriptors: [CInt]
   /// How long to wait for the answer; `nil` for the connection's own time.
   public var timeout: Duration?
-  let read: @Sendable (QMPAnswer) throws(QMPError) -> Answer
+  package let read: @Sendable (QMPAnswer) throws(QMPError) -> Answer
 
   /// The command `name`, whose answer `read` understands.
   public init(

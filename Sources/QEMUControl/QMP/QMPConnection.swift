@@ -26,7 +26,7 @@ public final class QMPConnection {
   var events: [QMPEvent] = []
   /// A command was sent in part, so nothing more can be.
   var isCut = false
-  private var lastID = Int64.random(in: 0..<1 << 40)
+  private var lastID: Int64
 
   /// The most bytes that QEMU may send on one line: 64 MiB. The longest known answer, that of
   /// query-qmp-schema, has 0.2 MiB.
@@ -43,6 +43,7 @@ public final class QMPConnection {
   ) throws(QMPError) {
     self.path = path
     lines = LineBuffer(limit: lineLimit)
+    lastID = Self.anyID()
     let deadline = ContinuousClock.now + timeout
     socket = try asQMPError { () throws(SystemCallError) in
       try UnixSocket.connect(to: path, timeout: timeout)
@@ -54,15 +55,27 @@ public final class QMPConnection {
   /// negotiated already by somebody else.
   ///
   /// Throws `timedOut` where nothing comes within `timeout`.
-  public init(
+  public convenience init(
     socket: UnixSocket, name: FilePath, timeout: Duration = .seconds(10),
     lineLimit: Int = lineLimit
   ) throws(QMPError) {
+    try self.init(
+      socket: socket, name: name, timeout: timeout, lineLimit: lineLimit, lastID: Self.anyID())
+  }
+
+  /// The same, with the next number behind `lastID` for the first command: for whoever plays QEMU and cannot wait to be asked.
+  package init(
+    socket: UnixSocket, name: FilePath, timeout: Duration, lineLimit: Int, lastID: Int64
+  ) throws(QMPError) {
     self.path = name
     self.socket = socket
+    self.lastID = lastID
     lines = LineBuffer(limit: lineLimit)
     try negotiate(timeout: timeout)
   }
+
+  /// A number that no other client on the same monitor has used.
+  private static func anyID() -> Int64 { .random(in: 0..<1 << 40) }
 
   /// Ends the conversation and begins a new one with the same path. Events that nobody took are lost.
   ///

@@ -17,7 +17,7 @@ extension QMPCommand<[Disk]> {
 
 extension QMPCommand<[BlockNode]> {
   /// `query-named-block-nodes`: all nodes of the block layer, whoever uses them.
-  static var queryBlockNodes: Self {
+  package static var queryBlockNodes: Self {
     Self("query-named-block-nodes", ["flat": true]) { answer throws(QMPError) in
       try answer.map { node throws(QMPError) in
         let names = [
@@ -33,10 +33,10 @@ extension QMPCommand<[BlockNode]> {
 }
 
 /// A node of QEMU's block layer: a format, a filter, or what reads and writes a file.
-struct BlockNode: Equatable, Sendable {
-  var name: String
+package struct BlockNode: Equatable, Sendable {
+  package var name: String
   /// The files that it names: its own, and the one below it. Some are texts that begin with `json:`; the node below then has the file.
-  var files: [String]
+  package var files: [String]
 }
 
 extension Disk.Medium {
@@ -162,7 +162,7 @@ extension QMPCommand<[BlockJob]> {
 
 extension QMPCommand<[ConcludedJob]> {
   /// `query-jobs`: those that are concluded.
-  static var queryConcludedJobs: Self {
+  package static var queryConcludedJobs: Self {
     Self("query-jobs") { answer throws(QMPError) in
       try answer.map { job throws(QMPError) -> ConcludedJob? in
         guard try job.member("status").string() == "concluded" else { return nil }
@@ -174,10 +174,10 @@ extension QMPCommand<[ConcludedJob]> {
 }
 
 /// A job that has ended, and was not forgotten yet.
-struct ConcludedJob: Equatable, Sendable {
-  var id: String
+package struct ConcludedJob: Equatable, Sendable {
+  package var id: String
   /// Why it failed, in QEMU's words.
-  var failure: String?
+  package var failure: String?
 }
 
 /// A job that works on disks.
