@@ -41,6 +41,28 @@ import Testing
     }
   }
 
+  /// A field of no bytes takes as many values as it likes; the limit is one for all devices of a caller.
+  @Test func severalDevicesShareOneBudget() {
+    let field = DescribedField(name: "a", type: "x", size: 0, extent: .array(count: 6))
+    let device = DescribedDevice(
+      name: "dev", instanceID: 0, state: DescribedState(name: "d", version: 1, fields: [field]))
+    var budget = 10
+    var lengths: [Int] = []
+    for _ in 0..<3 {
+      let none: [UInt8] = []
+      var input = ByteInput(none.span)
+      let decoded = DeviceStateDecoder.decode(device, from: &input, budget: &budget)
+      guard case .array(let values)? = decoded.state.fields.first?.value else {
+        lengths.append(0)
+        continue
+      }
+      lengths.append(values.count)
+      #expect((decoded.problem == nil) == (values.count == 6))
+    }
+    #expect(lengths == [6, 2, 0])
+    #expect(budget == 0)
+  }
+
   @Test func truncationNamesThePlace() {
     let field = DescribedField(name: "a", type: "uint32", size: 4, extent: .array(count: 3))
     let (device, end) = DeviceStateDecoderTests.decode([0, 0, 0, 1, 0, 0], [field])

@@ -32,17 +32,18 @@ struct DeviceFacts: Equatable, Sendable {
   static func all(in image: Image, of file: File) throws(ImageError) -> [DeviceFacts] {
     var devices: [DeviceFacts] = []
     var total = ByteCount.zero
+    var budget = ImageLimits.descriptionValues
     let described = Described(image.description)
     for section in image.sections where section.type == .full {
       guard let identity = section.identity else { continue }
       var facts = DeviceFacts(identity: identity, body: section.body, outcome: .notDescribed)
       if let device = described[identity] {
         let length = section.body.byteCount
-        if length > byteLimit || total + length > totalLimit {
+        if length > byteLimit || total + length > totalLimit || budget == 0 {
           facts.outcome = .tooLong
         } else {
           total += length
-          facts.outcome = .decoded(try decode(device, section.body, of: file))
+          facts.outcome = .decoded(try decode(device, section.body, of: file, &budget))
         }
       }
       devices.append(facts)
@@ -51,14 +52,14 @@ struct DeviceFacts: Equatable, Sendable {
   }
 
   private static func decode(
-    _ device: DescribedDevice, _ body: Range<FileOffset>, of file: File
+    _ device: DescribedDevice, _ body: Range<FileOffset>, of file: File, _ budget: inout Int
   ) throws(ImageError) -> DecodedDevice {
     let bytes = try calling { () throws(SystemCallError) in
       try file.readBytes(at: body.lowerBound.rawValue, count: Int(body.byteCount.rawValue))
     }
     // SAFETY: a UInt8 has no padding, so each of the bytes has a value.
     var input = ByteInput(unsafe bytes.span.bytes, at: body.lowerBound)
-    return DeviceStateDecoder.decode(device, from: &input)
+    return DeviceStateDecoder.decode(device, from: &input, budget: &budget)
   }
 
   /// The devices of a description, by what their sections are called.

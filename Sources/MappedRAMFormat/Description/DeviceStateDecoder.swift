@@ -15,7 +15,7 @@
 /// `version_id` is 00 00 00 02.
 public struct DeviceStateDecoder {
   /// Values that may still be made: a description can ask for any number without a single byte.
-  private var budget = ImageLimits.descriptionValues
+  private var budget: Int
   private var stop: Stop?
 
   /// Why and where decoding ended early.
@@ -31,7 +31,7 @@ public struct DeviceStateDecoder {
     case shape(expected: String)
   }
 
-  private init() {}
+  private init(budget: Int) { self.budget = budget }
 
   /// Decodes the body of the section of `device`, which begins at the input, and leaves the input behind what was decoded.
   ///
@@ -42,8 +42,18 @@ public struct DeviceStateDecoder {
   public static func decode(
     _ device: DescribedDevice, from input: inout ByteInput
   ) -> DecodedDevice {
-    var decoder = DeviceStateDecoder()
+    var budget = ImageLimits.descriptionValues
+    return decode(device, from: &input, budget: &budget)
+  }
+
+  /// Decodes as the other, and makes no more than `budget` values, which are taken off it: a description can ask for as many
+  /// in each of its devices, and whoever decodes several sets one limit for all.
+  public static func decode(
+    _ device: DescribedDevice, from input: inout ByteInput, budget: inout Int
+  ) -> DecodedDevice {
+    var decoder = DeviceStateDecoder(budget: budget)
     let state = decoder.contents(of: device.state, from: input.offset, &input)
+    budget = decoder.budget
     let problem = decoder.stop.map { stop in
       let kind: FormatError.Kind =
         switch stop.problem {
