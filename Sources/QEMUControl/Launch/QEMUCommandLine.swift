@@ -24,7 +24,7 @@ public struct QEMUCommandLine: Equatable, Sendable {
 
     /// Its name without dashes; `M` is told as `machine`, which it is short for.
     public var name: String {
-      let bare = String(spelling.drop { $0 == "-" })
+      let bare = String(spelling.unicodeScalars.drop { $0 == "-" })
       return bare == "M" ? "machine" : bare
     }
 
@@ -47,12 +47,14 @@ public struct QEMUCommandLine: Equatable, Sendable {
     arguments = []
     var rest = words.dropFirst()
     while let word = rest.popFirst() {
-      guard word.hasPrefix("-"), word != "-", word != "--" else {
+      guard Self.beginsWithDash(word), word != "-", word != "--" else {
         arguments.append(.word(word))
         continue
       }
-      let name = String(word.dropFirst(word.hasPrefix("--") ? 2 : 1))
-      let takesValue = QEMUOptions.takesValue(name) ?? !(rest.first?.hasPrefix("-") ?? true)
+      let dashes = word.utf8.starts(with: "--".utf8) ? 2 : 1
+      let name = String(word.unicodeScalars.dropFirst(dashes))
+      let takesValue =
+        QEMUOptions.takesValue(name) ?? !(rest.first.map(Self.beginsWithDash) ?? true)
       var option = Option(word)
       if takesValue {
         guard let value = rest.popFirst() else { throw .missingValue(option: word) }
@@ -60,6 +62,11 @@ public struct QEMUCommandLine: Equatable, Sendable {
       }
       arguments.append(.option(option))
     }
+  }
+
+  /// As QEMU sees it, byte by byte: also where a combining character follows.
+  private static func beginsWithDash(_ word: String) -> Bool {
+    word.utf8.first == UInt8(ascii: "-")
   }
 
   /// The words behind the program, for exec.

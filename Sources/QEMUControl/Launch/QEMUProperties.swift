@@ -2,7 +2,8 @@ package import MappedRAMFormat
 
 /// The value of an option that is a list of properties: `key=value,key=value`, or a JSON object.
 ///
-/// In a list a comma in a value is doubled, and the first entry may leave out its key (source: qemu-system(1)).
+/// In a list a comma in a value is doubled, and the first entry may leave out its key (source: qemu-system(1)). QEMU looks at bytes: a
+/// sign is one also where a combining character follows it.
 package struct QEMUProperties: Equatable {
   /// In their order. Of entries with the same key, the last one counts.
   package var entries: [Entry]
@@ -31,7 +32,7 @@ package struct QEMUProperties: Equatable {
   ///
   /// `nil` where the text begins like JSON and is none that we read: QEMU's own form with single quotes.
   package init?(_ text: String, impliedKey: String) {
-    if text.first == "{" {
+    if text.utf8.first == UInt8(ascii: "{") {
       guard let members = Self.members(of: text) else { return nil }
       entries = members.map { member in
         Entry(key: member.name, value: Value(member.value))
@@ -81,10 +82,11 @@ package struct QEMUProperties: Equatable {
       return JSONValue.object(members).text
     }
     return entries.map { entry in
-      switch entry.value {
-      case .text(let text): "\(entry.key)=\(Self.doublingCommas(text))"
-      case .flag: entry.key
-      case .json(let value): "\(entry.key)=\(Self.doublingCommas(value.text))"
+      let key = Self.doublingCommas(entry.key)
+      return switch entry.value {
+      case .text(let text): "\(key)=\(Self.doublingCommas(text))"
+      case .flag: key
+      case .json(let value): "\(key)=\(Self.doublingCommas(value.text))"
       }
     }.joined(separator: ",")
   }
@@ -121,10 +123,10 @@ package struct QEMUProperties: Equatable {
   }
 
   private static func keyAndValue(_ part: String) -> (String, String)? {
-    guard let equals = part.firstIndex(of: "=") else { return nil }
+    guard let equals = part.utf8.firstIndex(of: UInt8(ascii: "=")) else { return nil }
     // A comma before the equals sign is part of a first value without a key.
-    guard !part[..<equals].contains(",") else { return nil }
-    return (String(part[..<equals]), String(part[part.index(after: equals)...]))
+    guard !part.utf8[..<equals].contains(UInt8(ascii: ",")) else { return nil }
+    return (String(part[..<equals]), String(part[part.utf8.index(after: equals)...]))
   }
 
   private static func doublingCommas(_ text: String) -> String {

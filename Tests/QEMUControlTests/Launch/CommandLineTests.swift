@@ -1,6 +1,7 @@
-import QEMUControl
 import TestSupport
 import Testing
+
+@testable import QEMUControl
 
 @Suite struct CommandLineTests {
   @Test(arguments: [
@@ -29,6 +30,21 @@ import Testing
         #expect(error == .missingValue(option: words.last ?? ""))
       }
     }
+  }
+
+  /// QEMU looks at bytes; to Swift a sign and a combining character behind it are one character.
+  @Test func signsBeforeCombiningCharactersAreSigns() throws {
+    let line = try line("-\u{301}x -object memory-backend-ram,id=\u{301},size=16M")
+    #expect(line.options.map(\.name) == ["\u{301}x", "object"])
+    #expect(try line.memoryBackends().map(\.id) == ["\u{301}"])
+    #expect(QEMUProperties("{\u{301}", impliedKey: "k") == nil)
+  }
+
+  /// What was a key with a comma in it is still one key when it is written.
+  @Test(arguments: ["user,a,,b", "a,,b=c", "a=b,c,,d=e", "a=,,", "a,b,"])
+  func propertiesAreReadAsTheyWereWritten(text: String) throws {
+    let properties = try #require(QEMUProperties(text, impliedKey: "type"))
+    #expect(QEMUProperties(properties.text, impliedKey: "x") == properties)
   }
 
   @Test func optionsWithOneAndTwoDashesAreTheSame() throws {
