@@ -15,6 +15,11 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
   private var isStopping = false
   /// Whether the I/O itself failed, so that no completion can be waited for.
   private var isBroken = false
+  /// What came while a limit held the channel up, in its order.
+  private var waiting: [IOCompletion] = []
+
+  /// How long a channel sleeps before it looks again whether to stop.
+  private static var nap: Duration { .milliseconds(50) }
 
   /// A channel with as many pieces in memory at once as `shape` says.
   ///
@@ -59,7 +64,7 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
       if !isStopping, queue.mustStop() { isStopping = true }
       let isDone = isStopping ? false : fillSlots()
       if !isStopping { issueRequests() }
-      if io.inFlight > 0, !isBroken {
+      if underWay > 0, !isBroken {
         awaitCompletions()
       } else if isStopping || isDone && slots.allSatisfy(\.isFree) {
         return
@@ -77,7 +82,7 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
     for index in slots.indices {
       while slots[index].isFree, left > 0 {
         left -= 1
-        let isIdle = io.inFlight == 0 && slots.allSatisfy(\.isFree)
+        let isIdle = underWay == 0 && slots.allSatisfy(\.isFree)
         switch queue.claim(wait: isIdle) {
         case .claim(let claim):
           begin(claim, in: index)
@@ -131,6 +136,10 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
     unsafe claim.transfer.chooseWrites(
       of: slots[index].piece, in: slots[index].pieceBytes, read: slots[index].read,
       into: &slots[index].parts)
+    if let limit = claim.transfer.limit {
+      wait(until: limit.take(slots[index].parts.reduce(0) { $0 + $1.count }))
+      if isStopping { return }
+    }
     if case .copy(let target) = claim.transfer.target {
       let slot = slots[index]
       do throws(SystemCallError) {
@@ -147,6 +156,26 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
       slots[index].skipParts()
     }
     if !slots[index].hasPartsLeft { finish(index) }
+  }
+
+  /// Waits for a time, or until work is to stop, which a request that is under way and fails is a reason for as well.
+  private mutating func wait(until time: ContinuousClock.Instant) {
+    while !isStopping {
+      if queue.mustStop() { return isStopping = true }
+      let rest = time - .now
+      guard rest > .zero else { return }
+      do throws(SystemCallError) {
+        try io.submit()
+      } catch {
+        isBroken = true
+        return stop(.system(error))
+      }
+      while let completion = io.nextCompletion() {
+        waiting.append(completion)
+        if let error = failure(of: completion) { return stop(error) }
+      }
+      sleep(for: min(rest, Self.nap))
+    }
   }
 
   private mutating func finish(_ index: Int) {
@@ -168,11 +197,14 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
 
   // MARK: Requests
 
+  /// Requests made that have not been handled.
+  private var underWay: Int { io.inFlight + waiting.count }
+
   /// Makes requests for the parts of all slots, as far as there is room.
   private mutating func issueRequests() {
     for index in slots.indices {
       while slots[index].hasPartsLeft {
-        guard io.inFlight < io.capacity else { return }
+        guard underWay < io.capacity else { return }
         let part = slots[index].takePart(limit: requestBytes)
         let isRead = slots[index].phase == .reading
         issue(
@@ -211,15 +243,18 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
   }
 
   private mutating func awaitCompletions() {
-    do throws(SystemCallError) {
-      try io.wait()
-    } catch {
-      isBroken = true
-      stop(.system(error))
+    if waiting.isEmpty {
+      do throws(SystemCallError) {
+        try io.wait()
+      } catch {
+        isBroken = true
+        stop(.system(error))
+      }
     }
     // No more than were under way: requests that are made again at once must not keep the channel from looking whether to stop.
     for _ in 0..<io.capacity {
-      guard let completion = io.nextCompletion() else { return }
+      guard let completion = waiting.isEmpty ? io.nextCompletion() : waiting.removeFirst()
+      else { return }
       // What was read has been looked at, and maybe copied: the next requests first.
       if handle(completion) { return }
     }
@@ -227,21 +262,14 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
 
   /// Goes on with a piece. Returns whether that took long, since all of it had been read.
   private mutating func handle(_ completion: IOCompletion) -> Bool {
+    let failure = isStopping ? nil : failure(of: completion)
     var request = requests.remove(completion.tag)
     guard !isStopping else { return false }
-    guard let file = slots[request.slot].file else {
-      preconditionFailure("requests are made of files only")
-    }
-    switch completion.result {
-    case -Int(Errno.interrupted.rawValue), -Int(Errno.resourceTemporarilyUnavailable.rawValue):
+    if let failure {
+      stop(failure)
+    } else if completion.isToBeMadeAgain {
       issue(request)
-    case ..<0:
-      stop(.system(request.error(Errno(rawValue: CInt(-completion.result)), file: file)))
-    case 0 where request.isRead:
-      stop(.endedEarly(file.path, at: request.fileOffset))
-    case 0:
-      stop(.system(request.error(.ioError, file: file)))
-    default:
+    } else {
       precondition(completion.result <= request.remaining, "no more than was asked for")
       counters.moved(completion.result, isRead: request.isRead)
       request.advance(by: completion.result)
@@ -256,6 +284,21 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
       }
     }
     return false
+  }
+
+  /// The error that a completion is, if it is one.
+  private func failure(of completion: IOCompletion) -> ImageError? {
+    guard completion.result <= 0, !completion.isToBeMadeAgain else { return nil }
+    let request = requests[completion.tag]
+    guard let file = slots[request.slot].file else {
+      preconditionFailure("requests are made of files only")
+    }
+    if completion.result < 0 {
+      return .system(request.error(Errno(rawValue: CInt(-completion.result)), file: file))
+    }
+    return request.isRead
+      ? .endedEarly(file.path, at: request.fileOffset)
+      : .system(request.error(.ioError, file: file))
   }
 
   // MARK: Stopping

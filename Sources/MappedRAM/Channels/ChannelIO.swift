@@ -1,4 +1,5 @@
 import LinuxIO
+import SystemPackage
 
 /// What a channel does its I/O with: a ring, or plain positioned calls.
 ///
@@ -39,6 +40,12 @@ struct IOCompletion: Equatable, Sendable {
   var tag: Int
   /// Bytes moved, or a negated errno.
   var result: Int
+
+  /// Whether it is no more than that the request was interrupted, or came at a bad time.
+  var isToBeMadeAgain: Bool {
+    result == -Int(Errno.interrupted.rawValue)
+      || result == -Int(Errno.resourceTemporarilyUnavailable.rawValue)
+  }
 }
 
 /// Makes the I/O of a channel, on the channel's own thread.

@@ -43,6 +43,12 @@ struct RequestTable {
     return tag
   }
 
+  /// The request under way with this tag.
+  subscript(tag: Int) -> Request {
+    guard let request = requests[tag] else { preconditionFailure("one completion a request") }
+    return request
+  }
+
   mutating func remove(_ tag: Int) -> Request {
     guard let request = requests[tag] else { preconditionFailure("one completion a request") }
     requests[tag] = nil

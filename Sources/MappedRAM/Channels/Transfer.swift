@@ -9,6 +9,8 @@ protocol Transfer: AnyObject, Sendable {
   var source: SourceAccess { get }
   /// Where they go.
   var target: TargetAccess { get }
+  /// What holds its writes up, if anything does.
+  var limit: BandwidthLimit? { get }
   /// How many pieces there are.
   var pieceCount: Int { get }
 
@@ -35,6 +37,9 @@ protocol Transfer: AnyObject, Sendable {
 }
 
 extension Transfer {
+  /// Nothing.
+  var limit: BandwidthLimit? { nil }
+
   /// Nothing: most transfers are waited for as a whole.
   func finished(_ piece: Piece) {}
 }

@@ -80,8 +80,6 @@ public struct LiveSave: ~Copyable {
     let pool = try ChannelPool(
       options, pieceBytes: pieceBytes, factory: factory, progress: progress,
       cancellation: cancellation)
-    // A limit ends also where another channel has failed: what is owed may be hours.
-    let inlet = pool.inlet
     self.plan = plan
     self.options = options
     self.live = live
@@ -93,9 +91,7 @@ public struct LiveSave: ~Copyable {
     self.pool = pool
     self.blocks = blocks
     self.pieceBytes = pieceBytes
-    limit = live.bytesPerSecond.map {
-      BandwidthLimit(bytesPerSecond: $0, mustStop: { inlet.mustStop() })
-    }
+    limit = live.bytesPerSecond.map { BandwidthLimit(bytesPerSecond: $0) }
   }
 
   /// Makes rounds until the pause will be short enough, or further ones would not help.

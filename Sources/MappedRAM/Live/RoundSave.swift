@@ -14,8 +14,7 @@ final class RoundSave: Transfer {
   private let slots: FileOffset
   /// Memory that can be looked at where it is; `nil` in the first round, which needs all of it.
   private let mapping: Mapping?
-  /// `nil` where nothing holds the channels up.
-  private let limit: BandwidthLimit?
+  let limit: BandwidthLimit?
   private let readBytesCounter = Atomic<UInt64>(0)
   private let changedPagesCounter = Atomic<UInt64>(0)
 
@@ -148,7 +147,6 @@ final class RoundSave: Transfer {
       }
     }
     changedPagesCounter.wrappingAdd(UInt64(changed), ordering: .relaxed)
-    limit?.wait(for: changed * pageBytes)
   }
 }
 

@@ -95,6 +95,35 @@ import Testing
     try expectNothingLeft()
   }
 
+  /// Nor does it hold up a failure: neither that of another channel, nor that of a request of the one that it holds up.
+  @Test(arguments: [1, 2, 4], [1, 2]) func aFailureDoesNotWaitForTheLimit(
+    _ channels: Int, _ number: Int
+  ) throws {
+    let live = LiveOptions(maximumPause: .zero, maximumRounds: 1, bytesPerSecond: 1024)
+    let writes = Monitor(0)
+    let faults = Faults { _, isRead, _ in
+      let count = writes.withLock { count in
+        if !isRead { count += 1 }
+        return count
+      }
+      return !isRead && count == number ? .error(.noSpace) : .none
+    }
+    let start = ContinuousClock.now
+    #expect {
+      var save = try LiveSave(
+        plan, to: path,
+        options: ChannelOptions(channels: channels, queueDepth: 3, requestBytes: 64 << 10),
+        live: live, factory: FaultyFactory(faults: faults))
+      try save.runRounds()
+    } throws: { error in
+      guard case ImageError.system(let error) = error else { return false }
+      return error.errno == .noSpace
+    }
+    // What is owed for the first piece alone is four minutes.
+    #expect(ContinuousClock.now - start < .seconds(30))
+    try expectNothingLeft()
+  }
+
   @Test func aSaveThatIsDroppedLeavesNothing() throws {
     do {
       var save = try LiveSave(plan, to: path, live: LiveSaveTests.rounds(1))

@@ -6,7 +6,6 @@ import LinuxIO
 final class BandwidthLimit: Sendable {
   /// The bytes of a second.
   let bytesPerSecond: UInt64
-  private let mustStop: @Sendable () -> Bool
   private let state = Monitor(State())
 
   private struct State {
@@ -14,31 +13,22 @@ final class BandwidthLimit: Sendable {
     var waited = Duration.zero
   }
 
-  /// How long a channel sleeps before it looks again whether to stop.
-  private static let nap = Duration.milliseconds(50)
-
-  /// A limit of `bytesPerSecond`, at least one, until `mustStop` says that work is to stop.
-  init(bytesPerSecond: UInt64, mustStop: @escaping @Sendable () -> Bool) {
+  /// A limit of `bytesPerSecond`, at least one.
+  init(bytesPerSecond: UInt64) {
     precondition(bytesPerSecond > 0, "a limit of nothing would never end")
     self.bytesPerSecond = bytesPerSecond
-    self.mustStop = mustStop
   }
 
-  /// Waits until `byteCount` more bytes may be written, or work is to stop.
-  func wait(for byteCount: Int) {
-    guard byteCount > 0 else { return }
+  /// When `byteCount` more bytes may be written.
+  func take(_ byteCount: Int) -> ContinuousClock.Instant {
     let now = ContinuousClock.now
-    let free = state.withLock { state in
+    guard byteCount > 0 else { return now }
+    return state.withLock { state in
       var account = state.account ?? LimitAccount(bytesPerSecond: bytesPerSecond, at: now)
       let free = account.take(byteCount, at: now)
       state.account = account
       state.waited += max(free - now, .zero)
       return free
-    }
-    while !mustStop() {
-      let rest = free - .now
-      guard rest > .zero else { return }
-      sleep(for: min(rest, Self.nap))
     }
   }
 
