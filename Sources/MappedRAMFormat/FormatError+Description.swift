@@ -56,7 +56,8 @@ extension FormatError.Kind: CustomStringConvertible {
       blockMessage
     case .ramRecordFlags, .ramFillByte, .recordWithoutBlock, .unlistedBlock, .pageOutsideBlock:
       recordMessage
-    case .incompleteSave, .missingEndOfStream, .description, .descriptionShape:
+    case .incompleteSave, .missingEndOfStream, .description, .descriptionShape,
+      .descriptionElsewhere:
       endMessage
     case .libvirtIncomplete, .libvirtVersion, .libvirtFormat, .libvirtDataLength,
       .libvirtCookieOffset, .libvirtTextNotTerminated:
@@ -187,8 +188,15 @@ extension FormatError.Kind: CustomStringConvertible {
       "the text is not JSON: \(problem)."
     case .descriptionShape(let path, let expected):
       "\(path) is not \(expected)."
+    case .descriptionElsewhere(let found, let expected):
+      "by the lengths of \(Self.description(at: expected)) the stream leads to "
+        + "\(Self.description(at: found)). They contradict each other."
     default: ""
     }
+  }
+
+  private static func description(at offset: FileOffset?) -> String {
+    offset.map { "the description at \($0)" } ?? "no description"
   }
 
   private var libvirtMessage: String {

@@ -74,6 +74,7 @@ public struct FormatError: Error, Equatable, Sendable {
     case missingEndOfStream
     case description(JSONProblem)
     case descriptionShape(path: String, expected: String)
+    case descriptionElsewhere(found: FileOffset?, expected: FileOffset?)
     // The states of devices behind the stream
     case deviceArea(DeviceAreaProblem)
     // libvirt's container

@@ -164,6 +164,11 @@ extension FormatErrorDescriptionTests {
       "devices[3].size is not an integer from 0 to 2^64 - 1."
     ),
     (
+      .descriptionElsewhere(found: nil, expected: 0x400),
+      "by the lengths of the description at 0x400 the stream leads to no description. They contradict "
+        + "each other."
+    ),
+    (
       .libvirtIncomplete,
       "the magic is \"LibvirtQemudPart\": libvirt did not finish this save. Save the domain again."
     ),

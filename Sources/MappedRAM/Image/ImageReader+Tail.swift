@@ -71,15 +71,12 @@ extension ImageReader {
   mutating func readTail() throws(ImageError) -> FileOffset {
     let start = self
     try scanTail()
-    guard scanner.descriptionOffset == nil, let description = scanner.description else {
-      return position
-    }
-    // Something follows the description, so it was found only now: with it the lengths of sections are sure.
-    let found = description
+    guard !isSettled else { return position }
+    let found = self
     self = start
-    scanner.description = found
-    scanner.descriptionOffset = window.end
+    use(descriptionOf: found)
     try scanTail()
+    try checkIsSettled()
     return position
   }
 

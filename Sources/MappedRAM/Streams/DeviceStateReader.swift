@@ -25,6 +25,19 @@ struct DeviceStateReader {
     if let problem = try reader.locateDescription() {
       throw .format(problem, in: stream.file.path)
     }
+    let (start, empty) = (self, stream)
+    try readElements(&stream)
+    if !reader.isSettled {
+      let found = reader
+      (self, stream) = (start, empty)
+      reader.use(descriptionOf: found)
+      try readElements(&stream)
+      try reader.checkIsSettled()
+    }
+    finish(&stream)
+  }
+
+  private mutating func readElements(_ stream: inout DeviceStateStream) throws(ImageError) {
     try readHead(&stream)
     let start = reader.position
     stream.tailStart = start
@@ -59,7 +72,6 @@ struct DeviceStateReader {
       if case .endOfStream = element { break }
     }
     try reader.readDescription()
-    finish(&stream)
   }
 
   private func finish(_ stream: inout DeviceStateStream) {

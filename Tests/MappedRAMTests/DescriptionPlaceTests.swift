@@ -1,0 +1,59 @@
+import LinuxIO
+import MappedRAM
+import MappedRAMFormat
+import Testing
+
+/// The lengths of sections are those of the description that the stream leads to, wherever that is.
+@Suite struct DescriptionPlaceTests {
+  /// The head of a second device's section, in the state of the first, behind what looks like its footer.
+  private static let state: [UInt8] = {
+    var output = ByteOutput()
+    output.write([1])
+    SectionFooter(id: 9).encode(into: &output)
+    StreamElement.full(id: 9, SectionIdentity(idstr: "y", instanceID: 0, version: 1))
+      .encode(into: &output)
+    output.write([2])
+    return output.bytes
+  }()
+
+  private func description(_ pageSize: Int, device byteCount: Int) throws -> [UInt8] {
+    let text = """
+      {"page_size": \(pageSize), "devices": [{"name": "x", "instance_id": 0, "vmsd_name": "x", \
+      "version": 1, "fields": [{"name": "a", "type": "buffer", "size": \(byteCount)}]}]}
+      """
+    var output = ByteOutput()
+    try DeviceDescription(text: Array(text.utf8)).encode(into: &output)
+    return output.bytes
+  }
+
+  private func read(
+    _ builder: StreamBuilder, _ more: [UInt8]
+  ) throws -> DeviceStateStream {
+    try DeviceStateStream(reading: try memoryFile(builder.bytes + more))
+  }
+
+  @Test(arguments: [[], [0], [0x7E, 0, 0, 0, 9]] as [[UInt8]])
+  func bytesBehindTheDescriptionChangeNothing(behind: [UInt8]) throws {
+    var builder = StreamBuilder()
+    builder.device("x", Self.state, id: 9)
+    builder.end()
+    let more = try description(4096, device: Self.state.count)
+    let stream = try read(builder, more + behind)
+    #expect(stream.devices.map(\.identity.idstr) == ["x"])
+    #expect(stream.devices.map(\.body.byteCount) == [ByteCount(Self.state.count)])
+  }
+
+  /// By the description's lengths the device goes on behind the description.
+  @Test func descriptionThatLeadsPastItselfIsRefused() throws {
+    var builder = StreamBuilder()
+    builder.device("x", [1], id: 9)
+    let place = FileOffset(UInt64(builder.bytes.count + 1))
+    builder.end()
+    let element = try description(4096, device: 400)
+    let rest = 400 - 1 - SectionFooter.byteCount - 1 - element.count
+    let more = element + [UInt8](repeating: 1, count: rest) + [0x7E, 0, 0, 0, 9, 0, 1]
+    let error = #expect(throws: ImageError.self) { try read(builder, more) }
+    guard case .format(let problem, _)? = error else { return }
+    #expect(problem.kind == .descriptionElsewhere(found: nil, expected: place))
+  }
+}
