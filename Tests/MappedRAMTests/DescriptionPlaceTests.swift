@@ -56,4 +56,20 @@ import Testing
     guard case .format(let problem, _)? = error else { return }
     #expect(problem.kind == .descriptionElsewhere(found: nil, expected: place))
   }
+
+  /// An image that is made of such a stream would be refused for it.
+  @Test func anotherPageSizeIsRefused() throws {
+    var builder = StreamBuilder()
+    Configuration(machineType: "none", subsections: [.targetPageBits(12)])
+      .encode(into: &builder.output)
+    builder.device("x", Self.state, id: 9)
+    builder.end()
+    #expect(try read(builder, description(4096, device: Self.state.count)).devices.count == 1)
+    let error = #expect(throws: ImageError.self) {
+      try read(builder, description(8192, device: Self.state.count))
+    }
+    guard case .format(let problem, _)? = error else { return }
+    let found = try #require(PageSize(byteCount: 8192))
+    #expect(problem.kind == .pageSizeDiffers(found: found, expected: .fourKiB))
+  }
 }

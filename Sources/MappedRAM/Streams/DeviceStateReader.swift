@@ -39,6 +39,7 @@ struct DeviceStateReader {
 
   private mutating func readElements(_ stream: inout DeviceStateStream) throws(ImageError) {
     try readHead(&stream)
+    reader.list.pageSize = pageSize ?? stream.configuration?.targetPageSize
     let start = reader.position
     stream.tailStart = start
     var hasRAM = false
@@ -137,9 +138,8 @@ struct DeviceStateReader {
   ) throws(ImageError) {
     reader.position = bodyStart
     let total = try reader.readMemorySize()
-    let pageSize =
-      pageSize ?? stream.configuration?.targetPageSize ?? reader.scanner.description?.pageSize
-      ?? .fourKiB
+    let pageSize = reader.list.pageSize ?? reader.scanner.description?.pageSize ?? .fourKiB
+    reader.list.pageSize = pageSize
     let form = RAMBlockEntry.Form(
       hasAddress: stream.configuration?.ignoresShared ?? false, hasHeader: false)
     var sum = ByteCount.zero

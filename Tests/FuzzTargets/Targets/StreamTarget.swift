@@ -30,7 +30,9 @@ enum StreamTarget {
     // A stream of devices alone does not say what machine they are of.
     let prologue = stream.prologue(
       stream.configuration?.asMappedRAM ?? .mappedRAM(machineType: "none"))
-    let pageSize = stream.blocks.first?.block.pageSize ?? .fourKiB
+    let pageSize =
+      stream.blocks.first?.block.pageSize ?? stream.configuration?.targetPageSize
+      ?? stream.description?.pageSize ?? .fourKiB
     let tail: [UInt8]
     do throws(ImageError) {
       var output = ByteOutput()
@@ -45,7 +47,8 @@ enum StreamTarget {
     guard stream.hasFooters else { return }
     let file = try File.holding(tail)
     let read = try succeed("the tail of an image, read") { () throws(ImageError) in
-      try DeviceStateStream(reading: file, ramSectionID: prologue.ramSectionID)
+      try DeviceStateStream(
+        reading: file, pageSize: pageSize, ramSectionID: prologue.ramSectionID)
     }
     let ramStart =
       stream.sections.first {
