@@ -43,6 +43,31 @@ import Testing
     #expect(stream.devices.map(\.body.byteCount) == [ByteCount(Self.state.count)])
   }
 
+  /// A device that comes twice, with states of other lengths, in a stream without a description: the one that is made for the image
+  /// has both, and leads to the same sections.
+  @Test func sectionsOfOneDeviceHaveLengthsOfTheirOwn() throws {
+    var builder = StreamBuilder(machine: "none")
+    builder.device("x", [], id: 9)
+    builder.device("x", Array(Self.state.prefix(1 + SectionFooter.byteCount)), id: 9)
+    builder.device("x", [1, 2, 3], id: 9)
+    builder.end()
+    let stream = try read(builder, [])
+    let lengths = [0, 6, 3].map { ByteCount($0) }
+    #expect(stream.devices.map(\.body.byteCount) == lengths)
+    let tail = try stream.tail(
+      after: stream.prologue(), pageSize: .fourKiB, switchoverStart: false)
+    let bytes = try tail.flatMap { part -> [UInt8] in
+      switch part {
+      case .bytes(let bytes): bytes
+      case .file(let file, let range):
+        try file.readBytes(at: range.lowerBound, count: range.count)
+      case .reserved: []
+      }
+    }
+    let again = try DeviceStateStream(reading: try memoryFile(bytes))
+    #expect(again.devices.map(\.body.byteCount) == lengths)
+  }
+
   /// By the description's lengths the device goes on behind the description.
   @Test func descriptionThatLeadsPastItselfIsRefused() throws {
     var builder = StreamBuilder()

@@ -11,16 +11,19 @@ struct SectionScanner {
   /// The description of the device state, if it has been found.
   var description: DeviceDescription? {
     didSet {
-      devices = Dictionary(
-        (description?.devices ?? []).map {
-          (DeviceKey($0.name, $0.instanceID), DescribedBody($0))
-        },
-        uniquingKeysWith: { first, _ in first })
+      let devices = description?.devices ?? []
+      bodies = devices.map(DescribedBody.init)
+      described = DescribedSections(of: devices)
+      for section in sections where section.type == .full {
+        if let identity = section.identity { _ = described.next(identity) }
+      }
     }
   }
   /// What it says of the devices' sections. A section may stand in the stream any number of times, and a device may have hundreds of
   /// thousands of fields, so these are counted once.
-  private var devices: [DeviceKey: DescribedBody] = [:]
+  private var bodies: [DescribedBody] = []
+  /// Which of these is whose.
+  private var described = DescribedSections(of: [])
   /// Where it begins: no section can lie beyond.
   var descriptionOffset: FileOffset?
   /// Sections that were started, by their id.
@@ -120,7 +123,7 @@ struct SectionScanner {
     return end
   }
 
-  private func endOfBody(
+  private mutating func endOfBody(
     _ type: SectionType, _ id: UInt32, _ identity: SectionIdentity, _ window: inout ImageWindow,
     from start: FileOffset
   ) throws(ImageError) -> FileOffset {
@@ -145,14 +148,13 @@ struct SectionScanner {
   }
 
   /// Where a body that begins at `start` ends by the description; `nil` if that says nothing of it.
-  private func describedEnd(
+  private mutating func describedEnd(
     _ type: SectionType, _ identity: SectionIdentity, _ window: ImageWindow, from start: FileOffset
   ) throws(ImageError) -> FileOffset? {
-    guard type == .full, let device = devices[DeviceKey(identity.idstr, identity.instanceID)]
-    else { return nil }
+    guard type == .full, let index = described.next(identity) else { return nil }
     let length: ByteCount
     do throws(FormatError) {
-      length = try device.length.get()
+      length = try bodies[index].length.get()
     } catch {
       throw window.failure(error.kind, at: start, in: error.context)
     }
@@ -271,17 +273,6 @@ struct SectionScanner {
     } catch {
       return false
     }
-  }
-}
-
-/// What tells the sections of devices apart.
-private struct DeviceKey: Hashable {
-  var idstr: String
-  var instanceID: UInt32
-
-  init(_ idstr: String, _ instanceID: UInt32) {
-    self.idstr = idstr
-    self.instanceID = instanceID
   }
 }
 

@@ -33,17 +33,18 @@ struct DeviceFacts: Equatable, Sendable {
     var devices: [DeviceFacts] = []
     var total = ByteCount.zero
     var budget = ImageLimits.descriptionValues
-    let described = Described(image.description)
+    let all = image.description?.devices ?? []
+    var described = DescribedSections(of: all)
     for section in image.sections where section.type == .full {
       guard let identity = section.identity else { continue }
       var facts = DeviceFacts(identity: identity, body: section.body, outcome: .notDescribed)
-      if let device = described[identity] {
+      if let index = described.next(identity) {
         let length = section.body.byteCount
         if length > byteLimit || total + length > totalLimit || budget == 0 {
           facts.outcome = .tooLong
         } else {
           total += length
-          facts.outcome = .decoded(try decode(device, section.body, of: file, &budget))
+          facts.outcome = .decoded(try decode(all[index], section.body, of: file, &budget))
         }
       }
       devices.append(facts)
@@ -60,22 +61,5 @@ struct DeviceFacts: Equatable, Sendable {
     // SAFETY: a UInt8 has no padding, so each of the bytes has a value.
     var input = ByteInput(unsafe bytes.span.bytes, at: body.lowerBound)
     return DeviceStateDecoder.decode(device, from: &input, budget: &budget)
-  }
-
-  /// The devices of a description, by what their sections are called.
-  private struct Described {
-    private var devices: [String: [UInt32: DescribedDevice]] = [:]
-
-    init(_ description: DeviceDescription?) {
-      for device in description?.devices ?? [] {
-        if devices[device.name]?[device.instanceID] == nil {
-          devices[device.name, default: [:]][device.instanceID] = device
-        }
-      }
-    }
-
-    subscript(identity: SectionIdentity) -> DescribedDevice? {
-      devices[identity.idstr]?[identity.instanceID]
-    }
   }
 }

@@ -49,17 +49,15 @@ enum ImageTarget {
     } catch {
       guard case .format = error else { throw Finding("run state: \(error)") }
     }
+    let devices = image.description?.devices ?? []
+    var described = DescribedSections(of: devices)
     var budget = ImageLimits.descriptionValues
     for section in image.sections where section.type == .full {
-      guard let identity = section.identity,
-        let device = image.description?.devices.first(where: {
-          $0.name == identity.idstr && $0.instanceID == identity.instanceID
-        })
-      else { continue }
+      guard let identity = section.identity, let index = described.next(identity) else { continue }
       let body = section.body.lowerBound.rawValue..<section.body.upperBound.rawValue
       let bytes = try file.contents(body)
       var input = ByteInput(bytes.span, at: section.body.lowerBound)
-      let decoded = DeviceStateDecoder.decode(device, from: &input, budget: &budget)
+      let decoded = DeviceStateDecoder.decode(devices[index], from: &input, budget: &budget)
       _ = decoded.problem?.description
     }
   }
