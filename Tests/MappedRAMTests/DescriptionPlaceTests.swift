@@ -68,6 +68,30 @@ import Testing
     #expect(again.devices.map(\.body.byteCount) == lengths)
   }
 
+  /// QEMU before 10.0 may describe more than there is; where a footer is, it counts, and else the file is cut off.
+  @Test(arguments: [true, false], [5000, 1 << 62])
+  func lengthPastTheEndOfTheFileIsNotTheLastWord(hasFooter: Bool, length: Int) throws {
+    var builder = StreamBuilder()
+    if hasFooter {
+      builder.device("x", [1, 2, 3], id: 9)
+    } else {
+      StreamElement.full(id: 9, SectionIdentity(idstr: "x", instanceID: 0, version: 1))
+        .encode(into: &builder.output)
+    }
+    let start = FileOffset(UInt64(builder.bytes.count))
+    builder.end()
+    let more = try description(4096, device: length)
+    guard !hasFooter else {
+      #expect(try read(builder, more).devices.map(\.body.byteCount) == [3])
+      return
+    }
+    let error = #expect(throws: ImageError.self) { try read(builder, more) }
+    guard case .format(let problem, _)? = error else { return }
+    let available = ByteCount(1 + more.count)
+    #expect(problem.kind == .truncated(needed: ByteCount(length), available: available))
+    #expect(problem.offset == start)
+  }
+
   /// By the description's lengths the device goes on behind the description.
   @Test func descriptionThatLeadsPastItselfIsRefused() throws {
     var builder = StreamBuilder()

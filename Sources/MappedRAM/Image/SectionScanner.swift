@@ -127,43 +127,41 @@ struct SectionScanner {
     _ type: SectionType, _ id: UInt32, _ identity: SectionIdentity, _ window: inout ImageWindow,
     from start: FileOffset
   ) throws(ImageError) -> FileOffset {
-    let described = try describedEnd(type, identity, window, from: start)
+    let length = try describedLength(type, identity, window, at: start)
+    let described = length.flatMap { start.adding($0) }.flatMap { $0 <= window.end ? $0 : nil }
     if let described {
       if !hasFooters { return described }
       if try isFooter(of: id, &window, at: described) { return described }
     }
-    if described == nil, type != .full, let end = try endOfVFIOBody(&window, from: start) {
+    if length == nil, type != .full, let end = try endOfVFIOBody(&window, from: start) {
       if !hasFooters { return end }
       if try isFooter(of: id, &window, at: end) { return end }
     }
-    // QEMU before 10.0 describes arrays with null pointers in them wrongly (s390x), so a length that no footer follows is
-    // not the last word.
+    // QEMU before 10.0 describes arrays with null pointers in them wrongly (s390x), so a length that no footer follows, or
+    // that is past the end of the file, is not the last word.
     let search = try hasFooters ? searchFooter(of: id, &window, from: start) : .nothing(searchEnd)
-    switch (search, described) {
-    case (.found(let end), _): return end
-    case (.nothing, let described?): return described
-    case (.nothing(let end), nil):
+    switch (search, described, length) {
+    case (.found(let end), _, _): return end
+    case (.nothing, let described?, _): return described
+    case (.nothing, nil, let length?):
+      throw window.failure(
+        .truncated(needed: length, available: window.end - min(start, window.end)), at: start,
+        in: .section(identity.idstr))
+    case (.nothing(let end), nil, nil):
       throw window.failure(.sectionLengthUnknown(end), at: start, in: .section(identity.idstr))
     }
   }
 
-  /// Where a body that begins at `start` ends by the description; `nil` if that says nothing of it.
-  private mutating func describedEnd(
-    _ type: SectionType, _ identity: SectionIdentity, _ window: ImageWindow, from start: FileOffset
-  ) throws(ImageError) -> FileOffset? {
+  /// Bytes of a body that begins at `start` by the description; `nil` if that says nothing of it.
+  private mutating func describedLength(
+    _ type: SectionType, _ identity: SectionIdentity, _ window: ImageWindow, at start: FileOffset
+  ) throws(ImageError) -> ByteCount? {
     guard type == .full, let index = described.next(identity) else { return nil }
-    let length: ByteCount
     do throws(FormatError) {
-      length = try bodies[index].length.get()
+      return try bodies[index].length.get()
     } catch {
       throw window.failure(error.kind, at: start, in: error.context)
     }
-    guard let end = start.adding(length), end <= window.end else {
-      throw window.failure(
-        .truncated(needed: length, available: window.end - min(start, window.end)), at: start,
-        in: .section(identity.idstr))
-    }
-    return end
   }
 
   /// Whether the footer of section `id` is at `offset`.
