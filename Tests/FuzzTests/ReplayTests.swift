@@ -31,6 +31,21 @@ import Testing
     }
   }
 
+  /// Seeds that were cut anywhere, and seeds with a byte changed anywhere, as a fuzzer would begin.
+  @Test(arguments: FuzzTarget.allCases)
+  func damagedSeedsAreNoFindings(target: FuzzTarget) throws {
+    var generator = SeededGenerator()
+    for seed in target.seeds {
+      for _ in 0..<100 {
+        var bytes = seed.bytes
+        let place = Int.random(in: 0..<bytes.count, using: &generator)
+        bytes[place] = UInt8.random(in: 0...255, using: &generator)
+        _ = try target.run(bytes)
+        _ = try target.run(Array(seed.bytes[..<place]))
+      }
+    }
+  }
+
   /// What was a finding once is none any more.
   @Test(arguments: FoundCase.all)
   func foundCasesAreMended(found: FoundCase) throws {
