@@ -62,7 +62,7 @@ import Testing
         savedBytesAtMost: 128 << 10),
     ]
     let save = SaveForecast(
-      engine: .capture, captureObstacles: [], engineObstacles: [], deviceState: .migration,
+      engine: .capture, captureObstacles: [], engineObstacles: [],
       byteCountBeforeDevices: 5_372_903_424, diskBytesAtMost: 1_808_000_000, disksDiverge: true)
     return VMInspection(
       vm: vm, processID: 10, memory: memory, unlinkedDisks: [], save: save)
@@ -86,7 +86,7 @@ import Testing
       unlinkedDisks: [],
       save: SaveForecast(
         engine: .qemu, captureObstacles: [.notPermitted(refusal)], engineObstacles: [],
-        deviceState: nil, byteCountBeforeDevices: 4_299_161_600,
+        byteCountBeforeDevices: 4_299_161_600,
         diskBytesAtMost: 4_295_229_440, disksDiverge: false))
   }
 
@@ -144,7 +144,6 @@ import Testing
     #expect(blocks[1]["pageBytes"] as? Int == 2 << 20)
     let save = try #require(found["save"] as? [String: Any])
     #expect(save["engine"] as? String == "capture")
-    #expect(save["deviceState"] as? String == "x-ignore-shared")
     #expect(save["disksDiverge"] as? Bool == true)
   }
 

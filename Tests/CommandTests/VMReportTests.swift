@@ -27,7 +27,7 @@ import Testing
         BlockMemory(idstr: "pc.rom", byteCount: 128 << 10, route: .process),
         BlockMemory(idstr: "vga.vram", byteCount: 16 << 20, route: .process),
       ],
-      deviceState: .devicesOnly, pause: .milliseconds(52), stateBefore: "running",
+      pause: .milliseconds(52), stateBefore: "running",
       stateAfter: "running", machineType: "pc-q35-10.0", blocks: ["pc.ram", "pc.rom", "vga.vram"],
       fileSize: 200 << 20, disks: [], transfer: Self.transfer)
   }
@@ -52,7 +52,6 @@ import Testing
     var report = captured
     report.engine = .qemu
     report.memory = []
-    report.deviceState = nil
     report.engineReasons = [.migrating(.active), .unknownProcess(given: nil)]
     let lines = saveText(report)
     #expect(lines[0] == "Saved vm.img by qemu: 3 RAMBlocks, machine type pc-q35-10.0")
@@ -104,11 +103,10 @@ import Testing
     #expect(
       Set(object.keys) == [
         "type", "schemaVersion", "command", "image", "engine", "engineReasons", "machineType",
-        "fileSize", "blocks", "memory", "deviceState", "pauseSeconds", "stateBefore", "stateAfter",
+        "fileSize", "blocks", "memory", "pauseSeconds", "stateBefore", "stateAfter",
         "disks", "disksDiverge", "transfer",
       ])
     #expect(object["pauseSeconds"] as? Double == 0.052)
-    #expect(object["deviceState"] as? String == "xen-save-devices-state")
     let memory = try #require(object["memory"] as? [[String: Any]])
     #expect(memory.map { $0["route"] as? String } == ["sharedFile", "process", "process"])
     #expect(object["disksDiverge"] as? Bool == false)

@@ -19,7 +19,7 @@ struct DisturbedVM {
   let before: VMState
 
   /// - Parameters:
-  ///   - isShared: whether the memory is shared files, so that the device state of a capture comes from a migration.
+  ///   - isShared: whether the memory is shared files.
   ///   - space: the bytes that there is room for where the image is to appear; `nil` for no such limit.
   init(mebibytes: Int = 384, isShared: Bool = false, space: Int? = nil) throws {
     let directory = try TemporaryDirectory()
@@ -145,9 +145,9 @@ extension RealQEMU {
       try qemu.expectGoesOn(sum: VMShape.guest.sum)
     }
 
-    /// As above, where the device state came from a migration, after which only `cont` leads back.
+    /// As above, of a VM with shared memory.
     @Test(.enabled(if: SmallFileSystem.isPermitted, "needs the right to mount"))
-    func fullDiskAfterAMigration() throws {
+    func fullDiskAndSharedMemory() throws {
       let vm = try DisturbedVM(mebibytes: 32, isShared: true, space: 16 << 20)
       #expect(throws: VMError.self) { try vm.qemu.saveVM(to: vm.image) { $0.engine = .capture } }
       try vm.expectAsBefore()

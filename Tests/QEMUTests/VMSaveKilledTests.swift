@@ -61,20 +61,6 @@ extension RealQEMU {
       try vm.expectAsBefore(says: engine == .qemu)
     }
 
-    /// The device state has been had by a migration, and pages are being read.
-    @Test(arguments: [SIGINT, SIGKILL])
-    func endedAfterAMigration(number: Int32) throws {
-      let vm = try DisturbedVM(isShared: true)
-      let save = try RunningTool(saving: vm.qemu, to: vm.image, ["--engine", "capture"])
-      try save.wait(for: "the migration") { try vm.qemu.status() == "postmigrate" }
-      save.send(SIGSTOP)
-      save.send(number)
-      save.send(SIGCONT)
-      #expect(try save.wait() == (number == SIGINT ? 130 : 128 + SIGKILL))
-      try vm.qemu.wait(for: "the watchdog", seconds: 40) { try vm.qemu.state() == vm.before }
-      try vm.expectAsBefore()
-    }
-
     /// Killed once the disks have snapshots: the VM goes on with them, and can be saved again.
     @Test func killedWithSnapshots() throws {
       let vm = try DisturbedVM()

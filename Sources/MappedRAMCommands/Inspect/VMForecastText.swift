@@ -14,9 +14,6 @@ struct VMForecastText {
       facts += save.engineObstacles.map { ("  nor by QEMU", $0.description) }
     }
     if save.engine == .capture { facts.append(("RAM", reading)) }
-    if let route = save.deviceState, save.engine == .capture {
-      facts.append(("Device state", Self.text(route)))
-    }
     if let length = save.byteCountBeforeDevices, save.engine != nil {
       facts.append(
         (
@@ -57,14 +54,6 @@ struct VMForecastText {
       }
     }
     return bytes.map { "\(NumberText.bytes($0.count)) \($0.route)" }.joined(separator: ", ")
-  }
-
-  private static func text(_ route: DeviceStateRoute) -> String {
-    switch route {
-    case .devicesOnly: "by xen-save-devices-state, without QEMU's own description of its fields"
-    case .migration:
-      "by a migration that leaves shared RAM out, with QEMU's own description of its fields"
-    }
   }
 
   private var disks: String {

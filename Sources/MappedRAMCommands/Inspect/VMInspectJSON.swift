@@ -32,7 +32,7 @@ import SystemPackage
 ///   "ramTotalBytes" : 134217728,
 ///   "runState" : "running",
 ///   "save" : {
-///     "byteCountBeforeDevices" : 135266367, "captureObstacles" : [], "deviceState" : "xen-save-devices-state",
+///     "byteCountBeforeDevices" : 135266367, "captureObstacles" : [],
 ///     "diskBytesAtMost" : 10891264, "disksDiverge" : true, "engine" : "capture", "engineObstacles" : []
 ///   },
 ///   "schemaVersion" : 1,
@@ -102,8 +102,6 @@ struct VMInspectJSON: Encodable {
     var captureObstacles: [String]
     /// Why QEMU cannot save it by itself: whole sentences.
     var engineObstacles: [String]
-    /// `xen-save-devices-state` or `x-ignore-shared`; `null` where there can be no capture.
-    var deviceState: OrNull<String>
     /// The length of the image, holes included, up to the device state.
     var byteCountBeforeDevices: OrNull<UInt64>
     /// The most that the image can take of the disk, without the device state.
@@ -168,7 +166,6 @@ extension VMInspectJSON.Save {
     engine = OrNull(save.engine?.rawValue)
     captureObstacles = save.captureObstacles.map(\.description)
     engineObstacles = save.engineObstacles.map(\.description)
-    deviceState = OrNull(save.deviceState?.rawValue)
     byteCountBeforeDevices = OrNull(save.byteCountBeforeDevices)
     diskBytesAtMost = OrNull(save.diskBytesAtMost)
     disksDiverge = save.disksDiverge

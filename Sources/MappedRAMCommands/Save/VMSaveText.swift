@@ -76,7 +76,7 @@ struct VMSaveText: CommandReport {
       memory: report.memory.map {
         JSON.Memory(idstr: $0.idstr, byteCount: $0.byteCount, route: $0.route.name)
       },
-      deviceState: report.deviceState?.rawValue, pauseSeconds: report.pause?.inSeconds,
+      pauseSeconds: report.pause?.inSeconds,
       live: report.live.map { LiveText(report: $0).json }, rounds: report.rounds,
       stateBefore: report.stateBefore, stateAfter: report.stateAfter,
       disks: report.disks.map {
@@ -98,8 +98,6 @@ struct VMSaveText: CommandReport {
     var blocks: [String]
     /// How each block was read; empty where QEMU wrote the image.
     var memory: [Memory]
-    /// Where the device state came from; absent where QEMU wrote the image.
-    var deviceState: String?
     /// Absent for a VM that was paused before.
     var pauseSeconds: Double?
     /// Absent unless the save was live and by capture.

@@ -149,17 +149,6 @@ public struct GuestMemory: Sendable {
   func backing(of idstr: String) -> MemoryBacking? {
     places.first { $0.block.idstr == idstr }?.backing
   }
-
-  /// Whether a migration with the capability `x-ignore-shared` leaves out all but some MiB of this memory: QEMU 10.0.2 does
-  /// so with blocks that are shared files with a name, and only those.
-  var isIgnoredByMigration: Bool {
-    let rest = places.filter { place in
-      guard case .sharedFile(_, _, let path) = place.backing else { return true }
-      return path.hasPrefix("/memfd:") || path.hasPrefix("/dev/zero")
-    }
-    return rest.count < places.count
-      && rest.reduce(0) { $0 + $1.block.usedLength.rawValue } <= 64 << 20
-  }
 }
 
 /// How the memory of a block was got at.

@@ -92,7 +92,7 @@ extension VMRestore {
   /// It tells by writing their state, which harms nothing: that of the image comes over it.
   private func devices(of connection: QMPConnection) throws(VMError) -> [SectionIdentity]? {
     do throws(VMError) {
-      return try DeviceStateCapture(connection: connection).devicesOnly().devices.map(\.identity)
+      return try DeviceStateCapture(connection: connection).read().devices.map(\.identity)
     } catch .qmp(.refused) {
       return nil
     }

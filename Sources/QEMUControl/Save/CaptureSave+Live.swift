@@ -6,8 +6,7 @@ import SystemPackage
 extension CaptureSave {
   /// Saves while the VM runs, and pauses it for the last round alone.
   ///
-  /// Until then nothing about the VM is touched. The device state comes by `xen-save-devices-state`, which is the faster way, and the
-  /// configuration is known before it.
+  /// Until then nothing about the VM is touched.
   func run(
     _ live: LiveOptions, _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) -> Outcome {
@@ -22,18 +21,17 @@ extension CaptureSave {
       try save.runRounds()
       return save
     }
-    let capture = DeviceStateCapture(connection: connection, set: DescriptorSet.ID())
+    let capture = DeviceStateCapture(connection: connection)
     let now = try vmNow()
     let standStill = try StandStill(connection, now, undoing: [.remove(capture.set)])
     return try snapshots.taken(during: standStill) { () throws(VMError) in
       guard let save = save.take() else { preconditionFailure("used once") }
       try checkBlocks()
-      let state = try capture.devicesOnly()
+      let state = try capture.read()
       let plan = try plan(of: state, memory: memory, runState: now.imageRunState)
       let (transfer, report) = try finish(save, plan, standStill)
       return Outcome(
-        plan: plan, deviceState: .devicesOnly, pause: standStill.pause, transfer: transfer,
-        live: report)
+        plan: plan, pause: standStill.pause, transfer: transfer, live: report)
     }
   }
 

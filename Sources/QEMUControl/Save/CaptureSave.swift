@@ -15,7 +15,6 @@ struct CaptureSave {
   /// What was saved, and how.
   struct Outcome {
     var plan: SavePlan
-    var deviceState: DeviceStateRoute
     var pause: Duration?
     var transfer: TransferReport
     var live: LiveReport?
@@ -26,31 +25,16 @@ struct CaptureSave {
     if let live = save.live, vm.runState.isLive {
       return try run(live, progress, cancellation)
     }
-    let goesOn = vm.runState.isLive && save.afterwards != .pause && save.afterwards != .quit
-    let route = DeviceStateRoute(of: vm, with: memory, goesOn: goesOn)
-    let capture = DeviceStateCapture(connection: connection, set: DescriptorSet.ID())
-    var settings = MigrationSettings(of: vm)
-    var steps = [UndoStep.remove(capture.set)]
-    if route == .migration {
-      settings.plan(
-        capabilities: [Configuration.ignoreSharedCapability], parameters: ["max-bandwidth": 0])
-      steps = [.cancelMigration, .waitForMigration] + steps
-    }
-    let standStill = try StandStill(
-      connection, vm, undoing: steps, afterwards: settings.undoSteps)
+    let capture = DeviceStateCapture(connection: connection)
+    let standStill = try StandStill(connection, vm, undoing: [.remove(capture.set)])
     return try snapshots.taken(during: standStill) { () throws(VMError) in
-      let state =
-        switch route {
-        case .devicesOnly: try capture.devicesOnly()
-        case .migration: try capture.migration(settings, cancellation)
-        }
-      return try write(state, route, standStill, progress, cancellation)
+      try write(try capture.read(), standStill, progress, cancellation)
     }
   }
 
   private func write(
-    _ state: DeviceStateStream, _ route: DeviceStateRoute, _ standStill: StandStill,
-    _ progress: Progress, _ cancellation: Cancellation
+    _ state: DeviceStateStream, _ standStill: StandStill, _ progress: Progress,
+    _ cancellation: Cancellation
   ) throws(VMError) -> Outcome {
     let plan = try plan(of: state, memory: try memoryNow())
     let transfer = try goingOn(standStill) { (pagesAreRead) throws(ImageError) in
@@ -59,8 +43,7 @@ struct CaptureSave {
         cancellation: cancellation,
         pagesAreRead: pagesAreRead)
     }
-    return Outcome(
-      plan: plan, deviceState: route, pause: standStill.pause, transfer: transfer)
+    return Outcome(plan: plan, pause: standStill.pause, transfer: transfer)
   }
 
   /// Runs `body` with what it has to call once all pages have been read: the VM goes on then, if it is to.

@@ -9,8 +9,6 @@ public struct SaveForecast: Equatable, Sendable {
   public var captureObstacles: [CaptureObstacle]
   /// Why QEMU cannot save it by itself; empty if it can.
   public var engineObstacles: [SaveObstacle]
-  /// Where a capture would take the device state from; `nil` where there can be none.
-  public var deviceState: DeviceStateRoute?
   /// The length of the image up to the device state: most of it holes, if the guest uses little of its RAM. The device state
   /// follows, which is known only once the VM stands still; `nil` where no image can hold the blocks.
   public var byteCountBeforeDevices: UInt64?
@@ -38,10 +36,6 @@ extension SaveForecast {
     captureObstacles = choice.obstacles
     engineObstacles = SaveObstacle.all(of: vm)
     engine = choice.obstacles.isEmpty ? .capture : engineObstacles.isEmpty ? .qemu : nil
-    if case .possible(let memory, _) = choice {
-      deviceState = DeviceStateRoute(
-        of: vm, with: memory, goesOn: vm.runState.isLive)
-    }
     if let layout = Self.layout(of: vm) {
       byteCountBeforeDevices = layout.tail.rawValue
       diskBytesAtMost = ramBytesAtMost + layout.bitmapBytes

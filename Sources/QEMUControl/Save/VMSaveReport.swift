@@ -10,8 +10,6 @@ public struct VMSaveReport: Equatable, Sendable {
   public var engineReasons: [CaptureObstacle]
   /// How the memory of each block was read; empty where QEMU wrote the image.
   public var memory: [BlockMemory]
-  /// Where the device state came from; `nil` where QEMU wrote the image.
-  public var deviceState: DeviceStateRoute?
   /// How long the VM stood still; `nil` for one that was paused before.
   public var pause: Duration?
   /// How the rounds of a live capture went.
@@ -57,7 +55,7 @@ extension VMSaveReport {
     let plan = outcome.plan
     self.init(
       engine: .capture, engineReasons: [], memory: memory.blocks,
-      deviceState: outcome.deviceState, pause: outcome.pause, live: outcome.live,
+      pause: outcome.pause, live: outcome.live,
       stateBefore: vm.runState.rawValue, stateAfter: nil,
       machineType: plan.prologue.configuration.machineType,
       blocks: plan.blocks.map(\.block.idstr), fileSize: plan.end.rawValue, disks: [],
@@ -68,7 +66,7 @@ extension VMSaveReport {
   init(_ vm: RunningVM, _ outcome: QEMUSave.Outcome) {
     let image = outcome.image
     self.init(
-      engine: .qemu, engineReasons: [], memory: [], deviceState: nil, pause: outcome.pause,
+      engine: .qemu, engineReasons: [], memory: [], pause: outcome.pause,
       rounds: outcome.rounds, stateBefore: vm.runState.rawValue, stateAfter: nil,
       machineType: vm.machineType,
       blocks: image.blocks.map(\.block.idstr), fileSize: image.fileSize.rawValue, disks: [],
