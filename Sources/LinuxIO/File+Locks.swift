@@ -27,16 +27,27 @@ extension File {
     try Self.lock(number: descriptor.rawValue, lock, path)
   }
 
+  /// How long somebody may have the lock still: a process that was killed a moment ago, or one that is being started, which has a copy
+  /// of each descriptor until it becomes another program.
+  private static var patience: Duration { .milliseconds(200) }
+
   private static func lock(
     number descriptor: CInt, _ lock: Lock, _ path: FilePath
   ) throws(SystemCallError) {
     let operation = (lock == .shared ? LOCK_SH : LOCK_EX) | LOCK_NB
-    do throws(SystemCallError) {
-      _ = try retryingInterrupted(.flock, .file(path)) { flock(descriptor, operation) }
-    } catch {
-      // A file system without locks (flock(2)) cannot keep anybody away.
-      guard [.notSupportedOnSocket, .notSupported, .noFunction, .noLocks].contains(error.errno)
-      else { throw error }
+    let deadline = ContinuousClock.now + patience
+    while true {
+      do throws(SystemCallError) {
+        _ = try retryingInterrupted(.flock, .file(path)) { flock(descriptor, operation) }
+        return
+      } catch {
+        // A file system without locks (flock(2)) cannot keep anybody away.
+        if [.notSupportedOnSocket, .notSupported, .noFunction, .noLocks].contains(error.errno) {
+          return
+        }
+        guard error.errno == .wouldBlock, ContinuousClock.now < deadline else { throw error }
+        usleep(5000)
+      }
     }
   }
 
