@@ -61,12 +61,33 @@ extension RealQEMU {
       try vm.expectAsBefore(says: engine == .qemu)
     }
 
+    /// timeout(1) sends two signals within microseconds, which is not impatience: all is undone, and no command is left.
+    @Test(arguments: ["TERM", "INT"])
+    func timedOut(signal: String) throws {
+      let vm = try DisturbedVM()
+      let snapshots = try TemporaryDirectory()
+      let mark = "sleep 87.\(UInt32.random(in: 1000...9999))"
+      let save = try RunningTool(
+        saving: vm.qemu, to: vm.image,
+        ["--snapshot-disks", snapshots.path.string, "--device", "g=|\(mark)"],
+        prefix: ["timeout", "--signal=\(signal)", "2"])
+      #expect(try save.wait() == 124)
+      #expect(save.errors.contains("Interrupted"), "\(save.errors)")
+      try vm.expectAsBefore()
+      #expect(try snapshots.names() == [])
+      #expect(try Subprocess.run(["pgrep", "-f", mark]).status == 1)
+    }
+
     /// Killed once the disks have snapshots: the VM goes on with them, and can be saved again.
     @Test func killedWithSnapshots() throws {
       let vm = try DisturbedVM()
       let snapshots = try TemporaryDirectory()
       let save = try caught(vm, .capture, ["--snapshot-disks", snapshots.path.string]) {
-        try snapshots.names().contains { $0.hasPrefix("vm.") && $0.hasSuffix("-0.qcow2") }
+        let drives = try vm.qemu.execute("query-block") as? [[String: Any]] ?? []
+        return drives.contains { drive in
+          let file = (drive["inserted"] as? [String: Any])?["file"] as? String
+          return file?.hasPrefix(snapshots.path.string) ?? false
+        }
       }
       save.send(SIGKILL)
       #expect(try save.wait() == 128 + SIGKILL)

@@ -5,9 +5,9 @@ import Synchronization
 
 /// Turns SIGINT, SIGTERM and SIGHUP into a cancellation for as long as it lives.
 ///
-/// The first signal asks the work to stop; it leaves nothing behind. A second one ends the process at once: new files have no name
+/// The first signal asks the work to stop; it leaves nothing behind. A second one, half a second later or more, ends the process at once: new files have no name
 /// until they are complete, so even then nothing is left where the file system knows such files, but for the microseconds in which
-/// one replaces another.
+/// one replaces another. One that comes sooner is nobody's impatience: timeout(1) signals its child, and then its group.
 struct Interruption: ~Copyable {
   private let state: State
   /// Joined when the value goes, after `deinit`.
@@ -79,24 +79,31 @@ struct Interruption: ~Copyable {
     let isDone = Atomic<Bool>(false)
   }
 
+  /// How long after the first signal another one does not count.
+  private static let patience = Duration.milliseconds(500)
+
   private static func listen(
     _ signals: SignalSet, _ cancellation: Cancellation, _ state: State
   ) {
-    var first: CInt?
+    var first: (number: CInt, time: ContinuousClock.Instant)?
     while true {
       let found = signals.wait()
       let number = found == wakeUp ? nil : found
       if state.isOver.load(ordering: .sequentiallyConsistent) {
         // One that came between the end of the work and the end of the listening is as late as one before.
-        if let late = first ?? number, state.isDone.load(ordering: .sequentiallyConsistent) {
+        if let late = first?.number ?? number, state.isDone.load(ordering: .sequentiallyConsistent)
+        {
           kill(getpid(), late)
         }
         return
       }
       guard let number else { continue }
-      if cancellation.isCancelled { _exit(ExitStatus.interrupted.rawValue) }
-      first = number
-      cancellation.cancel()
+      guard let first else {
+        first = (number, .now)
+        cancellation.cancel()
+        continue
+      }
+      if ContinuousClock.now - first.time >= patience { _exit(ExitStatus.interrupted.rawValue) }
     }
   }
 }
