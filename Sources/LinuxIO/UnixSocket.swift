@@ -118,6 +118,11 @@ public final class UnixSocket: Sendable {
   }
 }
 
+extension UnixSocket {
+  /// Whether a program that knows no other way can make a socket at `path`: an address has room for 107 bytes (unix(7)).
+  public static func hasRoom(for path: FilePath) -> Bool { !path.isLong }
+}
+
 extension FilePath {
   /// Whether it does not fit into a socket's address.
   var isLong: Bool { string.utf8.count > Int(CLinux_SOCKET_PATH_BYTES) }

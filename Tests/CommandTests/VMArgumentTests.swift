@@ -1,5 +1,7 @@
 import ArgumentParser
 import QEMUControl
+import SystemPackage
+import TestSupport
 import Testing
 
 @testable import MappedRAMCommands
@@ -125,5 +127,19 @@ import Testing
   ])
   func anInspectionRefuses(options: String, message: String) {
     #expect(complaint("inspect \(options)") == message)
+  }
+
+  @Test func theSocketIsWhereQEMUCanMakeIt() throws {
+    let directory = try TemporaryDirectory()
+    let (file, long) = (directory.file("file"), directory.file(String(repeating: "d", count: 90)))
+    try Subprocess.succeed(["touch", file.string])
+    try Subprocess.succeed(["mkdir", long.string])
+    func place(_ runtime: String?) -> FilePath {
+      RestoreMachine.newSocket(in: runtime).removingLastComponent()
+    }
+    #expect(place(directory.path.string) == directory.path)
+    for other in [nil, "", "relative", "/no/such/directory", file.string, long.string] {
+      #expect(place(other) == "/tmp", "\(other ?? "none")")
+    }
   }
 }

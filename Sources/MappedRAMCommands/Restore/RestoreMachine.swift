@@ -97,9 +97,17 @@ struct RestoreMachine: ParsableArguments {
 
   private static var newSocket: FilePath {
     // SAFETY: nothing in this process changes the environment.
-    let directory = unsafe getenv("XDG_RUNTIME_DIR").map { unsafe String(cString: $0) } ?? "/tmp"
-    return FilePath(directory).appending(
-      "mapped-ram-\(getpid())-\(UInt16.random(in: 0 ... .max)).qmp")
+    newSocket(in: unsafe getenv("XDG_RUNTIME_DIR").map { unsafe String(cString: $0) })
+  }
+
+  /// A path for a socket in the directory `runtime`, or in /tmp where that will not do: empty counts as unset, and so does a relative one
+  /// (XDG Base Directory Specification); one of a session that is over is not there any more; and QEMU takes no path that is too long.
+  static func newSocket(in runtime: String?) -> FilePath {
+    let name = "mapped-ram-\(getpid())-\(UInt16.random(in: 0 ... .max)).qmp"
+    guard let runtime = runtime.map({ FilePath($0) }), runtime.isAbsolute,
+      InodeType(at: runtime) == .directory, UnixSocket.hasRoom(for: runtime.appending(name))
+    else { return FilePath("/tmp").appending(name) }
+    return runtime.appending(name)
   }
 
   /// The restore that is asked for.
