@@ -48,6 +48,9 @@ extension VMError: CustomStringConvertible {
     case .unlinkedDisk(let disk):
       "\(DiskPlaces.unlinked([disk])) QEMU would remove the file of a snapshot as well: nothing was changed. Save without snapshots, or "
         + "start QEMU without -snapshot, on an overlay of your own (qemu-img create -b)."
+    case .encryptedDisk(let disk):
+      "Disk \(disk) is encrypted, and what the guest writes to a snapshot of it would not be: nothing was changed. Save without snapshots, or "
+        + "make the snapshot yourself, with a key."
     case .diskChanged(let node):
       "A disk (node \"\(node)\") was resized or taken away while the VM was saved, so its snapshot would not fit: nothing was saved. "
         + "Try again."

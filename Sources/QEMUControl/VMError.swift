@@ -33,6 +33,8 @@ public enum VMError: Error, Equatable, Sendable {
   case relativeDisk(disk: String, file: String)
   /// The file of a disk has no name any more, and neither would a snapshot of it have one.
   case unlinkedDisk(disk: String)
+  /// A disk is encrypted, and what is written to a snapshot of it would not be.
+  case encryptedDisk(disk: String)
   /// The disk that shows this node was resized or taken away while it was saved.
   case diskChanged(node: String)
   /// The save failed, and snapshots of disks could not be undone: as far as it is known, the VM writes to these files.

@@ -83,6 +83,29 @@ extension RealQEMU {
       #expect(qemu.log == "")
     }
 
+    /// Its own format, and a format around another.
+    @Test(arguments: ["luks", "qcow2"])
+    func anEncryptedDiskHasNoSnapshotInClear(format: String) throws {
+      let disk = directory.file("disk")
+      let options = format == "luks" ? "key-secret=k" : "encrypt.format=luks,encrypt.key-secret=k"
+      try Subprocess.succeed(
+        ["qemu-img", "create", "-q", "--object", "secret,id=k,data=secret", "-f", format]
+          + ["-o", "\(options)\(format == "luks" ? ",iter-time=10" : ",encrypt.iter-time=10")"]
+          + [disk.string, "1M"])
+      let qemu = try start {
+        $0.arguments += [
+          "-object", "secret,id=k,data=secret", "-drive",
+          "if=virtio,format=\(format),file=\(disk),"
+            + (format == "luks" ? "key-secret=k" : "encrypt.format=luks,encrypt.key-secret=k"),
+        ]
+      }
+      let result = try save(qemu, ["--snapshot-disks", directory.path.string])
+      #expect(result.status == 69)
+      #expect(result.errors.contains("is encrypted, and what"), "\(result.errors)")
+      #expect(!exists(image))
+      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+    }
+
     @Test func aDirectoryForSnapshotsThatIsNone() throws {
       let disk = directory.file("disk")
       try QEMU.makeDisk(disk, mebibytes: 1)

@@ -23,6 +23,8 @@ public struct Disk: Equatable, Sendable {
     public var isReadOnly: Bool
     /// Whether QEMU may write to it: not after a migration that completed.
     public var isActive: Bool
+    /// Whether what is written to it is encrypted by QEMU.
+    public var isEncrypted = false
     /// The bytes that the guest sees.
     public var virtualByteCount: UInt64?
   }
@@ -53,20 +55,51 @@ extension Disk.Medium {
 
   /// The path of the file at the bottom, where there is one: a `json:` text names it in the nodes that it is made of.
   var bottomFile: String? {
-    let prefix = "json:"
-    guard file.hasPrefix(prefix) else {
-      return file.hasPrefix("/") || hasRelativePath ? file : nil
-    }
-    guard var node = try? JSONValue(parsing: Array(file.utf8.dropFirst(prefix.utf8.count))) else {
-      return nil
-    }
+    guard var node = nodes else { return file.hasPrefix("/") || hasRelativePath ? file : nil }
     while let below = node["file"] { node = below }
     return node["filename"]?.string
+  }
+
+  /// The nodes that a `json:` text is made of; `nil` where the file has another kind of name.
+  private var nodes: JSONValue? {
+    guard file.hasPrefix(Self.prefix) else { return nil }
+    // What is no JSON names no file either.
+    return (try? JSONValue(parsing: Array(file.utf8.dropFirst(Self.prefix.utf8.count)))) ?? .null
+  }
+
+  private static let prefix = "json:"
+
+  /// `file`, with what `absolute` makes of each path in it; `nil` where that is nothing for one of them.
+  func named(_ absolute: (String) -> String?) -> String? {
+    guard let nodes else { return absolute(file) }
+    return nodes.replacingFileNames(absolute).map { Self.prefix + $0.text }
   }
 
   /// The same of any name that QEMU gives a file.
   static func isRelativePath(_ file: String) -> Bool {
     // What QEMU takes for a protocol: a colon before any slash (10.0.2, block.c, path_has_protocol).
     !file.isEmpty && file.first { $0 == ":" || $0 == "/" } != ":" && file.first != "/"
+  }
+}
+
+extension JSONValue {
+  /// The same value with other strings called `filename`, at any depth; `nil` where there is none for one of them.
+  fileprivate func replacingFileNames(_ change: (String) -> String?) -> JSONValue? {
+    switch self {
+    case .object(let members):
+      var changed: [Member] = []
+      for member in members {
+        let name = member.name == "filename" ? member.value.string : nil
+        let value =
+          name.map { change($0).map(JSONValue.string) } ?? member.value.replacingFileNames(change)
+        guard let value else { return nil }
+        changed.append(Member(name: member.name, value: value))
+      }
+      return .object(changed)
+    case .array(let elements):
+      let changed = elements.compactMap { $0.replacingFileNames(change) }
+      return changed.count == elements.count ? .array(changed) : nil
+    default: return self
+    }
   }
 }

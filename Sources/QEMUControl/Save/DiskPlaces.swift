@@ -18,10 +18,10 @@ struct DiskPlaces {
   /// The user as which QEMU opens files; `nil` where its process cannot be seen.
   var owner: ProcessOwner.User? { processes.first.flatMap { ProcessOwner.user(of: $0) } }
 
-  /// The absolute path of the disk's file, or the URI or other text that says what it is; `nil` where QEMU's path is relative to a
-  /// directory that cannot be found.
+  /// The absolute path of the disk's file, or the URI or other text that says what it is, with absolute paths; `nil` where QEMU's path
+  /// is relative to a directory that cannot be found.
   func absoluteName(of disk: Disk) -> String? {
-    disk.medium.flatMap { absoluteName(of: $0.file) }
+    disk.medium.flatMap { $0.named { absoluteName(of: $0) } }
   }
 
   /// As the other, for a file as QEMU names it.

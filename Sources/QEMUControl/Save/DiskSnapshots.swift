@@ -32,7 +32,7 @@ final class DiskSnapshots {
   /// Plans snapshots of the disks of `vm` with files in `directory`, called after `image`.
   ///
   /// - Throws: `noSnapshotDirectory`; `snapshotExists` where a file has the name; `relativeDisk` where it is not known what a disk's
-  ///   file is; `unlinkedDisk` where it has no name any more.
+  ///   file is; `unlinkedDisk` where it has no name any more; `encryptedDisk`.
   init(
     of vm: RunningVM, processID: Int32?, in directory: FilePath, for image: FilePath,
     by connection: QMPConnection
@@ -50,6 +50,7 @@ final class DiskSnapshots {
       let number = "\(mark)-\(planned.count)"
       let overlay = directory.appending("\(stem).\(Self.fileName(disk)).\(number).qcow2")
       if InodeType(at: overlay) != nil { throw .snapshotExists(overlay) }
+      guard !medium.isEncrypted else { throw .encryptedDisk(disk: disk.label) }
       guard !places.isUnlinked(disk) else { throw .unlinkedDisk(disk: disk.label) }
       guard let base = places.absoluteName(of: disk) else {
         throw .relativeDisk(disk: disk.label, file: medium.file)

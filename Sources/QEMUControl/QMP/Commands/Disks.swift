@@ -46,6 +46,12 @@ extension Disk.Medium {
     driver = try inserted.member("drv").string()
     isReadOnly = try inserted.member("ro").bool()
     isActive = try inserted.optional("active")?.bool() ?? true
+    // A node of the driver luks says nothing of itself.
+    let words = [
+      inserted.optional("encrypted"), inserted.optional("image")?.optional("encrypted"),
+    ].compactMap { $0 }
+    let says = try words.map { word throws(QMPError) in try word.bool() }
+    isEncrypted = driver == "luks" || says.contains(true)
     virtualByteCount = try inserted.optional("image")?.optional("virtual-size")?.unsigned()
   }
 }
