@@ -19,7 +19,7 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
   }
 
   @Test func theNumbersAreThoseOfTheDesign() {
-    #expect(ExitStatus.allCases.map(\.rawValue) == [0, 1, 64, 65, 69, 73, 74, 77, 130])
+    #expect(ExitStatus.allCases.map(\.rawValue) == [0, 1, 2, 64, 65, 69, 73, 74, 77, 130])
   }
 
   @Test func badBytesAre65() {
@@ -125,7 +125,7 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
   }
 
   @Test func helpListsEachStatusOnALine() {
-    let help = ExitStatus.help([.success: "fine"], besides: [.negative])
+    let help = ExitStatus.help([.success: "fine"], besides: [.negative, .incomplete])
     #expect(help.hasPrefix("EXIT STATUS:\n  0    fine\n  64   the command line is not right\n"))
     #expect(help.hasSuffix("\n  130  interrupted"))
     #expect(!help.contains("\n  1 "))

@@ -28,7 +28,8 @@ import Testing
         BlockMemory(idstr: "vga.vram", byteCount: 16 << 20, route: .process),
       ],
       pause: .milliseconds(52), stateBefore: "running",
-      stateAfter: "running", machineType: "pc-q35-10.0", blocks: ["pc.ram", "pc.rom", "vga.vram"],
+      after: .state("running"), machineType: "pc-q35-10.0",
+      blocks: ["pc.ram", "pc.rom", "vga.vram"],
       fileSize: 200 << 20, disks: [], transfer: Self.transfer)
   }
 
@@ -63,13 +64,15 @@ import Testing
   }
 
   @Test(arguments: [
-    ("running", nil, "was told to quit"), ("paused", Optional("paused"), "is paused"),
+    ("running", VMSaveReport.After.ended, "has ended"), ("paused", .state("paused"), "is paused"),
+    ("running", .failed(.gone, state: "paused"), "is paused"),
+    ("running", .failed(.gone, state: nil), "is in a state that is not known"),
   ])
-  func aVMThatStoodIsSaidToHaveStood(before: String, after: String?, words: String) {
+  func aVMThatStoodIsSaidToHaveStood(before: String, after: VMSaveReport.After, words: String) {
     var report = captured
     report.pause = nil
     report.stateBefore = before
-    report.stateAfter = after
+    report.after = after
     #expect(saveText(report)[1] == "  The VM was \(before) and \(words).")
   }
 
@@ -87,7 +90,16 @@ import Testing
     #expect(note.hasPrefix("  Note: the VM goes on and writes to vda (/d/a.qcow2): the image"))
     #expect(!note.contains("vdb"))
     #expect(report.disksDiverge)
-    report.stateAfter = "paused"
+    // Of a VM of which nothing is known any more the worst is to be expected.
+    for (after, diverge) in [
+      (VMSaveReport.After.failed(.gone, state: nil), true),
+      (.failed(.gone, state: "paused"), false),
+      (.ended, false),
+    ] {
+      report.after = after
+      #expect(report.disksDiverge == diverge)
+    }
+    report.after = .state("paused")
     #expect(!report.disksDiverge)
     #expect(saveText(report).allSatisfy { !$0.contains("Note:") })
   }
@@ -103,7 +115,7 @@ import Testing
     #expect(
       Set(object.keys) == [
         "type", "schemaVersion", "command", "image", "engine", "engineReasons", "machineType",
-        "fileSize", "blocks", "memory", "pauseSeconds", "stateBefore", "stateAfter",
+        "fileSize", "blocks", "memory", "pauseSeconds", "stateBefore", "stateAfter", "hasEnded",
         "disks", "disksDiverge", "transfer",
       ])
     #expect(object["pauseSeconds"] as? Double == 0.052)

@@ -139,9 +139,33 @@ extension RealQEMU {
         $0.engine = engine
         $0.afterwards = .quit
       }
-      #expect(report.stateAfter == nil)
+      #expect(report.after == .ended)
+      // Its disks are closed; what is left of the process is nobody's concern.
       try qemu.wait(for: "QEMU to end") { !qemu.isRunning }
       try expectLoaded(image, into: configuration, from: qemu, sum: VMShape.guest.sum)
+    }
+
+    /// QEMU does not do what it is told at the end: the image is there, the status is one of its own, and both are told.
+    @Test(arguments: [
+      ("quit", "running", "paused"), ("resume", "paused", "paused"), ("quit", "paused", "paused"),
+    ])
+    func whatFailsAtTheEnd(then: String, before: String, after: String) throws {
+      if before == "paused" { try qemu.stop() }
+      let proxy = try QMPProxy(
+        before: qemu, [.init(then == "quit" ? "quit" : "cont", do: "refuse")])
+      for progress in ["none", "json"] {
+        let result = try Tool.run(
+          ["save", "--qmp", proxy.socket.string, "--then", then, "--json", "--progress", progress]
+            + ["--engine", "capture", image.string])
+        #expect(result.status == 2, "\(result.errors)")
+        #expect(result.errors.contains("The image is complete, but the VM may not be as"))
+        #expect(result.errors.contains("refused by the proxy"))
+        #expect(result.text.contains("\"problem\"") && result.text.contains("\"hasEnded\" : false"))
+        #expect(try qemu.status() == after)
+        try Tool.succeed(["inspect", image.string])
+      }
+      try qemu.resume()
+      try qemu.expectGoesOn(sum: VMShape.guest.sum)
     }
 
     @Test(arguments: [VMSave.Engine.capture, .qemu])

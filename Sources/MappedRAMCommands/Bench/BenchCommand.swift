@@ -33,7 +33,7 @@ struct BenchCommand: ParsableCommand {
         .unavailable: "direct I/O was required and is refused, memory is short, or fio or QEMU is not there",
         .ioError: "I/O error, or an image came back with other bytes",
         .cannotCreate: "no file can be made in the directory",
-      ]))
+      ], besides: [.incomplete]))
       """)
 
   @Argument(

@@ -12,19 +12,22 @@ struct CommandRun {
 
   /// Runs `body`, prints the report that it gives, and ends.
   ///
-  /// - Throws: `ExitCode`, once the error has been told.
+  /// - Throws: `ExitCode`, once the error has been told, or what the report calls a problem.
   static func perform(
     _ output: OutputArguments, _ body: (CommandRun) throws(CommandError) -> any CommandReport
   ) throws {
     let run = CommandRun(output: output)
+    let isDone: Bool
     do throws(CommandError) {
       let report = try Interruption.cancelling(run.cancellation) { () throws(CommandError) in
         try body(run)
       }
       try run.tell(report)
+      isDone = report.problem == nil
     } catch {
       throw run.tell(error)
     }
+    guard isDone else { throw ExitCode(ExitStatus.incomplete.rawValue) }
   }
 
   /// Runs one transfer of the engine with its progress on show.
@@ -72,6 +75,7 @@ struct CommandRun {
 
   private func tell(_ report: any CommandReport) throws(CommandError) {
     Console.writeError(output.progress == .json ? report.jsonLine : report.text)
+    if output.progress != .json, let problem = report.problem { Console.complain(problem) }
     try Console.writeOutput(output.json ? report.jsonDocument : report.table)
   }
 
@@ -110,11 +114,15 @@ protocol CommandReport {
   var text: String { get }
   /// What people asked for, on standard output, unless they asked for JSON.
   var table: String { get }
+  /// What is not as it was to be though the work was done; `nil` if all is.
+  var problem: String? { get }
 }
 
 extension CommandReport {
   /// Nothing: the command makes files.
   var table: String { "" }
+  /// Nothing.
+  var problem: String? { nil }
   fileprivate var jsonLine: String { JSONText.line(json) }
   fileprivate var jsonDocument: String { JSONText.document(json) }
 }

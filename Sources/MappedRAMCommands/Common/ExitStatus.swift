@@ -8,6 +8,8 @@ enum ExitStatus: Int32, CaseIterable, Sendable {
   case success = 0
   /// The answer is no.
   case negative = 1
+  /// The image is complete, but the VM may not be as it was to be.
+  case incomplete = 2
   /// The command line is not right.
   case usage = 64
   /// The bytes of an image or a manifest are not right.
@@ -30,6 +32,7 @@ extension ExitStatus {
     switch self {
     case .success: "done"
     case .negative: "the answer is no"
+    case .incomplete: "the image is complete, but the VM may not be as it was to be"
     case .usage: "the command line is not right"
     case .badData: "the bytes of an image or a manifest are not right"
     case .unavailable: "something that is needed is not there"

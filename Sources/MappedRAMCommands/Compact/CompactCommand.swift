@@ -22,7 +22,7 @@ struct CompactCommand: ParsableCommand {
       \(ExitStatus.help([
         .badData: "the file is no image, or a damaged one, and was not changed",
         .cannotCreate: "a VM runs on the image, or somebody writes it",
-      ], besides: [.negative, .unavailable]))
+      ], besides: [.negative, .incomplete, .unavailable]))
       """)
 
   @Argument(help: "The image.", completion: .file(), transform: { FilePath($0) })

@@ -37,7 +37,7 @@ struct InspectCommand: ParsableCommand {
         .badData: "the image is damaged, incomplete or none at all",
         .unavailable: "QEMU cannot be reached",
         .cannotCreate: "the picture cannot be made",
-      ], besides: [.negative]))
+      ], besides: [.negative, .incomplete]))
       """)
 
   @Argument(

@@ -50,7 +50,7 @@ struct RestoreCommand: ParsableCommand {
         .badData: "the image is damaged, incomplete or none at all",
         .unavailable: "QEMU cannot be started or reached, or refuses, or direct I/O was required and is refused",
         .cannotCreate: "the directory or a file in it cannot be made",
-      ]))
+      ], besides: [.incomplete]))
       """)
 
   @Argument(

@@ -30,9 +30,19 @@ struct VMSaveText: CommandReport {
     return text
   }
 
+  var problem: String? {
+    guard case .failed(let error, _) = report.after else { return nil }
+    return "The image is complete, but the VM may not be as it was to be: \(error.description)"
+  }
+
   /// What became of the VM.
   private var stillness: String {
-    let state = report.stateAfter.map { "is \($0)" } ?? "was told to quit"
+    let state =
+      switch report.after {
+      case .ended: "has ended"
+      case .state(let state), .failed(_, let state?): "is \(state)"
+      case .failed(_, nil): "is in a state that is not known"
+      }
     guard let pause = report.pause else {
       return "The VM was \(report.stateBefore) and \(state)."
     }
@@ -79,6 +89,7 @@ struct VMSaveText: CommandReport {
       pauseSeconds: report.pause?.inSeconds,
       live: report.live.map { LiveText(report: $0).json }, rounds: report.rounds,
       stateBefore: report.stateBefore, stateAfter: report.stateAfter,
+      hasEnded: report.after == .ended, problem: problem,
       disks: report.disks.map {
         JSON.Disk(
           name: $0.name, file: $0.file, isUnlinked: $0.isUnlinked, overlay: $0.overlay?.string)
@@ -105,8 +116,12 @@ struct VMSaveText: CommandReport {
     /// Absent unless the save was live and by QEMU.
     var rounds: Int?
     var stateBefore: String
-    /// Absent for a VM that was told to quit.
+    /// Absent for a VM that has ended, and where it is not known.
     var stateAfter: String?
+    /// Whether the VM was told to quit, and QEMU has ended.
+    var hasEnded: Bool
+    /// Why the VM may not be as it was to be; absent if it is.
+    var problem: String?
     var disks: [Disk]
     /// Whether the VM goes on with disks that the image then no longer fits.
     var disksDiverge: Bool

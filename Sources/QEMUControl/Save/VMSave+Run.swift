@@ -45,8 +45,7 @@ extension VMSave {
         name: disk.label, file: places.name(of: disk),
         overlay: snapshots?.overlay(of: disk), isUnlinked: unlinked.contains(disk))
     }
-    // The image is in place: a QEMU that ends now, or a guest that shuts down, changes nothing about that.
-    report.stateAfter = (try? end(connection)) ?? nil
+    report.after = end(connection)
     return report
   }
 
@@ -125,19 +124,26 @@ extension VMSave {
     return hints
   }
 
-  /// Does what is to be done with a VM whose image is in place. Returns its state.
-  private func end(_ connection: QMPConnection) throws(VMError) -> String? {
-    try talking { () throws(QMPError) -> String? in
-      switch afterwards {
-      case .quit:
+  /// Does what is to be done with a VM whose image is in place, and looks what it is then. Nothing that fails here takes the image away.
+  private func end(_ connection: QMPConnection) -> VMSaveReport.After {
+    do throws(QMPError) {
+      if afterwards == .quit {
         try connection.quit()
-        return nil
-      case .resume:
-        let state = try connection.execute(.queryStatus)
-        if !state.isLive { try connection.execute(.cont) }
-      case .pause, nil: break
+        return .ended
       }
-      return try connection.execute(.queryStatus).rawValue
+      var state = try connection.execute(.queryStatus)
+      guard afterwards == .resume, !state.isLive else { return .state(state.rawValue) }
+      do throws(QMPError) {
+        try connection.execute(.cont)
+      } catch {
+        return .failed(.qmp(error), state: state.rawValue)
+      }
+      state = try connection.execute(.queryStatus)
+      return state.isLive
+        ? .state(state.rawValue)
+        : .failed(.state(found: state.rawValue, expected: ["running"]), state: state.rawValue)
+    } catch {
+      return .failed(.qmp(error), state: nil)
     }
   }
 }

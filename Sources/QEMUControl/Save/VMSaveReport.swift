@@ -18,8 +18,8 @@ public struct VMSaveReport: Equatable, Sendable {
   public var rounds: Int?
   /// The VM's state before the save, as `query-status` names it.
   public var stateBefore: String
-  /// The VM's state now; `nil` once it was told to quit.
-  public var stateAfter: String?
+  /// What has become of the VM, now that its image is in place.
+  public var after: After
   /// What the image holds.
   public var machineType: String
   /// The blocks' names in the image's order.
@@ -30,6 +30,24 @@ public struct VMSaveReport: Equatable, Sendable {
   public var disks: [DiskOfImage]
   /// What it took.
   public var transfer: TransferReport
+
+  /// What has become of a VM that was saved.
+  public enum After: Equatable, Sendable {
+    /// It was told to quit, and QEMU has ended: nobody writes to its disks any more.
+    case ended
+    /// It is as it was to be; its state, as `query-status` names it.
+    case state(String)
+    /// It may not be as it was to be, and why; its state, if that is known.
+    case failed(VMError, state: String?)
+  }
+
+  /// The VM's state now, as `query-status` names it; `nil` where it has none any more, or that is not known.
+  public var stateAfter: String? {
+    switch after {
+    case .ended, .failed(_, nil): nil
+    case .state(let state), .failed(_, let state?): state
+    }
+  }
 
   /// A disk at the moment of the save.
   public struct DiskOfImage: Equatable, Sendable {
@@ -43,20 +61,26 @@ public struct VMSaveReport: Equatable, Sendable {
     public var isUnlinked = false
   }
 
-  /// Whether the VM goes on with disks that the image then no longer fits.
+  /// Whether the VM goes on, as far as is known, with disks that the image then no longer fits.
   public var disksDiverge: Bool {
-    stateAfter == "running" && disks.contains { $0.overlay == nil }
+    let mayRun: Bool =
+      switch after {
+      case .ended: false
+      case .state(let state), .failed(_, let state?): state == "running"
+      case .failed(_, nil): true
+      }
+    return mayRun && disks.contains { $0.overlay == nil }
   }
 }
 
 extension VMSaveReport {
-  /// The report of a capture. The disks and the VM's state afterwards are still to come.
+  /// The report of a capture. The disks and what becomes of the VM are still to come.
   init(_ vm: RunningVM, _ outcome: CaptureSave.Outcome, _ memory: GuestMemory) {
     let plan = outcome.plan
     self.init(
       engine: .capture, engineReasons: [], memory: memory.blocks,
       pause: outcome.pause, live: outcome.live,
-      stateBefore: vm.runState.rawValue, stateAfter: nil,
+      stateBefore: vm.runState.rawValue, after: .ended,
       machineType: plan.prologue.configuration.machineType,
       blocks: plan.blocks.map(\.block.idstr), fileSize: plan.end.rawValue, disks: [],
       transfer: outcome.transfer)
@@ -67,7 +91,7 @@ extension VMSaveReport {
     let image = outcome.image
     self.init(
       engine: .qemu, engineReasons: [], memory: [], pause: outcome.pause,
-      rounds: outcome.rounds, stateBefore: vm.runState.rawValue, stateAfter: nil,
+      rounds: outcome.rounds, stateBefore: vm.runState.rawValue, after: .ended,
       machineType: vm.machineType,
       blocks: image.blocks.map(\.block.idstr), fileSize: image.fileSize.rawValue, disks: [],
       transfer: outcome.transfer)

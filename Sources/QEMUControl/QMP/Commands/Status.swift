@@ -94,14 +94,20 @@ extension QMPConnection {
     return found
   }
 
-  /// Ends QEMU. That it closes the connection is success.
+  /// Ends QEMU, and waits until it has: it closes the connection when it has closed its disks (QEMU 10.0, system/runstate.c, qemu_cleanup),
+  /// which for slow ones takes a while.
   ///
-  /// The process may be there for a moment longer. Throws as `execute(_:)`.
+  /// Throws `timedOut` where it is still there after two minutes; as `execute(_:)`.
   public func quit() throws(QMPError) {
+    let patience = Duration.seconds(120)
+    let deadline = ContinuousClock.now + patience
     do throws(QMPError) {
       try execute(.quit)
+      while try nextMessage(for: "quit", deadline: deadline) != nil {}
     } catch {
       guard case .closed("quit", _) = error else { throw error }
+      return
     }
+    throw .timedOut(command: "quit", path, after: patience)
   }
 }
