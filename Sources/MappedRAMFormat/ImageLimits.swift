@@ -36,6 +36,10 @@ public enum ImageLimits {
   /// 2 TiB fits, and the storage attributes of an s390x guest, a byte for each 4 KiB. Dirty bitmaps have some MiB a section.
   public static let searchedBodyBytes = ByteCount(UInt64(16) << 30)
 
+  /// Records in the sections of VFIO devices: 2^20. One has up to 1 MiB of a device's state (QEMU 10.0, hw/vfio/migration.c), so this is
+  /// enough for 1 TiB; behind them the ends of sections are searched for.
+  public static let vfioRecords = 1 << 20
+
   /// Bytes between the CONFIGURATION section and RAM: 16 MiB. It is empty in most images; early devices have some 100 bytes.
   public static let preambleBytes = ByteCount(UInt64(16) << 20)
 

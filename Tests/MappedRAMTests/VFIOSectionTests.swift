@@ -100,6 +100,29 @@ import Testing
     }
   }
 
+  /// A record may lead to any place behind it: here each section's leads to the same many records, which end nowhere. All sections
+  /// together look at a million.
+  @Test func sectionsThatLeadToTheSameRecords() throws {
+    let (count, records) = (3000, 100_000)
+    let start = ReaderEdgeTests.section(.start(id: 2, Self.identity), id: 2, Self.setup + Self.end)
+    let part = ReaderEdgeTests.section(.part(id: 2), id: 2, Self.data(0)).count
+    let end = ReaderEdgeTests.section(.end(id: 2), id: 2, Self.end) + ReaderEdgeTests.endOfRAM + [0]
+    let length = start.count + count * part + end.count
+    var tail = start
+    for _ in 0..<count {
+      let head = 5
+      let rest = UInt64(length - tail.count - head - 16)
+      tail += ReaderEdgeTests.section(.part(id: 2), id: 2, Self.data(rest))
+    }
+    tail += end
+    #expect(tail.count == length)
+    let file = try ReaderEdgeTests.file(tail)
+    let size = try file.size()
+    try file.write(Array(repeatElement(Self.setup, count: records).joined()), at: size)
+    let image = try Image(reading: file)
+    #expect(image.isComplete && image.sections.count > count)
+  }
+
   /// A plain tail is read by the same rules.
   @Test func withoutFootersTheMarksAreEnough() throws {
     var tail = ByteOutput()

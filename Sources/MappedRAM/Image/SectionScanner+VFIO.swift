@@ -3,12 +3,14 @@ import MappedRAMFormat
 extension SectionScanner {
   /// Where the body that begins at `start` ends, if it is that of a VFIO device and nothing else than its records is in it.
   ///
-  /// - Complexity: O(records): their data is passed over.
-  func endOfVFIOBody(
+  /// - Complexity: O(records): their data is passed over. All sections together have `ImageLimits.vfioRecords`, as a record may lead to
+  ///   any place behind it.
+  mutating func endOfVFIOBody(
     _ window: inout ImageWindow, from start: FileOffset
   ) throws(ImageError) -> FileOffset? {
     var offset = start
-    while true {
+    while vfioRecordsLeft > 0 {
+      vfioRecordsLeft -= 1
       let (record, end) = try window.parse(
         at: offset, atMost: VFIORecord.maximumByteCount
       ) { input in VFIORecord(parsing: &input) }
@@ -21,5 +23,6 @@ extension SectionScanner {
         offset = next
       }
     }
+    return nil
   }
 }

@@ -8,6 +8,8 @@ import MappedRAMFormat
 struct SectionScanner {
   /// What was found, in file order.
   var sections: [ImageSection] = []
+  /// Records of VFIO devices that are still looked at.
+  var vfioRecordsLeft = ImageLimits.vfioRecords
   /// The description of the device state, if it has been found.
   var description: DeviceDescription? {
     didSet {
