@@ -3,7 +3,8 @@ public import SystemPackage
 extension UnixSocket {
   /// Whether a program listens at the socket at `path`, as /proc/net/unix has it (unix(7)); nobody is disturbed.
   ///
-  /// Sockets of other network namespaces are not there, and of those that were bound by a relative path it is not known where they are.
+  /// Sockets of other network namespaces are not there. Of those that were bound by a relative path it is not known where they are: if
+  /// one has the same name, a connection tells.
   ///
   /// - Complexity: O(sockets of the network namespace).
   public static func isListening(at path: FilePath) -> Bool {
@@ -11,9 +12,15 @@ extension UnixSocket {
       // A kernel without the file leaves nothing to be said.
       let lines = try? ProcessText.lines(of: "/proc/net/unix")
     else { return false }
-    return lines.contains { line in
-      guard let listed = listenerPath(line) else { return false }
-      return listed == path || listed.isAbsolute && FileIdentity(at: listed) == wanted
+    let listed = lines.compactMap { listenerPath($0) }
+    if listed.contains(where: { $0.isAbsolute && FileIdentity(at: $0) == wanted }) { return true }
+    guard listed.contains(where: { !$0.isAbsolute && $0.lastComponent == path.lastComponent })
+    else { return false }
+    do throws(SystemCallError) {
+      _ = try connect(to: path, timeout: .seconds(1))
+      return true
+    } catch {
+      return error.errno != .connectionRefused
     }
   }
 

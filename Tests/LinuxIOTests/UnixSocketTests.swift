@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 @testable import LinuxIO
 import SystemPackage
@@ -20,6 +21,30 @@ import Testing
   }
 
   /// The address of a socket has room for 107 bytes; longer paths work as well.
+  /// Two directories, and in each a socket of the same name, bound by a relative path: only one has a program behind it.
+  @Test func whoListensByARelativePathIsSeen() throws {
+    let (busy, stale) = (try TemporaryDirectory(), try TemporaryDirectory())
+    let script = """
+      import os, socket, sys, time
+      os.chdir(sys.argv[1]); old = socket.socket(socket.AF_UNIX); old.bind("vm.qmp"); old.close()
+      os.chdir(sys.argv[2]); new = socket.socket(socket.AF_UNIX); new.bind("vm.qmp"); new.listen(4)
+      print("there", flush=True); time.sleep(60)
+      """
+    let process = Process()
+    let output = Foundation.Pipe()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = ["python3", "-c", script, stale.path.string, busy.path.string]
+    process.standardOutput = output
+    try process.run()
+    defer {
+      kill(process.processIdentifier, SIGKILL)
+      process.waitUntilExit()
+    }
+    _ = output.fileHandleForReading.availableData
+    #expect(UnixSocket.isListening(at: busy.file("vm.qmp")))
+    #expect(!UnixSocket.isListening(at: stale.file("vm.qmp")))
+  }
+
   @Test(arguments: [106, 107, 108, 109, 200, 1000])
   func pathsOfAnyLengthConnect(byteCount: Int) throws {
     let directory = try TemporaryDirectory()
