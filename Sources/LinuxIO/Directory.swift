@@ -21,6 +21,14 @@ public enum Directory {
     throw SystemCallError(call: .mkdir, errno: Errno(rawValue: number), subject: .file(path))
   }
 
+  /// Whether there is nothing at `path`, after symbolic links; false where it may not be looked at.
+  public static func isMissing(_ path: FilePath) -> Bool {
+    var found = stat()
+    // SAFETY: the path's bytes end with a zero; `found` is filled and not kept.
+    let result = unsafe path.withPlatformString { unsafe stat($0, &found) }
+    return result != 0 && [ENOENT, ENOTDIR].contains(errno)
+  }
+
   /// Removes the directory at `path` if it is empty; an error has nobody to go to.
   public static func removeIfEmpty(_ path: FilePath) {
     // SAFETY: the path's bytes end with a zero and live for the call.

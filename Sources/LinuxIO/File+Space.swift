@@ -25,11 +25,11 @@ extension File {
     return InodeType(mode: found.st_mode) == .regular && found.st_size > 0
   }
 
-  /// Makes an empty file at `path`, where nothing may be, not even a symbolic link, for `owner`.
+  /// Makes an empty file at `path`, where nothing may be, not even a symbolic link, for `owner` alone.
   ///
   /// - Throws: EEXIST; what open(2), fchown(2) and fchmod(2) give, and nothing is left then.
   public static func makeEmpty(
-    at path: FilePath, permissions: UInt32, owner: ProcessOwner.User
+    at path: FilePath, owner: ProcessOwner.User
   ) throws(SystemCallError) {
     let file = try openDescriptor(
       path, flags: O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
@@ -39,12 +39,23 @@ extension File {
           fchown(file.rawValue, owner.userID, owner.groupID)
         }
       }
-      _ = try retryingInterrupted(.fchmod, .file(path)) { fchmod(file.rawValue, permissions) }
+      // Whatever the umask is.
+      _ = try retryingInterrupted(.fchmod, .file(path)) { fchmod(file.rawValue, 0o600) }
     } catch {
       // SAFETY: the path's bytes end with a zero and live for the call. An error has nobody to go to.
       _ = unsafe path.withPlatformString { unsafe unlink($0) }
       throw error
     }
+  }
+
+  /// Takes the permissions of others away from the regular file at `path`, if that is no link and has no other name, and this process
+  /// may. Nothing is certain about it: for a file that somebody else has made.
+  public static func narrow(_ path: FilePath) {
+    guard let file = try? openDescriptor(path, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK),
+      let found = try? status(of: file.rawValue, path),
+      InodeType(mode: found.st_mode) == .regular, found.st_nlink == 1
+    else { return }
+    _ = fchmod(file.rawValue, 0o600)
   }
 
   /// The permissions of the regular file at `path`, after symbolic links (the lower nine bits of `st_mode`); `nil` for anything else.

@@ -90,19 +90,32 @@ import Testing
   func emptyFilesForOthers() throws {
     let nobody = ProcessOwner.User(userID: Unprivileged.nobody, groupID: Unprivileged.nobody)
     #expect(nobody.isReachable)
-    try File.makeEmpty(at: path, permissions: 0o640, owner: nobody)
+    try File.makeEmpty(at: path, owner: nobody)
     let found = try status(path)
     #expect(found.st_uid == nobody.userID && found.st_gid == nobody.groupID)
-    #expect(found.st_mode & 0o7777 == 0o640 && found.st_size == 0)
+    #expect(found.st_mode & 0o7777 == 0o600 && found.st_size == 0)
     let (link, elsewhere) = (directory.file("link"), directory.file("elsewhere"))
     try Subprocess.succeed(["ln", "-s", elsewhere.string, link.string])
     for taken in [path, link] {
       #expect(throws: SystemCallError(call: .open, errno: .fileExists, subject: .file(taken))) {
-        try File.makeEmpty(at: taken, permissions: 0o666, owner: nobody)
+        try File.makeEmpty(at: taken, owner: nobody)
       }
     }
     #expect(InodeType(at: elsewhere) == nil)
-    #expect(try status(path).st_mode & 0o7777 == 0o640)
+    // Others' files lose what others may do with them, unless they have another name.
+    let (file, twice) = (directory.file("file"), directory.file("twice"))
+    for name in [file, twice] {
+      try makeFile(name, [1])
+      try Subprocess.succeed(["chmod", "644", name.string])
+    }
+    try Subprocess.succeed(["ln", twice.string, directory.file("second").string])
+    let other = directory.file("other")
+    try Subprocess.succeed(["ln", "-s", file.string, other.string])
+    File.narrow(other)
+    #expect(try status(file).st_mode & 0o7777 == 0o644)
+    for name in [file, twice] { File.narrow(name) }
+    #expect(try status(file).st_mode & 0o7777 == 0o600)
+    #expect(try status(twice).st_mode & 0o7777 == 0o644)
   }
 
   @Test func theUserOfAProcess() throws {

@@ -105,7 +105,7 @@ extension RealQEMU {
         #expect(info["backing-filename-format"] as? String == format)
         #expect(info["virtual-size"] as? Int == 1 << 20)
         let mode = try FileManager.default.attributesOfItem(atPath: overlay.string)
-        #expect(mode[.posixPermissions] as? Int == 0o640)
+        #expect(mode[.posixPermissions] as? Int == 0o600)
       }
     }
 

@@ -20,7 +20,7 @@ struct SaveCommand: ParsableCommand {
       before the image is made durable; "capture" is the faster engine, and needs the right to read QEMU's memory \
       (as root, as the same user where kernel.yama.ptrace_scope is 0, or with CAP_SYS_PTRACE). Whatever goes wrong, \
       also if this command is killed, the VM afterwards runs, or stands, as before; but killed with --snapshot-disks it \
-      stays on the new disk files, and a paused VM that QEMU saves by itself ends in the state postmigrate, from which cont \
+      stays on the new disk files, or leaves unused ones, and a paused VM that QEMU saves by itself ends in the state postmigrate, from which cont \
       leads on. A VM that goes on writes to its disks, which then no longer fit the image: see --then and --snapshot-disks. What a \
       guest writes to disks of -snapshot is in files without names, and lost when QEMU ends: a warning tells which.
 

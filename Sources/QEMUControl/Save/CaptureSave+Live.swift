@@ -23,15 +23,16 @@ extension CaptureSave {
     }
     let capture = DeviceStateCapture(connection: connection)
     let now = try vmNow()
-    let standStill = try StandStill(connection, now, undoing: [.remove(capture.set)])
-    return try snapshots.taken(during: standStill) { () throws(VMError) in
-      guard let save = save.take() else { preconditionFailure("used once") }
-      try checkBlocks()
-      let state = try capture.read()
-      let plan = try plan(of: state, memory: memory, runState: now.imageRunState)
-      let (transfer, report) = try finish(save, plan, standStill)
-      return Outcome(
-        plan: plan, pause: standStill.pause, transfer: transfer, live: report)
+    return try snapshots.prepared { () throws(VMError) in
+      let standStill = try StandStill(connection, now, undoing: [.remove(capture.set)])
+      return try snapshots.taken(during: standStill) { () throws(VMError) in
+        guard let save = save.take() else { preconditionFailure("used once") }
+        try checkBlocks()
+        let state = try capture.read()
+        let plan = try plan(of: state, memory: memory, runState: now.imageRunState)
+        let (transfer, report) = try finish(save, plan, standStill)
+        return Outcome(plan: plan, pause: standStill.pause, transfer: transfer, live: report)
+      }
     }
   }
 

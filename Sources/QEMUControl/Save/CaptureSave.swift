@@ -26,9 +26,11 @@ struct CaptureSave {
       return try run(live, progress, cancellation)
     }
     let capture = DeviceStateCapture(connection: connection)
-    let standStill = try StandStill(connection, vm, undoing: [.remove(capture.set)])
-    return try snapshots.taken(during: standStill) { () throws(VMError) in
-      try write(try capture.read(), standStill, progress, cancellation)
+    return try snapshots.prepared { () throws(VMError) in
+      let standStill = try StandStill(connection, vm, undoing: [.remove(capture.set)])
+      return try snapshots.taken(during: standStill) { () throws(VMError) in
+        try write(try capture.read(), standStill, progress, cancellation)
+      }
     }
   }
 

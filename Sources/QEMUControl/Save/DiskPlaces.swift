@@ -15,9 +15,6 @@ struct DiskPlaces {
     directories = processes.compactMap { Self.workingDirectory(of: $0) }
   }
 
-  /// The user as which QEMU opens files; `nil` where its process cannot be seen.
-  var owner: ProcessOwner.User? { processes.first.flatMap { ProcessOwner.user(of: $0) } }
-
   /// The absolute path of the disk's file, or the URI or other text that says what it is, with absolute paths; `nil` where QEMU's path
   /// is relative to a directory that cannot be found.
   func absoluteName(of disk: Disk) -> String? {
@@ -40,10 +37,11 @@ struct DiskPlaces {
     guard let name = disk.medium?.bottomFile.map({ FilePath($0) }), let last = name.lastComponent,
       !absolutePaths(of: name).contains(where: { InodeType(at: $0) != nil })
     else { return false }
-    for process in processes {
-      if let found = try? ProcessFiles.hasUnlinked(last, of: process) { return found }
+    // One that may not be looked at, or is another's, says nothing.
+    if processes.contains(where: { (try? ProcessFiles.hasUnlinked(last, of: $0)) == true }) {
+      return true
     }
-    // Without the right to look, the name has to do: "vl." and six characters (QEMU 10.0, block.c, create_tmp_file).
+    // Then the name has to do: "vl." and six characters (QEMU 10.0, block.c, create_tmp_file).
     return last.string.hasPrefix("vl.") && last.string.utf8.count == 9
   }
 

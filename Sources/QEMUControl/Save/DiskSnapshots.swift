@@ -31,17 +31,21 @@ final class DiskSnapshots {
 
   /// Plans snapshots of the disks of `vm` with files in `directory`, called after `image`.
   ///
+  /// - Parameter owner: who is to own the files, QEMU's user; `nil` where that is not known for certain, and QEMU makes them.
   /// - Throws: `noSnapshotDirectory`; `snapshotExists` where a file has the name; `relativeDisk` where it is not known what a disk's
   ///   file is; `unlinkedDisk` where it has no name any more; `encryptedDisk`.
   init(
-    of vm: RunningVM, processID: Int32?, in directory: FilePath, for image: FilePath,
-    by connection: QMPConnection
+    of vm: RunningVM, processID: Int32?, owner: ProcessOwner.User?, in directory: FilePath,
+    for image: FilePath, by connection: QMPConnection
   ) throws(VMError) {
     self.connection = connection
     let places = DiskPlaces(of: vm, processID: processID)
     let directory = DiskPlaces.absolute(directory)
     let found = InodeType(at: directory)
-    guard found == .directory else { throw .noSnapshotDirectory(directory, found: found) }
+    // One that only QEMU may look at is there.
+    guard found == .directory || found == nil && !Directory.isMissing(directory) else {
+      throw .noSnapshotDirectory(directory, found: found)
+    }
     let stem = image.stem ?? "image"
     let mark = String(UInt32.random(in: 0x1000_0000...UInt32.max), radix: 16)
     var planned: [Plan] = []
@@ -67,7 +71,7 @@ final class DiskSnapshots {
           base: base, format: medium.driver, byteCount: byteCount))
     }
     plans = planned
-    owner = places.owner
+    self.owner = owner
   }
 
   /// Snapshots that are planned already, with files that `owner` is to own.
@@ -97,7 +101,10 @@ final class DiskSnapshots {
         let (file, job) = (plan.snapshot.file, plan.snapshot.newNode)
         let isOurs = try makeFile(plan)
         try talking { () throws(QMPError) in
-          if !isOurs { try finish(.createFile(file, job: job), job) }
+          if !isOurs {
+            try finish(.createFile(file, job: job), job)
+            File.narrow(plan.file)
+          }
           try finish(
             .createOverlay(
               file, of: plan.base, format: plan.format, byteCount: plan.byteCount, job: job), job)
@@ -110,17 +117,22 @@ final class DiskSnapshots {
     }
   }
 
-  /// Makes the file of `plan`, for QEMU to write to; false where this process may not give it away, and QEMU has to make it.
-  ///
-  /// Who can read it can read what the guest writes: not more may than could before.
+  /// Makes the file of `plan`, for QEMU's user alone: who can read it can read what the guest writes. False where this process cannot,
+  /// and QEMU may.
   private func makeFile(_ plan: Plan) throws(VMError) -> Bool {
     guard let owner, owner.isReachable else { return false }
-    let old = plan.base.hasPrefix("/") ? File.permissions(at: FilePath(plan.base)) : nil
-    try system { () throws(SystemCallError) in
-      try File.makeEmpty(
-        at: plan.file, permissions: (old ?? 0) & 0o666 | 0o600, owner: owner)
+    do throws(SystemCallError) {
+      try File.makeEmpty(at: plan.file, owner: owner)
+      return true
+    } catch {
+      // No right to the directory or to give files away; a user without a number here; another mount.
+      let mayDiffer: [Errno] = [
+        .permissionDenied, .notPermitted, .invalidArgument, .readOnlyFileSystem,
+        .noSuchFileOrDirectory,
+      ]
+      guard mayDiffer.contains(error.errno) else { throw .system(error) }
+      return false
     }
-    return true
   }
 
   /// Takes all of them, or none. After any error but `refused` it is not known which.

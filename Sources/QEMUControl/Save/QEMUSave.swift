@@ -32,39 +32,42 @@ struct QEMUSave {
     guard vm.runState != .postMigrate else {
       throw .state(found: vm.runState.rawValue, expected: ["running", "paused"])
     }
-    // In place, this is the end of what the file held: all that can be asked before has been.
-    let foreign = try moving { () throws(ImageError) in
-      try ForeignSave(
-        to: save.image, inPlace: save.inPlace, replacing: save.replacing, vm: vm.identity,
-        directIO: save.options.directIO)
-    }
-    let target = foreign.file
-    // What is used once inside of closures is taken out of an optional.
-    var file: ForeignSave? = consume foreign
-    let isDirect = target.isDirect && settings.has(parameter: "direct-io")
-    settings.plan(
-      capabilities: [Configuration.mappedRAMCapability, "multifd"],
-      parameters: FileMigration.savingParameters(direct: isDirect, live: live),
-      touched: Set(FileMigration.crawl.keys))
-    let planned = settings
-    let set = DescriptorSet.ID()
-    let standStill = try StandStill(
-      connection, vm,
-      // As long as the migration is under way, its channels may still open descriptors of the set.
-      undoing: UndoStep.cancelMigrationWithChannels + [.waitForMigration, .remove(set)] + disksBack,
-      afterwards: settings.undoSteps, stopping: live == nil)
-    return try snapshots.taken(during: standStill) { () throws(VMError) in
-      guard let file = file.take() else { preconditionFailure("used once") }
-      try talking { () throws(QMPError) in try planned.apply(on: connection) }
-      let rounds = try migrate(to: file, set, direct: isDirect, progress, cancellation)
-      // QEMU itself has stopped a VM that is saved live.
-      if live == nil { try standStill.check() }
-      try goOn(standStill, planned)
-      if live != nil { try clearStaleSlots(target, cancellation) }
-      let image = try commit(file, cancellation)
-      return Outcome(
-        image: image, pause: standStill.pause,
-        transfer: stopwatch.report(of: image, in: target), rounds: live.map { _ in rounds })
+    return try snapshots.prepared { () throws(VMError) in
+      // In place, this is the end of what the file held: all that can be asked before has been.
+      let foreign = try moving { () throws(ImageError) in
+        try ForeignSave(
+          to: save.image, inPlace: save.inPlace, replacing: save.replacing, vm: vm.identity,
+          directIO: save.options.directIO)
+      }
+      let target = foreign.file
+      // What is used once inside of closures is taken out of an optional.
+      var file: ForeignSave? = consume foreign
+      let isDirect = target.isDirect && settings.has(parameter: "direct-io")
+      settings.plan(
+        capabilities: [Configuration.mappedRAMCapability, "multifd"],
+        parameters: FileMigration.savingParameters(direct: isDirect, live: live),
+        touched: Set(FileMigration.crawl.keys))
+      let planned = settings
+      let set = DescriptorSet.ID()
+      let standStill = try StandStill(
+        connection, vm,
+        // As long as the migration is under way, its channels may still open descriptors of the set.
+        undoing: UndoStep.cancelMigrationWithChannels + [.waitForMigration, .remove(set)]
+          + disksBack,
+        afterwards: settings.undoSteps, stopping: live == nil)
+      return try snapshots.taken(during: standStill) { () throws(VMError) in
+        guard let file = file.take() else { preconditionFailure("used once") }
+        try talking { () throws(QMPError) in try planned.apply(on: connection) }
+        let rounds = try migrate(to: file, set, direct: isDirect, progress, cancellation)
+        // QEMU itself has stopped a VM that is saved live.
+        if live == nil { try standStill.check() }
+        try goOn(standStill, planned)
+        if live != nil { try clearStaleSlots(target, cancellation) }
+        let image = try commit(file, cancellation)
+        return Outcome(
+          image: image, pause: standStill.pause,
+          transfer: stopwatch.report(of: image, in: target), rounds: live.map { _ in rounds })
+      }
     }
   }
 

@@ -33,13 +33,12 @@ extension VMSave {
     try checkEngine(choice)
     let snapshots = try snapshotDirectory.map { (directory) throws(VMError) in
       try DiskSnapshots(
-        of: vm, processID: processID, in: directory, for: image, by: connection)
+        of: vm, processID: processID, owner: Self.user(of: access), in: directory, for: image,
+        by: connection)
     }
     // Snapshots of such disks are refused.
     if !unlinked.isEmpty { onWarning(.unlinkedDisks(unlinked.map(\.label))) }
-    var report = try snapshots.prepared { () throws(VMError) in
-      try save(vm, choice, snapshots, connection, progress, cancellation)
-    }
+    var report = try save(vm, choice, snapshots, connection, progress, cancellation)
     report.disks = vm.writableDisks.map { disk in
       VMSaveReport.DiskOfImage(
         name: disk.label, file: places.name(of: disk),
@@ -47,6 +46,14 @@ extension VMSave {
     }
     report.after = end(connection)
     return report
+  }
+
+  /// The user as which QEMU opens files, where its process is known for certain: it has the VM's memory.
+  private static func user(
+    of access: Result<GuestMemory, CaptureObstacle>
+  ) -> ProcessOwner.User? {
+    guard case .success(let memory) = access else { return nil }
+    return ProcessOwner.user(of: memory.processID)
   }
 
   /// Saves with the engine of the choice.
