@@ -132,7 +132,7 @@ import Testing
 
   @Test func programsGetRawNumbers() throws {
     let found = try object(open)
-    #expect(found["schemaVersion"] as? Int == 1)
+    #expect(found["schemaVersion"] as? Int == 2)
     #expect(found["qmp"] as? String == "/run/vm.qmp")
     #expect(found["ramTotalBytes"] as? Int == 5 << 30 + 128 << 10)
     #expect(found["capabilities"] as? [String] == ["mapped-ram"])

@@ -35,7 +35,7 @@ import SystemPackage
 ///     "byteCountBeforeDevices" : 135266367, "captureObstacles" : [],
 ///     "diskBytesAtMost" : 10891264, "disksDiverge" : true, "engine" : "capture", "engineObstacles" : []
 ///   },
-///   "schemaVersion" : 1,
+///   "schemaVersion" : 2,
 ///   "target" : "x86_64",
 ///   "uuid" : null,
 ///   "vcpus" : 1
@@ -43,7 +43,7 @@ import SystemPackage
 /// ```
 struct VMInspectJSON: Encodable {
   /// The version of this form. It grows when a key changes or goes; keys may be added without that.
-  var schemaVersion = 1
+  var schemaVersion = 2
   /// The socket.
   var qmp: String
   var name: OrNull<String>

@@ -99,7 +99,7 @@ struct VMSaveText: CommandReport {
   /// What programs get.
   struct JSON: Encodable {
     var type = "report"
-    var schemaVersion = 1
+    var schemaVersion = 2
     var command = "save"
     var image: String
     var engine: String
