@@ -23,10 +23,8 @@ public enum Directory {
 
   /// Whether there is nothing at `path`, after symbolic links; false where it may not be looked at.
   public static func isMissing(_ path: FilePath) -> Bool {
-    var found = stat()
-    // SAFETY: the path's bytes end with a zero; `found` is filled and not kept.
-    let result = unsafe path.withPlatformString { unsafe stat($0, &found) }
-    return result != 0 && [ENOENT, ENOTDIR].contains(errno)
+    guard case nil = status(at: path) else { return false }
+    return [ENOENT, ENOTDIR].contains(errno)
   }
 
   /// Removes the directory at `path` if it is empty; an error has nobody to go to.

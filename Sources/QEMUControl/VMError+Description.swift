@@ -52,7 +52,7 @@ extension VMError: CustomStringConvertible {
       "Disk \(disk) is encrypted, and what the guest writes to a snapshot of it would not be: nothing was changed. Save without snapshots, or "
         + "make the snapshot yourself, with a key."
     case .diskChanged(let node):
-      "A disk (node \"\(node)\") was resized or taken away while the VM was saved, so its snapshot would not fit: nothing was saved. "
+      "A disk (node \"\(node)\") was resized, added or taken away while the VM was saved, so the snapshots would not fit: nothing was saved. "
         + "Try again."
     case .snapshotsRemain(let paths, let cause, let reason):
       "\(cause) The snapshots of the disks could not be taken back: the VM writes to "

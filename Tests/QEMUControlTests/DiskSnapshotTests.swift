@@ -96,7 +96,10 @@ import Testing
   }
 
   /// Between the files and the snapshots a disk may be resized, or go: a file of the old size would cut it.
-  @Test(arguments: [(["n0", "n1"], 512, nil), (["n0", "n1"], 1024, "n0"), (["n0"], 512, "n1")])
+  @Test(arguments: [
+    (["n0", "n1"], 512, nil), (["n0", "n1"], 1024, "n0"), (["n0"], 512, "n1"),
+    (["n0", "n1", "new"], 512, "new"),
+  ])
   func disksThatChangeMeanwhile(nodes: [String], byteCount: Int64, changed: String?) throws {
     try with { _, request in
       FakeQEMU.success(

@@ -153,10 +153,15 @@ final class DiskSnapshots {
   /// Looks whether the disks are those for which the files were made.
   func check() throws(VMError) {
     let disks = try talking { () throws(QMPError) in try connection.execute(.queryBlock) }
-    let now = disks.compactMap(\.medium).reduce(into: [:]) { $0[$1.node] = $1.virtualByteCount }
-    for plan in plans where now[plan.snapshot.node] != UInt64(plan.byteCount) {
+    var now: [String: UInt64?] = [:]
+    for medium in disks.filter(\.isWritable).compactMap(\.medium) {
+      if let node = medium.node { now[node] = medium.virtualByteCount }
+    }
+    for plan in plans where now.removeValue(forKey: plan.snapshot.node) != UInt64(plan.byteCount) {
       throw .diskChanged(node: plan.snapshot.node)
     }
+    // One that was plugged in since then is in the image, and would have no snapshot.
+    if let node = now.keys.min() { throw .diskChanged(node: node) }
   }
 
   /// Takes the snapshots back: what was written since goes into the old files, the new ones go away. The VM may run.
