@@ -32,6 +32,8 @@ struct SectionScanner {
   var started: [UInt32: SectionIdentity] = [:]
   /// Whether sections end in a footer.
   var hasFooters = true
+  /// Ids that no section has, but that one would need to have for a footer to count that a search has passed over.
+  private(set) var idsPassedOver: Set<UInt32> = []
 
   /// Reads the head of the element at `offset`.
   func head(
@@ -192,7 +194,7 @@ struct SectionScanner {
   /// The first footer of section `id` at or after `start` that something sensible follows.
   ///
   /// - Complexity: O(bytes that are no hole), at most `ImageLimits.searchedBodyBytes`, however many footers nothing sensible follows.
-  private func searchFooter(
+  private mutating func searchFooter(
     of id: UInt32, _ window: inout ImageWindow, from start: FileOffset
   ) throws(ImageError) -> FooterSearch {
     var output = ByteOutput()
@@ -207,15 +209,15 @@ struct SectionScanner {
     var offset = start
     // Where the hole begins that `offset` comes to next. No footer begins in a hole.
     var dataEnd = start
-    // The first footer that only an EOF byte and other bytes follow: if there is no better one, that is it.
-    var loose: FileOffset?
+    var passed = PassedFooters(ids: idsPassedOver)
+    defer { idsPassedOver = passed.ids }
     while offset < end {
       if offset >= dataEnd {
         guard let data = try window.nextData(in: offset..<end) else { break }
         (offset, dataEnd) = (data.lowerBound, data.upperBound)
       }
       let found = try window.parse(at: offset, atMost: step + overlap) { input in
-        firstFooter(footer, in: &input, startingBelow: step, loose: &loose)
+        firstFooter(footer, in: &input, startingBelow: step, &passed)
       }.value
       if let found {
         if found < end { return .found(found) }
@@ -223,14 +225,14 @@ struct SectionScanner {
       }
       offset = offset.adding(ByteCount(step)) ?? end
     }
-    if let loose, loose < end { return .found(loose) }
+    if let loose = passed.loose, loose < end { return .found(loose) }
     return .nothing(end < last ? .limit(ImageLimits.searchedBodyBytes) : searchEnd)
   }
 
   /// The place of the first `footer` that begins in the next `count` bytes and that something sensible follows.
   private func firstFooter(
     _ footer: [UInt8], in input: inout ByteInput, startingBelow count: Int,
-    loose: inout FileOffset?
+    _ passed: inout PassedFooters
   ) -> FileOffset? {
     var rest = count
     while let index = input.firstIndex(of: footer), index < rest {
@@ -239,10 +241,11 @@ struct SectionScanner {
         let found = input.offset
         var next = input
         try next.skip(footer.count, in: .sectionHeader)
-        var isLoose = false
-        if isSensible(&next, isLoose: &isLoose) {
-          if !isLoose { return found }
-          loose = loose ?? found
+        switch follower(&next) {
+        case .sensible: return found
+        case .loose: passed.loose = passed.loose ?? found
+        case .sectionID(let id): passed.note(id)
+        case .nothing: break
         }
         try input.skip(1, in: .sectionHeader)
         rest -= index + 1
@@ -253,26 +256,49 @@ struct SectionScanner {
     return nil
   }
 
-  /// Whether an element of a stream begins here.
-  private func isSensible(_ input: inout ByteInput, isLoose: inout Bool) -> Bool {
-    isLoose = false
-    guard let byte = input.peek(), SectionType(rawValue: byte) != nil else { return false }
+  /// What follows a footer.
+  private enum Follower {
+    case sensible
+    /// An EOF byte that other bytes follow. A zero byte in a device's state looks the same.
+    case loose
+    /// A PART or END of a section that was not started.
+    case sectionID(UInt32)
+    case nothing
+  }
+
+  /// Looks whether an element of a stream begins here.
+  private func follower(_ input: inout ByteInput) -> Follower {
+    guard let byte = input.peek(), SectionType(rawValue: byte) != nil else { return .nothing }
     do throws(FormatError) {
       switch try StreamElement(parsing: &input) {
-      case .part(let id), .end(let id): return started[id] != nil
-      case .start, .full, .command: return true
+      case .part(let id), .end(let id): return started[id] != nil ? .sensible : .sectionID(id)
+      case .start, .full, .command: return .sensible
       case .endOfStream:
-        // Where there is a description, it is next; else the EOF byte is the last one, unless somebody wrote behind it. A
-        // zero byte in a device's state looks the same.
-        if let next = input.peek() {
-          isLoose = description == nil && next != SectionType.description.rawValue
-          return description == nil || next == SectionType.description.rawValue
+        // Where there is a description, it is next; else the EOF byte is the last one, unless somebody wrote behind it.
+        switch (input.peek(), description) {
+        case (SectionType.description.rawValue, _), (nil, nil): return .sensible
+        case (_, nil): return .loose
+        default: return .nothing
         }
-        return description == nil
       }
     } catch {
-      return false
+      return .nothing
     }
+  }
+}
+
+/// Footers that a search has passed over.
+private struct PassedFooters {
+  /// The first that only an EOF byte and other bytes follow: if there is no better one, that is it.
+  var loose: FileOffset?
+  /// The ids of sections that follow and were not started.
+  var ids: Set<UInt32>
+
+  init(ids: Set<UInt32>) { self.ids = ids }
+
+  /// Notes an id; of so many that somebody must have meant them, not all.
+  mutating func note(_ id: UInt32) {
+    if ids.count < 1 << 16 { ids.insert(id) }
   }
 }
 

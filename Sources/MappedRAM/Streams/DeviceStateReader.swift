@@ -85,9 +85,10 @@ struct DeviceStateReader {
         writing: file, byteCount: stream.blocks[index].block.usedLength.rawValue,
         startsZero: false)
     }
-    let used = Set(stream.sections.compactMap(\.id))
     guard !stream.sections.contains(where: \.isRAM) else { return }
-    // Ids are of 32 bits and sections at most 2^20, so one is free.
+    // With an id of those that were passed over, a footer within a body would count where RAM is there too.
+    let used = reader.scanner.idsPassedOver.union(stream.sections.compactMap(\.id))
+    // Ids are of 32 bits, sections at most 2^20 and the others 2^16, so one is free.
     while used.contains(stream.ramSectionID) { stream.ramSectionID += 1 }
   }
 
