@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// The files that this process may have open.
@@ -15,4 +16,7 @@ public enum OpenFiles {
     // SAFETY: as above.
     _ = unsafe setrlimit(resource, &limit)
   }
+
+  /// Closes all descriptors of this process from `first` on, whoever has them: for a program that has just begun.
+  package static func closeAll(from first: CInt) { CLinux_closeFrom(UInt32(first)) }
 }

@@ -73,6 +73,15 @@ public struct PosixThread<Value: Sendable, Failure: Error>: ~Copyable, @unchecke
 /// The kernel's number of the calling thread (gettid); with it, tests and logs can name threads.
 public func currentThreadID() -> Int32 { CLinux_threadID() }
 
+/// Names the calling thread, in ps -L and gdb: the first 15 bytes. The main thread's name is the process's.
+package func nameThisThread(_ name: String) {
+  // TASK_COMM_LEN is 16 with the zero at the end; a longer name would be refused whole.
+  var bytes = name.utf8.prefix(15).map { CChar(bitPattern: $0) }
+  bytes.append(0)
+  // SAFETY: ends with a zero and lives for the call. A thread without its name works as well.
+  _ = unsafe CLinux_setThreadName(bytes)
+}
+
 private class ThreadBody {
   func run() {}
 }
@@ -88,11 +97,7 @@ private final class Box<Value: Sendable, Failure: Error>: ThreadBody {
   }
 
   override func run() {
-    // TASK_COMM_LEN is 16 with the zero at the end; a longer name would be refused whole.
-    var bytes = name.utf8.prefix(15).map { CChar(bitPattern: $0) }
-    bytes.append(0)
-    // SAFETY: ends with a zero and lives for the call. A thread without its name works as well.
-    _ = unsafe CLinux_setThreadName(bytes)
+    nameThisThread(name)
     do throws(Failure) {
       outcome = .success(try body())
     } catch {

@@ -11,6 +11,14 @@ package struct SignalSet: Sendable {
     for number in numbers { unsafe sigaddset(&set, number) }
   }
 
+  /// All that can be blocked.
+  package static var all: SignalSet {
+    var signals = SignalSet([])
+    // SAFETY: the set is the value's own.
+    unsafe sigfillset(&signals.set)
+    return signals
+  }
+
   /// Blocks them in this thread, and in those that it starts from then on.
   package func block() { change(SIG_BLOCK) }
 

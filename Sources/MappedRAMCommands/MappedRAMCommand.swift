@@ -1,5 +1,6 @@
 public import ArgumentParser
 import LinuxIO
+import QEMUControl
 
 /// The command `mapped-ram`: its verbs are its subcommands.
 public struct MappedRAMCommand: ParsableCommand {
@@ -27,6 +28,10 @@ public struct MappedRAMCommand: ParsableCommand {
 
   /// Runs the command that the process's arguments ask for, and ends the process.
   public static func run() -> Never {
+    if CommandLine.arguments.dropFirst() == [VMWatchdog.verb] {
+      VMWatchdog.run()
+      exit()
+    }
     Console.ignoreBrokenPipes()
     OpenFiles.raiseLimit()
     do {

@@ -55,13 +55,42 @@ extension VMError: CustomStringConvertible {
       "A disk (node \"\(node)\") was resized, added or taken away while the VM was saved, so the snapshots would not fit: nothing was saved. "
         + "Try again."
     case .snapshotsRemain(let paths, let cause, let reason):
-      "\(cause) The snapshots of the disks could not be taken back: the VM writes to "
-        + "\(paths.map(\.string).joined(separator: ", ")) now. \(reason)"
+      Self.text(
+        cause,
+        "The snapshots of the disks could not be taken back: the VM writes to "
+          + "\(paths.map(\.string).joined(separator: ", ")) now. \(reason)")
     case .leftPaused(let cause, let reason):
-      "\(cause) The VM is paused, and could not be let go on: \(reason) Give it the QMP command cont."
+      Self.text(
+        cause,
+        "The VM is paused, and could not be resumed: \(reason) A watchdog goes on trying for an hour; the QMP command cont "
+          + "resumes it as well.")
+    case .notUndone(let cause, let reason):
+      Self.text(
+        cause,
+        "Migration settings of the VM could not be set back: \(reason) A watchdog goes on trying for an hour."
+      )
+    case .leftAlone(let state, let cause):
+      Self.text(
+        cause,
+        "QEMU's state is \"\(state)\" now, which is not of this command's making, so the VM was not resumed."
+      )
+    case .asleep(let cause):
+      Self.text(
+        cause,
+        "The guest was asleep when QEMU saved it, and QEMU would not survive being told to resume it: its state is "
+          + "\"postmigrate\". A VM whose guest sleeps can be saved with --engine capture.")
+    case .pausedTooLong(let isResumed):
+      "The VM was paused for too long, so its watchdog "
+        + (isResumed ? "has resumed it" : "tries to resume it")
+        + ": nothing was saved. Find out what kept the save, or allow it more time (--max-downtime)."
     case .resumedMeanwhile:
-      "Somebody else let the VM go on while it was saved, so what was read does not fit together: nothing was saved. "
+      "Somebody else resumed the VM while it was saved, so what was read does not fit together: nothing was saved. "
         + "Save it when nobody else controls it."
+    case .movedMeanwhile(let state):
+      "Somebody else has migrated the VM, or done something else with it, while it was saved: its state is \"\(state)\" now. "
+        + "Nothing was saved, and the VM was left as it is."
+    case .migrationCancelled(let path):
+      "\(path): another client cancelled QEMU's migration: nothing was saved. Save the VM when nobody else controls it."
     case .gone: "QEMU has ended while its VM was saved: nothing was saved."
     case .noRoom(let path, let available, let needed):
       "\(path): \(available) bytes are free on the file system, and the image needs at least \(needed): nothing was changed. Choose "
@@ -88,6 +117,11 @@ extension VMError: CustomStringConvertible {
     case .cannotMap(.noBlock(let path)):
       "\(path): none of the image's RAMBlocks is memory that QEMU's arguments can take from a file. Use another engine."
     }
+  }
+
+  /// `sentence`, after what it is a consequence of.
+  private static func text(_ cause: VMError?, _ sentence: String) -> String {
+    ([cause?.description, sentence].compactMap { $0 }).joined(separator: " ")
   }
 
   private static func text(_ end: ChildEnd) -> String {

@@ -38,11 +38,23 @@ public enum VMError: Error, Equatable, Sendable {
   /// The disk that shows this node was resized, added or taken away while the VM was saved.
   case diskChanged(node: String)
   /// The save failed, and snapshots of disks could not be undone: as far as it is known, the VM writes to these files.
-  indirect case snapshotsRemain([FilePath], cause: VMError, reason: QMPError)
-  /// The save failed, and the VM could not be let go on: it is paused.
-  indirect case leftPaused(cause: VMError, reason: QMPError)
-  /// Somebody else let the VM go on while it was saved.
+  indirect case snapshotsRemain([FilePath], cause: VMError?, reason: QMPError)
+  /// The VM could not be resumed, as yet: it is paused. The cause is why the save failed, if it did.
+  indirect case leftPaused(cause: VMError?, reason: QMPError)
+  /// The VM runs, but settings or descriptors could not be set back, as yet.
+  indirect case notUndone(cause: VMError?, reason: QMPError)
+  /// The VM was not resumed, as it is in this state, into which somebody else, or its guest, has brought it.
+  indirect case leftAlone(state: String, cause: VMError?)
+  /// The VM was not resumed, as its guest was asleep when QEMU saved it.
+  indirect case asleep(cause: VMError?)
+  /// The VM was paused for longer than it may be, and its watchdog has resumed it, or tries to.
+  case pausedTooLong(isResumed: Bool)
+  /// Somebody else resumed the VM while it was saved.
   case resumedMeanwhile
+  /// Somebody else has migrated the VM, or brought it into this state in another way, while it was saved.
+  case movedMeanwhile(state: String)
+  /// Somebody else has cancelled QEMU's migration.
+  case migrationCancelled(FilePath)
   /// QEMU has ended while the VM was saved.
   case gone
   /// libvirt runs the VM, as a domain of this name.

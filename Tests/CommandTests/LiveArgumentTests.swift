@@ -21,14 +21,14 @@ import Testing
 
   @Test func allOptionsArrive() throws {
     #expect(
-      try options("--live --max-pause 100 --max-rounds 7 --max-bandwidth 50M --when-stuck fail")
+      try options("--live --max-downtime 100 --max-rounds 7 --max-bandwidth 50M --when-stuck fail")
         == LiveOptions(
           maximumPause: .milliseconds(100), maximumRounds: 7, bytesPerSecond: 50 << 20,
           whenStuck: .fail))
   }
 
   @Test(arguments: [
-    "--max-pause 0", "--max-pause 3600000", "--max-rounds 1", "--max-rounds 1000",
+    "--max-downtime 0", "--max-downtime 86400000", "--max-rounds 1", "--max-rounds 1000",
     "--max-bandwidth 1M", "--when-stuck pause",
   ])
   func limitsAreAllowed(_ text: String) {
@@ -36,18 +36,26 @@ import Testing
   }
 
   @Test(arguments: [
-    "--max-pause=-1", "--max-pause 3600001", "--max-rounds 0", "--max-rounds 1001",
-    "--max-bandwidth 1048575", "--when-stuck wait", "--max-pause 0.5",
+    "--max-downtime=-1", "--max-downtime 86400001", "--max-rounds 0", "--max-rounds 1001",
+    "--max-bandwidth 1048575", "--when-stuck wait", "--max-downtime 0.5",
   ])
   func onePastTheLimitIsRefused(_ text: String) throws {
     let found = try #require(complaint("save --qmp s --live \(text) x.img"))
     #expect(found.contains(text.split(whereSeparator: { " =".contains($0) })[0]))
   }
 
-  @Test(arguments: ["--max-pause 5", "--max-rounds 5", "--max-bandwidth 5M", "--when-stuck fail"])
+  @Test(arguments: ["--max-rounds 5", "--max-bandwidth 5M", "--when-stuck fail"])
   func theyNeedTheFlag(_ text: String) throws {
     let found = try #require(complaint("save --qmp s \(text) x.img"))
     #expect(found.contains("is for a live save: give --live as well."))
+  }
+
+  @Test func aBoundOnTheDowntimeIsForAnySave() throws {
+    let line = ["--max-downtime", "5", "--qmp", "s", "x.img"]
+    #expect(try SaveCommand.parse(line).live.maximumDowntime == .milliseconds(5))
+    #expect(try SaveCommand.parse(["--live"] + line).live.maximumDowntime == nil)
+    #expect(
+      complaint("save --qmp s --max-downtime 0 x.img")?.contains("nothing can be saved") == true)
   }
 
   @Test func aLiveSaveNeedsAVM() throws {

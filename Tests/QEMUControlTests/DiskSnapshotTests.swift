@@ -29,7 +29,7 @@ import Testing
   /// connection is to end.
   private func with(
     _ answer: @escaping @Sendable (String, JSONValue) -> String?,
-    _ client: @escaping (DiskSnapshots) throws -> Void
+    _ client: @escaping (DiskSnapshots, VMSession) throws -> Void
   ) throws {
     let listener = try UnixListener(at: directory.file("qmp"))
     let thread = try PosixThread<Void, any Error>(name: "fake QEMU") {
@@ -54,7 +54,11 @@ import Testing
     do {
       let connection = try QMPConnection(connecting: directory.file("qmp"))
       do {
-        try client(DiskSnapshots(plans, by: connection))
+        let session = try VMSession(
+          connection, JournalSubject(socket: connection.path), stateBefore: .paused,
+          watchdog: "none")
+        session.note { $0.snapshots = plans.map(\.snapshot) }
+        try client(DiskSnapshots(plans, by: connection), session)
       } catch {
         failure = error
       }
@@ -78,17 +82,29 @@ import Testing
       })
   }
 
-  private func expectRemain(
-    _ expected: [FilePath], of snapshots: DiskSnapshots,
-    location: SourceLocation = #_sourceLocation
-  ) throws {
-    var error: VMError?
-    do throws(VMError) {
-      try snapshots.undo(after: .migrationFailed("/i.img", reason: "x"))
-    } catch let found {
-      error = found
+  /// The error of a save that fails in the session.
+  private func failed(_ session: VMSession) -> VMError? {
+    vmError { () throws(VMError) in
+      try session.unwinding { () throws(VMError) in
+        throw .migrationFailed("/i.img", reason: "x")
+      }
     }
-    guard case .snapshotsRemain(let paths, .migrationFailed("/i.img", reason: "x", _), _)? = error
+  }
+
+  private func vmError(_ body: () throws(VMError) -> Void) -> VMError? {
+    do throws(VMError) {
+      try body()
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  private func expectRemain(
+    _ expected: [FilePath], in session: VMSession, location: SourceLocation = #_sourceLocation
+  ) throws {
+    let error = failed(session)
+    guard case .snapshotsRemain(let paths, .migrationFailed("/i.img", reason: "x", _)?, _)? = error
     else {
       throw HarnessError("\(String(describing: error))")
     }
@@ -113,7 +129,7 @@ import Testing
               ],
             ]
           }), to: request)
-    } _: { (snapshots: DiskSnapshots) throws -> Void in
+    } _: { (snapshots, session) throws -> Void in
       var error: VMError?
       do throws(VMError) { try snapshots.check() } catch let found { error = found }
       #expect(error == changed.map { .diskChanged(node: $0) })
@@ -123,8 +139,9 @@ import Testing
   @Test func aRefusedTransactionLeavesNoFile() throws {
     try with { _, request in
       FakeQEMU.failure("GenericError", "no", to: request)
-    } _: { (snapshots: DiskSnapshots) throws -> Void in
-      #expect(thrown { try snapshots.take() } != nil)
+    } _: { (snapshots, session) throws -> Void in
+      #expect(vmError { () throws(VMError) in try snapshots.take(session) } != nil)
+      #expect(failed(session) != nil)
       #expect(files == [false, false])
     }
   }
@@ -133,11 +150,11 @@ import Testing
   @Test func aConnectionLostAtTheTransaction() throws {
     try with { name, request in
       name == "query-block" ? FakeQEMU.success(Self.disks(["n0", "n1"]), to: request) : nil
-    } _: { (snapshots: DiskSnapshots) throws -> Void in
-      let error = thrown { try snapshots.take() }
-      #expect(error.map { if case .closed = $0 { true } else { false } } == true)
+    } _: { (snapshots, session) throws -> Void in
+      let error = vmError { () throws(VMError) in try snapshots.take(session) }
+      #expect(error.map { if case .qmp(.closed) = $0 { true } else { false } } == true)
       #expect(files == [true, true])
-      try snapshots.undo(after: .migrationFailed("/i.img", reason: "x"))
+      #expect(failed(session) == .migrationFailed("/i.img", reason: "x"))
       #expect(files == [false, false])
     }
   }
@@ -148,10 +165,10 @@ import Testing
     try with { name, request in
       if name == "transaction" { return nil }
       return state.answer(name, request, failing: [])
-    } _: { (snapshots: DiskSnapshots) throws -> Void in
-      #expect(thrown { try snapshots.take() } != nil)
+    } _: { (snapshots, session) throws -> Void in
+      #expect(vmError { () throws(VMError) in try snapshots.take(session) } != nil)
       #expect(files == [true, true])
-      try snapshots.undo(after: .migrationFailed("/i.img", reason: "x"))
+      #expect(failed(session) == .migrationFailed("/i.img", reason: "x"))
       #expect(files == [false, false])
       #expect(state.completed == ["o0", "o1"])
     }
@@ -162,8 +179,9 @@ import Testing
     let state = FakeDisks()
     try with { name, request in
       state.answer(name, request, failing: ["o1"])
-    } _: { (snapshots: DiskSnapshots) throws -> Void in
-      try expectRemain([plans[1].file], of: snapshots)
+    } _: { (snapshots, session) throws -> Void in
+      session.note { $0.snapshotsMayBeUsed = true }
+      try expectRemain([plans[1].file], in: session)
       #expect(files == [false, true])
     }
   }
@@ -172,17 +190,18 @@ import Testing
     let state = FakeDisks()
     try with { name, request in
       state.answer(name, request, failing: ["o0"])
-    } _: { (snapshots: DiskSnapshots) throws -> Void in
-      try expectRemain([plans[0].file], of: snapshots)
+    } _: { (snapshots, session) throws -> Void in
+      session.note { $0.snapshotsMayBeUsed = true }
+      try expectRemain([plans[0].file], in: session)
       #expect(files == [true, false])
     }
   }
 
   @Test func whereQEMUSaysNothingAllFilesStay() throws {
     let silent: @Sendable (String, JSONValue) -> String? = { _, _ in nil }
-    try with(silent) { (snapshots: DiskSnapshots) throws -> Void in
-      #expect(thrown { try snapshots.take() } != nil)
-      try expectRemain(plans.map(\.file), of: snapshots)
+    try with(silent) { (snapshots, session) throws -> Void in
+      #expect(vmError { () throws(VMError) in try snapshots.take(session) } != nil)
+      try expectRemain(plans.map(\.file), in: session)
       #expect(files == [true, true])
     }
   }

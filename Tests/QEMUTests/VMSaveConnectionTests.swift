@@ -27,6 +27,7 @@ extension RealQEMU {
       defer { while !cutter.isFinished { usleep(1000) } }
       var save = VMSave(to: vm.image)
       save.engine = engine
+      save.watchdogProgram = Tool.path
       return try save.run(connection, progress: progress)
     }
 

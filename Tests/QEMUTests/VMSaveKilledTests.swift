@@ -78,29 +78,6 @@ extension RealQEMU {
       #expect(try Subprocess.run(["pgrep", "-f", mark]).status == 1)
     }
 
-    /// Killed once the disks have snapshots: the VM goes on with them, and can be saved again.
-    @Test func killedWithSnapshots() throws {
-      let vm = try DisturbedVM()
-      let snapshots = try TemporaryDirectory()
-      let save = try caught(vm, .capture, ["--snapshot-disks", snapshots.path.string]) {
-        let drives = try vm.qemu.execute("query-block") as? [[String: Any]] ?? []
-        return drives.contains { drive in
-          let file = (drive["inserted"] as? [String: Any])?["file"] as? String
-          return file?.hasPrefix(snapshots.path.string) ?? false
-        }
-      }
-      save.send(SIGKILL)
-      #expect(try save.wait() == 128 + SIGKILL)
-      try vm.qemu.wait(for: "the watchdog", seconds: 40) { try vm.qemu.status() == "running" }
-      var state = try vm.qemu.state()
-      #expect(state.activeNodes.values.allSatisfy { $0 })
-      state.activeNodes = vm.before.activeNodes
-      #expect(state == vm.before)
-      #expect(try vm.directory.names().isEmpty)
-      try vm.qemu.expectGoesOn(sum: DisturbedVM.guest.sum)
-      #expect(try vm.qemu.saveVM(to: vm.image).stateAfter == "running")
-    }
-
     /// The migration has come to its end when the command is killed: the VM is in `postmigrate`.
     @Test func killedOnceQEMUHasWrittenAll() throws {
       let vm = try DisturbedVM()

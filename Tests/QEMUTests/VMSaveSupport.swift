@@ -15,6 +15,7 @@ extension QEMU {
   ) throws -> VMSaveReport {
     let connection = try QMPConnection(connecting: qmpSocket)
     var save = VMSave(to: image)
+    save.watchdogProgram = Tool.path
     change(&save)
     return try save.run(connection, cancellation: cancellation)
   }

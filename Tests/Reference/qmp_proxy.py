@@ -7,10 +7,11 @@ Listens at the Unix socket LISTEN, and passes each client on to the one at TARGE
 
     command   the QMP command that the rule is about
     nth       which of these commands, counted over all clients from 1; left out: each
+    first     how many of them, from the first on; left out: no such limit
     do        pass (by default), drop (QEMU never hears of it), refuse (an error comes back), close (the client's connection ends)
     before    QMP commands, each [name, arguments], that another client carries out before
     actor     the socket of that client
-    seconds   how long to wait before
+    seconds   how long to wait after that, before the command is dealt with
 """
 import json
 import os
@@ -50,7 +51,7 @@ class Rules:
         with self.lock:
             self.counts[name] = count = self.counts.get(name, 0) + 1
         for rule in self.rules:
-            if rule["command"] == name and rule.get("nth", count) == count:
+            if rule["command"] == name and rule.get("nth", count) == count <= rule.get("first", count):
                 return rule
         return {}
 
@@ -67,12 +68,12 @@ def forward(client, target, rules):
         for line in lines:
             request = json.loads(line)
             rule = rules.find(request.get("execute", ""))
-            time.sleep(rule.get("seconds", 0))
             if "before" in rule:
                 other = Client(rule["actor"])
                 for name, arguments in rule["before"]:
                     other.execute(name, arguments)
                 other.socket.close()
+            time.sleep(rule.get("seconds", 0))
             what = rule.get("do", "pass")
             if what == "close":
                 return

@@ -15,19 +15,48 @@ public final class QMPProxy {
     public var command: String
     /// Which of them, counted from 1; `nil` for each.
     public var nth: Int?
+    /// How many of them, from the first on; `nil` for no such limit.
+    public var first: Int?
     /// `pass`, `drop`, `refuse` or `close`.
     public var `do`: String?
-    /// How long it waits first.
+    /// How long it waits, after `before`.
     public var seconds: Double?
+    /// What another client carries out before.
+    public var before: [Action]?
+    /// The socket of that client.
+    public var actor: String?
+
+    /// A command of another client.
+    public struct Action: Encodable {
+      var name: String
+      var arguments: [String: String]
+
+      /// A command with texts as its arguments.
+      public init(_ name: String, _ arguments: [String: String] = [:]) {
+        (self.name, self.arguments) = (name, arguments)
+      }
+
+      /// As a list of the name and the arguments.
+      public func encode(to encoder: any Encoder) throws {
+        var list = encoder.unkeyedContainer()
+        try list.encode(name)
+        try list.encode(arguments)
+      }
+    }
 
     /// A rule of its parts.
     public init(
-      _ command: String, nth: Int? = nil, do action: String? = nil, seconds: Double? = nil
+      _ command: String, nth: Int? = nil, first: Int? = nil, do action: String? = nil,
+      seconds: Double? = nil,
+      before: [Action]? = nil, over actor: FilePath? = nil
     ) {
       self.command = command
       self.nth = nth
+      self.first = first
       self.do = action
       self.seconds = seconds
+      self.before = before
+      self.actor = actor?.string
     }
   }
 

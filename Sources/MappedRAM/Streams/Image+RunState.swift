@@ -7,12 +7,17 @@ extension Image {
   /// - Parameter file: the file that the image was read from.
   /// - Throws: `ImageError`: the section cannot be read, or is not what it should be.
   public func runState(in file: File) throws(ImageError) -> RunState? {
+    try globalState(in: file)?.runState
+  }
+
+  /// The same, with what else the section says.
+  package func globalState(in file: File) throws(ImageError) -> GlobalState? {
     guard let body = globalState else { return nil }
-    let count = min(Int(body.byteCount.rawValue), GlobalState.byteCount)
+    let count = min(Int(body.byteCount.rawValue), GlobalState.tellingByteCount)
     let bytes = try file.readAll(count, at: body.lowerBound.rawValue)
     do throws(FormatError) {
       var input = ByteInput(bytes.span, at: body.lowerBound)
-      return try GlobalState(parsing: &input).runState
+      return try GlobalState(parsing: &input)
     } catch {
       throw .format(error, in: path)
     }

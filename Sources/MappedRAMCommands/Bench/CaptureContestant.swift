@@ -39,6 +39,7 @@ struct CaptureContestant: BenchContestant {
 
   private func capture(to path: FilePath, _ session: BenchSession) throws(CommandError) {
     var save = VMSave(to: path, options: options)
+    save.watchdogProgram = VMSave.thisProgram
     save.engine = .capture
     save.inPlace = true
     save.processID = vm.source.processID

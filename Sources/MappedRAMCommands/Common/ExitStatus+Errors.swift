@@ -40,7 +40,9 @@ extension ExitStatus {
     case .qmp(let error): self.init(error)
     case .cannotCapture(let obstacles), .deviceByQEMU(_, let obstacles):
       self = obstacles.contains(where: \.isMissingPermission) ? .notPermitted : .unavailable
-    case .leftPaused(let cause, _): self.init(cause, output: output)
+    case .leftPaused(let cause?, _), .notUndone(let cause?, _), .leftAlone(_, let cause?),
+      .asleep(let cause?):
+      self.init(cause, output: output)
     case .mismatches: self = .negative
     case .usedByVM, .snapshotExists, .noSnapshotDirectory, .noRoom: self = .cannotCreate
     case .launch(.refused(.socketTaken)), .launch(.refused(.socketInUse)),
@@ -48,7 +50,9 @@ extension ExitStatus {
       self = .cannotCreate
     case .launch(.refused): self = .usage
     case .launch(.system(let error)): self.init(starting: error)
-    case .state, .resumedMeanwhile, .gone, .tooOld, .migrationFailed, .disksTaken, .relativeDisk,
+    case .state, .leftPaused, .notUndone, .leftAlone, .asleep, .pausedTooLong, .resumedMeanwhile,
+      .movedMeanwhile, .migrationCancelled, .gone, .tooOld, .migrationFailed, .disksTaken,
+      .relativeDisk,
       .unlinkedDisk, .encryptedDisk, .diskChanged,
       .snapshotsRemain, .ended, .cannotMap, .liveSnapshots, .managedByLibvirt:
       self = .unavailable

@@ -15,9 +15,13 @@ struct LiveArguments: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "How long the VM may stand still, in milliseconds. (default: \(Defaults.pause))",
+      """
+      How long the VM may be paused, in milliseconds. With --live it is what the rounds aim at. (default: \(Defaults.pause)) \
+      Without, the VM is resumed when it is over, and the save fails. (default: a minute and a second for each 25 MiB of RAM, or half \
+      a minute in which nothing moves)
+      """,
       valueName: "ms"))
-  var maxPause: Int?
+  var maxDowntime: Int?
 
   @Option(
     help: ArgumentHelp(
@@ -42,8 +46,8 @@ struct LiveArguments: ParsableArguments {
   enum Limits {
     static let rounds =
       "\(LiveOptions.roundsRange.lowerBound) to \(LiveOptions.roundsRange.upperBound)"
-    /// An hour: longer than any pause that deserves the name.
-    static let pause = 0...3_600_000
+    /// A day: longer than any pause that deserves the name.
+    static let pause = 0...86_400_000
     static let bandwidth: UInt64 = 1 << 20
   }
 
@@ -55,19 +59,23 @@ struct LiveArguments: ParsableArguments {
   /// The options that are given.
   var given: [String] {
     [
-      ("--live", live), ("--max-pause", maxPause != nil), ("--max-rounds", maxRounds != nil),
+      ("--live", live), ("--max-downtime", maxDowntime != nil), ("--max-rounds", maxRounds != nil),
       ("--max-bandwidth", maxBandwidth != nil), ("--when-stuck", whenStuck != nil),
     ].filter(\.1).map(\.0)
   }
 
   func validate() throws {
-    if !live, let option = given.first {
+    if !live, let option = given.first(where: { $0 != "--max-downtime" }) {
       throw ValidationError("\(option) is for a live save: give --live as well.")
     }
-    if let maxPause, !Limits.pause.contains(maxPause) {
+    if let maxDowntime, !Limits.pause.contains(maxDowntime) {
       throw ValidationError(
-        "--max-pause is \(maxPause); expected \(Limits.pause.lowerBound) to \(Limits.pause.upperBound)."
+        "--max-downtime is \(maxDowntime); expected \(Limits.pause.lowerBound) to \(Limits.pause.upperBound)."
       )
+    }
+    if !live, maxDowntime == 0 {
+      throw ValidationError(
+        "--max-downtime is 0, in which nothing can be saved; give --live as well, or more time.")
     }
     if let maxRounds, !LiveOptions.roundsRange.contains(maxRounds) {
       throw ValidationError("--max-rounds is \(maxRounds); expected \(Limits.rounds).")
@@ -81,8 +89,11 @@ struct LiveArguments: ParsableArguments {
   var options: LiveOptions? {
     guard live else { return nil }
     return LiveOptions(
-      maximumPause: .milliseconds(maxPause ?? Defaults.pause),
+      maximumPause: .milliseconds(maxDowntime ?? Defaults.pause),
       maximumRounds: maxRounds ?? Defaults.rounds, bytesPerSecond: maxBandwidth?.byteCount,
       whenStuck: whenStuck ?? .pause)
   }
+
+  /// How long a VM may be paused that is not saved live, if that is given.
+  var maximumDowntime: Duration? { live ? nil : maxDowntime.map { .milliseconds($0) } }
 }

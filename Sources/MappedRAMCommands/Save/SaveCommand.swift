@@ -19,9 +19,10 @@ struct SaveCommand: ParsableCommand {
       With --qmp, the VM of a QEMU that runs on this machine is saved. It stands still while its memory is read, and goes on \
       before the image is made durable; "capture" is the faster engine, and needs the right to read QEMU's memory \
       (as root, as the same user where kernel.yama.ptrace_scope is 0, or with CAP_SYS_PTRACE). Whatever goes wrong, \
-      also if this command is killed, the VM afterwards runs, or stands, as before; but killed with --snapshot-disks it \
-      stays on the new disk files, or leaves unused ones, and a paused VM that QEMU saves by itself ends in the state postmigrate, from which cont \
-      leads on. A VM that goes on writes to its disks, which then no longer fit the image: see --then and --snapshot-disks. What a \
+      also if this command is killed or stopped, the VM afterwards runs, or is paused, as before: a watchdog, a process of its own, \
+      sees to that, unless it is killed as well, as by what kills a whole control group. A VM that somebody else resumes, migrates \
+      or ends meanwhile is left alone, and there is no image. A paused VM that QEMU saves by itself ends in the state postmigrate, \
+      from which cont leads on. A VM that goes on writes to its disks, which then no longer fit the image: see --then and --snapshot-disks. What a \
       guest writes to disks of -snapshot is in files without names, and lost when QEMU ends: a warning tells which.
 
       With --live it runs while its memory is written, in rounds: first all of it, then what has changed since. It stands still \
@@ -48,7 +49,7 @@ struct SaveCommand: ParsableCommand {
         mapped-ram save --qmp /run/vm.qmp vm.img
         mapped-ram save --qmp /run/vm.qmp --then quit vm.img
         mapped-ram save --qmp /run/vm.qmp --snapshot-disks disks vm.img
-        mapped-ram save --qmp /run/vm.qmp --live --max-pause 100 vm.img
+        mapped-ram save --qmp /run/vm.qmp --live --max-downtime 100 vm.img
         mapped-ram save --from-directory vm vm.img
         mapped-ram save --from-directory raw --machine pc-q35-10.0 \\
           --vmstate devices.bin --block pc.ram=ram.raw vm.img
@@ -117,6 +118,8 @@ struct SaveCommand: ParsableCommand {
     save.engine = machine.engine ?? .auto
     save.afterwards = machine.then
     save.live = live.options
+    save.maximumDowntime = live.maximumDowntime
+    save.watchdogProgram = VMSave.thisProgram
     save.allowsLibvirt = machine.managedByLibvirt
     save.processID = machine.pid
     save.snapshotDirectory = machine.snapshotDisks.map(\.absolute)
@@ -173,4 +176,9 @@ struct SaveCommand: ParsableCommand {
       return false
     }
   }
+}
+
+extension VMSave {
+  /// This program, which watches over its own saves (see `MappedRAMCommand.run`).
+  static let thisProgram = "/proc/self/exe"
 }

@@ -34,15 +34,22 @@ public struct RunState: RawRepresentable, Hashable, Sendable {
 public struct GlobalState: Equatable, Sendable {
   /// What the VM was doing.
   public var runState: RunState
+  /// Whether the guest sleeps, also under a pause, as far as it is told.
+  public var isAsleep: Bool
 
   /// The section's idstr.
   public static let idstr = "globalstate"
+  /// Bytes that say something: the length, the name, and the two behind them.
+  package static let tellingByteCount = byteCount + 2
   /// Bytes of the length and the name.
   public static let byteCount = 4 + nameBytes
   private static let nameBytes = 32
 
   /// That of a VM in `runState`.
-  public init(_ runState: RunState) { self.runState = runState }
+  public init(_ runState: RunState) {
+    self.runState = runState
+    isAsleep = runState == .suspended
+  }
 
   /// Reads the section's body.
   ///
@@ -54,6 +61,8 @@ public struct GlobalState: Equatable, Sendable {
     try name.skip(4, in: context)
     let count = name.firstIndex(of: [0]) ?? Self.nameBytes
     runState = RunState(rawValue: try name.readName(min(count, Self.nameBytes), in: context))
+    let tells = [input.peek(Self.byteCount), input.peek(Self.byteCount + 1)] == [1, 1]
+    isAsleep = runState == .suspended || tells
     try input.skip(Self.byteCount, in: context)
   }
 

@@ -44,7 +44,7 @@ extension CaptureObstacle {
 
   /// States in which QEMU moves the VM's memory itself (QEMU 10.0, qapi/run-state.json).
   static let runStates: Set<RunState> = [
-    .inMigrate, RunState(rawValue: "finish-migrate"), RunState(rawValue: "save-vm"),
+    .inMigrate, .finishMigrate, RunState(rawValue: "save-vm"),
     RunState(rawValue: "restore-vm"), RunState(rawValue: "colo"),
   ]
 

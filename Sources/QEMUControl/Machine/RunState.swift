@@ -3,6 +3,8 @@ public import MappedRAMFormat
 extension RunState {
   /// Waits for an image (`-incoming`).
   public static let inMigrate = RunState(rawValue: "inmigrate")
+  /// The last moments of a migration.
+  public static let finishMigrate = RunState(rawValue: "finish-migrate")
   /// A migration of it has ended well; QEMU has given up its disks.
   public static let postMigrate = RunState(rawValue: "postmigrate")
 
@@ -10,10 +12,16 @@ extension RunState {
   public var isLive: Bool { goesOnAtOnce }
 }
 
-extension RunningVM {
-  /// What an image is to say that the VM was doing.
-  var imageRunState: RunState {
+extension RunState {
+  /// What an image is to say that a VM in this state was doing.
+  var inImage: RunState {
     // What a migration has left behind is a VM that was paused.
-    runState == .postMigrate ? .paused : runState
+    self == .postMigrate ? .paused : self
+  }
+
+  /// Whether QEMU resumes a VM in this state: not one that has to be reset first, or that waits for an image.
+  var canBeResumed: Bool {
+    ![RunState(rawValue: "shutdown"), RunState(rawValue: "internal-error"), .inMigrate]
+      .contains(self)
   }
 }

@@ -62,26 +62,6 @@ struct DescriptorSet {
 
   /// Takes the descriptors back. A QEMU that is gone has given them back already.
   func remove() { try? connection.execute(.removeDescriptor(set: id.number)) }
-
-  /// How long to wait for QEMU to close the file, and how often to look.
-  private static let patience = (total: Duration.seconds(5), interval: Duration.milliseconds(1))
-
-  /// Takes the descriptors back and waits until QEMU has closed what it has opened of them.
-  ///
-  /// A migration out of QEMU is over only then. `completed` and `failed` come earlier: its channels and its clean-up still
-  /// go by the migration's settings (there are as many channels as `multifd-channels` says now), so that they must stay as they
-  /// are, and no other migration may begin (QEMU 10.0.2, migration.c and multifd.c; the file was seen to be open still after
-  /// saves onto a full disk had `failed`).
-  func removeOnceClosed() {
-    remove()
-    let deadline = ContinuousClock.now + Self.patience.total
-    while isKnown, ContinuousClock.now < deadline { sleep(for: Self.patience.interval) }
-  }
-
-  /// Whether QEMU has the set, as it has until all of it is closed.
-  private var isKnown: Bool {
-    (try? connection.execute(.queryDescriptorSets))?.keys.contains(id.number) ?? false
-  }
 }
 
 extension File {

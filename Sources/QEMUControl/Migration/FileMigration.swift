@@ -10,8 +10,10 @@ struct FileMigration {
   let path: FilePath
   /// Whether QEMU writes with multifd, so that the migration is cancelled with care.
   var hasChannels = false
-  /// How the VM is saved while it runs; `nil` for one that stands still.
+  /// How the VM is saved while it runs; `nil` for one that is paused.
   var live: LiveOptions?
+  /// The session of a save, which notes what is done.
+  var session: VMSession?
 
   /// How often QEMU is asked how far it is: at first, and later on.
   static let intervals = (
@@ -27,9 +29,15 @@ struct FileMigration {
   @discardableResult func save(
     to uri: String, _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) -> Int {
-    try talking { () throws(QMPError) in
+    session?.note { $0.migration = .intended }
+    do throws(QMPError) {
       try connection.execute(.migrate(uri: uri))
+    } catch {
+      // The migration under way, if there is one, is somebody else's.
+      if case .refused = error { session?.note { $0.migration = nil } }
+      throw .qmp(error)
     }
+    session?.note { $0.migration = .accepted }
     return try wait(progress, cancellation, canCancel: true)
   }
 
@@ -64,15 +72,17 @@ struct FileMigration {
         if ending == nil, stuck == nil, let error = rounds.stuck(live) {
           stuck = error
           // A guest that stands still changes nothing more: QEMU comes to its end.
-          if live.whenStuck == .pause {
-            try talking { () throws(QMPError) in try connection.execute(.stop) }
-          }
+          if live.whenStuck == .pause { try session?.pauseMigrating() }
         }
       }
       switch info.status {
-      case .completed: return rounds.number
+      case .completed:
+        session?.note { $0.migration = .completed }
+        return rounds.number
       case .failed: throw .migrationFailed(path, reason: info.errorDescription)
-      case .cancelled: throw .image(stuck.map { .plan($0) } ?? .cancelled)
+      case .cancelled:
+        guard ending != nil else { throw .migrationCancelled(path) }
+        throw .image(stuck.map { .plan($0) } ?? .cancelled)
       default: break
       }
       if ending == nil, cancellation.isCancelled || (stuck != nil && live?.whenStuck == .fail) {
@@ -100,7 +110,7 @@ extension FileMigration {
   /// With multifd, QEMU 10.0.2 frees the bitmaps of a mapped-ram file while its channels may still have pages to write, and
   /// the VM dies with it (SIGSEGV; tried: on a busy machine one cancellation in 17 with 8 channels, one in 30 with one). So it
   /// is made to crawl first, and cancelled just after a batch, when the channels are idle and the next batch is a tenth of a
-  /// second away (tried: 4,000 cancellations on the same machine without a loss). A watchdog does the same.
+  /// second away (tried: 4,000 cancellations on the same machine without a loss).
   struct Ending {
     /// How often to look.
     static let interval = Duration.milliseconds(20)

@@ -4,11 +4,8 @@ import MappedRAMFormat
 struct MigrationSettings {
   private let capabilities: [String: Bool]
   private let parameters: [String: JSONValue]
-  /// What has been changed, as it was before.
-  private var changedCapabilities: [String: Bool] = [:]
-  private var changedParameters: [String: JSONValue] = [:]
-  /// What those are to be.
-  private var wantedParameters: [String: JSONValue] = [:]
+  /// What is changed, as it was before, and as it is to be.
+  private(set) var changed = ChangedSettings()
 
   /// Capabilities that do not change what a migration to or from a file does, or that are the user's to decide: they stay.
   private static let kept: Set<String> = [
@@ -36,24 +33,25 @@ struct MigrationSettings {
     touched: Set<String> = []
   ) {
     let wanted = Set(names)
-    changedCapabilities = capabilities.filter { name, state in
+    changed.capabilities = capabilities.filter { name, state in
       wanted.contains(name) != state && !(state && Self.kept.contains(name))
     }
-    changedParameters = parameters.filter { name, value in
+    changed.parameters = parameters.filter { name, value in
       values[name].map { $0 != value || touched.contains(name) } ?? false
     }
-    wantedParameters = values.filter { changedParameters[$0.key] != nil }
+    changed.wanted = values.filter { changed.parameters[$0.key] != nil }
   }
 
   /// Changes what was planned. What cannot be set leaves the settings as they were.
+  ///
+  /// Capabilities come first: QEMU refuses them while somebody else's migration is under way, whose parameters must not be changed.
   func apply(on connection: QMPConnection) throws(QMPError) {
+    if !changed.capabilities.isEmpty {
+      try connection.execute(.setMigrationCapabilities(changed.capabilities.mapValues { !$0 }))
+    }
     do throws(QMPError) {
-      if !changedParameters.isEmpty {
-        try connection.execute(.setMigrationParameters(wantedParameters))
-      }
-      if !changedCapabilities.isEmpty {
-        try connection.execute(
-          .setMigrationCapabilities(changedCapabilities.mapValues { !$0 }))
+      if !changed.parameters.isEmpty {
+        try connection.execute(.setMigrationParameters(changed.wanted))
       }
     } catch {
       try? restore(on: connection)
@@ -63,26 +61,11 @@ struct MigrationSettings {
 
   /// Sets everything that was changed back to what was found.
   func restore(on connection: QMPConnection) throws(QMPError) {
-    for command in restoringCommands { try connection.execute(command) }
-  }
-
-  /// The commands that set everything back.
-  private var restoringCommands: [QMPCommand<Void>] {
-    var commands: [QMPCommand<Void>] = []
-    if !changedCapabilities.isEmpty {
-      commands.append(.setMigrationCapabilities(changedCapabilities))
+    if !changed.capabilities.isEmpty {
+      try connection.execute(.setMigrationCapabilities(changed.capabilities))
     }
-    if !changedParameters.isEmpty {
-      commands.append(.setMigrationParameters(changedParameters))
-    }
-    return commands
-  }
-
-  /// The steps that set everything back once a migration has come to its end. They come last, and after a while: QEMU's clean-up
-  /// goes by the settings, and a watchdog cannot tell when it is done.
-  var undoSteps: [UndoStep] {
-    restoringCommands.enumerated().map { number, command in
-      UndoStep(command, .whileRefused, delay: number == 0 ? .milliseconds(200) : .zero)
+    if !changed.parameters.isEmpty {
+      try connection.execute(.setMigrationParameters(changed.parameters))
     }
   }
 }

@@ -51,6 +51,15 @@ public final class QMPConnection {
     try greet(deadline: deadline, after: timeout)
   }
 
+  /// The same over `socket`, which is connected to `path`, and over which nothing was said yet.
+  init(greetedOver socket: UnixSocket, path: FilePath, timeout: Duration) throws(QMPError) {
+    self.path = path
+    self.socket = socket
+    lines = LineBuffer(limit: Self.lineLimit)
+    lastID = Self.anyID()
+    try greet(deadline: .now + timeout, after: timeout)
+  }
+
   /// Takes over a conversation on a connected socket, called `name` in messages. It may be new, or
   /// negotiated already by somebody else.
   ///

@@ -21,18 +21,20 @@ extension CaptureSave {
       try save.runRounds()
       return save
     }
-    let capture = DeviceStateCapture(connection: connection)
-    let now = try vmNow()
-    return try snapshots.prepared { () throws(VMError) in
-      let standStill = try StandStill(connection, now, undoing: [.remove(capture.set)])
-      return try snapshots.taken(during: standStill) { () throws(VMError) in
-        guard let save = save.take() else { preconditionFailure("used once") }
-        try checkBlocks()
-        let state = try capture.read()
-        let plan = try plan(of: state, memory: memory, runState: now.imageRunState)
-        let (transfer, report) = try finish(save, plan, standStill)
-        return Outcome(plan: plan, pause: standStill.pause, transfer: transfer, live: report)
+    return try session.unwinding { () throws(VMError) in
+      try snapshots?.prepare(session)
+      try session.pause(self.save.pauseLimit(of: vm))
+      try snapshots?.check()
+      try snapshots?.take(session)
+      guard try blocksNow() == vm.blocks else {
+        throw .image(.plan(.slotsDiffer(self.save.image)))
       }
+      let plan = try plan(of: try session.readDeviceState(), memory: memory)
+      let (transfer, report) = try resuming { (pagesAreRead) throws(ImageError) in
+        guard let save = save.take() else { preconditionFailure("used once") }
+        return try save.finish(plan, pagesAreRead: pagesAreRead)
+      }
+      return Outcome(plan: plan, transfer: transfer, live: report)
     }
   }
 
@@ -45,16 +47,6 @@ extension CaptureSave {
     }
   }
 
-  private func finish(
-    _ save: consuming LiveSave, _ plan: SavePlan, _ standStill: StandStill
-  ) throws(VMError) -> (TransferReport, LiveReport) {
-    var save: LiveSave? = consume save
-    return try goingOn(standStill) { (pagesAreRead) throws(ImageError) in
-      guard let save = save.take() else { preconditionFailure("used once") }
-      return try save.finish(plan, pagesAreRead: pagesAreRead)
-    }
-  }
-
   /// The plan without what only the VM that stands still can tell: the device state.
   private var head: SavePlan {
     get throws(ImageError) {
@@ -63,24 +55,5 @@ extension CaptureSave {
           configuration: platform.configuration(machineType: vm.machineType)),
         blocks: memory.planned(pageSize: platform.pageSize), tail: [], for: save.image)
     }
-  }
-
-  /// The VM as it is after the rounds: somebody else may have paused it, begun a migration, or given it a device that cannot migrate.
-  private func vmNow() throws(VMError) -> RunningVM {
-    var now = vm
-    let obstacles = try talking { () throws(QMPError) in
-      now.runState = try connection.execute(.queryStatus)
-      return try connection.captureObstacles()
-    }
-    guard obstacles.isEmpty else { throw .cannotCapture(obstacles) }
-    return now
-  }
-
-  /// Looks whether the blocks are those that the rounds have saved.
-  private func checkBlocks() throws(VMError) {
-    let blocks = try talking { () throws(QMPError) in
-      try connection.ramBlocks().filter(\.isMigratable)
-    }
-    guard blocks == vm.blocks else { throw .image(.plan(.slotsDiffer(save.image))) }
   }
 }

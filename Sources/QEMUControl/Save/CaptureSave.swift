@@ -9,13 +9,12 @@ struct CaptureSave {
   let vm: RunningVM
   let memory: GuestMemory
   let platform: GuestPlatform
-  let connection: QMPConnection
+  let session: VMSession
   let snapshots: DiskSnapshots?
 
   /// What was saved, and how.
   struct Outcome {
     var plan: SavePlan
-    var pause: Duration?
     var transfer: TransferReport
     var live: LiveReport?
   }
@@ -25,43 +24,37 @@ struct CaptureSave {
     if let live = save.live, vm.runState.isLive {
       return try run(live, progress, cancellation)
     }
-    let capture = DeviceStateCapture(connection: connection)
-    return try snapshots.prepared { () throws(VMError) in
-      let standStill = try StandStill(connection, vm, undoing: [.remove(capture.set)])
-      return try snapshots.taken(during: standStill) { () throws(VMError) in
-        try write(try capture.read(), standStill, progress, cancellation)
+    return try session.unwinding { () throws(VMError) in
+      try snapshots?.prepare(session)
+      try session.pause(save.pauseLimit(of: vm))
+      try snapshots?.check()
+      try snapshots?.take(session)
+      let state = try session.readDeviceState()
+      let plan = try plan(of: state, memory: try memoryNow())
+      let transfer = try resuming { (pagesAreRead) throws(ImageError) in
+        try ImageSave(plan, options: save.options).run(
+          to: save.image, inPlace: save.inPlace, replacing: save.replacing, progress: progress,
+          cancellation: cancellation,
+          pagesAreRead: pagesAreRead)
       }
+      return Outcome(plan: plan, transfer: transfer)
     }
   }
 
-  private func write(
-    _ state: DeviceStateStream, _ standStill: StandStill, _ progress: Progress,
-    _ cancellation: Cancellation
-  ) throws(VMError) -> Outcome {
-    let plan = try plan(of: state, memory: try memoryNow())
-    let transfer = try goingOn(standStill) { (pagesAreRead) throws(ImageError) in
-      try ImageSave(plan, options: save.options).run(
-        to: save.image, inPlace: save.inPlace, replacing: save.replacing, progress: progress,
-        cancellation: cancellation,
-        pagesAreRead: pagesAreRead)
-    }
-    return Outcome(plan: plan, pause: standStill.pause, transfer: transfer)
-  }
-
-  /// Runs `body` with what it has to call once all pages have been read: the VM goes on then, if it is to.
-  func goingOn<Value>(
-    _ standStill: StandStill, _ body: (ImageSave.Hook) throws(ImageError) -> Value
+  /// Runs `body` with what it has to call once all pages have been read: the VM is resumed then, if it is to be.
+  func resuming<Value>(
+    _ body: (ImageSave.Hook) throws(ImageError) -> Value
   ) throws(VMError) -> Value {
     var hookError: VMError?
     do throws(ImageError) {
       return try body { () throws(ImageError) in
         do throws(VMError) {
-          try standStill.check()
-          try goOn(standStill)
+          try session.checkPause()
         } catch {
           hookError = error
           throw .cancelled
         }
+        save.resumes ? session.resume() : session.keepPaused(needsDisks: false)
       }
     } catch {
       throw hookError ?? .image(error)
@@ -70,9 +63,7 @@ struct CaptureSave {
 
   /// The memory as it is now: resizable blocks may have grown until the VM stood still.
   private func memoryNow() throws(VMError) -> GuestMemory {
-    let blocks = try talking { () throws(QMPError) in
-      try connection.ramBlocks().filter(\.isMigratable)
-    }
+    let blocks = try blocksNow()
     guard blocks != vm.blocks else { return memory }
     var now = vm
     now.blocks = blocks
@@ -82,19 +73,13 @@ struct CaptureSave {
     }
   }
 
-  /// All pages have been read: the VM goes on if it is to.
-  private func goOn(_ standStill: StandStill) throws(VMError) {
-    guard save.afterwards == nil || save.afterwards == .resume else {
-      return standStill.endPause()
-    }
+  func blocksNow() throws(VMError) -> [GuestBlock] {
     try talking { () throws(QMPError) in
-      try standStill.end()
+      try session.connection.ramBlocks().filter(\.isMigratable)
     }
   }
 
-  func plan(
-    of state: DeviceStateStream, memory: GuestMemory, runState: RunState? = nil
-  ) throws(VMError) -> SavePlan {
+  func plan(of state: DeviceStateStream, memory: GuestMemory) throws(VMError) -> SavePlan {
     try moving { () throws(ImageError) in
       // A migration's stream has a configuration of its own. The section id of RAM must be one that no device has.
       let prologue = state.prologue(
@@ -104,7 +89,7 @@ struct CaptureSave {
         blocks: memory.planned(pageSize: platform.pageSize),
         tail: state.tail(
           after: prologue, pageSize: platform.pageSize, switchoverStart: announcesSwitchover,
-          runState: runState ?? vm.imageRunState),
+          runState: session.stateBefore.inImage),
         statesZeroSlots: true, for: save.image
       ).with(devices: save.devices)
     }

@@ -1,20 +1,15 @@
-import Glibc
 import LinuxIO
 import SystemPackage
 
 /// External snapshots of all writable disks of a VM, taken together: from then on it writes to new files, and the old ones stay as
 /// they were at that moment.
 ///
-/// They are taken back where the save fails. Only where this process is killed they stay: the VM goes on with the new files, which
-/// have all that it wrote since, and its watchdog, which may not remove files, leaves them alone.
+/// They are taken back where the save fails, by `Unwind`, also where this process is killed.
 final class DiskSnapshots {
   let connection: QMPConnection
   private let plans: [Plan]
   /// Who is to own the new files: QEMU's process.
   private let owner: ProcessOwner.User?
-  /// Whether QEMU may write to the new files by now.
-  fileprivate private(set) var mayBeTaken = false
-
   /// What is to be done for one disk.
   struct Plan {
     var snapshot: DiskSnapshot
@@ -95,31 +90,29 @@ final class DiskSnapshots {
   ///
   /// QEMU would write a relative path of the base into them, and QMP's change-backing-file is no way to mend that: it writes the
   /// overlay's own format as its base's (tried with QEMU 10.0.2).
-  func prepare() throws(VMError) {
-    do throws(VMError) {
-      for plan in plans {
-        let (file, job) = (plan.snapshot.file, plan.snapshot.newNode)
-        let isOurs = try makeFile(plan)
-        try talking { () throws(QMPError) in
-          if !isOurs {
-            try finish(.createFile(file, job: job), job)
-            File.narrow(plan.file)
-          }
-          try finish(
-            .createOverlay(
-              file, of: plan.base, format: plan.format, byteCount: plan.byteCount, job: job), job)
+  ///
+  /// - Parameter session: notes them before.
+  func prepare(_ session: VMSession) throws(VMError) {
+    session.note { $0.snapshots = plans.map(\.snapshot) }
+    let jobs = SnapshotJobs(connection: connection)
+    for plan in plans {
+      let (file, job) = (plan.snapshot.file, plan.snapshot.newNode)
+      let isOurs = try makeFile(plan, session)
+      try talking { () throws(QMPError) in
+        if !isOurs {
+          try jobs.finish(.createFile(file, job: job), job)
+          File.narrow(plan.file)
         }
+        try jobs.finish(
+          .createOverlay(
+            file, of: plan.base, format: plan.format, byteCount: plan.byteCount, job: job), job)
       }
-    } catch {
-      // No disk has them yet.
-      removeAll()
-      throw error
     }
   }
 
   /// Makes the file of `plan`, for QEMU's user alone: who can read it can read what the guest writes. False where this process cannot,
   /// and QEMU may.
-  private func makeFile(_ plan: Plan) throws(VMError) -> Bool {
+  private func makeFile(_ plan: Plan, _ session: VMSession) throws(VMError) -> Bool {
     guard let owner, owner.isReachable else { return false }
     do throws(SystemCallError) {
       try File.makeEmpty(at: plan.file, owner: owner)
@@ -130,22 +123,23 @@ final class DiskSnapshots {
         .permissionDenied, .notPermitted, .invalidArgument, .readOnlyFileSystem,
         .noSuchFileOrDirectory,
       ]
-      guard mayDiffer.contains(error.errno) else { throw .system(error) }
+      guard mayDiffer.contains(error.errno) else {
+        // What is there is not ours to remove.
+        session.note { $0.snapshots.removeAll { $0 == plan.snapshot } }
+        throw .system(error)
+      }
       return false
     }
   }
 
-  /// Takes all of them, or none. After any error but `refused` it is not known which.
-  func take() throws(QMPError) {
+  /// Takes all of them, or none. After any error but a refusal it is not known which.
+  func take(_ session: VMSession) throws(VMError) {
     guard !plans.isEmpty else { return }
-    mayBeTaken = true
-    do throws(QMPError) {
-      try connection.execute(.snapshot(plans.map(\.snapshot)))
+    session.note { $0.snapshotsMayBeUsed = true }
+    do throws(VMError) {
+      try session.execute(.snapshot(plans.map(\.snapshot)))
     } catch {
-      if case .refused = error {
-        mayBeTaken = false
-        removeAll()
-      }
+      if case .qmp(.refused) = error { session.note { $0.snapshotsMayBeUsed = false } }
       throw error
     }
   }
@@ -162,69 +156,5 @@ final class DiskSnapshots {
     }
     // One that was plugged in since then is in the image, and would have no snapshot.
     if let node = now.keys.min() { throw .diskChanged(node: node) }
-  }
-
-  /// Takes the snapshots back: what was written since goes into the old files, the new ones go away. The VM may run.
-  ///
-  /// - Parameter cause: why the save failed.
-  /// - Throws: `snapshotsRemain` with those that QEMU does not take back. Their files stay.
-  func undo(after cause: VMError) throws(VMError) {
-    var remaining: [FilePath] = []
-    var reason: QMPError?
-    for plan in plans {
-      do throws(QMPError) {
-        try takeBack(plan.snapshot)
-        remove(plan.file)
-      } catch {
-        remaining.append(plan.file)
-        reason = reason ?? error
-      }
-    }
-    if let reason { throw .snapshotsRemain(remaining, cause: cause, reason: reason) }
-  }
-
-  /// Removes the files, unless a disk may have them.
-  fileprivate func removeIfUnused() {
-    if !mayBeTaken { removeAll() }
-  }
-
-  private func removeAll() { for plan in plans { remove(plan.file) } }
-
-  private func remove(_ file: FilePath) {
-    // SAFETY: the path's bytes end with a zero. A file that is not there was not made.
-    _ = unsafe file.withPlatformString { unsafe unlink($0) }
-  }
-}
-
-extension DiskSnapshots? {
-  /// Makes the files, if there are to be any, and runs `body`; where that fails before they are used, they go away.
-  func prepared<Value>(_ body: () throws(VMError) -> Value) throws(VMError) -> Value {
-    guard let self else { return try body() }
-    try self.prepare()
-    do throws(VMError) {
-      return try body()
-    } catch {
-      self.removeIfUnused()
-      throw error
-    }
-  }
-
-  /// Takes the snapshots, if there are to be any, and runs `body`; where that fails, the VM goes on first, and then they are taken
-  /// back: a migration may have taken its disks from QEMU until then.
-  func taken<Value>(
-    during standStill: StandStill, _ body: () throws(VMError) -> Value
-  ) throws(VMError) -> Value {
-    do throws(VMError) {
-      return try standStill.endingIfFailed { () throws(VMError) in
-        if let self {
-          try self.check()
-          try talking { () throws(QMPError) in try self.take() }
-        }
-        return try body()
-      }
-    } catch {
-      if let self, self.mayBeTaken { try self.undo(after: error) }
-      throw error
-    }
   }
 }

@@ -6,13 +6,12 @@ import MappedRAMFormat
 struct QEMUSave {
   let save: VMSave
   let vm: RunningVM
-  let connection: QMPConnection
+  let session: VMSession
   let snapshots: DiskSnapshots?
 
   /// What was saved, and how.
   struct Outcome {
     var image: Image
-    var pause: Duration?
     var transfer: TransferReport
     /// Of a live save.
     var rounds: Int?
@@ -29,45 +28,67 @@ struct QEMUSave {
     guard settings.has(capability: Configuration.mappedRAMCapability) else {
       throw .tooOld(vm.version)
     }
-    guard vm.runState != .postMigrate else {
+    // From `postmigrate` QEMU does not migrate again, and it does not survive being told to resume a guest that was asleep.
+    guard ![.postMigrate, .suspended].contains(vm.runState) else {
       throw .state(found: vm.runState.rawValue, expected: ["running", "paused"])
     }
-    return try snapshots.prepared { () throws(VMError) in
-      // In place, this is the end of what the file held: all that can be asked before has been.
-      let foreign = try moving { () throws(ImageError) in
-        try ForeignSave(
-          to: save.image, inPlace: save.inPlace, replacing: save.replacing, vm: vm.identity,
-          directIO: save.options.directIO)
+    // In place, this is the end of what the file held: all that can be asked before has been.
+    let file = try moving { () throws(ImageError) in
+      try ForeignSave(
+        to: save.image, inPlace: save.inPlace, replacing: save.replacing, vm: vm.identity,
+        directIO: save.options.directIO)
+    }
+    let target = file.file
+    session.isWritten(target)
+    let isDirect = target.isDirect && settings.has(parameter: "direct-io")
+    settings.plan(
+      capabilities: [Configuration.mappedRAMCapability, "multifd"],
+      parameters: FileMigration.savingParameters(direct: isDirect, live: live),
+      touched: Set(FileMigration.crawl.keys))
+    let planned = settings
+    let rounds = try session.unwinding { () throws(VMError) in
+      try snapshots?.prepare(session)
+      session.note { $0.hadDisks = vm.disks.allSatisfy { $0.medium?.isActive ?? true } }
+      if live == nil {
+        try session.pause(save.pauseLimit(of: vm))
+        guard session.stateBefore != .suspended else {
+          throw .state(found: session.stateBefore.rawValue, expected: ["running", "paused"])
+        }
+      } else {
+        session.expectPause(save.pauseLimit(of: vm))
       }
-      let target = foreign.file
-      // What is used once inside of closures is taken out of an optional.
-      var file: ForeignSave? = consume foreign
-      let isDirect = target.isDirect && settings.has(parameter: "direct-io")
-      settings.plan(
-        capabilities: [Configuration.mappedRAMCapability, "multifd"],
-        parameters: FileMigration.savingParameters(direct: isDirect, live: live),
-        touched: Set(FileMigration.crawl.keys))
-      let planned = settings
-      let set = DescriptorSet.ID()
-      let standStill = try StandStill(
-        connection, vm,
-        // As long as the migration is under way, its channels may still open descriptors of the set.
-        undoing: UndoStep.cancelMigrationWithChannels + [.waitForMigration, .remove(set)]
-          + disksBack,
-        afterwards: settings.undoSteps, stopping: live == nil)
-      return try snapshots.taken(during: standStill) { () throws(VMError) in
-        guard let file = file.take() else { preconditionFailure("used once") }
-        try talking { () throws(QMPError) in try planned.apply(on: connection) }
-        let rounds = try migrate(to: file, set, direct: isDirect, progress, cancellation)
-        // QEMU itself has stopped a VM that is saved live.
-        if live == nil { try standStill.check() }
-        try goOn(standStill, planned)
-        if live != nil { try clearStaleSlots(target, cancellation) }
-        let image = try commit(file, cancellation)
-        return Outcome(
-          image: image, pause: standStill.pause,
-          transfer: stopwatch.report(of: image, in: target), rounds: live.map { _ in rounds })
-      }
+      try snapshots?.check()
+      try snapshots?.take(session)
+      session.note { $0.settings = planned.changed }
+      try talking { () throws(QMPError) in try planned.apply(on: session.connection) }
+      let rounds = try migrate(to: target, direct: isDirect, progress, cancellation)
+      // QEMU itself has paused a VM that is saved live.
+      live == nil ? try session.checkPause() : session.lookAtWrittenImage()
+      // Its disks are given up until it is resumed: that comes before everything else.
+      save.resumes ? session.resume() : session.keepPaused(needsDisks: save.afterwards == .pause)
+      try session.tidyUp()
+      if live != nil { try clearStaleSlots(target, cancellation) }
+      return rounds
+    }
+    // In place, what the file held is gone by now; what fails from here on leaves no image.
+    let runState = session.stateBefore.inImage
+    var saved: ForeignSave? = consume file
+    let image = try session.unwinding { () throws(VMError) in
+      guard let saved = saved.take() else { preconditionFailure("used once") }
+      return try commit(saved, runState, cancellation)
+    }
+    return Outcome(
+      image: image, transfer: stopwatch.report(of: image, in: target),
+      rounds: live.map { _ in rounds })
+  }
+
+  private func commit(
+    _ file: consuming ForeignSave, _ runState: RunState, _ cancellation: Cancellation
+  ) throws(VMError) -> Image {
+    do throws(ImageError) {
+      return try file.commit(runState: runState, cancellation: cancellation)
+    } catch {
+      throw .image(error)
     }
   }
 
@@ -80,46 +101,16 @@ struct QEMUSave {
     }
   }
 
-  /// A VM that stays in the state `postmigrate` has its disks all the same, if it had them before.
-  private var disksBack: [UndoStep] {
-    let hadThem = vm.disks.allSatisfy { $0.medium?.isActive ?? true }
-    return hadThem ? [.activateDisks] : []
-  }
-
-  /// QEMU has written everything: the VM goes on if it is to, with the settings that it had.
-  private func goOn(
-    _ standStill: StandStill, _ settings: MigrationSettings
-  ) throws(VMError) {
-    try talking { () throws(QMPError) in
-      try settings.restore(on: connection)
-      let goesOn = standStill.ran && [nil, .resume].contains(save.afterwards)
-      if !goesOn, save.afterwards != .quit {
-        for step in disksBack { try standStill.take(step) }
-      }
-      [nil, .resume].contains(save.afterwards) ? try standStill.end() : standStill.endPause()
-    }
-  }
-
-  private func commit(
-    _ file: consuming ForeignSave, _ cancellation: Cancellation
-  ) throws(VMError) -> Image {
-    do throws(ImageError) {
-      return try file.commit(
-        runState: vm.imageRunState, cancellation: cancellation)
-    } catch {
-      throw .image(error)
-    }
-  }
-
   private func migrate(
-    to file: borrowing ForeignSave, _ id: DescriptorSet.ID, direct isDirect: Bool,
-    _ progress: Progress, _ cancellation: Cancellation
+    to file: File, direct isDirect: Bool, _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) -> Int {
+    let id = DescriptorSet.ID()
+    session.note { $0.descriptorSet = id.number }
     let set = try DescriptorSet(
-      file.file, for: .writing, direct: isDirect, to: connection, as: id)
-    defer { set.removeOnceClosed() }
+      file, for: .writing, direct: isDirect, to: session.connection, as: id)
     return try FileMigration(
-      connection: connection, path: save.image, hasChannels: true, live: live
+      connection: session.connection, path: save.image, hasChannels: true, live: live,
+      session: session
     ).save(to: "file:\(set.path)", progress, cancellation)
   }
 }

@@ -38,42 +38,56 @@ extension VMSave {
     }
     // Snapshots of such disks are refused.
     if !unlinked.isEmpty { onWarning(.unlinkedDisks(unlinked.map(\.label))) }
-    var report = try save(vm, choice, snapshots, connection, progress, cancellation)
+    if afterwards == .resume, !vm.runState.canBeResumed {
+      throw .state(found: vm.runState.rawValue, expected: ["running", "paused"])
+    }
+    let session = try VMSession(
+      connection, vm, process: Self.process(of: access), watchdog: watchdogProgram,
+      progress: progress, cancellation: cancellation)
+    if try !session.arm() { onWarning(.noWatchdog(watchdogProgram)) }
+    var report = try save(vm, choice, snapshots, session, progress, cancellation)
+    report.stateBefore = session.stateBefore.rawValue
     report.disks = vm.writableDisks.map { disk in
       VMSaveReport.DiskOfImage(
         name: disk.label, file: places.name(of: disk),
         overlay: snapshots?.overlay(of: disk), isUnlinked: unlinked.contains(disk))
     }
-    report.after = end(connection)
+    report.after = end(session)
+    report.pause = session.downtime
     return report
+  }
+
+  /// QEMU's process, where it is known for certain: it has the VM's memory.
+  private static func process(of access: Result<GuestMemory, CaptureObstacle>) -> Int32? {
+    guard case .success(let memory) = access else { return nil }
+    return memory.processID
   }
 
   /// The user as which QEMU opens files, where its process is known for certain: it has the VM's memory.
   private static func user(
     of access: Result<GuestMemory, CaptureObstacle>
   ) -> ProcessOwner.User? {
-    guard case .success(let memory) = access else { return nil }
-    return ProcessOwner.user(of: memory.processID)
+    process(of: access).flatMap { ProcessOwner.user(of: $0) }
   }
 
   /// Saves with the engine of the choice.
   private func save(
     _ vm: RunningVM, _ choice: CaptureChoice, _ snapshots: DiskSnapshots?,
-    _ connection: QMPConnection, _ progress: Progress, _ cancellation: Cancellation
+    _ session: VMSession, _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) -> VMSaveReport {
     if case .possible(let memory, let platform) = choice, engine != .qemu {
       let capture = CaptureSave(
-        save: self, vm: vm, memory: memory, platform: platform, connection: connection,
+        save: self, vm: vm, memory: memory, platform: platform, session: session,
         snapshots: snapshots)
       return VMSaveReport(vm, try capture.run(progress, cancellation), memory)
     }
-    let save = QEMUSave(save: self, vm: vm, connection: connection, snapshots: snapshots)
+    let save = QEMUSave(save: self, vm: vm, session: session, snapshots: snapshots)
     do throws(VMError) {
       var report = VMSaveReport(vm, try save.run(progress, cancellation))
       if engine == .auto { report.engineReasons = choice.obstacles }
       return report
     } catch .migrationFailed(let path, let reason, _) {
-      throw .migrationFailed(path, reason: reason, hints: Self.hints(choice, connection))
+      throw .migrationFailed(path, reason: reason, hints: Self.hints(choice, session.connection))
     }
   }
 
@@ -132,25 +146,39 @@ extension VMSave {
   }
 
   /// Does what is to be done with a VM whose image is in place, and looks what it is then. Nothing that fails here takes the image away.
-  private func end(_ connection: QMPConnection) -> VMSaveReport.After {
-    do throws(QMPError) {
+  private func end(_ session: VMSession) -> VMSaveReport.After {
+    let failure = session.complete(resumes: resumes)
+    do throws(VMError) {
       if afterwards == .quit {
-        try connection.quit()
+        try talking { () throws(QMPError) in try session.connection.quit() }
         return .ended
       }
-      var state = try connection.execute(.queryStatus)
-      guard afterwards == .resume, !state.isLive else { return .state(state.rawValue) }
-      do throws(QMPError) {
-        try connection.execute(.cont)
-      } catch {
-        return .failed(.qmp(error), state: state.rawValue)
+      var state = try session.execute(.queryStatus)
+      if let failure { return .failed(failure, state: state.rawValue) }
+      if afterwards == .resume, !state.isLive {
+        do throws(VMError) {
+          try session.resumePaused()
+        } catch {
+          return .failed(error, state: state.rawValue)
+        }
+        state = try session.execute(.queryStatus)
       }
-      state = try connection.execute(.queryStatus)
-      return state.isLive
+      let expected = expectedState(of: session)
+      return state.isLive == expected.isLive
         ? .state(state.rawValue)
-        : .failed(.state(found: state.rawValue, expected: ["running"]), state: state.rawValue)
+        : .failed(
+          .state(found: state.rawValue, expected: [expected.rawValue]), state: state.rawValue)
     } catch {
-      return .failed(.qmp(error), state: nil)
+      return .failed(failure ?? error, state: nil)
+    }
+  }
+
+  /// What the VM is to be in the end: it runs, or does not.
+  private func expectedState(of session: VMSession) -> RunState {
+    switch afterwards {
+    case .resume: .running
+    case .pause, .quit: .paused
+    case nil: session.stateBefore
     }
   }
 }

@@ -1,4 +1,5 @@
 public import MappedRAM
+import MappedRAMFormat
 public import SystemPackage
 
 /// Saves a VM into an image, from outside its QEMU.
@@ -21,6 +22,13 @@ public struct VMSave: Sendable {
   public var snapshotDirectory: FilePath?
   /// Devices whose states are saved beside the VM's RAM while it stands still. By capture only: QEMU's own save leaves them out.
   public var devices: [DeviceSave] = []
+  /// How long the VM may be paused, at most: when it is over, the watchdog resumes it, and the save fails. `nil` for a time that only a
+  /// save in which something hangs needs: a minute, a second more for each 25 MiB of RAM, and half a minute in which nothing moves.
+  public var maximumDowntime: Duration?
+  /// The program that takes the way back if this process ends in the middle of the save, or hangs: `mapped-ram`, found in PATH, or one that
+  /// calls `VMWatchdog.run` when its only argument is `VMWatchdog.verb`. Without such a program there is no watchdog, and a warning
+  /// says so.
+  public var watchdogProgram = "mapped-ram"
   /// How the channels work.
   public var options: ChannelOptions
   /// QEMU's process where it is not the one that listens at the socket.
@@ -45,5 +53,20 @@ public struct VMSave: Sendable {
   public init(to image: FilePath, options: ChannelOptions = .standard) {
     self.image = image
     self.options = options
+  }
+}
+
+extension VMSave {
+  /// Whether the VM is resumed once it can be, if it ran.
+  var resumes: Bool { afterwards == nil || afterwards == .resume }
+
+  /// How long `vm` may be paused.
+  func pauseLimit(of vm: RunningVM) -> PauseLimit {
+    if let maximumDowntime {
+      return PauseLimit(total: maximumDowntime, standstill: maximumDowntime)
+    }
+    let seconds = vm.ramByteCount.rawValue / (25 << 20)
+    return PauseLimit(
+      total: .seconds(60 + Int64(clamping: seconds)), standstill: .seconds(30))
   }
 }

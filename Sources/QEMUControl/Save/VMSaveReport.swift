@@ -79,7 +79,7 @@ extension VMSaveReport {
     let plan = outcome.plan
     self.init(
       engine: .capture, engineReasons: [], memory: memory.blocks,
-      pause: outcome.pause, live: outcome.live,
+      live: outcome.live,
       stateBefore: vm.runState.rawValue, after: .ended,
       machineType: plan.prologue.configuration.machineType,
       blocks: plan.blocks.map(\.block.idstr), fileSize: plan.end.rawValue, disks: [],
@@ -90,7 +90,7 @@ extension VMSaveReport {
   init(_ vm: RunningVM, _ outcome: QEMUSave.Outcome) {
     let image = outcome.image
     self.init(
-      engine: .qemu, engineReasons: [], memory: [], pause: outcome.pause,
+      engine: .qemu, engineReasons: [], memory: [],
       rounds: outcome.rounds, stateBefore: vm.runState.rawValue, after: .ended,
       machineType: vm.machineType,
       blocks: image.blocks.map(\.block.idstr), fileSize: image.fileSize.rawValue, disks: [],

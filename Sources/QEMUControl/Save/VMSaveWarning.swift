@@ -9,6 +9,8 @@ public enum VMSaveWarning: Equatable, Sendable {
   case othersMayRead(FilePath, permissions: UInt32)
   /// These disks have files without names: what is in them is lost when QEMU ends, and the image fits no disk then.
   case unlinkedDisks([String])
+  /// There is no program of this name that could watch over the save.
+  case noWatchdog(String)
 }
 
 extension VMSaveWarning {
@@ -34,6 +36,9 @@ extension VMSaveWarning: CustomStringConvertible {
     case .unlinkedDisks(let disks):
       "\(DiskPlaces.unlinked(disks)) The image then fits no disk. Copy them over QMP (blockdev-backup) while the VM is paused, if what is in "
         + "them matters."
+    case .noWatchdog(let program):
+      "\(program): there is no such program, or it is another one, so nobody watches over this save: if it is killed, the VM may stay "
+        + "paused."
     }
   }
 }

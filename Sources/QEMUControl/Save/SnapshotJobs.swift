@@ -2,8 +2,13 @@ import Glibc
 import MappedRAMFormat
 import SystemPackage
 
-extension DiskSnapshots {
+/// QEMU's jobs that make snapshots' files, and that take snapshots back.
+struct SnapshotJobs {
+  let connection: QMPConnection
+
   /// Has the disk write to its old file again. Only where this does not throw, the new one is of no use any more.
+  ///
+  /// It may be called again, over another connection, whatever was done before.
   func takeBack(_ snapshot: DiskSnapshot) throws(QMPError) {
     if try topmostNodes().contains(snapshot.node) { return }
     var failure: QMPError?
@@ -21,27 +26,21 @@ extension DiskSnapshots {
 
   private func commit(_ snapshot: DiskSnapshot) throws(QMPError) {
     let job = snapshot.newNode
-    try connection.execute(
-      .blockCommit(job: job, device: snapshot.newNode, baseNode: snapshot.node))
+    if try !connection.execute(.queryBlockJobs).contains(where: { $0.id == job }) {
+      try connection.execute(
+        .blockCommit(job: job, device: snapshot.newNode, baseNode: snapshot.node))
+    }
     try wait(job) { $0?.isReady ?? true }
     try connection.execute(.blockJobComplete(job))
     try wait(job) { $0 == nil }
   }
 
-  /// The nodes that the disks show, asked over a new connection where the old one is broken.
+  /// The nodes that the disks show.
   ///
   /// QEMU carries out one command after the other, and forgets those of a client that has gone (10.0.2, monitor/qmp.c): what it
-  /// answers here holds for the commands before.
+  /// answers over a new connection holds for the commands before.
   private func topmostNodes() throws(QMPError) -> Set<String> {
-    var disks: [Disk]
-    do throws(QMPError) {
-      disks = try connection.execute(.queryBlock)
-    } catch {
-      if case .refused = error { throw error }
-      try connection.reconnect()
-      disks = try connection.execute(.queryBlock)
-    }
-    return Set(disks.compactMap { $0.medium?.node })
+    Set(try connection.execute(.queryBlock).compactMap { $0.medium?.node })
   }
 
   /// What QEMU said when the job of `snapshot` failed.

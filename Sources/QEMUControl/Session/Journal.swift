@@ -1,0 +1,180 @@
+import LinuxIO
+import MappedRAMFormat
+import SystemPackage
+
+/// What has been changed about a VM that is not ours, and so has to be undone.
+///
+/// Each entry is made before the act, and marked or removed after it: a process that is killed in between leaves a journal that says
+/// what may have been done. `Unwind` goes by it.
+struct Journal: Equatable, Sendable {
+  /// The VM was paused, or may have been.
+  var pause: Pause?
+  /// A migration was begun, or may have been.
+  var migration: Migration?
+  /// QEMU may have this set of descriptors.
+  var descriptorSet: UInt64?
+  /// Migration settings that may have been changed.
+  var settings: ChangedSettings?
+  /// Whether a VM that stays in the state `postmigrate` is to have its disks all the same, as it had them before.
+  var hadDisks = false
+  /// Files that were made for snapshots of disks.
+  var snapshots: [DiskSnapshot] = []
+  /// Whether disks may write to these files by now.
+  var snapshotsMayBeUsed = false
+
+  /// The pause of a VM.
+  struct Pause: Equatable, Sendable {
+    /// Whether it is ours to end: the VM ran before.
+    var isOurs: Bool
+    /// Whether QEMU itself pauses the VM, at the end of a migration of ours.
+    var isByMigration = false
+    /// Whether it has begun.
+    var hasBegun = true
+    /// How long it may last.
+    var limit: PauseLimit
+  }
+
+  /// A migration of ours.
+  enum Migration: String, Sendable {
+    /// It is about to be begun.
+    case intended
+    /// QEMU has accepted it.
+    case accepted
+    /// It is complete.
+    case completed
+  }
+
+  /// Whether there is nothing to undo.
+  var isEmpty: Bool {
+    pause?.isOurs != true && migration == nil && descriptorSet == nil && settings == nil
+      && snapshots.isEmpty
+  }
+}
+
+/// How long a VM may be paused.
+struct PauseLimit: Equatable, Sendable {
+  /// In all.
+  var total: Duration
+  /// While nothing moves.
+  var standstill: Duration
+}
+
+/// Migration capabilities and parameters that were changed.
+struct ChangedSettings: Equatable, Sendable {
+  /// The capabilities as they were; each has been turned.
+  var capabilities: [String: Bool] = [:]
+  /// The parameters as they were.
+  var parameters: [String: JSONValue] = [:]
+  /// The parameters as they were set.
+  var wanted: [String: JSONValue] = [:]
+}
+
+/// Who the journal is about, and how to get there.
+struct JournalSubject: Equatable, Sendable {
+  /// The socket of QEMU's monitor.
+  var socket: FilePath
+  /// The process that made it, where it can be seen: another one's socket at the same path is not this VM's.
+  var peer: Int32?
+  /// QEMU's process, where it is known for certain.
+  var process: Int32?
+}
+
+// What a watchdog reads is what the same program has written a moment ago, so its form is nobody else's.
+extension Journal {
+  /// The journal as a text.
+  func encoded(of subject: JournalSubject) -> [UInt8] {
+    var text: [UInt8] = []
+    JSONValue.members([
+      "socket": .string(subject.socket.string), "peer": subject.peer.map { .integer(Int64($0)) },
+      "process": subject.process.map { .integer(Int64($0)) }, "pause": pause?.json,
+      "migration": migration.map { .string($0.rawValue) },
+      "descriptorSet": descriptorSet.map { .integer(Int64($0)) }, "settings": settings?.json,
+      "hadDisks": .bool(hadDisks), "snapshotsMayBeUsed": .bool(snapshotsMayBeUsed),
+      "snapshots": .array(snapshots.map(\.json)),
+    ]).append(to: &text)
+    return text
+  }
+
+  /// The journal that `text` is, and whom it is about; `nil` for a text that is none.
+  static func decoded(_ text: [UInt8]) -> (subject: JournalSubject, journal: Journal)? {
+    guard let json = try? JSONValue(parsing: text.span),
+      let socket = json["socket"]?.string
+    else { return nil }
+    let subject = JournalSubject(
+      socket: FilePath(socket), peer: json["peer"]?.number.flatMap(Int32.init(exactly:)),
+      process: json["process"]?.number.flatMap(Int32.init(exactly:)))
+    var journal = Journal()
+    journal.pause = json["pause"].flatMap(Pause.init)
+    journal.migration = json["migration"]?.string.flatMap(Migration.init)
+    journal.descriptorSet = json["descriptorSet"]?.unsignedInteger
+    journal.settings = json["settings"].map(ChangedSettings.init)
+    journal.hadDisks = json["hadDisks"]?.bool ?? false
+    journal.snapshotsMayBeUsed = json["snapshotsMayBeUsed"]?.bool ?? false
+    journal.snapshots = json["snapshots"]?.elements?.compactMap(DiskSnapshot.init) ?? []
+    return (subject, journal)
+  }
+}
+
+extension Journal.Pause {
+  fileprivate var json: JSONValue {
+    [
+      "isOurs": .bool(isOurs), "isByMigration": .bool(isByMigration), "hasBegun": .bool(hasBegun),
+      "total": .unsigned(limit.total.wholeMilliseconds),
+      "standstill": .unsigned(limit.standstill.wholeMilliseconds),
+    ]
+  }
+
+  fileprivate init?(_ json: JSONValue) {
+    guard let isOurs = json["isOurs"]?.bool, let isByMigration = json["isByMigration"]?.bool,
+      let hasBegun = json["hasBegun"]?.bool, let total = json["total"]?.unsignedInteger,
+      let standstill = json["standstill"]?.unsignedInteger
+    else { return nil }
+    self.init(
+      isOurs: isOurs, isByMigration: isByMigration, hasBegun: hasBegun,
+      limit: PauseLimit(total: .milliseconds(total), standstill: .milliseconds(standstill)))
+  }
+}
+
+extension ChangedSettings {
+  fileprivate var json: JSONValue {
+    [
+      "capabilities": .object(of: capabilities.mapValues(JSONValue.bool)),
+      "parameters": .object(of: parameters), "wanted": .object(of: wanted),
+    ]
+  }
+
+  fileprivate init(_ json: JSONValue) {
+    capabilities = json["capabilities"]?.dictionary.compactMapValues(\.bool) ?? [:]
+    parameters = json["parameters"]?.dictionary ?? [:]
+    wanted = json["wanted"]?.dictionary ?? [:]
+  }
+}
+
+extension DiskSnapshot {
+  fileprivate var json: JSONValue {
+    ["node": .string(node), "file": .string(file), "newNode": .string(newNode)]
+  }
+
+  fileprivate init?(_ json: JSONValue) {
+    guard let node = json["node"]?.string, let file = json["file"]?.string,
+      let newNode = json["newNode"]?.string
+    else { return nil }
+    self.init(node: node, file: file, newNode: newNode)
+  }
+}
+
+extension JSONValue {
+  /// The number, if this is a whole one.
+  fileprivate var number: Int64? {
+    if case .integer(let value) = self { value } else { nil }
+  }
+
+  fileprivate var dictionary: [String: JSONValue] {
+    guard case .object(let members) = self else { return [:] }
+    return Dictionary(members.map { ($0.name, $0.value) }) { first, _ in first }
+  }
+
+  fileprivate static func object(of members: [String: JSONValue]) -> JSONValue {
+    .object(members.sorted { $0.key < $1.key }.map { Member(name: $0.key, value: $0.value) })
+  }
+}

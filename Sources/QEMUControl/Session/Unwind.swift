@@ -1,0 +1,253 @@
+import Glibc
+import LinuxIO
+import MappedRAMFormat
+import SystemPackage
+
+/// The one way back: undoes what a journal says, as far as it was really done.
+///
+/// The process that saves goes it where something fails, and its first half where all went well; a watchdog goes it in the place of a
+/// process that is no more. Each part looks before it acts, and is taken out of the journal once it is done, so that it can be gone
+/// again, over another connection, where it broke off.
+struct Unwind {
+  let connection: QMPConnection
+  /// What is still to be undone.
+  private(set) var journal: Journal { didSet { publish(journal) } }
+  private let publish: (Journal) -> Void
+  /// What a migration of ours that has completed has written of the VM's state; `nil` where that cannot be read.
+  private let written: () -> GlobalState?
+
+  /// - Parameter publish: is given the journal whenever something is done.
+  init(
+    _ journal: Journal, over connection: QMPConnection, written: @escaping () -> GlobalState?,
+    publish: @escaping (Journal) -> Void
+  ) {
+    self.connection = connection
+    self.journal = journal
+    self.written = written
+    self.publish = publish
+  }
+
+  /// Why a VM that we paused is not resumed.
+  enum HandsOff: Error, Equatable {
+    /// Somebody else has migrated it, or it has come into a state that `cont` does not lead out of.
+    case state(String)
+    /// Its guest was asleep when QEMU saved it, and QEMU would not survive `cont`: it has no way from `postmigrate` to `suspended` (tried
+    /// with 10.0.2).
+    case asleep
+  }
+
+  /// How long is waited: for a migration to end, for QEMU to close what it wrote to, for a `cont` that is refused.
+  struct Patience {
+    var migration = Duration.seconds(30)
+    var closing = Duration.seconds(5)
+    var refusal = Duration.seconds(3)
+  }
+
+  /// Undoes everything.
+  ///
+  /// - Returns: why the VM was left alone, if it was.
+  /// - Throws: `QMPError`: the last refusal of what could not be undone, or that the connection broke. The journal has what is left.
+  mutating func run(_ patience: Patience = Patience()) throws(QMPError) -> HandsOff? {
+    try endMigration(patience)
+    let handsOff = try resume(patience)
+    try tidyUp(patience)
+    try takeBackSnapshots()
+    return handsOff
+  }
+
+  // MARK: The migration
+
+  /// Ends a migration of ours that is under way.
+  ///
+  /// With channels it is made to crawl first, and cancelled when they are idle, as `FileMigration.Ending` tells. Somebody else's is
+  /// left alone.
+  private mutating func endMigration(_ patience: Patience) throws(QMPError) {
+    guard let migration = journal.migration, migration != .completed else { return }
+    let deadline = ContinuousClock.now + patience.migration
+    var ending = FileMigration.Ending(true)
+    var crawls = false
+    while true {
+      let info = try connection.execute(.queryMigrate)
+      guard info.isUnderWay else {
+        // One that we only intended may not have begun: what is told is of an earlier one, then, which the VM's state shows.
+        journal.migration = info.status == .completed ? .completed : nil
+        return
+      }
+      if migration == .intended, !crawls, try !isOurs() {
+        journal.migration = nil
+        return
+      }
+      if !crawls {
+        try connection.execute(.setMigrationParameters(FileMigration.crawl))
+        crawls = true
+      }
+      if ending.isTime(info) { try connection.execute(.migrateCancel) }
+      guard ContinuousClock.now < deadline else {
+        throw .timedOut(
+          command: "migrate_cancel", connection.path, after: patience.migration)
+      }
+      sleep(for: FileMigration.Ending.interval)
+    }
+  }
+
+  /// Whether the migration under way, which may be the one that we were about to begin, goes by our settings.
+  private func isOurs() throws(QMPError) -> Bool {
+    try connection.execute(.queryMigrationCapabilities)[
+      Configuration.mappedRAMCapability] == true
+  }
+
+  // MARK: The pause
+
+  /// Resumes the VM if its pause is ours, and is one still.
+  ///
+  /// - Returns: why it was left alone, if it was.
+  /// - Throws: `refused`, the last one, where QEMU does not resume it within the patience.
+  mutating func resume(_ patience: Patience) throws(QMPError) -> HandsOff? {
+    guard let pause = journal.pause, pause.isOurs else {
+      if journal.migration == .completed { try takeDisks() }
+      journal.pause = nil
+      return nil
+    }
+    let deadline = ContinuousClock.now + patience.refusal
+    var interval = Duration.milliseconds(20)
+    while true {
+      var refusal: QMPError?
+      switch decide(pause, try connection.execute(.queryStatus)) {
+      case .nothing:
+        journal.pause = nil
+        return nil
+      case .takeDisks:
+        try takeDisks()
+        journal.pause = nil
+        return nil
+      case .leave(let reason):
+        journal.pause = nil
+        return reason
+      case .wait: break
+      case .resume:
+        do throws(QMPError) {
+          try connection.execute(.cont)
+          journal.pause = nil
+          return nil
+        } catch {
+          guard case .refused = error else { throw error }
+          refusal = error
+        }
+      }
+      guard ContinuousClock.now < deadline else {
+        throw refusal
+          ?? .timedOut(command: "cont", connection.path, after: patience.refusal)
+      }
+      sleep(for: interval)
+      interval = min(interval * 2, .seconds(1))
+    }
+  }
+
+  private enum Decision {
+    case resume, wait, takeDisks, nothing
+    case leave(HandsOff)
+  }
+
+  /// What is to be done with a VM that we paused, and that is in `state` now.
+  private func decide(_ pause: Journal.Pause, _ state: RunState) -> Decision {
+    if state.isLive { return .nothing }
+    switch state {
+    // One that QEMU pauses by itself is in another state then: this is somebody else's pause.
+    case .paused: return pause.isByMigration ? .nothing : .resume
+    // The last moments of a migration.
+    case .finishMigrate: return .wait
+    case .postMigrate where journal.migration == .completed:
+      let written = written()
+      if written?.isAsleep == true { return .leave(.asleep) }
+      // Somebody else paused it while it was saved.
+      if pause.isByMigration, written?.runState.isLive == false { return .takeDisks }
+      return .resume
+    default: return .leave(.state(state.rawValue))
+    }
+  }
+
+  /// Gives QEMU its disks back, which a migration that has completed takes from it. Before QEMU 10.0 only `cont` does.
+  private func takeDisks() throws(QMPError) {
+    guard journal.hadDisks else { return }
+    do throws(QMPError) {
+      try connection.execute(.blockdevSetActive(true))
+    } catch .refused {
+      // It has them, or cannot be told so.
+    }
+  }
+
+  // MARK: Settings and descriptors
+
+  /// Takes back descriptors and sets migration settings back.
+  ///
+  /// QEMU's clean-up after a migration still goes by the settings, and is over only once all that it opened is closed, whatever
+  /// `query-migrate` says (QEMU 10.0.2, migration.c and multifd.c).
+  mutating func tidyUp(_ patience: Patience) throws(QMPError) {
+    if let set = journal.descriptorSet {
+      do throws(QMPError) {
+        try connection.execute(.removeDescriptor(set: set))
+      } catch .refused {
+        // It never had it, or has let go of it.
+      }
+      if journal.settings != nil {
+        let deadline = ContinuousClock.now + patience.closing
+        while try connection.execute(.queryDescriptorSets).keys.contains(set) {
+          guard ContinuousClock.now < deadline else {
+            throw .timedOut(command: "remove-fd", connection.path, after: patience.closing)
+          }
+          sleep(for: .milliseconds(1))
+        }
+      }
+      journal.descriptorSet = nil
+    }
+    if let settings = journal.settings {
+      try restore(settings)
+      journal.settings = nil
+    }
+    // While the VM is paused, it tells why its state is `postmigrate`.
+    if journal.pause == nil { journal.migration = nil }
+  }
+
+  /// Sets back what still is as we set it: what somebody else has set since is theirs.
+  private func restore(_ settings: ChangedSettings) throws(QMPError) {
+    let capabilities = try connection.execute(.queryMigrationCapabilities)
+    let turned = settings.capabilities.filter { capabilities[$0.key] == !$0.value }
+    if !turned.isEmpty { try connection.execute(.setMigrationCapabilities(turned)) }
+    let parameters = try connection.execute(.queryMigrationParameters)
+    let changed = settings.parameters.filter { name, _ in
+      guard let now = parameters[name] else { return false }
+      // It may have been made to crawl.
+      return now == settings.wanted[name] || now == FileMigration.crawl[name]
+    }
+    if !changed.isEmpty { try connection.execute(.setMigrationParameters(changed)) }
+  }
+
+  // MARK: Snapshots
+
+  /// Lets the disks write to their old files again, with all that was written since, and removes the new ones.
+  mutating func takeBackSnapshots() throws(QMPError) {
+    let jobs = SnapshotJobs(connection: connection)
+    var refusal: QMPError?
+    for snapshot in journal.snapshots {
+      do throws(QMPError) {
+        if journal.snapshotsMayBeUsed { try jobs.takeBack(snapshot) }
+        snapshot.removeFile()
+        journal.snapshots.removeAll { $0 == snapshot }
+      } catch {
+        // Where QEMU says nothing any more, the rest is for another connection.
+        if error.isEndOfConversation { throw error }
+        refusal = refusal ?? error
+      }
+    }
+    if let refusal { throw refusal }
+    journal.snapshotsMayBeUsed = false
+  }
+}
+
+extension DiskSnapshot {
+  /// Removes the new file.
+  func removeFile() {
+    // SAFETY: the path's bytes end with a zero. A file that is not there was not made.
+    _ = unsafe FilePath(file).withPlatformString { unsafe unlink($0) }
+  }
+}

@@ -1,0 +1,61 @@
+import LinuxIO
+import MappedRAMFormat
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import QEMUControl
+
+/// What a watchdog reads of a save.
+@Suite struct JournalTests {
+  private static let subject = JournalSubject(socket: "/run/a \"b\".qmp", peer: 12, process: 34)
+
+  private static let full: Journal = {
+    var journal = Journal()
+    journal.pause = Journal.Pause(
+      isOurs: true, isByMigration: true, hasBegun: false,
+      limit: PauseLimit(total: .milliseconds(1234), standstill: .seconds(30)))
+    journal.migration = .accepted
+    journal.descriptorSet = 1 << 30
+    journal.settings = ChangedSettings(
+      capabilities: ["multifd": false], parameters: ["max-bandwidth": 7, "tls-creds": "x"],
+      wanted: ["max-bandwidth": 0])
+    journal.hadDisks = true
+    journal.snapshots = [DiskSnapshot(node: "#block1", file: "/a/b\u{1}", newNode: "n")]
+    journal.snapshotsMayBeUsed = true
+    return journal
+  }()
+
+  @Test(arguments: [Journal(), full])
+  func itIsReadAsItWasWritten(journal: Journal) throws {
+    let read = try #require(Journal.decoded(journal.encoded(of: Self.subject)))
+    #expect(read.journal == journal && read.subject == Self.subject)
+    let other = JournalSubject(socket: "s")
+    #expect(Journal.decoded(journal.encoded(of: other))?.subject == other)
+  }
+
+  @Test func aTextThatIsCutIsNone() {
+    let text = Self.full.encoded(of: Self.subject)
+    for count in 0..<text.count {
+      #expect(Journal.decoded(Array(text.prefix(count))) == nil)
+    }
+  }
+
+  @Test func eachEntryKeepsItFromBeingEmpty() {
+    #expect(Journal().isEmpty && !Self.full.isEmpty)
+    var journal = Journal()
+    journal.hadDisks = true
+    journal.pause = Self.full.pause
+    journal.pause?.isOurs = false
+    #expect(journal.isEmpty, "a pause that is not ours is nothing to undo")
+    let entries: [(inout Journal) -> Void] = [
+      { $0.pause?.isOurs = true }, { $0.migration = .intended }, { $0.descriptorSet = 1 },
+      { $0.settings = ChangedSettings() }, { $0.snapshots = Self.full.snapshots },
+    ]
+    for entry in entries {
+      var changed = journal
+      entry(&changed)
+      #expect(!changed.isEmpty)
+    }
+  }
+}
