@@ -10,13 +10,13 @@ struct ChildGuard: ~Copyable, Sendable {
   private let processID: Int32
   private let release: Int32
 
-  /// Watches over the process of the pidfd `process`.
+  /// Watches over `process`.
   ///
   /// - Throws: what fork(2) and socketpair(2) give.
-  init(over process: borrowing OwnedDescriptor) throws(SystemCallError) {
+  init(over process: ProcessHandle) throws(SystemCallError) {
     var release: Int32 = -1
     // SAFETY: the number is written before the call returns, and is not kept.
-    let started = unsafe CLinux_startGuard(process.rawValue, &release)
+    let started = unsafe CLinux_startGuard(process.descriptor, &release)
     try check(started, .fork, .process)
     processID = started
     self.release = release

@@ -11,7 +11,7 @@ public struct ChildProcess: ~Copyable, Sendable {
   public let processID: Int32
   /// Whether it gets the signals of this process's terminal.
   public let sharesTerminal: Bool
-  private let handle: OwnedDescriptor
+  private let handle: ProcessHandle
   private var watcher: ChildGuard?
   private var end: ChildEnd?
   private var isHeld = true
@@ -54,16 +54,11 @@ public struct ChildProcess: ~Copyable, Sendable {
     var spawned = CLinux_Spawned()
     try check(Self.spawn(program, arguments, options, &spawned), .fork, .process)
     let started = spawned.process
-    let descriptor = CLinux_processDescriptor(started)
-    guard descriptor >= 0 else {
-      Self.drop(&spawned)
-      throw SystemCallError(
-        call: .pidfd_open, errno: Errno(rawValue: -descriptor), subject: .process)
-    }
-    let handle = OwnedDescriptor(owning: descriptor)
     beforeItRuns()
+    let handle: ProcessHandle
     // The program runs only once it is watched over: at no moment can it be left behind.
     do throws(SystemCallError) {
+      handle = try ProcessHandle(started)
       watcher = try ChildGuard(over: handle)
     } catch {
       Self.drop(&spawned)
@@ -84,21 +79,19 @@ public struct ChildProcess: ~Copyable, Sendable {
   deinit {
     // An error has nobody to go to here.
     if isHeld, end == nil {
-      _ = CLinux_signalProcess(handle.rawValue, SIGKILL)
+      try? handle.signal(SIGKILL)
       _ = Self.reap(processID, blocks: true)
     }
   }
 
   /// A descriptor that poll(2) finds readable once the process has ended; valid as long as the value lives.
-  public var descriptor: CInt { handle.rawValue }
+  public var descriptor: CInt { handle.descriptor }
 
   /// Sends a signal. Nothing happens to a process that has ended.
   ///
   /// - Throws: what pidfd_send_signal(2) gives; EPERM for a program that has become another user.
   public func send(_ signal: CInt) throws(SystemCallError) {
-    let result = CLinux_signalProcess(handle.rawValue, signal)
-    if result == -ESRCH { return }
-    try check(result, .pidfd_send_signal, .process)
+    try handle.signal(signal)
   }
 
   /// Sends a signal to all processes of the session that the process leads, and which is as old as it. Nothing happens where there
@@ -113,11 +106,9 @@ public struct ChildProcess: ~Copyable, Sendable {
   /// Whether its end has been asked for and told: its number may be somebody else's now.
   public var hasBeenWaitedFor: Bool { end != nil }
 
-  /// Waits until it has ended, but for at most `duration`, and an hour; its number stays its own.
+  /// Waits until it has ended, but for at most `duration`; its number stays its own.
   public func waitWithoutReaping(for duration: Duration) {
-    var waiting = pollfd(fd: handle.rawValue, events: Int16(POLLIN), revents: 0)
-    // SAFETY: one pollfd, alive for the call.
-    _ = unsafe poll(&waiting, 1, duration.pollMilliseconds)
+    _ = handle.wait(for: duration)
   }
 
   /// How the process has ended; nil while it runs.
@@ -152,7 +143,6 @@ public struct ChildProcess: ~Copyable, Sendable {
       if let end = try endIfOver() { return end }
       let left = deadline - .now
       guard left > .zero else { return nil }
-      // Whatever ended it, the loop looks again.
       waitWithoutReaping(for: left)
     }
   }
