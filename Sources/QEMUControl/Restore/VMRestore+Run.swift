@@ -28,8 +28,9 @@ extension VMRestore {
     try talking { () throws(QMPError) in try connection.execute(.stop) }
     var report = VMRestoreReport(
       engine: engine, engineReasons: [], blocks: [], state: "",
-      processID: vm.possibleProcesses.first,
+      processID: processID,
       elapsed: .zero, transfer: nil)
+    if case .success(let memory) = access { report.processID = memory.processID }
     switch (engine, access) {
     case (.qemu, _):
       if case .success(let memory) = access {

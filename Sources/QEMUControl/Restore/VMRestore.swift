@@ -89,7 +89,7 @@ public struct VMRestoreReport: Equatable, Sendable {
   public var blocks: [BlockArrival]
   /// The VM's state now, as `query-status` names it.
   public var state: String
-  /// QEMU's process, where it is known.
+  /// QEMU's process, where it has been found, or else the one that was started or given.
   public var processID: Int32?
   /// From the first look at the VM to its going on.
   public var elapsed: Duration
