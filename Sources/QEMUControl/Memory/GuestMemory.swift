@@ -46,7 +46,27 @@ public struct GuestMemory: Sendable {
   static func access(
     to vm: RunningVM, processID: Int32? = nil
   ) -> Result<GuestMemory, CaptureObstacle> {
-    let candidates = processID.map { [$0] } ?? vm.possibleProcesses
+    access(to: vm, among: processID.map { [$0] } ?? vm.possibleProcesses, given: processID) {
+      processID == nil ? vm.objection(to: $0) : nil
+    }
+  }
+
+  /// The same for a QEMU that `child` is or has started: numbers that it tells itself are not asked for, since it may have them in a PID
+  /// namespace of its own.
+  static func access(
+    to vm: RunningVM, startedBy child: Int32
+  ) -> Result<GuestMemory, CaptureObstacle> {
+    let found = access(to: vm, among: [child], given: nil) { _ in nil }
+    if case .success = found { return found }
+    // Not asked for before: it takes some milliseconds.
+    let others = ProcessOwner.descendants(of: child)
+    return others.isEmpty ? found : access(to: vm, among: others, given: nil) { _ in nil }
+  }
+
+  private static func access(
+    to vm: RunningVM, among candidates: [Int32], given processID: Int32?,
+    objection: (Int32) -> CaptureObstacle?
+  ) -> Result<GuestMemory, CaptureObstacle> {
     var refusal: SystemCallError?
     var stranger: CaptureObstacle?
     let ranges = vm.blocks.compactMap { block in
@@ -57,7 +77,7 @@ public struct GuestMemory: Sendable {
     for candidate in candidates {
       do throws(SystemCallError) {
         let process = try ProcessHandle(candidate)
-        if processID == nil, let objection = vm.objection(to: candidate) {
+        if let objection = objection(candidate) {
           stranger = stranger ?? objection
           continue
         }
