@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -19,6 +20,10 @@
 #ifndef SYS_pidfd_send_signal
 #define SYS_pidfd_send_signal 424
 #endif
+
+// How long a program may take to hear what a guard has said, QEMU reads nothing until it has opened its disks; and for how much of it the
+// guard itself is there.
+enum { FAREWELL_SECONDS = 60, GUARD_SECONDS = 1 };
 
 // A child whose parent ignores SIGCHLD leaves no status behind.
 static void stopIgnoringChildren(void) {
@@ -183,17 +188,78 @@ int32_t CLinux_waitChild(int32_t process, int32_t blocks, int32_t *how, int32_t 
   return 1;
 }
 
-FORKED _Noreturn void guard(int target, int input) {
+FORKED int64_t millisecondsUntil(const struct timespec *end) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)(end->tv_sec - now.tv_sec) * 1000 + (end->tv_nsec - now.tv_nsec) / 1000000;
+}
+
+// Waits for `events`, or the end, of a descriptor; 0 when the time is over.
+FORKED int waitUntil(const struct timespec *end, int descriptor, short events) {
+  for (;;) {
+    int64_t left = millisecondsUntil(end);
+    struct pollfd waiting = {descriptor, events, 0};
+    int result = poll(&waiting, 1, left > 0 ? (int)left : 0);
+    if (result > 0) return 1;
+    if (result < 0 ? errno != EINTR : left <= 0) return 0;
+  }
+}
+
+FORKED struct timespec after(int32_t seconds) {
+  struct timespec end;
+  clock_gettime(CLOCK_MONOTONIC, &end);
+  end.tv_sec += seconds;
+  return end;
+}
+
+// Whether all of it was said before the time was over.
+FORKED int say(const CLinux_Farewell *farewell, const struct timespec *end) {
+  size_t done = 0;
+  while (done < farewell->byteCount) {
+    ssize_t count = send(farewell->socket, farewell->bytes + done, farewell->byteCount - done,
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (count >= 0)
+      done += (size_t)count;
+    else if (errno == EAGAIN) {
+      if (!waitUntil(end, farewell->socket, POLLOUT)) return 0;
+    } else if (errno != EINTR)
+      return 0;
+  }
+  return 1;
+}
+
+// Until nobody has the other end any more: whoever has it and has not read yet what was said loses it with ours (QEMU does). Whether that
+// came before the time was over.
+FORKED int waitForEndOfConversation(int socket, int32_t seconds) {
+  static char answers[4096];
+  struct timespec end = after(seconds);
+  while (waitUntil(&end, socket, POLLIN)) {
+    ssize_t count = recv(socket, answers, sizeof answers, MSG_DONTWAIT);
+    if (count == 0 || (count < 0 && errno != EINTR && errno != EAGAIN)) return 1;
+  }
+  return 0;
+}
+
+FORKED _Noreturn void guard(int target, const CLinux_Farewell *farewell, int input) {
   // The terminal's signals and its end are not the guard's business.
   setsid();
   prctl(PR_SET_NAME, "mapped-ram-guard", 0, 0, 0);
-  closeAllBut(target, input);
-  if (!isLetGo(input))
-    syscall(SYS_pidfd_send_signal, target, SIGKILL, NULL, 0);
+  closeAllButThree(target, input, farewell == NULL ? input : farewell->socket);
+  if (isLetGo(input)) _exit(0);
+  int isSaid = 0;
+  if (farewell != NULL) {
+    struct timespec end = after(farewell->patience);
+    isSaid = say(farewell, &end);
+    if (isSaid) waitUntil(&end, target, POLLIN);
+  }
+  syscall(SYS_pidfd_send_signal, target, SIGKILL, NULL, 0);
+  // What takes longer is a process's that nobody has to wait for.
+  if (isSaid && !waitForEndOfConversation(farewell->socket, GUARD_SECONDS) && COPY_PROCESS() == 0)
+    waitForEndOfConversation(farewell->socket, FAREWELL_SECONDS);
   _exit(0);
 }
 
-int32_t CLinux_startGuard(int32_t target, int32_t *release) {
+int32_t CLinux_startGuard(int32_t target, const CLinux_Farewell *farewell, int32_t *release) {
   // Sockets and not a pipe, since a write to one can leave out SIGPIPE.
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
@@ -201,7 +267,7 @@ int32_t CLinux_startGuard(int32_t target, int32_t *release) {
   stopIgnoringChildren();
   pid_t process = forkBlockingSignals();
   if (process == 0)
-    guard(target, ends[0]);
+    guard(target, farewell, ends[0]);
   int number = errno;
   close(ends[0]);
   if (process < 0) {
@@ -211,6 +277,8 @@ int32_t CLinux_startGuard(int32_t target, int32_t *release) {
   *release = ends[1];
   return process;
 }
+
+void CLinux_letAct(int32_t link) { close(link); }
 
 int32_t CLinux_release(int32_t process, int32_t link) {
   char byte = 0;

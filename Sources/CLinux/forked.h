@@ -55,6 +55,18 @@ FORKED void closeAllBut(int one, int other) {
   closeRange(high + 1, ~0U);
 }
 
+// The same, for three.
+FORKED void closeAllButThree(int one, int two, int three) {
+  uint32_t low = (uint32_t)(one < two ? one : two), high = (uint32_t)(one < two ? two : one);
+  uint32_t other = (uint32_t)three;
+  uint32_t first = other < low ? other : low, last = other > high ? other : high;
+  uint32_t middle = other < low ? low : other > high ? high : other;
+  if (first > 0) closeRange(0, first - 1);
+  closeRange(first + 1, middle - 1);
+  closeRange(middle + 1, last - 1);
+  closeRange(last + 1, ~0U);
+}
+
 // Waits for the word with which the parent lets the process go. Whether it came, and not the link's end.
 FORKED int isLetGo(int link) {
   char byte;

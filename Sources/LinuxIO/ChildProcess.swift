@@ -6,6 +6,8 @@ import SystemPackage
 ///
 /// While it is held and runs, a small process watches over it (`ChildGuard`): if this process ends in any way, also by
 /// SIGKILL, the program is killed.
+///
+/// The program may be a script that starts another one, and that would be left: `Options.farewell` and `hold(_:)` are for this.
 public struct ChildProcess: ~Copyable, Sendable {
   /// The number of the process.
   public let processID: Int32
@@ -13,6 +15,9 @@ public struct ChildProcess: ~Copyable, Sendable {
   public let sharesTerminal: Bool
   private let handle: ProcessHandle
   private var watcher: ChildGuard?
+  private let farewell: Farewell?
+  /// Processes that it has started, and that end with it.
+  private var companions: [ChildGuard] = []
   private var end: ChildEnd?
   private var isHeld: Bool
 
@@ -31,9 +36,28 @@ public struct ChildProcess: ~Copyable, Sendable {
     public var startsSession = false
     /// Whether it runs on when the value goes, and when this process ends.
     public var outlivesParent = false
+    /// What is said before it is killed.
+    public var farewell: Farewell?
 
     /// Nothing but what this process has.
     public init() {}
+  }
+
+  /// Words after which a program, or one that it has started and that has the other end of a socket, ends by itself.
+  public struct Farewell: Sendable {
+    /// Our end of the socket.
+    public var socket: UnixSocket
+    /// The words.
+    public var bytes: [UInt8]
+    /// How long the program itself may take to end before it is killed, in whole seconds. Whoever else hears the words has a minute.
+    public var patience: Duration
+
+    /// A farewell of its parts.
+    public init(socket: UnixSocket, bytes: [UInt8], patience: Duration) {
+      self.socket = socket
+      self.bytes = bytes
+      self.patience = patience
+    }
   }
 
   /// Starts `program`, which is looked for in PATH unless it has a slash.
@@ -61,7 +85,9 @@ public struct ChildProcess: ~Copyable, Sendable {
     // The program runs only once it is watched over: at no moment can it be left behind.
     do throws(SystemCallError) {
       handle = try ProcessHandle(started)
-      if !options.outlivesParent { watcher = try ChildGuard(over: handle) }
+      if !options.outlivesParent {
+        watcher = try ChildGuard(over: handle, farewell: options.farewell)
+      }
     } catch {
       Self.drop(&spawned)
       throw error
@@ -77,14 +103,31 @@ public struct ChildProcess: ~Copyable, Sendable {
     self.handle = handle
     sharesTerminal = !options.startsSession
     isHeld = !options.outlivesParent
+    farewell = options.farewell
   }
 
   deinit {
-    // An error has nobody to go to here.
-    if isHeld, end == nil {
+    guard isHeld else { return }
+    if end == nil {
+      if let farewell, let watcher {
+        watcher.act(within: farewell.patience + Self.guardPatience)
+      }
+      // The guard may have been killed. An error has nobody to go to here.
       try? handle.signal(SIGKILL)
       _ = Self.reap(processID, blocks: true)
     }
+    for companion in companions { companion.act(within: Self.guardPatience) }
+  }
+
+  /// How long a guard's own steps may take: it listens for a second more.
+  private static let guardPatience = Duration.seconds(3)
+
+  /// Lets `process`, which the program has started, end with it: it is killed when the value goes or this process ends in any way, unless
+  /// the program was let go.
+  ///
+  /// - Throws: what fork(2) and socketpair(2) give.
+  public mutating func hold(_ process: ProcessHandle) throws(SystemCallError) {
+    companions.append(try ChildGuard(over: process))
   }
 
   /// A descriptor that poll(2) finds readable once the process has ended; valid as long as the value lives.
@@ -120,7 +163,7 @@ public struct ChildProcess: ~Copyable, Sendable {
   public mutating func endIfOver() throws(SystemCallError) -> ChildEnd? {
     if let end { return end }
     end = try Self.reap(processID, blocks: false).get()
-    if end != nil { watcher = nil }
+    if end != nil { dismissWatcher() }
     return end
   }
 
@@ -133,7 +176,7 @@ public struct ChildProcess: ~Copyable, Sendable {
       preconditionFailure("waitid came back before the process had ended")
     }
     end = found
-    watcher = nil
+    dismissWatcher()
     return found
   }
 
@@ -148,6 +191,12 @@ public struct ChildProcess: ~Copyable, Sendable {
       guard left > .zero else { return nil }
       waitWithoutReaping(for: left)
     }
+  }
+
+  /// There is nothing to be watched over any more, but for what the program may have left.
+  private mutating func dismissWatcher() {
+    if farewell != nil { watcher?.act(within: Self.guardPatience) }
+    watcher = nil
   }
 
   /// Lets the process run on when this one ends.

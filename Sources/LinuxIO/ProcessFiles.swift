@@ -64,7 +64,8 @@ public enum ProcessFiles {
     }
   }
 
-  private static func names(in path: FilePath) throws(SystemCallError) -> [String] {
+  /// The names in a directory of /proc that are numbers.
+  static func names(in path: FilePath) throws(SystemCallError) -> [String] {
     // SAFETY: the stream is this function's own, and closed before it returns; an entry is read before the next one is asked for.
     guard let stream = unsafe path.withPlatformString({ unsafe opendir($0) }) else {
       throw SystemCallError(call: .open, errno: Errno(rawValue: errno), subject: .file(path))

@@ -30,7 +30,7 @@ import Testing
       version: QEMUVersion(10, 0, 2), name: "web1", uuid: nil,
       isManagedByLibvirt: false, target: "x86_64",
       machineType: "pc-q35-10.0", runState: .running, processorThreads: [11, 12],
-      peerProcessID: 10, blocks: [ram, dimm, table], namelessBlocks: [],
+      peerProcessID: 10, peerUserID: 0, blocks: [ram, dimm, table], namelessBlocks: [],
       backends: [
         MemoryBackend(
           id: "main", kind: "memory-backend-file", byteCount: ByteCount(4 << 30), isShared: true,

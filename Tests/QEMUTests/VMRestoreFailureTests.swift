@@ -21,7 +21,7 @@ extension RealQEMU {
       #expect(result.status != 0 && result.text == "")
       #expect(result.errors.contains("Error: "))
       #expect(!exists(directory.file("s")))
-      #expect(try Self.processes(naming: directory) == [])
+      #expect(try processes(naming: directory) == [])
     }
 
     /// An image that ends too early is refused before QEMU is started.
@@ -49,7 +49,7 @@ extension RealQEMU {
         #expect(
           signal == SIGKILL ? status == 128 + SIGKILL : [0, 130, 128 + SIGINT].contains(status),
           "after \(milliseconds) ms: \(status) \(command.errors)")
-        try waitUntil { try Self.processes(naming: directory) == [] }
+        try waitUntil { try processes(naming: directory) == [] }
       }
     }
 
@@ -92,15 +92,6 @@ extension RealQEMU {
       let idstr = Data([5] + Array("timer".utf8))
       let place = try #require(bytes.range(of: idstr, options: .backwards))
       try file.write([0, 0, 0, 99], at: UInt64(place.upperBound + 4))
-    }
-
-    /// The QEMUs whose arguments name `directory`.
-    private static func processes(naming directory: TemporaryDirectory) throws -> [String] {
-      try FileManager.default.contentsOfDirectory(atPath: "/proc").filter { number in
-        guard number.first?.isNumber == true else { return false }
-        let line = FileManager.default.contents(atPath: "/proc/\(number)/cmdline") ?? Data()
-        return String(decoding: line, as: UTF8.self).contains("file:\(directory.path)")
-      }
     }
   }
 }

@@ -155,3 +155,12 @@ func waitUntil(
     Thread.sleep(forTimeInterval: 0.005)
   }
 }
+
+/// The QEMUs whose arguments name `directory`.
+func processes(naming directory: TemporaryDirectory) throws -> [String] {
+  try FileManager.default.contentsOfDirectory(atPath: "/proc").filter { number in
+    guard number.first?.isNumber == true else { return false }
+    let line = FileManager.default.contents(atPath: "/proc/\(number)/cmdline") ?? Data()
+    return String(decoding: line, as: UTF8.self).contains("file:\(directory.path)")
+  }
+}

@@ -4,6 +4,7 @@
 // Starting, watching and ending a child. Every function returns 0 (or the value that its comment names) when it
 // succeeds and -errno when it fails.
 
+#include <stddef.h>
 #include <stdint.h>
 
 /// What a child is to get, besides the caller's environment, directory and inheritable descriptors.
@@ -48,9 +49,24 @@ int32_t CLinux_signalProcess(int32_t descriptor, int32_t number);
 /// exit status or the signal, `how` CLD_EXITED (1), CLD_KILLED (2) or CLD_DUMPED (3).
 int32_t CLinux_waitChild(int32_t process, int32_t blocks, int32_t *how, int32_t *status);
 
-/// Forks a process that kills the one behind `target` (a pidfd) with SIGKILL when this process ends. Returns its number;
-/// `release` is a descriptor: a byte written to it, as CLinux_release does, makes the guard go without harm.
-int32_t CLinux_startGuard(int32_t target, int32_t *release);
+/// What is said to a program before it is killed.
+typedef struct {
+  /// A connected stream socket; the program, or one that it has started, has the other end.
+  int32_t socket;
+  const uint8_t *bytes;
+  size_t byteCount;
+  /// How many seconds the program is given then.
+  int32_t patience;
+} CLinux_Farewell;
+
+/// Forks a process that, when this process ends, says `farewell` (unless that is NULL), waits until the process behind `target` (a pidfd) has
+/// ended, but only as long as the farewell says, and kills it with SIGKILL. Then it keeps its end of the farewell's socket until the other end
+/// is closed, for a minute at most and after one second in another process. Returns its number; `release` is a descriptor: a byte written to it, as CLinux_release does, makes the guard
+/// go without harm.
+int32_t CLinux_startGuard(int32_t target, const CLinux_Farewell *farewell, int32_t *release);
+
+/// Lets a guard do at once what it is there for; `link` is closed. It is to be waited for.
+void CLinux_letAct(int32_t link);
 
 /// Lets a guard or a watchdog end without having done anything, closes `link`, and waits for its end.
 int32_t CLinux_release(int32_t process, int32_t link);

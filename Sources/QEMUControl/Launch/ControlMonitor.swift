@@ -45,5 +45,10 @@ struct ControlMonitor {
     [theirs.descriptor] + (configuration.map { [$0.bufferedDescriptor] } ?? [])
   }
 
+  /// What ends QEMU whatever was said before: a byte at which its reader begins anew (QEMU 10.0, qobject/json-lexer.c, IN_RECOVERY), the
+  /// negotiation, which is refused if it has been, and the command.
+  static let farewell: [UInt8] =
+    [0xFF] + Array(#"{"execute":"qmp_capabilities"}{"execute":"quit"}"#.utf8) + [0x0A]
+
   private static let id = "mapped-ram-control"
 }

@@ -4,12 +4,14 @@ public import SystemPackage
 /// A QEMU that this process has started, and a conversation with it.
 ///
 /// QEMU's arguments get a QMP monitor on a socket of ours, beside those that the user asked for. Until `letGo`, QEMU is
-/// killed when the value goes or this process ends in any way, so that nobody is left with half a VM. A VM in the
+/// told to quit, and then killed, when the value goes or this process ends in any way, so that nobody is left with half a VM. A VM in the
 /// foreground is not let go at all: it ends with this process, as if it had been started in its place.
+///
+/// The program may be a script or another program that starts QEMU and waits for it: the monitor reaches QEMU all the same.
 ///
 /// If this process ignored SIGCHLD, it does so no longer: how QEMU ended would be lost.
 public struct QEMULaunch: ~Copyable {
-  /// The process.
+  /// The process that was started: QEMU, or what has started QEMU.
   public var child: ChildProcess
   /// Our end of the monitor's socket; nothing has been read from it.
   ///
@@ -44,6 +46,8 @@ public struct QEMULaunch: ~Copyable {
       try ControlMonitor(on: &line)
     }
     options.descriptors = descriptors + monitor.descriptors
+    options.farewell = ChildProcess.Farewell(
+      socket: monitor.ours, bytes: ControlMonitor.farewell, patience: Self.patience)
     var outputs: DetachedOutputs?
     var socket: MonitorPath?
     if case .detached(let path, let log) = mode {
@@ -65,9 +69,12 @@ public struct QEMULaunch: ~Copyable {
     self.socket = socket
   }
 
+  /// How long QEMU may take to quit before it is killed. A script may have something to do behind it.
+  private static let patience = Duration.seconds(2)
+
   /// Lets QEMU live when this process ends.
   ///
-  /// - Returns: the process's number.
+  /// - Returns: the number of the process that was started.
   @discardableResult
   public consuming func letGo() -> Int32 {
     let processID = child.processID

@@ -26,6 +26,8 @@ public enum CaptureObstacle: Error, Equatable, Sendable {
   case unknownPlatform(target: String, machineType: String)
   /// QEMU's process was not found among those that can be seen from here; or it is not `given`, which somebody said it was.
   case unknownProcess(given: Int32?)
+  /// The process that QEMU says is its own is this user's, while another one listens at the socket.
+  case foreignProcess(Int32, userID: UInt32, peerUserID: UInt32)
   /// This QEMU does not say where it has the VM's memory: there is no address in its table of RAMBlocks.
   case unknownAddresses
   /// QEMU's memory may not be read: why.
@@ -92,6 +94,9 @@ extension CaptureObstacle: CustomStringConvertible {
     case .unknownProcess(nil):
       "The process of this QEMU cannot be seen from here: it runs on another machine, or in another PID namespace. "
         + "Give its number with --pid, or run this command where it runs."
+    case .foreignProcess(let process, let userID, let peerUserID):
+      "What QEMU says is its process, \(process), is user \(userID)'s, while user \(peerUserID) listens at the socket. If it is QEMU "
+        + "nevertheless, give its number with --pid."
     case .unknownAddresses:
       "This QEMU does not say where it has the VM's memory (x-query-ramblock has no addresses)."
     case .notPermitted(let error):

@@ -26,6 +26,8 @@ public struct RunningVM: Equatable, Sendable {
   /// The process that made the socket: QEMU, or what started it and handed the socket on. `nil`
   /// where this process cannot see it.
   public var peerProcessID: Int32?
+  /// The user who made the socket.
+  public var peerUserID: UInt32
   /// The RAMBlocks that a migration moves, in the order of a stream.
   public var blocks: [GuestBlock]
   /// RAMBlocks without a name: they are in no image.
@@ -63,6 +65,7 @@ extension RunningVM {
     runState = try connection.execute(.queryStatus)
     processorThreads = try connection.execute(.queryProcessors)
     peerProcessID = try connection.peerProcessID()
+    peerUserID = try connection.peerUserID()
     let all = try connection.ramBlocks()
     blocks = all.filter(\.isMigratable)
     namelessBlocks = all.filter { !$0.isMigratable }
@@ -110,5 +113,12 @@ extension QMPConnection {
   public func peerProcessID() throws(QMPError) -> Int32? {
     let peer = try asQMPError { () throws(SystemCallError) in try socket.peer() }
     return peer.processID > 0 ? peer.processID : nil
+  }
+
+  /// The user who made the socket which this is connected to.
+  ///
+  /// Throws `system`.
+  public func peerUserID() throws(QMPError) -> UInt32 {
+    try asQMPError { () throws(SystemCallError) in try socket.peer() }.userID
   }
 }

@@ -1,14 +1,16 @@
-import LinuxIO
+public import LinuxIO
 import MappedRAM
 import MappedRAMFormat
 import SystemPackage
 
 /// The memory of a VM, as this process can get at it.
 public struct GuestMemory: Sendable {
-  /// QEMU's process.
-  public let processID: Int32
+  /// QEMU's process, which has been found to have this memory.
+  public let process: ProcessHandle
   /// How each block can be got at, in the order of a stream.
   public let blocks: [BlockMemory]
+  /// The number of QEMU's process.
+  public var processID: Int32 { process.processID }
   let memory: ProcessMemory
   /// Which pages of QEMU's process there are; `nil` where the kernel does not say.
   let pageMap: PageMap?
@@ -36,15 +38,37 @@ public struct GuestMemory: Sendable {
   /// The blocks' places, as `blocks`.
   let places: [Place]
 
-  /// Finds the process behind `vm` and looks whether it lets itself be read.
+  /// Finds the process behind `vm`, verifies it, and looks whether it lets itself be read.
   ///
-  /// - Parameter processID: the process, where it is known; it is asked whether it has the VM's memory all the same.
+  /// - Parameter processID: the process, where somebody else than QEMU has told it; it is asked whether it has the VM's memory all the
+  ///   same.
   /// - Returns: the memory, or what is in the way.
   static func access(
     to vm: RunningVM, processID: Int32? = nil
   ) -> Result<GuestMemory, CaptureObstacle> {
-    let candidates = processID.map { [$0] } ?? vm.possibleProcesses
+    access(to: vm, among: processID.map { [$0] } ?? vm.possibleProcesses, given: processID) {
+      processID == nil ? vm.objection(to: $0) : nil
+    }
+  }
+
+  /// The same for a QEMU that `child` is or has started: numbers that it tells itself are not asked for, since it may have them in a PID
+  /// namespace of its own.
+  static func access(
+    to vm: RunningVM, startedBy child: Int32
+  ) -> Result<GuestMemory, CaptureObstacle> {
+    let found = access(to: vm, among: [child], given: nil) { _ in nil }
+    if case .success = found { return found }
+    // Not asked for before: it takes some milliseconds.
+    let others = ProcessOwner.descendants(of: child)
+    return others.isEmpty ? found : access(to: vm, among: others, given: nil) { _ in nil }
+  }
+
+  private static func access(
+    to vm: RunningVM, among candidates: [Int32], given processID: Int32?,
+    objection: (Int32) -> CaptureObstacle?
+  ) -> Result<GuestMemory, CaptureObstacle> {
     var refusal: SystemCallError?
+    var stranger: CaptureObstacle?
     let ranges = vm.blocks.compactMap { block in
       // Checked when the table was read: no overflow.
       block.hostAddress.map { $0..<$0 + block.usedLength.rawValue }
@@ -52,6 +76,11 @@ public struct GuestMemory: Sendable {
     guard ranges.count == vm.blocks.count else { return .failure(.unknownAddresses) }
     for candidate in candidates {
       do throws(SystemCallError) {
+        let process = try ProcessHandle(candidate)
+        if let objection = objection(candidate) {
+          stranger = stranger ?? objection
+          continue
+        }
         let maps = try MemoryMap.all(of: candidate)
         let places = zip(vm.blocks, ranges).compactMap { block, range in
           MemoryBacking(of: range, in: maps).map {
@@ -62,19 +91,23 @@ public struct GuestMemory: Sendable {
         guard places.count == vm.blocks.count else { continue }
         let memory = ProcessMemory(of: candidate)
         if let first = ranges.first { try memory.probe(first.lowerBound) }
-        return .success(
-          GuestMemory(places, of: memory, pageMap: try? PageMap(of: candidate)))
+        let pageMap = try? PageMap(of: candidate)
+        // All of it was the same process's.
+        guard !process.hasEnded else { continue }
+        return .success(GuestMemory(places, in: process, of: memory, pageMap: pageMap))
       } catch {
         refusal = refusal ?? error
       }
     }
-    if let refusal, [.notPermitted, .permissionDenied].contains(refusal.errno) {
+    if let refusal, [.notPermitted, .permissionDenied, .noFunction].contains(refusal.errno) {
       return .failure(.notPermitted(refusal))
     }
-    return .failure(.unknownProcess(given: processID))
+    return .failure(stranger ?? .unknownProcess(given: processID))
   }
 
-  private init(_ places: [Place], of memory: ProcessMemory, pageMap: PageMap?) {
+  private init(
+    _ places: [Place], in process: ProcessHandle, of memory: ProcessMemory, pageMap: PageMap?
+  ) {
     let places = places.map { place in
       var place = place
       place.file = Self.open(place, memory.processID, .read)
@@ -83,7 +116,7 @@ public struct GuestMemory: Sendable {
     self.places = places
     self.memory = memory
     self.pageMap = pageMap
-    processID = memory.processID
+    self.process = process
     blocks = places.map { place in
       BlockMemory(
         idstr: place.block.idstr, byteCount: place.block.usedLength.rawValue,

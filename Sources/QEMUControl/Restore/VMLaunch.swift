@@ -58,7 +58,8 @@ public struct VMLaunch: Sendable {
     } catch {
       throw .launch(error)
     }
-    restore.processID = launch.child.processID
+    let child = launch.child.processID
+    restore.startedProcess = child
     let report: VMRestoreReport
     do throws(VMError) {
       let connection = try talking { () throws(QMPError) in
@@ -66,7 +67,11 @@ public struct VMLaunch: Sendable {
           socket: launch.control, name: FilePath(line.program), timeout: Self.patience)
       }
       report = try restore.run(
-        source, into: connection, progress: progress, cancellation: cancellation)
+        source, into: connection, progress: progress, cancellation: cancellation
+      ) { (process) throws(VMError) in
+        guard process.processID != child else { return }
+        try system { () throws(SystemCallError) in try launch.child.hold(process) }
+      }
     } catch {
       throw explained(error, &launch)
     }

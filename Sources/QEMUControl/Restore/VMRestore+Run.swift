@@ -14,6 +14,15 @@ extension VMRestore {
     _ source: RestoreSource, into connection: QMPConnection, progress: Progress = Progress(),
     cancellation: Cancellation = Cancellation()
   ) throws(VMError) -> VMRestoreReport {
+    try run(
+      source, into: connection, progress: progress, cancellation: cancellation, found: { _ in })
+  }
+
+  /// The same; `found` is given QEMU's process once that has been found.
+  func run(
+    _ source: RestoreSource, into connection: QMPConnection, progress: Progress,
+    cancellation: Cancellation, found: (ProcessHandle) throws(VMError) -> Void
+  ) throws(VMError) -> VMRestoreReport {
     let start = ContinuousClock.now
     let vm = try talking { () throws(QMPError) in try RunningVM(asking: connection) }
     guard vm.runState == .inMigrate else {
@@ -21,15 +30,21 @@ extension VMRestore {
     }
     try check(source, vm, connection)
     try moving { () throws(ImageError) in try source.image.checkHasDevices(devices.keys) }
-    let access = GuestMemory.access(to: vm, processID: processID)
+    let access =
+      startedProcess.map { GuestMemory.access(to: vm, startedBy: $0) }
+      ?? GuestMemory.access(to: vm, processID: processID)
     let destination = Destination(
       source: source, vm: vm, connection: connection, options: options, devices: devices)
     // The VM is not to go on by itself: `stop` keeps a waiting VM from it.
     try talking { () throws(QMPError) in try connection.execute(.stop) }
     var report = VMRestoreReport(
       engine: engine, engineReasons: [], blocks: [], state: "",
-      processID: vm.possibleProcesses.first,
+      processID: startedProcess ?? processID,
       elapsed: .zero, transfer: nil)
+    if case .success(let memory) = access {
+      report.processID = memory.processID
+      try found(memory.process)
+    }
     switch (engine, access) {
     case (.qemu, _):
       if case .success(let memory) = access {
@@ -118,7 +133,7 @@ extension VMRestore {
   /// The disks that QEMU has not got, with their files, where somebody has locked them. QEMU 10.0 tells which it has got; its refusal
   /// itself names none.
   private func takenDisks(of vm: RunningVM, _ connection: QMPConnection) -> [String] {
-    let places = DiskPlaces(of: vm, processID: processID)
+    let places = DiskPlaces(of: vm, processID: startedProcess ?? processID)
     // That it cannot be asked any more says less than why it came to it.
     return ((try? connection.execute(.queryBlock)) ?? []).compactMap { disk in
       guard let medium = disk.medium, !medium.isActive,

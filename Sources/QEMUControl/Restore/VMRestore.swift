@@ -13,6 +13,8 @@ public struct VMRestore: Sendable {
   public var options: ChannelOptions
   /// QEMU's process where it is not the one that listens at the socket.
   public var processID: Int32?
+  /// The process that is QEMU or has started it; `nil` for a QEMU that was there before.
+  var startedProcess: Int32?
   /// What gets the states of devices that stand behind the image's stream, before the VM goes on.
   public var devices: [DeviceIdentity: any DeviceStateTarget] = [:]
 
@@ -89,7 +91,7 @@ public struct VMRestoreReport: Equatable, Sendable {
   public var blocks: [BlockArrival]
   /// The VM's state now, as `query-status` names it.
   public var state: String
-  /// QEMU's process, where it is known.
+  /// QEMU's process, where it has been found, or else the one that was started or given.
   public var processID: Int32?
   /// From the first look at the VM to its going on.
   public var elapsed: Duration
