@@ -49,7 +49,7 @@ extension ExitStatus {
     case .launch(.refused): self = .usage
     case .launch(.system(let error)): self.init(starting: error)
     case .state, .resumedMeanwhile, .gone, .tooOld, .migrationFailed, .disksTaken, .relativeDisk,
-      .unlinkedDisk, .encryptedDisk, .diskChanged,
+      .unlinkedDisk, .encryptedDisk, .filteredDisk, .diskChanged,
       .snapshotsRemain, .ended, .cannotMap, .liveSnapshots, .managedByLibvirt:
       self = .unavailable
     }

@@ -33,7 +33,7 @@ final class DiskSnapshots {
   ///
   /// - Parameter owner: who is to own the files, QEMU's user; `nil` where that is not known for certain, and QEMU makes them.
   /// - Throws: `noSnapshotDirectory`; `snapshotExists` where a file has the name; `relativeDisk` where it is not known what a disk's
-  ///   file is; `unlinkedDisk` where it has no name any more; `encryptedDisk`.
+  ///   file is; `unlinkedDisk` where it has no name any more; `encryptedDisk`, at whatever depth; `filteredDisk`.
   init(
     of vm: RunningVM, processID: Int32?, owner: ProcessOwner.User?, in directory: FilePath,
     for image: FilePath, by connection: QMPConnection
@@ -48,13 +48,20 @@ final class DiskSnapshots {
     }
     let stem = image.stem ?? "image"
     let mark = String(UInt32.random(in: 0x1000_0000...UInt32.max), radix: 16)
+    let graph = try talking { () throws(QMPError) in try BlockGraph(asking: connection) }
     var planned: [Plan] = []
-    for disk in vm.writableDisks {
-      guard let medium = disk.medium, let node = medium.node else { continue }
+    for var disk in vm.writableDisks {
+      guard let shown = disk.medium, let node = shown.node else { continue }
       let number = "\(mark)-\(planned.count)"
       let overlay = directory.appending("\(stem).\(Self.fileName(disk)).\(number).qcow2")
       if InodeType(at: overlay) != nil { throw .snapshotExists(overlay) }
-      guard !medium.isEncrypted else { throw .encryptedDisk(disk: disk.label) }
+      guard !shown.isEncrypted, !graph.isEncrypted(node) else {
+        throw .encryptedDisk(disk: disk.label)
+      }
+      guard let medium = graph.withoutFilters(shown) else {
+        throw .filteredDisk(disk: disk.label, driver: shown.driver)
+      }
+      disk.medium = medium
       guard !places.isUnlinked(disk) else { throw .unlinkedDisk(disk: disk.label) }
       guard let base = places.absoluteName(of: disk) else {
         throw .relativeDisk(disk: disk.label, file: medium.file)
