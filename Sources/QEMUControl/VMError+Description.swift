@@ -55,7 +55,7 @@ extension VMError: CustomStringConvertible {
       "Disk \(disk) is behind a filter (\(driver)), and QEMU does not tell what that stands on, which a snapshot has to name: nothing was "
         + "changed. Save without snapshots, or take the filter away."
     case .diskChanged(let node):
-      "A disk (node \"\(node)\") was resized, added or taken away while the VM was saved, so the snapshots would not fit: nothing was saved. "
+      "A disk (node \"\(node)\") was resized, changed, added or taken away while the VM was saved, so the snapshots would not fit: nothing was saved. "
         + "Try again."
     case .snapshotsRemain(let paths, let cause, let reason):
       "\(cause) The snapshots of the disks could not be taken back: the VM writes to "

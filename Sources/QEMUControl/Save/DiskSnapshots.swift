@@ -24,6 +24,8 @@ final class DiskSnapshots {
     var format: String
     /// What the guest sees of it.
     var byteCount: Int64
+    /// What QEMU calls the file of its topmost node.
+    var shownFile: String
 
     /// The new file.
     var file: FilePath { FilePath(snapshot.file) }
@@ -75,7 +77,7 @@ final class DiskSnapshots {
         Plan(
           snapshot: DiskSnapshot(
             node: node, file: overlay.string, newNode: "mapped-ram-\(number)"),
-          base: base, format: medium.driver, byteCount: byteCount))
+          base: base, format: medium.driver, byteCount: byteCount, shownFile: shown.file))
     }
     plans = planned
     self.owner = owner
@@ -157,15 +159,18 @@ final class DiskSnapshots {
     }
   }
 
-  /// Looks whether the disks are those for which the files were made.
+  /// Looks whether the disks are those for which the files were made: another medium may have the name of the node, and its size.
   func check() throws(VMError) {
     let disks = try talking { () throws(QMPError) in try connection.execute(.queryBlock) }
-    var now: [String: UInt64?] = [:]
+    var now: [String: Disk.Medium] = [:]
     for medium in disks.filter(\.isWritable).compactMap(\.medium) {
-      if let node = medium.node { now[node] = medium.virtualByteCount }
+      if let node = medium.node { now[node] = medium }
     }
-    for plan in plans where now.removeValue(forKey: plan.snapshot.node) != UInt64(plan.byteCount) {
-      throw .diskChanged(node: plan.snapshot.node)
+    for plan in plans {
+      let medium = now.removeValue(forKey: plan.snapshot.node)
+      guard let medium, medium.file == plan.shownFile,
+        medium.virtualByteCount == UInt64(plan.byteCount)
+      else { throw .diskChanged(node: plan.snapshot.node) }
     }
     // One that was plugged in since then is in the image, and would have no snapshot.
     if let node = now.keys.min() { throw .diskChanged(node: node) }
