@@ -22,18 +22,12 @@ struct DeviceStateReader {
 
   /// Reads all of it into `stream`.
   mutating func read(_ stream: inout DeviceStateStream) throws(ImageError) {
-    if let problem = try reader.locateDescription() {
-      throw .format(problem, in: stream.file.path)
+    try reader.locateDescription()
+    var state = (reader: self, stream: stream)
+    try ImageReader.settle(&state, \.reader.reader) { (state) throws(ImageError) in
+      try state.reader.readElements(&state.stream)
     }
-    let (start, empty) = (self, stream)
-    try readElements(&stream)
-    if !reader.isSettled {
-      let found = reader
-      (self, stream) = (start, empty)
-      reader.use(descriptionOf: found)
-      try readElements(&stream)
-      try reader.checkIsSettled()
-    }
+    (self, stream) = state
     finish(&stream)
   }
 
