@@ -79,19 +79,14 @@ func mapAnonymous(byteCount: Int) throws(SystemCallError) -> UnsafeMutableRawPoi
 }
 
 /// Keeps core dumps of this process free of what is in a mapping (MADV_DONTDUMP): the kernel would write private memory, and that of a
-/// memfd as well, which may be all of a guest's.
+/// memfd as well, which may be all of a guest's. `byteCount` is that of all of the mapping, in whole pages of its file.
 @unsafe
 func leaveOutOfCoreDumps(
   _ start: UnsafeMutableRawPointer, byteCount: Int
 ) throws(SystemCallError) {
-  do throws(SystemCallError) {
-    _ = try retryingInterrupted(.madvise, .memory(byteCount: byteCount)) {
-      // SAFETY: the range is a mapping of the caller; its contents stay.
-      unsafe madvise(start, byteCount, MADV_DONTDUMP)
-    }
-  } catch {
-    // A mapping that ends within a page of hugetlbfs cannot be advised; that is no reason not to have it.
-    guard error.errno == .invalidArgument else { throw error }
+  _ = try retryingInterrupted(.madvise, .memory(byteCount: byteCount)) {
+    // SAFETY: the range is a mapping of the caller; its contents stay.
+    unsafe madvise(start, byteCount, MADV_DONTDUMP)
   }
 }
 

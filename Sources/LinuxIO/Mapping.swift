@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import SystemPackage
 
@@ -30,15 +31,18 @@ public final class Mapping: @unchecked Sendable {
   private let start: UnsafeMutableRawPointer
   /// The bytes before `start` that belong to the mapping, which begins at a page boundary.
   private let lead: Int
+  /// The bytes of the mapping, from there on. Of hugetlbfs they are whole huge pages.
+  private let mappedByteCount: Int
 
   /// Maps the bytes `range` of `file`. The range need not begin or end at a page boundary.
   ///
   /// Throws `outsideFile` where it is empty or goes past the file's end (touching such memory would
   /// raise SIGBUS), and `.system` for what fstat and mmap give.
   public init(_ file: File, range: Range<UInt64>, mode: Mode) throws(FileError) {
-    let page = UInt64(sysconf(Int32(_SC_PAGESIZE)))
-    let lead = Int(range.lowerBound % page)
-    let size = try asFileError { () throws(SystemCallError) in try file.size() }
+    let (size, page) = try asFileError { () throws(SystemCallError) in
+      (try file.size(), try file.mappingPageBytes())
+    }
+    let lead = Int(range.lowerBound % UInt64(page))
     guard !range.isEmpty, range.upperBound <= size, range.upperBound <= UInt64(off_t.max) else {
       throw .outsideFile(file.path, range: range, byteCount: size)
     }
@@ -46,22 +50,25 @@ public final class Mapping: @unchecked Sendable {
     isWritable = mode != .read
     isShared = mode != .privateWrite
     self.lead = lead
+    // Below 2^63, as the file's size is, and pages are no larger than 16 GiB.
+    let mappedByteCount = (byteCount + lead + page - 1) / page * page
+    self.mappedByteCount = mappedByteCount
     let protection = mode == .read ? PROT_READ : PROT_READ | PROT_WRITE
     let flags = mode == .privateWrite ? MAP_PRIVATE : MAP_SHARED
     let offset = off_t(range.lowerBound) - off_t(lead)
     // SAFETY: a new mapping, at a place of the kernel's choice.
     let found = unsafe mmap(
-      nil, byteCount + lead, protection, flags, file.bufferedDescriptor, offset)
+      nil, mappedByteCount, protection, flags, file.bufferedDescriptor, offset)
     guard let found = unsafe found, unsafe found != MAP_FAILED else {
       throw .system(
         SystemCallError(
           call: .mmap, errno: Errno(rawValue: errno), subject: .range(file.path, range)))
     }
     do throws(SystemCallError) {
-      try unsafe leaveOutOfCoreDumps(found, byteCount: byteCount + lead)
+      try unsafe leaveOutOfCoreDumps(found, byteCount: mappedByteCount)
     } catch {
       // SAFETY: the mapping was made above, and nobody else has it.
-      _ = unsafe munmap(found, byteCount + lead)
+      _ = unsafe munmap(found, mappedByteCount)
       throw .system(error)
     }
     unsafe start = found + lead
@@ -76,12 +83,13 @@ public final class Mapping: @unchecked Sendable {
     isWritable = true
     isShared = false
     lead = 0
+    mappedByteCount = byteCount
     unsafe start = try unsafe mapAnonymous(byteCount: byteCount)
   }
 
   deinit {
     // SAFETY: the mapping of init, given back once.
-    _ = unsafe munmap(start - lead, byteCount + lead)
+    _ = unsafe munmap(start - lead, mappedByteCount)
   }
 
   /// The first byte's address, valid as long as the mapping is referenced.
@@ -179,5 +187,19 @@ public final class Mapping: @unchecked Sendable {
       // SAFETY: from a page boundary that is not before the mapping's begin.
       unsafe madvise(start + range.lowerBound - before, range.count + before, advice.number)
     }
+  }
+}
+
+extension File {
+  /// Bytes of the pages in which the file is mapped: of a file of huge pages (hugetlbfs) those, which are its preferred size of I/O. The
+  /// kernel takes such a mapping back, and advice about all of it, in whole pages alone.
+  fileprivate func mappingPageBytes() throws(SystemCallError) -> Int {
+    let page = sysconf(Int32(_SC_PAGESIZE))
+    var type: UInt64 = 0
+    // SAFETY: the number is written before the call returns, and is not kept.
+    let result = unsafe CLinux_fileSystemType(bufferedDescriptor, &type)
+    // linux/magic.h: HUGETLBFS_MAGIC.
+    guard result == 0, type == 0x9584_58f6 else { return page }
+    return max(Int(try status(of: bufferedDescriptor, path).st_blksize), page)
   }
 }

@@ -41,7 +41,8 @@ extension UnixSocket {
 
   /// Waits for bytes and appends to `buffer` what is there, at most `limit` bytes.
   ///
-  /// Descriptors that come with them are dropped by the kernel.
+  /// What is there is received also when `deadline` has passed: who calls this again and again has to end some time, or a peer that
+  /// always sends more keeps it. Descriptors that come with them are dropped by the kernel.
   ///
   /// - Returns: the number of bytes, 0 at the peer's end; `nil` if `deadline` passes first.
   /// - Throws: what recvmsg(2) gives.

@@ -51,8 +51,11 @@ extension VMError: CustomStringConvertible {
     case .encryptedDisk(let disk):
       "Disk \(disk) is encrypted, and what the guest writes to a snapshot of it would not be: nothing was changed. Save without snapshots, or "
         + "make the snapshot yourself, with a key."
+    case .filteredDisk(let disk, let driver):
+      "Disk \(disk) is behind a filter (\(driver)), and QEMU does not tell what that stands on, which a snapshot has to name: nothing was "
+        + "changed. Save without snapshots, or take the filter away."
     case .diskChanged(let node):
-      "A disk (node \"\(node)\") was resized, added or taken away while the VM was saved, so the snapshots would not fit: nothing was saved. "
+      "A disk (node \"\(node)\") was resized, changed, added or taken away while the VM was saved, so the snapshots would not fit: nothing was saved. "
         + "Try again."
     case .snapshotsRemain(let paths, let cause, let reason):
       Self.text(

@@ -35,7 +35,9 @@ public enum VMError: Error, Equatable, Sendable {
   case unlinkedDisk(disk: String)
   /// A disk is encrypted, and what is written to a snapshot of it would not be.
   case encryptedDisk(disk: String)
-  /// The disk that shows this node was resized, added or taken away while the VM was saved.
+  /// A disk is behind a filter with this driver, and QEMU does not tell what that stands on, which a snapshot has to name.
+  case filteredDisk(disk: String, driver: String)
+  /// The disk that shows this node was resized, changed, added or taken away while the VM was saved.
   case diskChanged(node: String)
   /// The save failed, and snapshots of disks could not be undone: as far as it is known, the VM writes to these files.
   indirect case snapshotsRemain([FilePath], cause: VMError?, reason: QMPError)

@@ -138,6 +138,33 @@ import Testing
     }
   }
 
+  /// A guest's memory may be huge pages, of which a part is mapped: a mapping is left out, and goes away, in whole ones alone.
+  @Test(
+    .enabled(
+      if: HugePages.isAvailable && SmallFileSystem.isPermitted, "needs root and huge pages"),
+    arguments: [0..<1, 0..<(2 << 20) + 4096, 4097..<(3 << 20), 0..<4 << 20])
+  func hugePagesAreLeftOutOfCoreDumps(range: Range<UInt64>) throws {
+    let pages = try HugePages(count: 8)
+    let place = directory.file("huge")
+    try Subprocess.succeed(["mkdir", place.string])
+    try Subprocess.succeed(["mount", "-t", "hugetlbfs", "-o", "pagesize=2M", "none", place.string])
+    defer { _ = try? Subprocess.succeed(["umount", "--lazy", place.string]) }
+    try Subprocess.succeed(["truncate", "-s", "4M", place.appending("ram").string])
+    let file = try File.open(place.appending("ram"), access: .readWrite, directIO: .off)
+    let address: UnsafeMutableRawPointer
+    do {
+      let mapping = try Mapping(file, range: range, mode: .sharedWrite)
+      unsafe address = mapping.baseAddress
+      let last = unsafe address + (mapping.byteCount - 1)
+      unsafe last.storeBytes(of: 7, as: UInt8.self)
+      #expect(try unsafe adviceFlags(at: address).contains("dd"))
+      #expect(try unsafe adviceFlags(at: last).contains("dd"))
+      withExtendedLifetime(mapping) {}
+    }
+    #expect(throws: HarnessError.self) { try unsafe adviceFlags(at: address) }
+    withExtendedLifetime(pages) {}
+  }
+
   @Test func outlivesTheFileItWasMadeOf() throws {
     func make() throws -> Mapping {
       let file = try File.open(directory.file("a"), access: .read)

@@ -1,3 +1,4 @@
+import Glibc
 import LinuxIO
 import MappedRAM
 import MappedRAMFormat
@@ -39,6 +40,33 @@ import Testing
         #expect(bytes[page..<(page + 4096)].allSatisfy { $0 == bytes[page] })
       }
       return stride(from: 0, to: bytes.count, by: 4096).map { bytes[$0] }
+    }
+  }
+
+  /// As many blocks with pages as there may be, in a process that may have few files open.
+  @Test func manyBlocksTakeNoFileEach() async throws {
+    await #expect(processExitsWith: .success) {
+      var limit = rlimit(rlim_cur: 64, rlim_max: 64)
+      // SAFETY: only this process is limited.
+      let limited = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+      #expect(limited == 0)
+      let names = (0..<ImageLimits.blocks).map { "block \($0)" }
+      var builder = StreamBuilder(machine: "none")
+      builder.startRAM(names.map { RAMBlockEntry(idstr: $0, usedLength: 0x2000) })
+      builder.records(
+        names.enumerated().map {
+          (.page(offset: 0x1000, idstr: $0.element), UInt8(truncatingIfNeeded: $0.offset))
+        })
+      // Of the last but one nothing stays.
+      builder.records([(.zero(offset: 0x1000, idstr: names[names.count - 2]), 0)], isEnd: true)
+      builder.end()
+      let stream = try DeviceStateStream(reading: memoryFile(builder.bytes))
+      #expect(stream.blocks.count == names.count)
+      for (index, block) in stream.blocks.enumerated() {
+        let bytes = try #require(try block.contents?.allBytes)
+        let fill = index == names.count - 2 ? 0 : UInt8(truncatingIfNeeded: index)
+        #expect(bytes == [UInt8](repeating: 0, count: 4096) + [UInt8](repeating: fill, count: 4096))
+      }
     }
   }
 

@@ -11,6 +11,8 @@ enum CostlyFile: String, CaseIterable, Sendable {
   case hollowSection
   /// As many sections and commands as the file holds.
   case manyParts, manyCommands
+  /// Many sections, then what no section begins with, and at the end of the file a description: all is read with it, and without.
+  case manyPartsAndADescription
   /// A device that the description has with many fields, and its section again and again.
   case manySectionsOfOneDevice
   /// Descriptions of one long string, of many values, of many devices.
@@ -55,6 +57,10 @@ enum CostlyFile: String, CaseIterable, Sendable {
     case .manyParts:
       let part: [UInt8] = [2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0x10, 0x7E, 0, 0, 0, 1]
       try file.write(Self.repeated(part, 19 << 20), at: tail)
+    case .manyPartsAndADescription:
+      let part: [UInt8] = [2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0x10, 0x7E, 0, 0, 0, 1]
+      let parts = (0..<ImageLimits.sections - 8).flatMap { _ in part }
+      try file.write(parts + [0xFF] + ReaderEdgeTests.description(size: 1), at: tail)
     case .manyCommands:
       try file.write(Self.repeated([8, 0, 11, 0, 0], 6 << 20), at: tail)
     case .longText:

@@ -186,7 +186,8 @@ import Testing
     var position: UInt64 = 0
     while let data = try pages.nextData(in: position..<pages.byteCount) {
       let count = Int(data.upperBound - data.lowerBound)
-      try target.write(pages.file.readBytes(at: data.lowerBound, count: count), at: data.lowerBound)
+      let bytes = try pages.file.readBytes(at: pages.start + data.lowerBound, count: count)
+      try target.write(bytes, at: data.lowerBound)
       position = data.upperBound
     }
     return try MappedRAMTests.sha256(path)

@@ -44,7 +44,7 @@ func memoryFile(_ bytes: [UInt8]) throws -> File {
 extension FilePages {
   /// All bytes.
   var allBytes: [UInt8] {
-    get throws { try file.readBytes(at: 0, count: Int(byteCount)) }
+    get throws { try file.readBytes(at: start, count: Int(byteCount)) }
   }
 }
 

@@ -19,7 +19,7 @@ import Testing
       try Subprocess.succeed(["touch", file.string])
       return DiskSnapshots.Plan(
         snapshot: DiskSnapshot(node: "n\(number)", file: file.string, newNode: "o\(number)"),
-        base: "/none", format: "raw", byteCount: 512)
+        base: "/none", format: "raw", byteCount: 512, shownFile: "/f")
     }
   }
 
@@ -111,12 +111,15 @@ import Testing
     #expect(paths == expected, sourceLocation: location)
   }
 
-  /// Between the files and the snapshots a disk may be resized, or go: a file of the old size would cut it.
+  /// Between the files and the snapshots a disk may be resized, get another medium, or go: a file of the old size would cut it, and one
+  /// that is based on the old medium would show what is in that.
   @Test(arguments: [
-    (["n0", "n1"], 512, nil), (["n0", "n1"], 1024, "n0"), (["n0"], 512, "n1"),
-    (["n0", "n1", "new"], 512, "new"),
+    (["n0", "n1"], 512, "/f", nil), (["n0", "n1"], 1024, "/f", "n0"), (["n0"], 512, "/f", "n1"),
+    (["n0", "n1", "new"], 512, "/f", "new"), (["n0", "n1"], 512, "/g", "n0"),
   ])
-  func disksThatChangeMeanwhile(nodes: [String], byteCount: Int64, changed: String?) throws {
+  func disksThatChangeMeanwhile(
+    nodes: [String], byteCount: Int64, file: String, changed: String?
+  ) throws {
     try with { _, request in
       FakeQEMU.success(
         .array(
@@ -124,7 +127,7 @@ import Testing
             [
               "device": "",
               "inserted": [
-                "node-name": .string($0), "file": "/f", "drv": "raw", "ro": false,
+                "node-name": .string($0), "file": .string(file), "drv": "raw", "ro": false,
                 "image": ["virtual-size": .integer(byteCount)],
               ],
             ]

@@ -57,3 +57,77 @@ import Testing
     }
   }
 }
+
+/// A QEMU, or who plays one, that says more than anybody can take.
+@Suite struct QMPFloodTests {
+  /// Sends events without a pause until the client is gone, for twenty seconds at the most.
+  @Sendable private static func flood(_ qemu: FakeQEMU) {
+    let text = Array(String(repeating: QMPEventTests.event("X"), count: 1000).utf8)
+    let end = ContinuousClock.now + .seconds(20)
+    while ContinuousClock.now < end, (try? qemu.socket.send(text, deadline: end)) != nil {}
+  }
+
+  /// What `body` throws, which is to be over before the flood is.
+  private func soon(_ body: () throws -> Void) -> QMPError? {
+    let start = ContinuousClock.now
+    defer { #expect(start.duration(to: .now) < .seconds(15)) }
+    return thrown(body)
+  }
+
+  @Test func aCommandIsATimeOutAllTheSame() throws {
+    try withConnection { qemu throws in
+      Self.flood(qemu)
+    } client: { connection throws in
+      let error = soon { _ = try connection.execute("slow", timeout: .milliseconds(100)) }
+      #expect(error == .timedOut(command: "slow", "fake", after: .milliseconds(100)))
+    }
+  }
+
+  @Test func eventsAreTakenAllTheSame() throws {
+    try withConnection { qemu throws in
+      Self.flood(qemu)
+    } client: { connection throws in
+      // So that there is a flood by now.
+      _ = try connection.waitForEvent(["X"], deadline: .now + .seconds(15))
+      var events: [QMPEvent] = []
+      let taking = soon { events = try connection.takeEvents() }
+      #expect(taking == nil && !events.isEmpty)
+      let waiting = soon {
+        let found = try connection.waitForEvent(["Y"], deadline: .now + .milliseconds(100))
+        #expect(found == nil)
+      }
+      #expect(waiting == nil)
+    }
+  }
+
+  /// A name that many have, and others that few have, before them and between them.
+  @Test func eventsOfOtherNamesStay() throws {
+    let names =
+      ["STOP", "JOB", "JOB", "JOB", "RESUME"]
+      + (0..<3000).map { $0 == 1500 ? "STOP" : $0 < 2 ? "RESUME" : "X" } + ["RESUME"]
+    try withConnection { qemu throws in
+      try qemu.answer(before: names.map(QMPEventTests.event).joined())
+    } client: { connection throws in
+      #expect(try connection.execute("any") == [:])
+      #expect(connection.droppedEvents == names.count - QMPConnection.eventLimit)
+      let found = try connection.takeEvents().map(\.name)
+      #expect(found.count == QMPConnection.eventLimit)
+      #expect(found.filter { $0 != "X" } == names.filter { $0 != "X" })
+    }
+  }
+
+  /// Of the name that comes most, the first and the last stay.
+  @Test func theFirstAndTheLastOfANameStay() throws {
+    let events = (0..<2000).map { number in
+      "{\"event\": \"RESUME\", \"timestamp\": {\"seconds\": \(number), \"microseconds\": 0}}\n"
+    }
+    try withConnection { qemu throws in
+      try qemu.answer(before: events.joined())
+    } client: { connection throws in
+      #expect(try connection.execute("any") == [:])
+      let found = try connection.takeEvents().map { $0.microseconds / 1_000_000 }
+      #expect(found.first == 0 && found.last == 1999)
+      #expect(found.count == QMPConnection.eventLimit && found == found.sorted())
+    }
+  }
+}

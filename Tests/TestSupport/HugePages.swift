@@ -1,25 +1,31 @@
 import Foundation
 
 /// Huge pages of 2 MiB that the kernel holds ready, given back when the last reference goes. Needs root.
+///
+/// Tests of this process may have some at the same time.
 public final class HugePages {
   private static let file = "/proc/sys/vm/nr_hugepages"
-  private let before: Int
+  private static let lock = NSLock()
+  private let count: Int
 
   /// Makes `count` more of them available.
   /// - Throws: `HarnessError` where the kernel does not find as many.
   public init(count: Int) throws {
-    before = try Self.read()
-    try Self.write(before + count)
-    let now = try Self.read()
-    guard now == before + count else {
-      try Self.write(before)
-      throw HarnessError("the kernel made \(now - before) of \(count) huge pages")
+    self.count = count
+    try Self.lock.withLock {
+      let before = try Self.read()
+      try Self.write(before + count)
+      let now = try Self.read()
+      guard now == before + count else {
+        try Self.write(before)
+        throw HarnessError("the kernel made \(now - before) of \(count) huge pages")
+      }
     }
   }
 
   deinit {
     do {
-      try Self.write(before)
+      try Self.lock.withLock { try Self.write(try Self.read() - count) }
     } catch {
       print("\(Self.file) stays as it is: \(error)")
     }

@@ -37,6 +37,8 @@ extension Image {
     } catch {
       guard case .format(let problem, _) = error else { throw error }
       problems.append(problem)
+      // With it, there might have been more to read.
+      if let other = reader.descriptionProblem, other != problem { problems.append(other) }
     }
     take(reader)
   }
@@ -59,7 +61,7 @@ extension Image {
     if let problem = try reader.readContainer() { problems.append(problem) }
     let areaProblem = try reader.locateArea()
     if let areaProblem { problems.append(areaProblem) }
-    if let problem = try reader.locateDescription() { problems.append(problem) }
+    try reader.locateDescription()
     prologue = try reader.readPrologue()
     ramTotal = reader.list.total
     while var block = try reader.nextBlock() {

@@ -2,20 +2,18 @@ import LinuxIO
 import MappedRAMFormat
 
 extension ImageReader {
-  /// Looks for the description at the end of the file: with it, the lengths of sections are known.
+  /// Looks for the description at the end of the file: with it, the lengths of sections are known, if it is this image's.
   ///
-  /// What ends a device is of an image that was there before, if of any.
-  ///
-  /// - Returns: what is wrong with it. An image without a description, or with something behind it, is read all the same.
-  mutating func locateDescription() throws(ImageError) -> FormatError? {
-    guard let found = try placeOfLastDescription() else { return nil }
+  /// What ends a device is of an image that was there before, if of any. An image without a description, or with something behind it,
+  /// is read all the same.
+  mutating func locateDescription() throws(ImageError) {
+    guard let found = try placeOfLastDescription() else { return }
     do throws(ImageError) {
       scanner.description = try parseDescription(at: found).value
       scanner.descriptionOffset = found
-      return nil
     } catch {
       guard case .format(let problem, _) = error else { throw error }
-      return problem
+      descriptionProblem = problem
     }
   }
 
@@ -69,18 +67,12 @@ extension ImageReader {
   ///
   /// - Returns: where the stream ends.
   mutating func readTail() throws(ImageError) -> FileOffset {
-    let start = self
-    try scanTail()
-    guard !isSettled else { return position }
-    let found = self
-    self = start
-    use(descriptionOf: found)
-    try scanTail()
-    try checkIsSettled()
+    try Self.settle(&self, \.self) { (reader) throws(ImageError) in try reader.scanTail() }
     return position
   }
 
-  private mutating func scanTail() throws(ImageError) {
+  /// The same, with the description that is known now.
+  mutating func scanTail() throws(ImageError) {
     while true {
       let start = position
       guard start < window.end else {

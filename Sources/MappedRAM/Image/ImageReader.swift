@@ -14,6 +14,8 @@ struct ImageReader {
   /// Where the next structure begins.
   var position: FileOffset
   var list = BlockListState()
+  /// What is wrong with what ends the file like a description. It is a problem of the image only if the stream leads there.
+  var descriptionProblem: FormatError?
   /// The states of devices behind the stream, once they have been found.
   var area: DeviceArea?
   private let isOffsetGiven: Bool
@@ -79,6 +81,13 @@ struct ImageReader {
 
   /// Reads everything before the block list.
   mutating func readPrologue() throws(ImageError) -> StreamPrologue {
+    try settleBeforeRAM()
+    return try readElementsBeforeRAM()
+  }
+
+  /// The same, with the description that is known now.
+  @discardableResult
+  mutating func readElementsBeforeRAM() throws(ImageError) -> StreamPrologue {
     // A name, and three subsections of which one has up to `ImageLimits.capabilities` names: below 128 KiB.
     let start = position
     let (configuration, end) = try window.parse(at: start, atMost: 1 << 17) {

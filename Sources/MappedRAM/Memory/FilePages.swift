@@ -21,10 +21,11 @@ public struct FilePages: PageSource, PageTarget {
     startsZero = false
   }
 
-  /// The first `byteCount` bytes of `file`, to be written; `startsZero` says that they all read as zeros now.
-  public init(writing file: File, byteCount: UInt64, startsZero: Bool) {
+  /// The `byteCount` bytes of `file` from `start` on, to be written; `startsZero` says that they all read as zeros now.
+  public init(writing file: File, startingAt start: UInt64 = 0, byteCount: UInt64, startsZero: Bool)
+  {
     self.file = file
-    start = 0
+    self.start = start
     self.byteCount = byteCount
     self.startsZero = startsZero
   }

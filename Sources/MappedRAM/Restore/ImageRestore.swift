@@ -53,7 +53,7 @@ public struct ImageRestore: Sendable {
     var image = Image(path: file.path, fileSize: reader.window.end)
     try fail(with: try reader.readContainer())
     try fail(with: try reader.locateArea())
-    try fail(with: try reader.locateDescription())
+    try reader.locateDescription()
     image.prologue = try reader.readPrologue()
     image.ramTotal = reader.list.total
 

@@ -24,13 +24,17 @@ extension DeviceStateReader {
         let page = try reader.window.bytes(
           end..<(end + ByteCount(UInt64(bytes.count))), in: context)
         reader.position = end + ByteCount(page.count)
-        let file = try target(of: stream.blocks[index].block)
-        try calling { () throws(SystemCallError) in try file.write(page, at: bytes.lowerBound) }
+        let file = try pages(of: stream)
+        blocksWithPages.insert(index)
+        try calling { () throws(SystemCallError) in
+          try file.write(page, at: starts[index] + bytes.lowerBound)
+        }
       case .zero(let offset, let idstr):
         let (index, bytes) = try place(offset, idstr, at: position, in: stream)
         // Only over an older record of the page.
-        if let file = targets[stream.blocks[index].block.idstr] {
-          try calling { () throws(SystemCallError) in try file.punchHole(bytes) }
+        if let memory, blocksWithPages.contains(index) {
+          let place = (starts[index] + bytes.lowerBound)..<(starts[index] + bytes.upperBound)
+          try calling { () throws(SystemCallError) in try memory.punchHole(place) }
         }
       }
     }
@@ -76,12 +80,15 @@ extension DeviceStateReader {
     return (index, offset..<(offset + count))
   }
 
-  private mutating func target(of block: RAMBlock) throws(ImageError) -> File {
-    if let file = targets[block.idstr] { return file }
+  /// The file for the pages of all blocks of `stream`.
+  private mutating func pages(of stream: DeviceStateStream) throws(ImageError) -> File {
+    if let memory { return memory }
+    // At most 2^46, as the total of the list is.
+    let byteCount = stream.blocks.reduce(0) { $0 + $1.block.usedLength.rawValue }
     let file = try calling { () throws(SystemCallError) in
-      try File.inMemory(name: block.idstr, byteCount: block.usedLength.rawValue)
+      try File.inMemory(name: "pages", byteCount: byteCount)
     }
-    targets[block.idstr] = file
+    memory = file
     return file
   }
 }

@@ -9,8 +9,13 @@ struct DeviceStateReader {
   let cancellation: Cancellation
   /// Where each block stands in the list.
   var indices: [String: Int] = [:]
-  /// The contents of each block that has had a page.
-  var targets: [String: File] = [:]
+  /// The pages of all blocks, one block behind the other. One file: a stream may have thousands of blocks, and a process seldom that
+  /// many descriptors.
+  var memory: File?
+  /// Where each block is in it, in the list's order.
+  var starts: [UInt64] = []
+  /// Which blocks have had a page.
+  var blocksWithPages: Set<Int> = []
   /// The block of the last record.
   var lastBlock: String?
 
@@ -22,18 +27,12 @@ struct DeviceStateReader {
 
   /// Reads all of it into `stream`.
   mutating func read(_ stream: inout DeviceStateStream) throws(ImageError) {
-    if let problem = try reader.locateDescription() {
-      throw .format(problem, in: stream.file.path)
+    try reader.locateDescription()
+    var state = (reader: self, stream: stream)
+    try ImageReader.settle(&state, \.reader.reader) { (state) throws(ImageError) in
+      try state.reader.readElements(&state.stream)
     }
-    let (start, empty) = (self, stream)
-    try readElements(&stream)
-    if !reader.isSettled {
-      let found = reader
-      (self, stream) = (start, empty)
-      reader.use(descriptionOf: found)
-      try readElements(&stream)
-      try reader.checkIsSettled()
-    }
+    (self, stream) = state
     finish(&stream)
   }
 
@@ -79,11 +78,12 @@ struct DeviceStateReader {
     stream.sections = reader.scanner.sections
     stream.description = reader.scanner.description
     stream.hasFooters = reader.scanner.hasFooters
-    for (idstr, file) in targets {
-      guard let index = indices[idstr] else { continue }
-      stream.blocks[index].contents = FilePages(
-        writing: file, byteCount: stream.blocks[index].block.usedLength.rawValue,
-        startsZero: false)
+    if let memory {
+      for index in blocksWithPages {
+        stream.blocks[index].contents = FilePages(
+          writing: memory, startingAt: starts[index],
+          byteCount: stream.blocks[index].block.usedLength.rawValue, startsZero: false)
+      }
     }
     guard !stream.sections.contains(where: \.isRAM) else { return }
     // With an id of those that were passed over, a footer within a body would count where RAM is there too.
@@ -148,6 +148,7 @@ struct DeviceStateReader {
       let block = try readEntry(form, pageSize)
       indices[block.block.idstr] = stream.blocks.count
       stream.blocks.append(block)
+      starts.append(sum.rawValue)
       // Each is at most 2^46, as the total is.
       sum += block.block.usedLength
     }

@@ -68,7 +68,7 @@ public struct DeviceStateStream: Sendable {
 
   /// Reads a stream.
   ///
-  /// Pages go into files in memory, one for each block that has any: of two records of a page the later one counts.
+  /// Pages go into a file in memory: of two records of a page the later one counts.
   ///
   /// - Parameters:
   ///   - streamOffset: where it begins in the file.

@@ -53,7 +53,7 @@ extension ExitStatus {
     case .state, .leftPaused, .notUndone, .leftAlone, .asleep, .pausedTooLong, .resumedMeanwhile,
       .movedMeanwhile, .migrationCancelled, .gone, .tooOld, .migrationFailed, .disksTaken,
       .relativeDisk,
-      .unlinkedDisk, .encryptedDisk, .diskChanged,
+      .unlinkedDisk, .encryptedDisk, .filteredDisk, .diskChanged,
       .snapshotsRemain, .ended, .cannotMap, .liveSnapshots, .managedByLibvirt:
       self = .unavailable
     }

@@ -33,7 +33,7 @@ extension QMPConnection {
   ) throws(QMPError) -> QMPMessage? {
     while let message = try nextLine(for: command, deadline: deadline) {
       guard case .event(let event) = message else { return message }
-      keep(event)
+      events.append(event)
     }
     return nil
   }
@@ -59,13 +59,16 @@ extension QMPConnection {
     }
   }
 
-  /// Waits for more bytes. Whether some came before `deadline`.
+  /// Waits for more bytes. Whether some came before `deadline`; what was there then is taken later as well, up to `lateLimit`.
   ///
   /// Throws `closed` at the end; `malformed` where the line at the end of the buffer is too long.
   func receive(
     for command: String?, deadline: ContinuousClock.Instant
   ) throws(QMPError) -> Bool {
     guard !lines.isOverLimit else { throw .malformed(path, .tooLong(limit: lines.limit)) }
+    let isLate = ContinuousClock.now >= deadline
+    if isLate, late.deadline != deadline { late = (deadline, 0) }
+    guard !isLate || late.byteCount < Self.lateLimit else { return false }
     let count: Int?
     do throws(SystemCallError) {
       count = try socket.receive(into: &lines.bytes, deadline: deadline)
@@ -75,18 +78,12 @@ extension QMPConnection {
       throw .system(error)
     }
     if count == 0 { throw .closed(command: command, path) }
+    if isLate { late.byteCount += count ?? 0 }
     return count != nil
   }
 
-  private func keep(_ event: QMPEvent) {
-    if events.count == Self.eventLimit {
-      events.removeFirst()
-      droppedEvents += 1
-    }
-    events.append(event)
-  }
-
-  /// Takes the events that came so far, the oldest first, without waiting.
+  /// Takes the events that came so far, the oldest first, without waiting. Where there were more than `eventLimit`, some are missing
+  /// between the first and the last of their name.
   ///
   /// Throws `closed`, `malformed`, `system`, but first gives the events that came before.
   public func takeEvents() throws(QMPError) -> [QMPEvent] {
@@ -94,10 +91,9 @@ extension QMPConnection {
     do throws(QMPError) {
       while try nextMessage(for: nil, deadline: now) != nil {}
     } catch {
-      if events.isEmpty { throw error }
+      if events.events.isEmpty { throw error }
     }
-    defer { events = [] }
-    return events
+    return events.takeAll()
   }
 
   /// Waits for an event with one of `names` and takes it; earlier events with other names stay.
@@ -109,11 +105,9 @@ extension QMPConnection {
     _ names: Set<String>, deadline: ContinuousClock.Instant
   ) throws(QMPError) -> QMPEvent? {
     while true {
-      if let index = events.firstIndex(where: { names.contains($0.name) }) {
-        return events.remove(at: index)
-      }
+      if let event = events.takeFirst(of: names) { return event }
       guard let message = try nextLine(for: nil, deadline: deadline) else { return nil }
-      if case .event(let event) = message { keep(event) }
+      if case .event(let event) = message { events.append(event) }
     }
   }
 }

@@ -20,10 +20,12 @@ public final class QMPConnection {
   /// QEMU's version as its greeting gives it; `nil` where the greeting had been read before.
   public internal(set) var version: QEMUVersion?
   /// Events that were dropped since nobody took them.
-  public internal(set) var droppedEvents = 0
+  public var droppedEvents: Int { events.droppedCount }
 
   var lines: LineBuffer
-  var events: [QMPEvent] = []
+  var events = EventQueue(limit: eventLimit)
+  /// The deadline that has passed last, and the bytes that came since, for who waited until then.
+  var late = (deadline: ContinuousClock.now, byteCount: 0)
   /// A command was sent in part, so nothing more can be.
   var isCut = false
   private var lastID: Int64
@@ -31,8 +33,11 @@ public final class QMPConnection {
   /// The most bytes that QEMU may send on one line: 64 MiB. The longest known answer, that of
   /// query-qmp-schema, has 0.2 MiB.
   public static let lineLimit = 64 << 20
-  /// The most events that are kept: 1024. A command is answered within a few.
+  /// The most events that are kept: 1024. A command is answered within a few. Of each name the first and the last are among them.
   public static let eventLimit = 1024
+  /// The most bytes that are taken from the socket when a deadline has passed: 512 KiB, twice what a socket holds (net.core.wmem_default is
+  /// 208 KiB). What was there in time is found, and a peer that floods keeps nobody.
+  static let lateLimit = 512 << 10
 
   /// Connects to the socket at `path`, waits for the greeting and negotiates, all within `timeout`.
   ///
@@ -98,7 +103,7 @@ public final class QMPConnection {
       try UnixSocket.connect(to: path, timeout: timeout)
     }
     lines = LineBuffer(limit: lines.limit)
-    events = []
+    _ = events.takeAll()
     version = nil
     isCut = false
     try greet(deadline: deadline, after: timeout)

@@ -19,6 +19,8 @@ final class DiskSnapshots {
     var format: String
     /// What the guest sees of it.
     var byteCount: Int64
+    /// What QEMU calls the file of its topmost node.
+    var shownFile: String
 
     /// The new file.
     var file: FilePath { FilePath(snapshot.file) }
@@ -28,7 +30,7 @@ final class DiskSnapshots {
   ///
   /// - Parameter owner: who is to own the files, QEMU's user; `nil` where that is not known for certain, and QEMU makes them.
   /// - Throws: `noSnapshotDirectory`; `snapshotExists` where a file has the name; `relativeDisk` where it is not known what a disk's
-  ///   file is; `unlinkedDisk` where it has no name any more; `encryptedDisk`.
+  ///   file is; `unlinkedDisk` where it has no name any more; `encryptedDisk`, at whatever depth; `filteredDisk`.
   init(
     of vm: RunningVM, processID: Int32?, owner: ProcessOwner.User?, in directory: FilePath,
     for image: FilePath, by connection: QMPConnection
@@ -43,13 +45,20 @@ final class DiskSnapshots {
     }
     let stem = image.stem ?? "image"
     let mark = String(UInt32.random(in: 0x1000_0000...UInt32.max), radix: 16)
+    let graph = try talking { () throws(QMPError) in try BlockGraph(asking: connection) }
     var planned: [Plan] = []
-    for disk in vm.writableDisks {
-      guard let medium = disk.medium, let node = medium.node else { continue }
+    for var disk in vm.writableDisks {
+      guard let shown = disk.medium, let node = shown.node else { continue }
       let number = "\(mark)-\(planned.count)"
       let overlay = directory.appending("\(stem).\(Self.fileName(disk)).\(number).qcow2")
       if InodeType(at: overlay) != nil { throw .snapshotExists(overlay) }
-      guard !medium.isEncrypted else { throw .encryptedDisk(disk: disk.label) }
+      guard !shown.isEncrypted, !graph.isEncrypted(node) else {
+        throw .encryptedDisk(disk: disk.label)
+      }
+      guard let medium = graph.withoutFilters(shown) else {
+        throw .filteredDisk(disk: disk.label, driver: shown.driver)
+      }
+      disk.medium = medium
       guard !places.isUnlinked(disk) else { throw .unlinkedDisk(disk: disk.label) }
       guard let base = places.absoluteName(of: disk) else {
         throw .relativeDisk(disk: disk.label, file: medium.file)
@@ -63,7 +72,7 @@ final class DiskSnapshots {
         Plan(
           snapshot: DiskSnapshot(
             node: node, file: overlay.string, newNode: "mapped-ram-\(number)"),
-          base: base, format: medium.driver, byteCount: byteCount))
+          base: base, format: medium.driver, byteCount: byteCount, shownFile: shown.file))
     }
     plans = planned
     self.owner = owner
@@ -144,15 +153,18 @@ final class DiskSnapshots {
     }
   }
 
-  /// Looks whether the disks are those for which the files were made.
+  /// Looks whether the disks are those for which the files were made: another medium may have the name of the node, and its size.
   func check() throws(VMError) {
     let disks = try talking { () throws(QMPError) in try connection.execute(.queryBlock) }
-    var now: [String: UInt64?] = [:]
+    var now: [String: Disk.Medium] = [:]
     for medium in disks.filter(\.isWritable).compactMap(\.medium) {
-      if let node = medium.node { now[node] = medium.virtualByteCount }
+      if let node = medium.node { now[node] = medium }
     }
-    for plan in plans where now.removeValue(forKey: plan.snapshot.node) != UInt64(plan.byteCount) {
-      throw .diskChanged(node: plan.snapshot.node)
+    for plan in plans {
+      let medium = now.removeValue(forKey: plan.snapshot.node)
+      guard let medium, medium.file == plan.shownFile,
+        medium.virtualByteCount == UInt64(plan.byteCount)
+      else { throw .diskChanged(node: plan.snapshot.node) }
     }
     // One that was plugged in since then is in the image, and would have no snapshot.
     if let node = now.keys.min() { throw .diskChanged(node: node) }

@@ -215,7 +215,7 @@ enum ImageTarget {
       guard let pages else { continue }
       let isZero = pages.bytes.allSatisfy { $0 == 0 }
       let bytes = try found.contents.map { contents throws(Finding) in
-        try contents.file.contents(0..<contents.byteCount)
+        try contents.file.contents(contents.start..<(contents.start + contents.byteCount))
       }
       try require(
         bytes == pages.bytes || bytes == nil && isZero,

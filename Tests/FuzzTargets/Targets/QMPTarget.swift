@@ -56,6 +56,7 @@ enum QMPTarget {
     reader(of: .queryStatus), reader(of: .queryVersion), reader(of: .queryTarget),
     reader(of: .queryUUID), reader(of: .queryName), reader(of: .queryProcessors),
     reader(of: .queryCharacterDevices), reader(of: .queryCommands), reader(of: .queryBlockNodes),
+    reader(of: .queryBlockGraph),
     reader(of: .queryBlockJobs), reader(of: .queryConcludedJobs), reader(of: .addDescriptor(0)),
     reader(of: .queryDescriptorSets), reader(of: .queryMigrationCapabilities),
     reader(of: .queryMigrationParameters), reader(of: .queryMemoryBackends),

@@ -26,17 +26,55 @@ extension QMPCommand<[BlockNode]> {
         ].compactMap { $0 }
         return BlockNode(
           name: try node.optional("node-name")?.string() ?? "",
-          files: try names.map { name throws(QMPError) in try name.string() })
+          driver: try node.optional("drv")?.string() ?? "",
+          files: try names.map { name throws(QMPError) in try name.string() },
+          isEncrypted: try node.isEncryptedNode(),
+          children: try node.optional("children")?.map { child throws(QMPError) in
+            BlockNode.Child(
+              role: try child.member("child").string(),
+              node: try child.member("node-name").string())
+          })
       }
     }
   }
 }
 
-/// A node of QEMU's block layer: a format, a filter, or what reads and writes a file.
-package struct BlockNode: Equatable, Sendable {
-  package var name: String
-  /// The files that it names: its own, and the one below it. Some are texts that begin with `json:`; the node below then has the file.
-  package var files: [String]
+extension QMPCommand<[String: [BlockNode.Child]]> {
+  /// `x-debug-query-block-graph` (QEMU 4.0): what each node of the block layer stands on.
+  package static var queryBlockGraph: Self {
+    Self("x-debug-query-block-graph") { answer throws(QMPError) in
+      var names: [UInt64: String] = [:]
+      for node in try answer.member("nodes").elements()
+      where try node.member("type").string() == "block-driver" {
+        names[try node.member("id").unsigned()] = try node.member("name").string()
+      }
+      var children: [String: [BlockNode.Child]] = [:]
+      for edge in try answer.member("edges").elements() {
+        let child = try edge.member("child").unsigned()
+        // Disks and jobs stand on nodes as well.
+        guard let parent = names[try edge.member("parent").unsigned()] else { continue }
+        guard let child = names[child] else { throw edge.unexpected("an edge to a node") }
+        let role = try edge.member("name").string()
+        children[parent, default: []].append(BlockNode.Child(role: role, node: child))
+      }
+      return children
+    }
+  }
+}
+
+extension QMPAnswer {
+  /// Whether this node, as `query-block` or `query-named-block-nodes` shows it, encrypts what is written through it.
+  fileprivate func isEncryptedNode() throws(QMPError) -> Bool {
+    // A node of the driver luks says nothing of itself where it was made by -drive.
+    if try optional("drv")?.string() == "luks" { return true }
+    let image = optional("image")
+    // One of Ceph has it of its own.
+    if image?.optional("format-specific")?.optional("data")?.optional("encryption-format") != nil {
+      return true
+    }
+    let words = [optional("encrypted"), image?.optional("encrypted")].compactMap { $0 }
+    return try words.map { word throws(QMPError) in try word.bool() }.contains(true)
+  }
 }
 
 extension Disk.Medium {
@@ -46,12 +84,7 @@ extension Disk.Medium {
     driver = try inserted.member("drv").string()
     isReadOnly = try inserted.member("ro").bool()
     isActive = try inserted.optional("active")?.bool() ?? true
-    // A node of the driver luks says nothing of itself.
-    let words = [
-      inserted.optional("encrypted"), inserted.optional("image")?.optional("encrypted"),
-    ].compactMap { $0 }
-    let says = try words.map { word throws(QMPError) in try word.bool() }
-    isEncrypted = driver == "luks" || says.contains(true)
+    isEncrypted = try inserted.isEncryptedNode()
     virtualByteCount = try inserted.optional("image")?.optional("virtual-size")?.unsigned()
   }
 }
