@@ -49,6 +49,12 @@ extension RealQEMU {
       // The user's own monitor is there beside ours.
       let qmp = try QMPConnection(connecting: directory.file("own"))
       #expect(try qmp.execute("query-status")["status"]?.string == "running")
+      // Ours is over: nobody would read its events.
+      try waitUntil {
+        let devices = try qmp.execute("query-chardev").elements ?? []
+        let control = devices.first { $0["label"]?.string == "mapped-ram-control" }
+        return control?["filename"]?.string?.hasPrefix("disconnected:") == true
+      }
       _ = try qmp.execute("quit")
       #expect(try command.wait() == 0)
       let lines = try BootSectorGuest.lines(of: vm.qemu.serial + command.output)

@@ -84,6 +84,7 @@ struct VMRestoreRun {
       text.socket = socket
     } else {
       running = kept.take()
+      running?.endConversation()
     }
     return text
   }

@@ -72,6 +72,10 @@ public struct QEMULaunch: ~Copyable {
   /// How long QEMU may take to quit before it is killed. A script may have something to do behind it.
   private static let patience = Duration.seconds(2)
 
+  /// Ends the conversation. QEMU would keep its events for whoever reads them, for ever; and without one it is killed at the end, and not
+  /// told to quit.
+  public func endConversation() { control.shutdown() }
+
   /// Lets QEMU live when this process ends.
   ///
   /// - Returns: the number of the process that was started.
