@@ -208,6 +208,43 @@ extension RealQEMU {
       #expect(!exists(path))
     }
 
+    /// The guest's serial port may say anything, zero bytes among it.
+    @Test func logWithAZeroByteIsContinued() throws {
+      let directory = try TemporaryDirectory()
+      let log = directory.file("log")
+      try Data("boot\0\u{1B}[0m\n".utf8).write(to: URL(fileURLWithPath: log.string))
+      var launch = try QEMULaunch(
+        line("-M nosuch"), .detached(socket: directory.file("s"), log: log))
+      #expect(try launch.child.wait(for: .seconds(60)) == .exited(status: 1))
+      let text = try text(log.string)
+      #expect(text.hasPrefix("boot\0\u{1B}[0m\n") && text.contains("nosuch"))
+      for mark in ["QEVM and text", "LibvirtQemudSave", "QFI\u{FB}"] {
+        try Data(mark.unicodeScalars.map { UInt8($0.value) }).write(
+          to: URL(fileURLWithPath: log.string))
+        #expect(throws: LaunchError.refused(.notALog(path: log.string))) {
+          _ = try QEMULaunch(
+            line("-M nosuch"), .detached(socket: directory.file("s"), log: log))
+        }
+      }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func logThatIsAPipeNeedsAReader() throws {
+      let directory = try TemporaryDirectory()
+      let pipe = directory.file("pipe")
+      try Subprocess.succeed(["mkfifo", pipe.string])
+      let mode = QEMULaunch.Mode.detached(socket: directory.file("s"), log: pipe)
+      #expect(throws: LaunchError.refused(.noReader(path: pipe.string))) {
+        _ = try QEMULaunch(line("-M nosuch"), mode)
+      }
+      // SAFETY: the path's bytes end with a zero and live for the call.
+      let reader = unsafe pipe.withPlatformString { unsafe open($0, O_RDONLY | O_NONBLOCK) }
+      defer { close(reader) }
+      var launch = try QEMULaunch(line("-M nosuch"), mode)
+      #expect(try launch.child.wait(for: .seconds(60)) == .exited(status: 1))
+      let said = FileHandle(fileDescriptor: reader, closeOnDealloc: false).availableData
+      #expect(String(decoding: said, as: UTF8.self).contains("nosuch"))
+    }
+
     @Test func missingProgramIsTold() throws {
       #expect(throws: LaunchError.self) {
         _ = try QEMULaunch(QEMUCommandLine(parsing: ["qemu-system-nowhere"]))

@@ -15,7 +15,7 @@ final class DetachedOutputs {
 
   /// Opens them; a log is made if it is not there, for its owner alone, and continued if it is.
   ///
-  /// - Throws: `notALog`; what open(2) and socketpair(2) give.
+  /// - Throws: `notALog`, `noReader`; what open(2) and socketpair(2) give.
   init(log: FilePath?) throws(LaunchError) {
     nothing = try LaunchError.system { () throws(SystemCallError) in
       try Self.open("/dev/null", O_RDWR)
@@ -48,13 +48,22 @@ final class DetachedOutputs {
   private static func openLog(_ path: FilePath?) throws(LaunchError) -> OwnedDescriptor? {
     guard let path else { return nil }
     guard try mayBeLog(path) else { throw .refused(.notALog(path: path.string)) }
-    return try LaunchError.system { () throws(SystemCallError) in
-      try open(path, O_WRONLY | O_CREAT | O_APPEND)
+    do throws(SystemCallError) {
+      // To open a pipe that nobody reads from would block, and no signal of a user's would end that.
+      let file = try open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK)
+      // Of a file that has just been opened, this cannot fail.
+      _ = fcntl(file.rawValue, F_SETFL, O_WRONLY | O_APPEND)
+      return file
+    } catch {
+      guard error.errno == .noSuchAddressOrDevice, InodeType(at: path) == .fifo else {
+        throw .system(error)
+      }
+      throw .refused(.noReader(path: path.string))
     }
   }
 
-  /// Whether lines may go behind what is at `path`: not on a disk, nor into an image or the file of one, which have zero bytes in their
-  /// first 4 KiB.
+  /// Whether lines may go behind what is at `path`: not on a disk, nor into an image or the file of one. These have a mark of their own, or
+  /// many zero bytes in their first 4 KiB; a guest may write some to its serial port.
   private static func mayBeLog(_ path: FilePath) throws(LaunchError) -> Bool {
     switch InodeType(at: path) {
     case nil, .characterDevice, .fifo: return true
@@ -65,7 +74,8 @@ final class DetachedOutputs {
       let file = try File.open(path, access: .read, directIO: .off)
       do throws(SystemCallError) {
         let head = try file.readBytes(at: 0, count: Int(min(try file.size(), 4096)))
-        return !head.contains(0)
+        return !marks.contains { head.starts(with: $0.utf8) } && !head.starts(with: qcowMark)
+          && head.count { $0 == 0 } <= max(8, head.count / 8)
       } catch {
         throw .system(error)
       }
@@ -75,6 +85,12 @@ final class DetachedOutputs {
       throw .system(error)
     }
   }
+
+  /// What images of VMs begin with, and images of disks: QEMU's and libvirt's, complete or not, LUKS, VMDK, VHDX, and an ELF core.
+  private static let marks = [
+    "QEVM", "LibvirtQemudSave", "LibvirtQemudPart", "LUKS", "KDMV", "vhdxfile", "\u{7F}ELF",
+  ]
+  private static let qcowMark: [UInt8] = [0x51, 0x46, 0x49, 0xFB]
 
   private static func open(
     _ path: FilePath, _ flags: CInt

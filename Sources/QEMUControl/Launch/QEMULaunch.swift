@@ -36,7 +36,7 @@ public struct QEMULaunch: ~Copyable {
   /// It inherits the descriptors that this process inherited itself (for `-netdev tap,fd=` and the like), and
   /// `descriptors`, under their own numbers.
   ///
-  /// - Throws: `refused` with `socketTaken` or `notALog`; `system`, so where there is no such program.
+  /// - Throws: `refused` with `socketTaken`, `notALog` or `noReader`; `system`, so where there is no such program.
   public init(
     _ commandLine: QEMUCommandLine, _ mode: Mode = .foreground, inheriting descriptors: [CInt] = []
   ) throws(LaunchError) {
