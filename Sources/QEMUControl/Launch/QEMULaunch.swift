@@ -18,6 +18,7 @@ public struct QEMULaunch: ~Copyable {
   /// Where QEMU refuses its arguments the socket ends, and `child` has QEMU's status.
   public let control: UnixSocket
   private let messages: UnixSocket?
+  private let newLog: NewLog?
   private let socket: MonitorPath?
 
   /// How QEMU lives beside this process.
@@ -26,9 +27,26 @@ public struct QEMULaunch: ~Copyable {
     case foreground
     /// In a session of its own, to stay when this process has ended.
     ///
-    /// Its outputs go to `log`, behind what is there; without one, what it says is kept for `takeMessages`. For
-    /// others it has a QMP monitor at `socket`, which QEMU itself makes and removes.
-    case detached(socket: FilePath, log: FilePath?)
+    /// Its outputs go to `log`. For others it has a QMP monitor at `socket`, which QEMU itself makes and removes.
+    case detached(socket: FilePath, log: Log)
+  }
+
+  /// Where the outputs of a detached QEMU go.
+  public enum Log: Equatable, Sendable {
+    /// Nowhere: what it writes to its standard error is kept for `takeMessages`, and lost once this process has ended.
+    case none
+    /// To this file, behind what is there.
+    case file(FilePath)
+    /// To a new file, which is left only by a QEMU that is let go; `takeMessages` has what is in it.
+    case new(FilePath)
+
+    /// The file.
+    public var path: FilePath? {
+      switch self {
+      case .none: nil
+      case .file(let path), .new(let path): path
+      }
+    }
   }
 
   /// Starts QEMU with the arguments of `commandLine`.
@@ -66,6 +84,7 @@ public struct QEMULaunch: ~Copyable {
     }
     control = monitor.ours
     messages = outputs?.messages
+    newLog = outputs?.newLog
     self.socket = socket
   }
 
@@ -83,12 +102,14 @@ public struct QEMULaunch: ~Copyable {
   public consuming func letGo() -> Int32 {
     let processID = child.processID
     socket?.keep()
+    newLog?.keep()
     child.letGo()
     return processID
   }
 
-  /// What a detached QEMU without a log has written to its standard error since the last call, some 200 KiB at most.
+  /// What a detached QEMU with a new log, or without one, has written since the last call, some 200 KiB at most.
   public func takeMessages() -> String {
+    if let newLog { return newLog.take(limit: 200 << 10) }
     guard let messages else { return "" }
     var bytes: [UInt8] = []
     // A broken socket has no more messages.

@@ -115,8 +115,8 @@ public struct VMLaunch: Sendable {
     switch mode {
     // The user has seen what it said.
     case .foreground: return []
-    case .detached(_, let log?): return [.log(log)]
-    case .detached(_, nil):
+    case .detached(_, .file(let log)): return [.log(log)]
+    case .detached:
       let text = launch.takeMessages()
       return text.isEmpty ? [] : [.said(text)]
     }
