@@ -157,6 +157,8 @@ extension VMReportTests {
     var report = VMRestoreText(image: "vm.img", report: mapped)
     report.socket = "/run/vm.qmp"
     #expect(report.table == "pid     4711\nsocket  /run/vm.qmp\n")
+    report.log = "/run/vm.log"
+    #expect(report.table == "pid     4711\nsocket  /run/vm.qmp\nlog     /run/vm.log\n")
   }
 
   @Test func aRestoreByQEMUTellsWhy() {
@@ -173,13 +175,15 @@ extension VMReportTests {
     report.transfer = Self.transfer
     var told = VMRestoreText(image: "vm.img", report: report, notes: [.lockedMemory])
     told.socket = "/run/vm.qmp"
+    told.log = "/run/vm.log"
     let text = JSONText.line(told.json)
     let object = try #require(
       try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
     #expect(
       Set(object.keys) == [
         "type", "schemaVersion", "command", "image", "engine", "engineReasons", "state",
-        "processID", "socket", "elapsedSeconds", "blocks", "notes", "devicesLeft", "transfer",
+        "processID", "socket", "log", "elapsedSeconds", "blocks", "notes", "devicesLeft",
+        "transfer",
       ])
     let blocks = try #require(object["blocks"] as? [[String: Any]])
     #expect(blocks.map { $0["way"] as? String } == ["mapped", "stream"])

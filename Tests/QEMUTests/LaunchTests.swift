@@ -163,7 +163,7 @@ extension RealQEMU {
     @Test func statusOfARefusalIsTold() throws {
       let directory = try TemporaryDirectory()
       var launch = try QEMULaunch(
-        line("-M q35 -device nosuch"), .detached(socket: directory.file("s"), log: nil))
+        line("-M q35 -device nosuch"), .detached(socket: directory.file("s"), log: .none))
       #expect(throws: QMPError.self) {
         try QMPConnection(socket: launch.control, name: "control")
       }
@@ -177,14 +177,14 @@ extension RealQEMU {
       let path = directory.file("s,ock")
       let launch = try QEMULaunch(
         line("-M microvm -m 4M -incoming defer"),
-        .detached(socket: path, log: directory.file("log")))
+        .detached(socket: path, log: .file(directory.file("log"))))
       let ours = try QMPConnection(socket: launch.control, name: "control")
       #expect(try status(ours) == "inmigrate")
       let number = launch.letGo()
       let others = try QMPConnection(connecting: path)
       #expect(try status(others) == "inmigrate")
       #expect(throws: LaunchError.refused(.socketTaken(path: path.string))) {
-        _ = try QEMULaunch(line("-M none"), .detached(socket: path, log: nil))
+        _ = try QEMULaunch(line("-M none"), .detached(socket: path, log: .none))
       }
       #expect(exists(path))
       _ = try others.execute("quit")
@@ -199,13 +199,50 @@ extension RealQEMU {
       let number: Int32
       do {
         let launch = try QEMULaunch(
-          line("-M microvm -m 4M -incoming defer"), .detached(socket: path, log: nil))
+          line("-M microvm -m 4M -incoming defer"), .detached(socket: path, log: .none))
         number = launch.child.processID
         _ = try QMPConnection(socket: launch.control, name: "control")
         #expect(exists(path))
       }
       #expect(kill(number, 0) == -1)
       #expect(!exists(path))
+    }
+
+    /// The guest's serial port may say anything, zero bytes among it.
+    @Test func logWithAZeroByteIsContinued() throws {
+      let directory = try TemporaryDirectory()
+      let log = directory.file("log")
+      try Data("boot\0\u{1B}[0m\n".utf8).write(to: URL(fileURLWithPath: log.string))
+      var launch = try QEMULaunch(
+        line("-M nosuch"), .detached(socket: directory.file("s"), log: .file(log)))
+      #expect(try launch.child.wait(for: .seconds(60)) == .exited(status: 1))
+      let text = try text(log.string)
+      #expect(text.hasPrefix("boot\0\u{1B}[0m\n") && text.contains("nosuch"))
+      for mark in ["QEVM and text", "LibvirtQemudSave", "QFI\u{FB}"] {
+        try Data(mark.unicodeScalars.map { UInt8($0.value) }).write(
+          to: URL(fileURLWithPath: log.string))
+        #expect(throws: LaunchError.refused(.notALog(path: log.string))) {
+          _ = try QEMULaunch(
+            line("-M nosuch"), .detached(socket: directory.file("s"), log: .file(log)))
+        }
+      }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func logThatIsAPipeNeedsAReader() throws {
+      let directory = try TemporaryDirectory()
+      let pipe = directory.file("pipe")
+      try Subprocess.succeed(["mkfifo", pipe.string])
+      let mode = QEMULaunch.Mode.detached(socket: directory.file("s"), log: .file(pipe))
+      #expect(throws: LaunchError.refused(.noReader(path: pipe.string))) {
+        _ = try QEMULaunch(line("-M nosuch"), mode)
+      }
+      // SAFETY: the path's bytes end with a zero and live for the call.
+      let reader = unsafe pipe.withPlatformString { unsafe open($0, O_RDONLY | O_NONBLOCK) }
+      defer { close(reader) }
+      var launch = try QEMULaunch(line("-M nosuch"), mode)
+      #expect(try launch.child.wait(for: .seconds(60)) == .exited(status: 1))
+      let said = FileHandle(fileDescriptor: reader, closeOnDealloc: false).availableData
+      #expect(String(decoding: said, as: UTF8.self).contains("nosuch"))
     }
 
     @Test func missingProgramIsTold() throws {

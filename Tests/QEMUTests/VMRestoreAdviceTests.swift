@@ -101,7 +101,10 @@ extension RealQEMU {
       #expect(!exists(directory.file("s")))
       try holder.quit()
       let good = try Tool.succeedDetaching(
-        ["restore", "--detach", "--socket", "\(directory.file("s"))", "--then", "resume"]
+        [
+          "restore", "--detach", "--log", "\(directory.file("log"))", "--socket",
+          "\(directory.file("s"))", "--then", "resume",
+        ]
           + [vm.image.string, "--"]
           + variant(disks).configuration(in: directory).words(in: directory))
       let qmp = try QMPConnection(connecting: directory.file("s"))
@@ -126,7 +129,10 @@ extension RealQEMU {
       #expect(try QMPConnection(connecting: socket).execute("query-status")["status"] != nil)
       try vm.qemu.quit()
       let result = try Tool.succeedDetaching(
-        ["restore", "--detach", "--socket", "\(directory.file("s"))", vm.image.string, "--"]
+        [
+          "restore", "--detach", "--log", "\(directory.file("log"))", "--socket",
+          "\(directory.file("s"))", vm.image.string, "--",
+        ]
           + Variant("q35").configuration(in: directory).words(in: directory)
           + ["-qmp", "unix:\(socket),server=on,wait=off"])
       #expect(result.text.contains("socket"))

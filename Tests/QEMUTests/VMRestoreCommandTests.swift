@@ -24,7 +24,9 @@ extension RealQEMU {
       let fields = result.text.split(whereSeparator: \.isWhitespace)
       let process = try #require(Int32(fields[1]))
       defer { kill(process, SIGKILL) }
-      #expect(result.text == "pid     \(process)\nsocket  \(directory.file("s"))\n")
+      #expect(
+        result.text == "pid     \(process)\nsocket  \(directory.file("s"))\n"
+          + "log     \(directory.file("log"))\n")
       let qmp = try QMPConnection(connecting: directory.file("s"))
       let state = try qmp.execute("query-status")["status"]?.string
       #expect(state == "paused")
@@ -34,6 +36,35 @@ extension RealQEMU {
       // It has no parent of ours; an ended one that nobody has waited for has no arguments.
       try waitUntil { text(of: FilePath("/proc/\(process)/cmdline")).isEmpty }
       #expect(!exists(directory.file("s")))
+    }
+
+    /// Without --log, what it says when the command has returned is in a log that this has made; one of a restore that fails goes with it.
+    @Test func whatADetachedVMSaysLaterIsNotLost() throws {
+      let vm = try SavedVM(Variant("q35"))
+      let directory = try TemporaryDirectory()
+      let words = try vm.variant.configuration(in: directory).words(in: directory)
+      let socket = directory.file("s").string
+      let arguments = ["restore", "--detach", "--socket", socket, vm.image.string, "--"] + words
+      let refused = try Tool.run(
+        arguments + ["-device", "nosuch"],
+        environment: ["XDG_RUNTIME_DIR": directory.path.string])
+      #expect(refused.errors.contains("'nosuch' is not a valid device model name"))
+      #expect(try Self.logs(in: directory) == [])
+      let result = try Tool.succeedDetaching(arguments)
+      let fields = result.text.split(whereSeparator: \.isWhitespace).map(String.init)
+      let process = try #require(Int32(fields[1]))
+      #expect(fields[4] == "log")
+      let log = FilePath(fields[5])
+      defer { try? FileManager.default.removeItem(atPath: log.string) }
+      #expect(exists(log))
+      kill(process, SIGTERM)
+      try waitUntil { text(of: log).contains("terminating on signal 15") }
+    }
+
+    private static func logs(in directory: TemporaryDirectory) throws -> [String] {
+      try FileManager.default.contentsOfDirectory(atPath: directory.path.string).filter {
+        $0.hasSuffix(".log")
+      }
     }
 
     /// In the foreground it ends as QEMU does, once that is told to quit.
@@ -49,6 +80,12 @@ extension RealQEMU {
       // The user's own monitor is there beside ours.
       let qmp = try QMPConnection(connecting: directory.file("own"))
       #expect(try qmp.execute("query-status")["status"]?.string == "running")
+      // Ours is over: nobody would read its events.
+      try waitUntil {
+        let devices = try qmp.execute("query-chardev").elements ?? []
+        let control = devices.first { $0["label"]?.string == "mapped-ram-control" }
+        return control?["filename"]?.string?.hasPrefix("disconnected:") == true
+      }
       _ = try qmp.execute("quit")
       #expect(try command.wait() == 0)
       let lines = try BootSectorGuest.lines(of: vm.qemu.serial + command.output)

@@ -103,7 +103,7 @@ func restoring<Value>(
   restore.afterwards = afterwards
   var launch = VMLaunch(restore, arguments: try configuration.words(in: directory))
   let socket = directory.file("socket")
-  launch.mode = .detached(socket: socket, log: directory.file("log"))
+  launch.mode = .detached(socket: socket, log: .file(directory.file("log")))
   let source = try RestoreSource(image, streamOffset: offset.map { FileOffset($0) })
   let result = try launch.run(source) { (running, outcome) throws(VMError) in
     // QEMU is killed when this closure ends, and no earlier.

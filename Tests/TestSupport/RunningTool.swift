@@ -20,6 +20,9 @@ public final class RunningTool {
     try process.run()
   }
 
+  /// Whether it has not ended yet.
+  public var isRunning: Bool { process.isRunning }
+
   /// The process's number.
   public var processID: Int32 { process.processIdentifier }
 

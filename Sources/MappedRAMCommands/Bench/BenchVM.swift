@@ -85,7 +85,7 @@ final class BenchVM {
   static var mode: QEMULaunch.Mode {
     .detached(
       socket: FilePath("/tmp/mapped-ram-bench-\(getpid())-\(UInt32.random(in: 0 ... .max)).qmp"),
-      log: nil)
+      log: .none)
   }
 
   /// The largest block of the QEMU behind `connection`.

@@ -46,7 +46,7 @@ extension ExitStatus {
     case .mismatches: self = .negative
     case .usedByVM, .snapshotExists, .noSnapshotDirectory, .noRoom: self = .cannotCreate
     case .launch(.refused(.socketTaken)), .launch(.refused(.socketInUse)),
-      .launch(.refused(.notALog)):
+      .launch(.refused(.notALog)), .launch(.refused(.noReader)):
       self = .cannotCreate
     case .launch(.refused): self = .usage
     case .launch(.system(let error)): self.init(starting: error)

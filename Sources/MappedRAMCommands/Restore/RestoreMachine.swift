@@ -35,7 +35,7 @@ struct RestoreMachine: ParsableArguments {
 
   @Flag(
     help:
-      "Return as soon as the guest is restored, print QEMU's process number and QMP socket, and let it run."
+      "Return as soon as the guest is restored, print QEMU's process number, QMP socket and log, and let it run."
   )
   var detach = false
 
@@ -48,7 +48,7 @@ struct RestoreMachine: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "With --detach: append what QEMU writes to its standard output and error to this file.",
+      "With --detach: append what QEMU writes to its standard output and error to this file. (default: a new one in XDG_RUNTIME_DIR or /tmp)",
       valueName: "file"),
     completion: .file(), transform: { FilePath($0) })
   var log: FilePath?
@@ -92,7 +92,11 @@ struct RestoreMachine: ParsableArguments {
   /// How QEMU lives beside this command.
   var mode: QEMULaunch.Mode {
     guard detach else { return .foreground }
-    return .detached(socket: (socket ?? Self.newSocket).absolute, log: log?.absolute)
+    let made = Self.newSocket
+    var name = made
+    name.extension = "log"
+    return .detached(
+      socket: (socket ?? made).absolute, log: log.map { .file($0.absolute) } ?? .new(name))
   }
 
   private static var newSocket: FilePath {

@@ -79,11 +79,13 @@ struct VMRestoreRun {
     var text = VMRestoreText(
       image: image, report: outcome.report, notes: outcome.notes,
       devicesLeft: devicesLeft(of: source))
-    if case .detached(let socket, _) = mode {
+    if case .detached(let socket, let log) = mode {
       if let launch = kept.take() { launch.letGo() }
       text.socket = socket
+      text.log = log.path
     } else {
       running = kept.take()
+      running?.endConversation()
     }
     return text
   }

@@ -13,6 +13,8 @@ struct VMRestoreText: CommandReport {
   var devicesLeft: [DeviceIdentity] = []
   /// Where others talk to a QEMU that stays.
   var socket: FilePath?
+  /// Where it writes what it has to say.
+  var log: FilePath?
 
   var text: String {
     var lines = [
@@ -57,13 +59,14 @@ struct VMRestoreText: CommandReport {
   var table: String {
     guard let socket else { return "" }
     return "pid     \(report.processID ?? 0)\nsocket  \(socket)\n"
+      + (log.map { "log     \($0)\n" } ?? "")
   }
 
   var json: JSON {
     JSON(
       image: image.string, engine: report.engine.rawValue,
       engineReasons: report.engineReasons.map(\.description), state: report.state,
-      processID: report.processID, socket: socket?.string,
+      processID: report.processID, socket: socket?.string, log: log?.string,
       elapsedSeconds: report.elapsed.inSeconds,
       blocks: report.blocks.map {
         JSON.Block(idstr: $0.idstr, byteCount: $0.byteCount, way: $0.way.rawValue)
@@ -84,6 +87,8 @@ struct VMRestoreText: CommandReport {
     var processID: Int32?
     /// Of a QEMU that stays.
     var socket: String?
+    /// What a QEMU that stays has to say.
+    var log: String?
     var elapsedSeconds: Double
     var blocks: [Block]
     var notes: [String]

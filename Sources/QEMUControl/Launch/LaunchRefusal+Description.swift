@@ -21,6 +21,8 @@ extension LaunchRefusal: CustomStringConvertible {
       "\(path): something is there already. Remove it if nobody uses it, or choose another path."
     case .notALog(let path):
       "\(path): this is no log, and QEMU's lines would go into it: nothing was changed. Choose another path."
+    case .noReader(let path):
+      "\(path): nobody reads from this pipe, and QEMU would wait for that. Start the reader first, or choose another path."
     case .socketInUse(let path, let option):
       "\(option) \(path): a program listens there, probably the VM that was saved, and would lose its socket. End it first, or "
         + "choose another path."

@@ -18,6 +18,7 @@ public struct QEMULaunch: ~Copyable {
   /// Where QEMU refuses its arguments the socket ends, and `child` has QEMU's status.
   public let control: UnixSocket
   private let messages: UnixSocket?
+  private let newLog: NewLog?
   private let socket: MonitorPath?
 
   /// How QEMU lives beside this process.
@@ -26,9 +27,26 @@ public struct QEMULaunch: ~Copyable {
     case foreground
     /// In a session of its own, to stay when this process has ended.
     ///
-    /// Its outputs go to `log`, behind what is there; without one, what it says is kept for `takeMessages`. For
-    /// others it has a QMP monitor at `socket`, which QEMU itself makes and removes.
-    case detached(socket: FilePath, log: FilePath?)
+    /// Its outputs go to `log`. For others it has a QMP monitor at `socket`, which QEMU itself makes and removes.
+    case detached(socket: FilePath, log: Log)
+  }
+
+  /// Where the outputs of a detached QEMU go.
+  public enum Log: Equatable, Sendable {
+    /// Nowhere: what it writes to its standard error is kept for `takeMessages`, and lost once this process has ended.
+    case none
+    /// To this file, behind what is there.
+    case file(FilePath)
+    /// To a new file, which is left only by a QEMU that is let go; `takeMessages` has what is in it.
+    case new(FilePath)
+
+    /// The file.
+    public var path: FilePath? {
+      switch self {
+      case .none: nil
+      case .file(let path), .new(let path): path
+      }
+    }
   }
 
   /// Starts QEMU with the arguments of `commandLine`.
@@ -36,7 +54,7 @@ public struct QEMULaunch: ~Copyable {
   /// It inherits the descriptors that this process inherited itself (for `-netdev tap,fd=` and the like), and
   /// `descriptors`, under their own numbers.
   ///
-  /// - Throws: `refused` with `socketTaken` or `notALog`; `system`, so where there is no such program.
+  /// - Throws: `refused` with `socketTaken`, `notALog` or `noReader`; `system`, so where there is no such program.
   public init(
     _ commandLine: QEMUCommandLine, _ mode: Mode = .foreground, inheriting descriptors: [CInt] = []
   ) throws(LaunchError) {
@@ -66,11 +84,16 @@ public struct QEMULaunch: ~Copyable {
     }
     control = monitor.ours
     messages = outputs?.messages
+    newLog = outputs?.newLog
     self.socket = socket
   }
 
   /// How long QEMU may take to quit before it is killed. A script may have something to do behind it.
   private static let patience = Duration.seconds(2)
+
+  /// Ends the conversation. QEMU would keep its events for whoever reads them, for ever; and without one it is killed at the end, and not
+  /// told to quit.
+  public func endConversation() { control.shutdown() }
 
   /// Lets QEMU live when this process ends.
   ///
@@ -79,12 +102,15 @@ public struct QEMULaunch: ~Copyable {
   public consuming func letGo() -> Int32 {
     let processID = child.processID
     socket?.keep()
+    newLog?.keep()
     child.letGo()
     return processID
   }
 
-  /// What a detached QEMU without a log has written to its standard error since the last call, what a socket holds: some 200 KiB.
+  /// What a detached QEMU with a new log, or without one, has written since the last call: some 200 KiB at most of a log, and what a
+  /// socket holds.
   public func takeMessages() -> String {
+    if let newLog { return newLog.take(limit: 200 << 10) }
     guard let messages else { return "" }
     var bytes: [UInt8] = []
     // A broken socket has no more messages. One that always has more is not read for ever.

@@ -30,6 +30,9 @@ struct EventQueue {
     counts[event.name, default: 0] += 1
   }
 
+  /// Whether there is one of this name.
+  func has(_ name: String) -> Bool { counts[name] != nil }
+
   /// Takes all.
   mutating func takeAll() -> [QMPEvent] {
     defer { (events, counts) = ([], [:]) }

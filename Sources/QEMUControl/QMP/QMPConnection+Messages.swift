@@ -96,6 +96,15 @@ extension QMPConnection {
     return events.takeAll()
   }
 
+  /// Whether an event of this name has come that nobody has taken yet, without waiting. It stays.
+  ///
+  /// Throws `closed`, `malformed`, `system`.
+  func hasEvent(_ name: String) throws(QMPError) -> Bool {
+    let now = ContinuousClock.now
+    while try nextMessage(for: nil, deadline: now) != nil {}
+    return events.has(name)
+  }
+
   /// Waits for an event with one of `names` and takes it; earlier events with other names stay.
   ///
   /// An event that came before and was not taken counts. `nil` if `deadline` passes first.

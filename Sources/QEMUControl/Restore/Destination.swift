@@ -47,16 +47,21 @@ struct Destination {
     }
   }
 
+  private var isMappedRAM: Bool { source.image.prologue?.configuration.isMappedRAM ?? true }
+
+  /// Fails where QEMU cannot load such an image.
+  func checkLoads() throws(VMError) {
+    guard !isMappedRAM || vm.capabilities[Configuration.mappedRAMCapability] != nil else {
+      throw .tooOld(vm.version)
+    }
+  }
+
   /// Lets QEMU load the image by itself.
   func load(_ progress: Progress, _ cancellation: Cancellation) throws(VMError) -> [BlockArrival] {
     let file = source.file
-    let isMapped = source.image.prologue?.configuration.isMappedRAM ?? true
-    guard !isMapped || vm.capabilities[Configuration.mappedRAMCapability] != nil else {
-      throw .tooOld(vm.version)
-    }
     try load(
       file, direct: file.isDirect, offset: source.image.streamOffset.rawValue,
-      capabilities: isMapped ? [Configuration.mappedRAMCapability, "multifd"] : [],
+      capabilities: isMappedRAM ? [Configuration.mappedRAMCapability, "multifd"] : [],
       parameters: FileMigration.loadingParameters(direct: file.isDirect), progress, cancellation)
     return source.image.blocks.map { arrival($0.block, .loaded) }
   }
@@ -123,24 +128,31 @@ struct Destination {
     throw .cannotMap(.notMapped(source.file.path))
   }
 
-  /// Puts zeros over the stale slots in the VM's memory, which is a private mapping: the image stays as it is. An image of a save of
-  /// ours that has written zeros between pages says that they are: there may be as many of them as pages.
+  /// The stale slots of mapped blocks. An image of a save of ours that has written zeros between pages says that they are: there may be as
+  /// many of them as pages.
   ///
-  /// - Throws: `MapObstacle.staleSlots` where that would be more than `limit` bytes.
-  func clearStaleSlots(
-    of mapped: Set<String>, in memory: GuestMemory, limit: UInt64, _ cancellation: Cancellation
-  ) throws(VMError) {
-    if source.image.statesZeroSlots, source.file.kind == .regular { return }
+  /// - Throws: `MapObstacle.staleSlots` where they have more than `limit` bytes.
+  func staleSlots(
+    of mapped: Set<String>, limit: UInt64, _ cancellation: Cancellation
+  ) throws(VMError) -> [String: PageBitmap] {
+    if source.image.statesZeroSlots, source.file.kind == .regular { return [:] }
     let blocks = source.image.blocks.filter { mapped.contains($0.block.idstr) }
     let stale = try moving { () throws(ImageError) in
       try StaleSlots.find(in: blocks, of: source.file, cancellation: cancellation)
     }
-    let shift = UInt64(source.image.blocks.first?.block.pageSize.shift ?? 0)
-    let byteCount = stale.remaining.values.reduce(0) { $0 + UInt64($1.population) << shift }
+    let byteCount = stale.remaining.values.reduce(0) { $0 + UInt64($1.population) << pageShift }
     guard byteCount <= limit else {
       throw .cannotMap(.staleSlots(source.file.path, found: byteCount, limit: limit))
     }
-    for (idstr, pages) in stale.remaining {
+    return stale.remaining
+  }
+
+  private var pageShift: UInt64 { UInt64(source.image.blocks.first?.block.pageSize.shift ?? 0) }
+
+  /// Puts zeros over stale slots in the VM's memory, which is a private mapping: the image stays as it is.
+  func clear(_ stale: [String: PageBitmap], in memory: GuestMemory) throws(VMError) {
+    let shift = pageShift
+    for (idstr, pages) in stale {
       for run in pages.runs {
         let bytes = UInt64(run.lowerBound) << shift..<UInt64(run.upperBound) << shift
         try system { () throws(SystemCallError) in try memory.clear(bytes, of: idstr) }

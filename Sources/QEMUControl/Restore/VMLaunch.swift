@@ -28,7 +28,8 @@ public struct VMLaunch: Sendable {
 
   /// Starts QEMU and restores `source` into it.
   ///
-  /// - Parameter use: is given the running QEMU, with the VM in it; what it does not let go is killed when it returns.
+  /// - Parameter use: is given the running QEMU, with the VM in it; what it does not let go is killed when it returns. It reads
+  ///   on from `control`, or ends the conversation.
   /// - Throws: `VMError`; QEMU is gone then.
   public func run<Value>(
     _ source: RestoreSource, progress: Progress = Progress(),
@@ -114,8 +115,8 @@ public struct VMLaunch: Sendable {
     switch mode {
     // The user has seen what it said.
     case .foreground: return []
-    case .detached(_, let log?): return [.log(log)]
-    case .detached(_, nil):
+    case .detached(_, .file(let log)): return [.log(log)]
+    case .detached:
       let text = launch.takeMessages()
       return text.isEmpty ? [] : [.said(text)]
     }

@@ -35,8 +35,6 @@ extension VMRestore {
       ?? GuestMemory.access(to: vm, processID: processID)
     let destination = Destination(
       source: source, vm: vm, connection: connection, options: options, devices: devices)
-    // The VM is not to go on by itself: `stop` keeps a waiting VM from it.
-    try talking { () throws(QMPError) in try connection.execute(.stop) }
     var report = VMRestoreReport(
       engine: engine, engineReasons: [], blocks: [], state: "",
       processID: startedProcess ?? processID,
@@ -45,8 +43,11 @@ extension VMRestore {
       report.processID = memory.processID
       try found(memory.process)
     }
+    // Whatever refuses this restore does so before `stop`: a VM that then waits for another one is as it was.
     switch (engine, access) {
     case (.qemu, _):
+      try destination.checkLoads()
+      try hold(connection)
       if case .success(let memory) = access {
         try system { () throws(SystemCallError) in try memory.clearOldContents() }
       }
@@ -55,26 +56,54 @@ extension VMRestore {
     case (.auto, .failure(let obstacle)):
       report.engine = .qemu
       report.engineReasons = [obstacle]
+      try destination.checkLoads()
+      try hold(connection)
       report.blocks = try destination.load(progress, cancellation)
       report.transfer = try destination.loadDevices(progress, cancellation)
     case (.place, .failure(let obstacle)), (.map, .failure(let obstacle)):
       throw .cannotCapture([obstacle])
     case (.auto, .success(let memory)), (.place, .success(let memory)):
       report.engine = .place
+      try hold(connection)
       (report.blocks, report.transfer) = try destination.place(
         in: memory, mapped: [], progress, cancellation)
     case (.map, .success(let memory)):
       let mapped = try destination.mappedBlocks(of: memory)
       (report.blocks, report.transfer) = try destination.holdingImage { () throws(VMError) in
-        try destination.clearStaleSlots(
-          of: mapped, in: memory, limit: clearedBytesLimit, cancellation)
+        let stale = try destination.staleSlots(
+          of: mapped, limit: clearedBytesLimit, cancellation)
+        try hold(connection)
+        try destination.clear(stale, in: memory)
         return try destination.place(
           in: memory, mapped: mapped, progress, cancellation)
       }
     }
-    report.state = try end(source, vm, connection)
+    report.state = try end(source, vm, connection, report.processID)
     report.elapsed = .now - start
     return report
+  }
+
+  /// Keeps a waiting VM from going on by itself once it has its image.
+  ///
+  /// - Throws: `state` where it waits no more, or loads another image: somebody else restores into it. A VM that ran goes on.
+  private func hold(_ connection: QMPConnection) throws(VMError) {
+    let (found, migration) = try talking { () throws(QMPError) in
+      _ = try connection.takeEvents()
+      try connection.execute(.stop)
+      // One that waits says nothing at this (QEMU 10.0, monitor/qmp-cmds.c, qmp_stop; tried): it ran.
+      if try connection.takeEvents().contains(where: { $0.name == "STOP" }) {
+        try connection.execute(.cont)
+        return (RunState.running, MigrationInfo.Status?.none)
+      }
+      return (
+        try connection.execute(.queryStatus), try connection.execute(.queryMigrate).status
+      )
+    }
+    let expected = [RunState.inMigrate.rawValue]
+    guard found == .inMigrate else { throw .state(found: found.rawValue, expected: expected) }
+    if let migration, !migration.isOver {
+      throw .state(found: "migration: \(migration.rawValue)", expected: expected)
+    }
   }
 
   /// Compares the VM with what the image needs.
@@ -115,7 +144,7 @@ extension VMRestore {
 
   /// Lets the VM go on if it is to. Returns its state.
   private func end(
-    _ source: RestoreSource, _ vm: RunningVM, _ connection: QMPConnection
+    _ source: RestoreSource, _ vm: RunningVM, _ connection: QMPConnection, _ process: Int32?
   ) throws(VMError) -> String {
     let goesOn = afterwards.map { $0 == .resume } ?? source.wasRunning
     do throws(QMPError) {
@@ -123,7 +152,7 @@ extension VMRestore {
       return try connection.execute(.queryStatus).rawValue
     } catch {
       if case .refused = error {
-        let disks = takenDisks(of: vm, connection)
+        let disks = takenDisks(of: vm, connection, process)
         if !disks.isEmpty { throw .disksTaken(disks, refusal: error) }
       }
       throw .qmp(error)
@@ -132,8 +161,10 @@ extension VMRestore {
 
   /// The disks that QEMU has not got, with their files, where somebody has locked them. QEMU 10.0 tells which it has got; its refusal
   /// itself names none.
-  private func takenDisks(of vm: RunningVM, _ connection: QMPConnection) -> [String] {
-    let places = DiskPlaces(of: vm, processID: startedProcess ?? processID)
+  private func takenDisks(
+    of vm: RunningVM, _ connection: QMPConnection, _ process: Int32?
+  ) -> [String] {
+    let places = DiskPlaces(of: vm, processID: process)
     // That it cannot be asked any more says less than why it came to it.
     return ((try? connection.execute(.queryBlock)) ?? []).compactMap { disk in
       guard let medium = disk.medium, !medium.isActive,

@@ -103,7 +103,7 @@ struct Unwind {
   /// - Returns: why it was left alone, if it was.
   /// - Throws: `refused`, the last one, where QEMU does not resume it within the patience.
   mutating func resume(_ patience: Patience) throws(QMPError) -> HandsOff? {
-    guard let pause = journal.pause, pause.isOurs else {
+    guard var pause = journal.pause, pause.isOurs else {
       if journal.migration == .completed { try takeDisks() }
       journal.pause = nil
       return nil
@@ -112,6 +112,14 @@ struct Unwind {
     var interval = Duration.milliseconds(20)
     while true {
       var refusal: QMPError?
+      if !pause.isByMigration, try connection.hasEvent("RESUME") {
+        // Whoever has resumed it has it in hand, also if it is paused again; unless a migration of ours has paused it.
+        guard journal.migration == .completed else {
+          journal.pause = nil
+          return nil
+        }
+        pause.isByMigration = true
+      }
       switch decide(pause, try connection.execute(.queryStatus)) {
       case .nothing:
         journal.pause = nil

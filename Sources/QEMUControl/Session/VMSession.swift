@@ -170,15 +170,19 @@ final class VMSession {
     try execute(.stop)
     let events = try talking { () throws(QMPError) in try connection.takeEvents() }
     var isOurs = false
-    for event in events {
+    for event in events where !isOurs {
       if event.name == "STOP" {
         isOurs = true
         if !state.isLive { state = .running }
-        break
+      } else {
+        state = state.after(event)
       }
-      state = state.after(event)
     }
     stateBefore = state
+    if isOurs, events.last(where: { ["STOP", "RESUME"].contains($0.name) })?.name == "RESUME" {
+      note { $0.pause?.isOurs = false }
+      throw .resumedMeanwhile
+    }
     note { $0.pause?.isOurs = isOurs }
     if isOurs { beginPause(at: start) }
   }
@@ -245,6 +249,15 @@ final class VMSession {
       throw .qmp(error)
     }
     guard !state.isLive, !events.contains(where: { $0.name == "RESUME" }) else {
+      // Whoever has resumed it has it in hand, also if it is paused again; unless a migration of ours has paused it.
+      note {
+        if $0.migration == .completed {
+          $0.pause?.isByMigration = true
+          $0.pause?.isOurs = true
+        } else {
+          $0.pause?.isOurs = false
+        }
+      }
       throw .resumedMeanwhile
     }
     let expected = hasPaused ? .paused : stateBefore

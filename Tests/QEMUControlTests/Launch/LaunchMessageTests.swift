@@ -37,6 +37,10 @@ import Testing
         "/disk: this is no log, and QEMU's lines would go into it: nothing was changed. Choose another path."
       ),
       (
+        .noReader(path: "/pipe"),
+        "/pipe: nobody reads from this pipe, and QEMU would wait for that. Start the reader first, or choose another path."
+      ),
+      (
         .socketInUse(path: "/run/vm", option: "-qmp"),
         "-qmp /run/vm: a program listens there, probably the VM that was saved, and would lose its socket. End it first, or choose "
           + "another path."

@@ -1,0 +1,54 @@
+import Foundation
+import LinuxIO
+import MappedRAM
+import MappedRAMFormat
+import QEMUControl
+import SystemPackage
+import TestSupport
+import Testing
+
+extension RealQEMU {
+  /// A QEMU that waits is not ours, and may be somebody else's by now.
+  @Suite struct VMRestoreWaitingTests {
+    /// The VM ran when it was saved. It waits without `-S`, so that it runs once it is loaded, unless somebody has stopped it.
+    @Test func aRestoreThatIsRefusedLeavesTheVMAsItWas() throws {
+      let vm = try SavedVM(Variant("live").with { $0.isLive = true })
+      let directory = try TemporaryDirectory()
+      let target = try QEMU(vm.variant.configuration(in: directory).destination)
+      let connection = try QMPConnection(connecting: target.qmpSocket)
+      let source = try RestoreSource(vm.image)
+      var restore = VMRestore()
+      restore.engine = .map
+      #expect(throws: VMError.cannotMap(.notMapped(vm.image))) {
+        _ = try restore.run(source, into: connection)
+      }
+      restore.engine = .place
+      restore.processID = getpid()
+      #expect(throws: VMError.cannotCapture([.unknownProcess(given: getpid())])) {
+        _ = try restore.run(source, into: connection)
+      }
+      try target.load(from: vm.image, vm.variant.migration)
+      let deadline = ContinuousClock.now + .seconds(5)
+      while try connection.execute(.queryStatus) != .running, .now < deadline { usleep(5000) }
+      #expect(try connection.execute(.queryStatus) == .running)
+    }
+
+    /// The command has seen that the VM waits, and its `stop` comes only when another one has restored the VM.
+    @Test func aVMThatAnotherHasRestoredMeanwhileRunsOn() throws {
+      let vm = try SavedVM(Variant("live").with { $0.isLive = true })
+      let directory = try TemporaryDirectory()
+      var configuration = vm.variant.configuration(in: directory).destination
+      configuration.arguments += ["-qmp", "unix:{directory}/other,server=on,wait=off"]
+      let target = try QEMU(configuration)
+      let proxy = try QMPProxy(before: target, [.init("stop", seconds: 6)])
+      let command = try RunningTool(["restore", vm.image.string, "--qmp", proxy.socket.string])
+      Thread.sleep(forTimeInterval: 3)
+      let connection = try QMPConnection(connecting: target.directory.file("other"))
+      let report = try VMRestore().run(try RestoreSource(vm.image), into: connection)
+      #expect(report.state == "running")
+      #expect(try command.wait() == 69)
+      #expect(command.errors.contains(#"The VM's state is "running"; expected inmigrate."#))
+      #expect(try connection.execute(.queryStatus) == .running)
+    }
+  }
+}
