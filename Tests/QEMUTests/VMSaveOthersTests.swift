@@ -63,11 +63,11 @@ extension RealQEMU {
 
     /// The paused VM is migrated away: its disks are another's now, so it must not run here again.
     @Test func migratedAway() throws {
-      // The first look at all, the look before the pause, the one at obstacles, the look before the VM is to be resumed.
+      // The first look at all, the look before the pause, the one with it, the one at obstacles, the look before the VM is to be resumed.
       let (tool, proxy) = try save(
         [
           .init(
-            "query-status", nth: 4, seconds: 2,
+            "query-status", nth: 5, seconds: 2,
             before: [.init("migrate", ["uri": "exec:cat >/dev/null"])], over: other)
         ], ["--engine", "capture"])
       #expect(try tool.wait() == 69)
@@ -83,7 +83,7 @@ extension RealQEMU {
       let (tool, proxy) = try save(
         [
           .init(
-            "query-status", nth: 4, seconds: 15,
+            "query-status", nth: 5, seconds: 15,
             before: [.init("migrate", ["uri": "exec:cat >/dev/null"])], over: other)
         ], ["--engine", "capture"])
       try tool.wait(for: "the migration", every: .milliseconds(5)) {
@@ -206,7 +206,7 @@ extension RealQEMU {
     /// Somebody else resumes a VM that was to stay paused: the image is complete, and the status says that the VM is not as asked.
     @Test func resumedAtTheEnd() throws {
       let (tool, proxy) = try save(
-        [.init("query-status", nth: 5, before: [.init("cont")], over: other)],
+        [.init("query-status", nth: 6, before: [.init("cont")], over: other)],
         ["--engine", "capture", "--then", "pause"])
       #expect(try tool.wait() == 2, "\(tool.errors)")
       #expect(try qemu.status() == "running")
@@ -253,8 +253,8 @@ extension RealQEMU {
     @Test func killedAfterANewConnection() throws {
       let (tool, proxy) = try save(
         [
-          .init("query-status", nth: 4, do: "close"),
-          .init("query-status", nth: 5, seconds: 10),
+          .init("query-status", nth: 5, do: "close"),
+          .init("query-status", nth: 6, seconds: 10),
         ], ["--engine", "capture"])
       try tool.wait(for: "the pause", every: .milliseconds(1)) { try qemu.status() == "paused" }
       // It has read all pages, lost the connection, and waits for the answer over the new one.
@@ -301,7 +301,7 @@ extension RealQEMU {
       let snapshots = try TemporaryDirectory()
       let before = try qemu.state()
       let (tool, proxy) = try save(
-        [.init("query-status", nth: 4, seconds: 10)],
+        [.init("query-status", nth: 5, seconds: 10)],
         ["--engine", "capture", "--snapshot-disks", snapshots.path.string])
       try tool.wait(for: "the snapshots", every: .milliseconds(5)) {
         try qemu.status() == "paused" && snapshots.names().count == 1

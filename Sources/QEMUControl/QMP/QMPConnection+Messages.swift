@@ -3,15 +3,17 @@ import MappedRAMFormat
 import SystemPackage
 
 extension QMPConnection {
-  /// Sends `request`, the command `name`, on a line of its own.
+  /// Sends `requests`, of which `name` is the last command, each on a line of its own.
   func send(
-    _ request: JSONValue, passing descriptors: [CInt], for name: String,
+    _ requests: [JSONValue], passing descriptors: [CInt], for name: String,
     deadline: ContinuousClock.Instant, timeout: Duration
   ) throws(QMPError) {
     guard !isCut else { throw .closed(command: name, path) }
     var bytes: [UInt8] = []
-    request.append(to: &bytes)
-    bytes.append(0x0A)
+    for request in requests {
+      request.append(to: &bytes)
+      bytes.append(0x0A)
+    }
     do throws(SystemCallError) {
       try socket.send(bytes, passing: descriptors, deadline: deadline)
     } catch {

@@ -120,6 +120,33 @@ public final class QMPConnection {
     return try command.read(QMPAnswer(value, to: command.name))
   }
 
+  /// Sends two commands at once: QEMU carries out the second right after the first, or after what another client has sent until then.
+  ///
+  /// - Returns: both answers, and the events that came before the first, and since.
+  /// - Throws: as `execute(_:)`; of the first only where both were answered.
+  func execute<First, Second>(
+    _ first: QMPCommand<First>, then second: QMPCommand<Second>
+  ) throws(QMPError) -> (First, Second, before: [QMPEvent], since: [QMPEvent]) {
+    let timeout = second.timeout ?? self.timeout
+    let deadline = ContinuousClock.now + timeout
+    let requests = [
+      request(first.name, first.arguments), request(second.name, second.arguments),
+    ]
+    try send(
+      requests.map(\.value), passing: [], for: second.name, deadline: deadline, timeout: timeout)
+    let firstValue = Result { () throws(QMPError) in
+      try answer(to: requests[0].id, first.name, deadline: deadline, timeout: timeout)
+    }
+    if case .failure(let error) = firstValue, !error.isRefusal { throw error }
+    let before = events.takeAll()
+    let secondValue = try answer(
+      to: requests[1].id, second.name, deadline: deadline, timeout: timeout)
+    return (
+      try first.read(QMPAnswer(try firstValue.get(), to: first.name)),
+      try second.read(QMPAnswer(secondValue, to: second.name)), before, try takeEvents()
+    )
+  }
+
   /// Sends the command `name` and gives what QEMU returned.
   ///
   /// - Parameters:
@@ -133,11 +160,28 @@ public final class QMPConnection {
   ) throws(QMPError) -> JSONValue {
     let timeout = timeout ?? self.timeout
     let deadline = ContinuousClock.now + timeout
+    let request = request(name, arguments)
+    try send([request.value], passing: descriptors, for: name, deadline: deadline, timeout: timeout)
+    return try answer(to: request.id, name, deadline: deadline, timeout: timeout)
+  }
+
+  /// A command with an id that no other has.
+  private func request(
+    _ name: String, _ arguments: JSONValue
+  ) -> (id: JSONValue, value: JSONValue) {
     lastID += 1
     let id = JSONValue.integer(lastID)
-    var request: JSONValue = ["execute": .string(name), "arguments": arguments, "id": id]
-    if arguments == [:] { request = ["execute": .string(name), "id": id] }
-    try send(request, passing: descriptors, for: name, deadline: deadline, timeout: timeout)
+    return (
+      id,
+      arguments == [:]
+        ? ["execute": .string(name), "id": id]
+        : ["execute": .string(name), "arguments": arguments, "id": id]
+    )
+  }
+
+  private func answer(
+    to id: JSONValue, _ name: String, deadline: ContinuousClock.Instant, timeout: Duration
+  ) throws(QMPError) -> JSONValue {
     while let message = try nextMessage(for: name, deadline: deadline) {
       switch message {
       case .success(id, let value): return value

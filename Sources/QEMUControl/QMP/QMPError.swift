@@ -32,3 +32,8 @@ public enum QMPError: Error, Equatable, Sendable {
     case tooLong(limit: Int)
   }
 }
+
+extension QMPError {
+  /// Whether QEMU has answered, and refused.
+  var isRefusal: Bool { if case .refused = self { true } else { false } }
+}

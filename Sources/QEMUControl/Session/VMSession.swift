@@ -157,18 +157,17 @@ final class VMSession {
   /// Pauses the VM, and finds out what it was doing until then.
   ///
   /// Others may pause and resume it at the same time: whether it was us is decided by QEMU's event STOP, which it sends only where a VM
-  /// that ran is paused, and not by a look that is over before the command arrives.
+  /// that ran is paused, and by a look that QEMU carries out right before our `stop`. (Only a `stop` of another client that waited to be
+  /// carried out at that very moment looks like ours.)
   func pause(_ limit: PauseLimit) throws(VMError) {
-    _ = try talking { () throws(QMPError) in try connection.takeEvents() }
-    var state = try execute(.queryStatus)
-    note { $0.pause = Journal.Pause(isOurs: state.isLive, limit: limit) }
-    try talking { () throws(QMPError) in
-      for event in try connection.takeEvents() { state = state.after(event) }
-    }
+    let look = try execute(.queryStatus)
+    note { $0.pause = Journal.Pause(isOurs: look.isLive, limit: limit) }
     let start = ContinuousClock.now
     // Disks are flushed before the answer comes.
-    try execute(.stop)
-    let events = try talking { () throws(QMPError) in try connection.takeEvents() }
+    let (found, _, _, events) = try talking { () throws(QMPError) in
+      try connection.execute(.queryStatus, then: .stop)
+    }
+    var state = found
     var isOurs = false
     for event in events where !isOurs {
       if event.name == "STOP" {
