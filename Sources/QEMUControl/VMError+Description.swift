@@ -62,16 +62,18 @@ extension VMError: CustomStringConvertible {
         cause,
         "The snapshots of the disks could not be taken back: the VM writes to "
           + "\(paths.map(\.string).joined(separator: ", ")) now. \(reason)")
-    case .leftPaused(let cause, let reason):
+    case .leftPaused(let cause, let reason, let isWatched):
       Self.text(
         cause,
-        "The VM is paused, and could not be resumed: \(reason) A watchdog goes on trying for an hour; the QMP command cont "
-          + "resumes it as well.")
-    case .notUndone(let cause, let reason):
+        "The VM is paused, and could not be resumed: \(reason) "
+          + (isWatched
+            ? "A watchdog goes on trying for an hour; the QMP command cont resumes it as well."
+            : "Give it the QMP command cont."))
+    case .notUndone(let cause, let reason, let isWatched):
       Self.text(
         cause,
-        "Migration settings of the VM could not be set back: \(reason) A watchdog goes on trying for an hour."
-      )
+        "Migration settings of the VM could not be set back: \(reason)"
+          + (isWatched ? " A watchdog goes on trying for an hour." : ""))
     case .leftAlone(let state, let cause):
       Self.text(
         cause,

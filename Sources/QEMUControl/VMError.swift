@@ -41,10 +41,11 @@ public enum VMError: Error, Equatable, Sendable {
   case diskChanged(node: String)
   /// The save failed, and snapshots of disks could not be undone: as far as it is known, the VM writes to these files.
   indirect case snapshotsRemain([FilePath], cause: VMError?, reason: QMPError)
-  /// The VM could not be resumed, as yet: it is paused. The cause is why the save failed, if it did.
-  indirect case leftPaused(cause: VMError?, reason: QMPError)
+  /// The VM could not be resumed, as yet: it is paused. The cause is why the save failed, if it did. A watchdog goes on trying, if
+  /// there is one.
+  indirect case leftPaused(cause: VMError?, reason: QMPError, isWatched: Bool)
   /// The VM runs, but settings or descriptors could not be set back, as yet.
-  indirect case notUndone(cause: VMError?, reason: QMPError)
+  indirect case notUndone(cause: VMError?, reason: QMPError, isWatched: Bool)
   /// The VM was not resumed, as it is in this state, into which somebody else, or its guest, has brought it.
   indirect case leftAlone(state: String, cause: VMError?)
   /// The VM was not resumed, as its guest was asleep when QEMU saved it.

@@ -82,7 +82,8 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
   }
 
   @Test func anInterruptionStaysOneWhereTheVMCouldNotGoOn() {
-    let left = VMError.leftPaused(cause: .image(.cancelled), reason: .closed(command: "cont", "/q"))
+    let left = VMError.leftPaused(
+      cause: .image(.cancelled), reason: .closed(command: "cont", "/q"), isWatched: true)
     #expect(status(left) == .interrupted)
     #expect(status(.image(.cancelled)) == .interrupted)
   }

@@ -13,7 +13,7 @@ import Testing
   private static let full: Journal = {
     var journal = Journal()
     journal.pause = Journal.Pause(
-      isOurs: true, isByMigration: true, hasBegun: false,
+      isOurs: true, isByMigration: true, isBounded: false,
       limit: PauseLimit(total: .milliseconds(1234), standstill: .seconds(30)))
     journal.migration = .accepted
     journal.descriptorSet = 1 << 30

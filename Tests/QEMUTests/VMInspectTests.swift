@@ -110,7 +110,7 @@ extension RealQEMU {
       let image = directory.file("vm.img")
       let connection = try QMPConnection(connecting: qemu.qmpSocket)
       let save = try VMInspection(of: connection).save
-      let report = try VMSave(to: image).run(connection)
+      let report = try VMSave.watched(to: image).run(connection)
       let before = try #require(save.byteCountBeforeDevices)
       #expect(report.fileSize > before && report.fileSize < before + 1 << 20)
       #expect(report.engine == save.engine)

@@ -86,7 +86,7 @@ extension RealQEMU {
     private static func save(
       _ qmp: QMPConnection, then afterwards: VMSave.Afterwards, to image: FilePath
     ) throws {
-      var save = VMSave(to: image)
+      var save = VMSave.watched(to: image)
       save.engine = .capture
       save.afterwards = afterwards
       _ = try save.run(qmp)

@@ -24,7 +24,7 @@ extension RealQEMU {
         try restoring(image, by: engine, into: configuration, then: .resume) { restored in
           let lines = { restored.serial.utf8.count { $0 == 0x0A } }
           try waitUntil { lines() >= 4 }
-          var save = VMSave(to: next)
+          var save = VMSave.watched(to: next)
           save.engine = .capture
           save.afterwards = .quit
           _ = try save.run(restored.qmp)
@@ -50,7 +50,7 @@ extension RealQEMU {
     ) throws -> String {
       let vm = try QEMU(configuration)
       try vm.wait(for: "the first ticks") { try vm.ticks().count >= 3 }
-      var save = VMSave(to: image)
+      var save = VMSave.watched(to: image)
       save.engine = .capture
       save.afterwards = .quit
       _ = try save.run(try QMPConnection(connecting: vm.qmpSocket))

@@ -25,9 +25,8 @@ extension RealQEMU {
       }
       cutter.start()
       defer { while !cutter.isFinished { usleep(1000) } }
-      var save = VMSave(to: vm.image)
+      var save = VMSave.watched(to: vm.image)
       save.engine = engine
-      save.watchdogProgram = Tool.path
       return try save.run(connection, progress: progress)
     }
 

@@ -122,7 +122,7 @@ extension RealQEMU {
       #expect(try full.names() == ["other"])
       let tight = try SmallFileSystem(byteCount: 4 << 20)
       var warnings: [VMSaveWarning] = []
-      var save = VMSave(to: tight.file("image"))
+      var save = VMSave.watched(to: tight.file("image"))
       save.engine = engine
       _ = try? save.run(
         try QMPConnection(connecting: qemu.qmpSocket), onWarning: { warnings.append($0) })

@@ -160,6 +160,20 @@ extension RealQEMU {
         vm.image, into: vm.configuration, from: vm.qemu, sum: vm.guest.sum, memory: BusyVM.memory)
     }
 
+    /// The same, and the VM runs afterwards: the image says that it ran, and so does the report.
+    @Test(arguments: [VMSave.Engine.capture, .qemu])
+    func oneThatIsStuckIsResumed(engine: VMSave.Engine) throws {
+      let vm = try BusyVM(.toucher)
+      let report = try vm.qemu.saveVM(to: vm.image) {
+        $0.engine = engine
+        $0.live = LiveOptions(maximumPause: .milliseconds(1), maximumRounds: 3)
+      }
+      #expect(report.stateBefore == "running" && report.after == .state("running"))
+      let file = try File.open(vm.image, access: .read, directIO: .off)
+      #expect(try Image(reading: file).runState(in: file) == .running)
+      try vm.qemu.expectGoesOn(sum: vm.guest.sum)
+    }
+
     /// One that is paused is saved as it is.
     @Test(arguments: [VMSave.Engine.capture, .qemu])
     func onePausedHasNoRounds(engine: VMSave.Engine) throws {

@@ -214,6 +214,32 @@ extension RealQEMU {
       withExtendedLifetime(proxy) {}
     }
 
+    /// The connection is lost right before `quit`: that is no end of the VM.
+    @Test func quitThatNeverArrives() throws {
+      let (tool, proxy) = try save(
+        [.init("quit", do: "close")], ["--engine", "capture", "--then", "quit"])
+      #expect(try tool.wait() == 2, "\(tool.errors)")
+      #expect(tool.errors.contains("The image is complete"), "\(tool.errors)")
+      #expect(try qemu.status() == "paused")
+      withExtendedLifetime(proxy) {}
+    }
+
+    /// Somebody else has migrated the VM away while its image was made durable: it is neither resumed nor ended.
+    @Test(arguments: ["resume", "quit"])
+    func migratedAwayAtTheEnd(then: String) throws {
+      if then == "resume" { try qemu.stop() }
+      let (tool, proxy) = try save(
+        [
+          .init(
+            "query-status", nth: 6, seconds: 2,
+            before: [.init("migrate", ["uri": "exec:cat >/dev/null"])], over: other)
+        ], ["--engine", "capture", "--then", then])
+      #expect(try tool.wait() == 2, "\(tool.errors)")
+      #expect(tool.errors.contains("\"postmigrate\""), "\(tool.errors)")
+      #expect(try qemu.status() == "postmigrate")
+      withExtendedLifetime(proxy) {}
+    }
+
     // MARK: A cont that is refused
 
     /// QEMU refuses to resume the VM for a while: the image comes first, then the error, and the watchdog goes on trying.
@@ -285,6 +311,30 @@ extension RealQEMU {
       #expect(try save.wait() == 69)
       #expect(save.errors.contains("paused for too long"), "\(save.errors)")
       try vm.expectAsBefore(says: engine == .qemu)
+    }
+
+    /// The command is stopped in the rounds of a live save by QEMU, which pauses the VM at their end: somebody has to resume it.
+    @Test func stoppedInTheRounds() throws {
+      let save = try RunningTool(
+        saving: qemu, to: image, ["--engine", "qemu", "--live", "--max-bandwidth", "2M"])
+      try save.wait(for: "the migration", every: .milliseconds(1)) {
+        try migrationStatus() == "active"
+      }
+      save.send(SIGSTOP)
+      // Nothing is heard of it for half a minute.
+      try qemu.wait(for: "the watchdog", seconds: 90) {
+        try migrationStatus() == "cancelled"
+          || qemu.status() == "running" && migrationStatus() == "completed"
+      }
+      save.send(SIGCONT)
+      #expect(try save.wait() == 69)
+      try qemu.wait(for: "the settings", seconds: 10) {
+        let found = try qemu.execute("query-migrate-capabilities") as? [[String: Any]] ?? []
+        return found.allSatisfy {
+          $0["capability"] as? String != "mapped-ram" || $0["state"] as? Bool == false
+        }
+      }
+      try expectRunsUnsaved()
     }
 
     /// A device's command that hangs, a bound that is far away, and nothing that moves.

@@ -6,6 +6,15 @@ import SystemPackage
 import TestSupport
 import Testing
 
+extension VMSave {
+  /// A save into `image` that the built command watches over.
+  static func watched(to image: FilePath) -> VMSave {
+    var save = VMSave(to: image)
+    save.watchdogProgram = Tool.path
+    return save
+  }
+}
+
 extension QEMU {
   /// Saves this VM through its second socket, as a program would.
   @discardableResult
@@ -14,8 +23,7 @@ extension QEMU {
     _ change: (inout VMSave) -> Void = { _ in }
   ) throws -> VMSaveReport {
     let connection = try QMPConnection(connecting: qmpSocket)
-    var save = VMSave(to: image)
-    save.watchdogProgram = Tool.path
+    var save = VMSave.watched(to: image)
     change(&save)
     return try save.run(connection, cancellation: cancellation)
   }

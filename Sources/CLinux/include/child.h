@@ -68,7 +68,7 @@ int32_t CLinux_startGuard(int32_t target, const CLinux_Farewell *farewell, int32
 /// Lets a guard do at once what it is there for; `link` is closed. It is to be waited for.
 void CLinux_letAct(int32_t link);
 
-/// Lets a guard or a watchdog end without having done anything, closes `link`, and waits for its end.
+/// Lets a guard end without having done anything, closes `link`, and waits for its end.
 int32_t CLinux_release(int32_t process, int32_t link);
 
 /// signalfd(2), close-on-exec and non-blocking; returns the descriptor. The signals must be blocked by the caller.

@@ -40,7 +40,7 @@ extension ExitStatus {
     case .qmp(let error): self.init(error)
     case .cannotCapture(let obstacles), .deviceByQEMU(_, let obstacles):
       self = obstacles.contains(where: \.isMissingPermission) ? .notPermitted : .unavailable
-    case .leftPaused(let cause?, _), .notUndone(let cause?, _), .leftAlone(_, let cause?),
+    case .leftPaused(let cause?, _, _), .notUndone(let cause?, _, _), .leftAlone(_, let cause?),
       .asleep(let cause?):
       self.init(cause, output: output)
     case .mismatches: self = .negative

@@ -15,6 +15,11 @@ struct FileMigration {
   /// The session of a save, which notes what is done.
   var session: VMSession?
 
+  /// States of a migration in which the VM runs.
+  private static let rounds: Set<MigrationInfo.Status> = [
+    .none, MigrationInfo.Status(rawValue: "setup"), .active,
+  ]
+
   /// How often QEMU is asked how far it is: at first, and later on.
   static let intervals = (
     shortest: Duration.milliseconds(1), longest: Duration.milliseconds(50),
@@ -66,6 +71,9 @@ struct FileMigration {
         progress.report(
           totalBytes: ram.total, doneBytes: ram.total - min(ram.remaining, ram.total),
           writtenBytes: ram.transferred)
+      }
+      if live != nil, let status = info.status, !Self.rounds.contains(status) {
+        try session?.beginExpectedPause()
       }
       if let live, let found = rounds.take(info) {
         progress.report(found)

@@ -28,6 +28,11 @@ extension VMRestore {
     guard vm.runState == .inMigrate else {
       throw .state(found: vm.runState.rawValue, expected: [RunState.inMigrate.rawValue])
     }
+    if vm.migration.isUnderWay {
+      throw .state(
+        found: "migration: \(vm.migration.status?.rawValue ?? "?")",
+        expected: [RunState.inMigrate.rawValue])
+    }
     try check(source, vm, connection)
     try moving { () throws(ImageError) in try source.image.checkHasDevices(devices.keys) }
     let access =

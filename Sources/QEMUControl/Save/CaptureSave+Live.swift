@@ -32,7 +32,8 @@ extension CaptureSave {
       let plan = try plan(of: try session.readDeviceState(), memory: memory)
       let (transfer, report) = try resuming { (pagesAreRead) throws(ImageError) in
         guard let save = save.take() else { preconditionFailure("used once") }
-        return try save.finish(plan, pagesAreRead: pagesAreRead)
+        return try save.finish(
+          plan, pagesAreRead: pagesAreRead, beforeCommit: session.keepSnapshots)
       }
       return Outcome(plan: plan, transfer: transfer, live: report)
     }

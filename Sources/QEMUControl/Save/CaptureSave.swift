@@ -34,8 +34,8 @@ struct CaptureSave {
       let transfer = try resuming { (pagesAreRead) throws(ImageError) in
         try ImageSave(plan, options: save.options).run(
           to: save.image, inPlace: save.inPlace, replacing: save.replacing, progress: progress,
-          cancellation: cancellation,
-          pagesAreRead: pagesAreRead)
+          cancellation: cancellation, pagesAreRead: pagesAreRead,
+          beforeCommit: session.keepSnapshots)
       }
       return Outcome(plan: plan, transfer: transfer)
     }
@@ -54,7 +54,7 @@ struct CaptureSave {
           hookError = error
           throw .cancelled
         }
-        save.resumes ? session.resume() : session.keepPaused(needsDisks: false)
+        save.resumes ? session.resume() : session.keepPaused()
       }
     } catch {
       throw hookError ?? .image(error)

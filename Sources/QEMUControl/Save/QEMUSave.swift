@@ -55,18 +55,18 @@ struct QEMUSave {
           throw .state(found: session.stateBefore.rawValue, expected: ["running", "paused"])
         }
       } else {
-        session.expectPause(save.pauseLimit(of: vm))
+        try session.expectPause(save.pauseLimit(of: vm))
       }
       try snapshots?.check()
       try snapshots?.take(session)
       session.note { $0.settings = planned.changed }
-      try talking { () throws(QMPError) in try planned.apply(on: session.connection) }
+      try apply(planned)
       let rounds = try migrate(to: target, direct: isDirect, progress, cancellation)
       // QEMU itself has paused a VM that is saved live.
       live == nil ? try session.checkPause() : session.lookAtWrittenImage()
       // Its disks are given up until it is resumed: that comes before everything else.
-      save.resumes ? session.resume() : session.keepPaused(needsDisks: save.afterwards == .pause)
-      try session.tidyUp()
+      save.resumes ? session.resume() : session.keepPaused()
+      session.tidyUp()
       if live != nil { try clearStaleSlots(target, cancellation) }
       return rounds
     }
@@ -86,9 +86,20 @@ struct QEMUSave {
     _ file: consuming ForeignSave, _ runState: RunState, _ cancellation: Cancellation
   ) throws(VMError) -> Image {
     do throws(ImageError) {
-      return try file.commit(runState: runState, cancellation: cancellation)
+      return try file.commit(
+        runState: runState, cancellation: cancellation, beforeCommit: session.keepSnapshots)
     } catch {
       throw .image(error)
+    }
+  }
+
+  private func apply(_ settings: MigrationSettings) throws(VMError) {
+    do throws(QMPError) {
+      try settings.apply(on: session.connection)
+    } catch {
+      // Then nothing is changed: what is as we wanted it is somebody else's, whose migration is under way.
+      if error.isRefusal { session.note { $0.settings = nil } }
+      throw .qmp(error)
     }
   }
 

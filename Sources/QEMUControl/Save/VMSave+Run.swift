@@ -150,12 +150,12 @@ extension VMSave {
     let failure = session.complete(resumes: resumes)
     do throws(VMError) {
       if afterwards == .quit {
-        try talking { () throws(QMPError) in try session.connection.quit() }
+        try session.quit()
         return .ended
       }
       var state = try session.execute(.queryStatus)
       if let failure { return .failed(failure, state: state.rawValue) }
-      if afterwards == .resume, !state.isLive {
+      if afterwards == .resume, !state.isLive, !session.stateBefore.isLive {
         do throws(VMError) {
           try session.resumePaused()
         } catch {

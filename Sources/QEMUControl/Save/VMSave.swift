@@ -66,7 +66,9 @@ extension VMSave {
       return PauseLimit(total: maximumDowntime, standstill: maximumDowntime)
     }
     let seconds = vm.ramByteCount.rawValue / (25 << 20)
+    // A VM that is to stay paused has time.
     return PauseLimit(
-      total: .seconds(60 + Int64(clamping: seconds)), standstill: .seconds(30))
+      total: resumes ? .seconds(60 + Int64(clamping: seconds)) : PauseLimit.unlimited,
+      standstill: .seconds(30))
   }
 }

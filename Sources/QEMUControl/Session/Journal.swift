@@ -28,8 +28,8 @@ struct Journal: Equatable, Sendable {
     var isOurs: Bool
     /// Whether QEMU itself pauses the VM, at the end of a migration of ours.
     var isByMigration = false
-    /// Whether it has begun.
-    var hasBegun = true
+    /// Whether the limit holds.
+    var isBounded = true
     /// How long it may last.
     var limit: PauseLimit
   }
@@ -57,6 +57,11 @@ struct PauseLimit: Equatable, Sendable {
   var total: Duration
   /// While nothing moves.
   var standstill: Duration
+
+  /// The same for a time of which nobody knows how long it will be.
+  var withoutTotal: PauseLimit { PauseLimit(total: Self.unlimited, standstill: standstill) }
+  /// Ten years.
+  static let unlimited = Duration.seconds(315_360_000)
 }
 
 /// Migration capabilities and parameters that were changed.
@@ -118,7 +123,7 @@ extension Journal {
 extension Journal.Pause {
   fileprivate var json: JSONValue {
     [
-      "isOurs": .bool(isOurs), "isByMigration": .bool(isByMigration), "hasBegun": .bool(hasBegun),
+      "isOurs": .bool(isOurs), "isByMigration": .bool(isByMigration), "isBounded": .bool(isBounded),
       "total": .unsigned(limit.total.wholeMilliseconds),
       "standstill": .unsigned(limit.standstill.wholeMilliseconds),
     ]
@@ -126,11 +131,11 @@ extension Journal.Pause {
 
   fileprivate init?(_ json: JSONValue) {
     guard let isOurs = json["isOurs"]?.bool, let isByMigration = json["isByMigration"]?.bool,
-      let hasBegun = json["hasBegun"]?.bool, let total = json["total"]?.unsignedInteger,
+      let isBounded = json["isBounded"]?.bool, let total = json["total"]?.unsignedInteger,
       let standstill = json["standstill"]?.unsignedInteger
     else { return nil }
     self.init(
-      isOurs: isOurs, isByMigration: isByMigration, hasBegun: hasBegun,
+      isOurs: isOurs, isByMigration: isByMigration, isBounded: isBounded,
       limit: PauseLimit(total: .milliseconds(total), standstill: .milliseconds(standstill)))
   }
 }

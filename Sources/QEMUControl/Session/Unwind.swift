@@ -50,8 +50,17 @@ struct Unwind {
   mutating func run(_ patience: Patience = Patience()) throws(QMPError) -> HandsOff? {
     try endMigration(patience)
     let handsOff = try resume(patience)
-    try tidyUp(patience)
+    var refusal: QMPError?
+    do throws(QMPError) {
+      try tidyUp(patience)
+    } catch {
+      if error.isEndOfConversation { throw error }
+      refusal = error
+    }
+    // Of a VM that was moved away, the files are somebody else's as well.
+    if case .state? = handsOff { journal.snapshots = [] }
     try takeBackSnapshots()
+    if let refusal { throw refusal }
     return handsOff
   }
 
@@ -129,6 +138,7 @@ struct Unwind {
         journal.pause = nil
         return nil
       case .leave(let reason):
+        if reason == .asleep { try takeDisks() }
         journal.pause = nil
         return reason
       case .wait: break

@@ -25,6 +25,10 @@ final class VMSession {
   /// How long the VM was paused; `nil` for one that was paused before, or is paused yet.
   private(set) var downtime: Duration?
   private var pauseStart: ContinuousClock.Instant?
+  /// The limit of a pause that QEMU will begin by itself.
+  private var expectedLimit: PauseLimit?
+  /// Snapshots that are not taken back any more, unless the image does not get its name after all.
+  private var keptSnapshots: (files: [DiskSnapshot], mayBeUsed: Bool) = ([], false)
   /// Why the VM could not be resumed, while its image was finished all the same.
   private var resumeFailure: VMError?
   /// The image that QEMU writes.
@@ -87,6 +91,8 @@ final class VMSession {
   }
 
   private func publish() {
+    // A watchdog that has taken over has the journal for itself.
+    if let watchdog, watchdog.answer != .watching { return }
     // A journal that is too long to be published, which would need thousands of disks, is this process's alone.
     try? note.write(journal.encoded(of: subject))
   }
@@ -183,16 +189,30 @@ final class VMSession {
       throw .resumedMeanwhile
     }
     note { $0.pause?.isOurs = isOurs }
-    if isOurs { beginPause(at: start) }
+    if isOurs { try beginPause(at: start) }
   }
 
-  private func beginPause(at start: ContinuousClock.Instant) {
+  private func beginPause(at start: ContinuousClock.Instant) throws(VMError) {
     pauseStart = start
-    let (note, progress, cancellation) = (note, progress, cancellation)
-    heartbeat = try? Heartbeat {
-      note[.beat] = progress.doneBytes &+ progress.writtenBytes
-      if note[.answer] != VMWatchdog.Answer.watching.rawValue { cancellation.cancel() }
+    let progress = progress
+    try beat { progress.doneBytes &+ progress.writtenBytes }
+  }
+
+  /// Shows the watchdog from now on what `count` is, which moves as long as all is well.
+  private func beat(_ count: @escaping @Sendable () -> UInt64) throws(VMError) {
+    let (note, cancellation) = (note, cancellation)
+    heartbeat = try system { () throws(SystemCallError) in
+      try Heartbeat {
+        note[.beat] = count()
+        if note[.answer] != VMWatchdog.Answer.watching.rawValue { cancellation.cancel() }
+      }
     }
+  }
+
+  /// Shows the watchdog from now on that this process is alive.
+  private func beatAlways() throws(VMError) {
+    let note = note
+    try beat { note[.beat] &+ 1 }
   }
 
   private func endPause() {
@@ -213,22 +233,39 @@ final class VMSession {
     return .microseconds(Int64(clamping: end.microseconds) - Int64(clamping: stop.microseconds))
   }
 
-  /// Notes that QEMU will pause the VM by itself, at the end of a migration of ours, if it runs now.
-  func expectPause(_ limit: PauseLimit) {
+  /// Notes that QEMU will pause the VM by itself, at the end of a migration of ours, if it runs now: if this process is stopped, nobody would
+  /// resume it then.
+  func expectPause(_ limit: PauseLimit) throws(VMError) {
+    expectedLimit = limit
     note {
       $0.pause = Journal.Pause(
-        isOurs: stateBefore.isLive, isByMigration: true, hasBegun: false, limit: limit)
+        isOurs: stateBefore.isLive, isByMigration: true, limit: limit.withoutTotal)
     }
+    try beatAlways()
   }
 
-  /// Pauses a VM that is being migrated, so that its migration comes to an end.
+  /// Notes that QEMU has paused the VM, or is about to.
+  func beginExpectedPause() throws(VMError) {
+    guard let limit = expectedLimit.take() else { return }
+    note { $0.pause?.limit = limit }
+    let progress = progress
+    try beat { progress.doneBytes &+ progress.writtenBytes }
+  }
+
+  /// Pauses a VM that is being migrated, so that its migration comes to an end. One that somebody else has paused meanwhile is not ours.
   func pauseMigrating() throws(VMError) {
+    let start = ContinuousClock.now
+    let (found, _, _, events) = try talking { () throws(QMPError) in
+      try connection.execute(.queryStatus, then: .stop)
+    }
+    guard events.contains(where: { $0.name == "STOP" }) else { return }
+    stateBefore = found.isLive ? found : .running
+    let limit = expectedLimit.take()
     note {
       $0.pause?.isByMigration = false
-      $0.pause?.hasBegun = true
+      if let limit { $0.pause?.limit = limit }
     }
-    beginPause(at: .now)
-    try execute(.stop)
+    try beginPause(at: start)
   }
 
   /// Whether we have paused the VM, and not resumed it.
@@ -275,32 +312,78 @@ final class VMSession {
       }
     } catch {
       resumeFailure = error
+      // The bound of the pause holds, but nothing need move any more.
+      try? beatAlways()
     }
     if journal.pause == nil { endPause() }
   }
 
+  /// All that had to be read has been: the image of a VM that is to stay paused can be completed, however long that takes.
+  private func liftLimit() {
+    heartbeat = nil
+    note { $0.pause?.isBounded = false }
+  }
+
   /// The VM could be resumed now, but is to stay paused if its image becomes complete.
   ///
-  /// - Parameter needsDisks: whether it is to have its disks, which a migration has taken from it. (Before QEMU 10.0 only `cont` does
-  ///   that.)
-  func keepPaused(needsDisks: Bool) {
+  /// It gets its disks back, which a migration has taken from it. (Before QEMU 10.0 only `cont` does that.)
+  func keepPaused() {
+    liftLimit()
     endPause()
-    if needsDisks, journal.hadDisks, journal.migration == .completed {
+    if journal.hadDisks, journal.migration == .completed {
       try? connection.execute(.blockdevSetActive(true))
     }
   }
 
   /// Resumes a VM that was paused before, once its image is complete.
   ///
-  /// - Throws: `asleep` for one that would not survive it.
+  /// - Throws: `asleep` for one that would not survive it; `leftAlone` for one that somebody else has done something with.
   func resumePaused() throws(VMError) {
+    try checkIsPaused()
     if writtenState()?.isAsleep == true { throw .asleep(cause: nil) }
     try execute(.cont)
   }
 
-  /// Notes what the image that QEMU has written says that the VM was doing until QEMU paused it.
+  /// Looks whether the VM is paused, in a state of ours.
+  private func checkIsPaused() throws(VMError) {
+    let state: RunState
+    do throws(QMPError) {
+      state = try executeAgain(.queryStatus)
+    } catch {
+      throw .qmp(error)
+    }
+    let isMigrated = writtenImage != nil && state == .postMigrate
+    guard state == .paused || isMigrated || !stateBefore.isLive && state == stateBefore else {
+      throw .leftAlone(state: state.rawValue, cause: nil)
+    }
+  }
+
+  /// Ends QEMU, whose VM is paused, and waits until it has.
+  ///
+  /// - Throws: `leftAlone` for a VM that somebody else has done something with; where it has not ended, or that cannot be told.
+  func quit() throws(VMError) {
+    try checkIsPaused()
+    let patience = Duration.seconds(120)
+    try talking { () throws(QMPError) in
+      try connection.quit()
+      guard let process else {
+        // Whoever still listens has not ended.
+        guard (try? UnixSocket.connect(to: connection.path, timeout: .seconds(1))) == nil else {
+          throw .timedOut(command: "quit", connection.path, after: .zero)
+        }
+        return
+      }
+      guard process.wait(for: patience) else {
+        throw .timedOut(command: "quit", connection.path, after: patience)
+      }
+    }
+  }
+
+  /// Notes what the image that QEMU has written says that the VM was doing until QEMU paused it, if it was QEMU.
   func lookAtWrittenImage() {
-    if let state = writtenState()?.runState { stateBefore = state }
+    if journal.pause?.isByMigration == true, let state = writtenState()?.runState {
+      stateBefore = state
+    }
   }
 
   private func writtenState() -> GlobalState? {
@@ -328,11 +411,16 @@ final class VMSession {
   /// - Returns: what was not undone.
   private func undoAll(after cause: VMError?) -> VMError? {
     defer { endPause() }
+    if cause != nil, !keptSnapshots.files.isEmpty {
+      note { ($0.snapshots, $0.snapshotsMayBeUsed) = keptSnapshots }
+    }
     if let watchdog, watchdog.answer != .watching {
       // It has taken over, as the pause was too long.
       watchdog.wait(for: .seconds(30))
       self.watchdog = nil
-      return .pausedTooLong(isResumed: watchdog.answer == .undone)
+      let isResumed = watchdog.answer == .undone
+      // Of an image that is complete, all had been read by then.
+      return cause == nil && isResumed ? nil : .pausedTooLong(isResumed: isResumed)
     }
     do throws(VMError) {
       try goBack(after: cause) { (unwind) throws(QMPError) in try unwind.run() }
@@ -349,10 +437,10 @@ final class VMSession {
         return .gone
       }
       let (isPaused, snapshots) = (hasPaused, journal.snapshots.map { FilePath($0.file) })
-      abandon()
-      if isPaused { return .leftPaused(cause: cause, reason: reason) }
+      let isWatched = abandon()
+      if isPaused { return .leftPaused(cause: cause, reason: reason, isWatched: isWatched) }
       return snapshots.isEmpty
-        ? .notUndone(cause: cause, reason: reason)
+        ? .notUndone(cause: cause, reason: reason, isWatched: isWatched)
         : .snapshotsRemain(snapshots, cause: cause, reason: reason)
     }
   }
@@ -378,12 +466,18 @@ final class VMSession {
     }
   }
 
-  /// Sets back what was changed besides the pause and the disks.
-  func tidyUp() throws(VMError) {
-    try goBack { (unwind) throws(QMPError) in
+  /// Sets back what was changed besides the pause and the disks. Where that fails, it is tried again at the end.
+  func tidyUp() {
+    try? goBack { (unwind) throws(QMPError) in
       try unwind.tidyUp(Unwind.Patience())
       return nil
     }
+  }
+
+  /// The image is about to get its name: the snapshots belong to it from then on.
+  func keepSnapshots() {
+    keptSnapshots = (journal.snapshots, journal.snapshotsMayBeUsed)
+    note { ($0.snapshots, $0.snapshotsMayBeUsed) = ([], false) }
   }
 
   /// Ends the session of a save that went well.
@@ -391,10 +485,8 @@ final class VMSession {
   /// - Parameter resumes: whether the VM is to be resumed, if we have paused it.
   /// - Returns: why it was not, or what else was not undone.
   func complete(resumes: Bool) -> VMError? {
+    keptSnapshots = ([], false)
     note {
-      // They stay.
-      $0.snapshots = []
-      $0.snapshotsMayBeUsed = false
       if !resumes { ($0.pause, $0.migration) = (nil, nil) }
     }
     guard journal.isEmpty else { return undoAll(after: nil) }
@@ -409,12 +501,13 @@ final class VMSession {
     watchdog.take()?.release()
   }
 
-  /// Leaves what could not be undone to the watchdog, which goes on trying.
-  private func abandon() {
+  /// Leaves what could not be undone to the watchdog, which goes on trying. Whether there is one.
+  private func abandon() -> Bool {
     heartbeat = nil
-    watchdog.take()?.abandon()
+    guard let watchdog = watchdog.take(), watchdog.abandon() else { return false }
     // QEMU talks to one client at a time.
     connection.socket.shutdown()
+    return true
   }
 }
 

@@ -34,8 +34,13 @@ final class Watchdog {
     child = try ChildProcess(starting: program, [VMWatchdog.verb], options)
     link = ours
     let deadline = ContinuousClock.now + Self.patience
-    try send(.journal, passing: note.descriptor)
-    try send(.connection, passing: connection.socket.descriptor)
+    do throws(SystemCallError) {
+      try send(.journal, passing: note.descriptor)
+      try send(.connection, passing: connection.socket.descriptor)
+    } catch {
+      // Another program, which does not read.
+      guard [.brokenPipe, .connectionReset].contains(error.errno) else { throw error }
+    }
     withExtendedLifetime(theirs) {}
     var answer: [UInt8] = []
     // Its end of the link is this process's, too, until the value goes: an end of the process is seen by its handle.
@@ -69,8 +74,11 @@ final class Watchdog {
     _ = try? child.wait(for: .seconds(10))
   }
 
-  /// Leaves the way back to it.
-  func abandon() { link.shutdown() }
+  /// Leaves the way back to it. Whether it is there.
+  func abandon() -> Bool {
+    link.shutdown()
+    return (try? child.endIfOver()) == .some(nil)
+  }
 
   /// Waits until it has ended, which after a release or where it has taken over it does by itself. For tests, and for a report.
   func wait(for duration: Duration) { _ = try? child.wait(for: duration) }
@@ -199,8 +207,12 @@ private struct Watch {
     note[.answer] = VMWatchdog.Answer.tookOver.rawValue
     let deadline = ContinuousClock.now + Self.patience
     var pause = Self.pauses.shortest
+    var last = Journal()
     while ContinuousClock.now < deadline {
-      guard let (_, journal) = Journal.decoded(note.read()), !journal.isEmpty else {
+      // What cannot be read was being written by two.
+      let journal = Journal.decoded(note.read())?.journal ?? last
+      last = journal
+      guard !journal.isEmpty else {
         note[.answer] = VMWatchdog.Answer.undone.rawValue
         return
       }
@@ -264,7 +276,7 @@ private struct Overdue {
     if version != self.version {
       self.version = version
       let pause = Journal.decoded(note.read())?.journal.pause
-      limit = pause.flatMap { $0.isOurs && $0.hasBegun ? $0.limit : nil }
+      limit = pause.flatMap { $0.isOurs && $0.isBounded ? $0.limit : nil }
     }
     guard let limit else {
       (start, beat) = (nil, nil)
