@@ -363,7 +363,8 @@ final class VMSession {
   /// - Throws: `leftAlone` for a VM that somebody else has done something with; where it has not ended, or that cannot be told.
   func quit() throws(VMError) {
     try checkIsPaused()
-    let patience = Duration.seconds(120)
+    // It has closed its disks by the time it closes its sockets.
+    let patience = Duration.seconds(10)
     try talking { () throws(QMPError) in
       try connection.quit()
       guard let process else {
