@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
-#include <time.h>
-#include <unistd.h>
 
 int64_t CLinux_readProcess(int32_t process, void *local, uint64_t remote, size_t byteCount) {
   struct iovec here = {local, byteCount};
@@ -34,11 +32,5 @@ void CLinux_store(uint64_t *address, uint64_t value) {
 }
 
 void CLinux_fence(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
-
-uint64_t CLinux_monotonicTime(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 void CLinux_closeFrom(uint32_t first) { closeRange(first, ~0U); }

@@ -24,9 +24,6 @@ void CLinux_store(uint64_t *address, uint64_t value);
 /// Keeps reads before from being moved behind those that follow (a fence of kind acquire).
 void CLinux_fence(void);
 
-/// CLOCK_MONOTONIC in nanoseconds, which all processes have in common.
-uint64_t CLinux_monotonicTime(void);
-
 /// Closes all descriptors from `first` on.
 void CLinux_closeFrom(uint32_t first);
 

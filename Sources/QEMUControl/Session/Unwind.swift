@@ -28,7 +28,7 @@ struct Unwind {
   }
 
   /// Why a VM that we paused is not resumed.
-  enum HandsOff: Error, Equatable {
+  enum HandsOff: Equatable {
     /// Somebody else has migrated it, or it has come into a state that `cont` does not lead out of.
     case state(String)
     /// Its guest was asleep when QEMU saved it, and QEMU would not survive `cont`: it has no way from `postmigrate` to `suspended` (tried

@@ -76,11 +76,9 @@ final class VMSession {
   /// - Returns: false where there is no such program: then nobody takes the way back if this process is killed.
   /// - Throws: where it cannot be started for another reason.
   func arm() throws(VMError) -> Bool {
-    guard watchdog == nil else { return true }
     publish()
     do throws(SystemCallError) {
       watchdog = try Watchdog(watchdogProgram, reading: note, over: connection)
-      if let writtenImage { watchdog?.use(image: writtenImage) }
       return true
     } catch {
       guard [.noSuchFileOrDirectory, .protocolError].contains(error.errno) else {
@@ -122,8 +120,10 @@ final class VMSession {
   }
 
   /// Sends a command that may be sent twice: over a new connection where the old one is broken.
-  private func executeAgain<Answer>(_ command: QMPCommand<Answer>) throws(QMPError) -> Answer {
-    try reconnecting { () throws(QMPError) in try connection.execute(command) }
+  private func executeAgain<Answer>(_ command: QMPCommand<Answer>) throws(VMError) -> Answer {
+    try talking { () throws(QMPError) in
+      try reconnecting { () throws(QMPError) in try connection.execute(command) }
+    }
   }
 
   /// How long QEMU may be out of reach.
@@ -194,8 +194,7 @@ final class VMSession {
 
   private func beginPause(at start: ContinuousClock.Instant) throws(VMError) {
     pauseStart = start
-    let progress = progress
-    try beat { progress.doneBytes &+ progress.writtenBytes }
+    try beatWithProgress()
   }
 
   /// Shows the watchdog from now on what `count` is, which moves as long as all is well.
@@ -207,6 +206,12 @@ final class VMSession {
         if note[.answer] != VMWatchdog.Answer.watching.rawValue { cancellation.cancel() }
       }
     }
+  }
+
+  /// Shows the watchdog from now on how far the work is.
+  private func beatWithProgress() throws(VMError) {
+    let progress = progress
+    try beat { progress.doneBytes &+ progress.writtenBytes }
   }
 
   /// Shows the watchdog from now on that this process is alive.
@@ -248,8 +253,7 @@ final class VMSession {
   func beginExpectedPause() throws(VMError) {
     guard let limit = expectedLimit.take() else { return }
     note { $0.pause?.limit = limit }
-    let progress = progress
-    try beat { progress.doneBytes &+ progress.writtenBytes }
+    try beatWithProgress()
   }
 
   /// Pauses a VM that is being migrated, so that its migration comes to an end. One that somebody else has paused meanwhile is not ours.
@@ -276,14 +280,8 @@ final class VMSession {
   /// - Throws: `resumedMeanwhile`, `movedMeanwhile` where somebody else has done something with it: what was read then does not fit
   ///   together, or is not this VM's any more.
   func checkPause() throws(VMError) {
-    let state: RunState
-    let events: [QMPEvent]
-    do throws(QMPError) {
-      state = try executeAgain(.queryStatus)
-      events = try connection.takeEvents()
-    } catch {
-      throw .qmp(error)
-    }
+    let state = try executeAgain(.queryStatus)
+    let events = try talking { () throws(QMPError) in try connection.takeEvents() }
     guard !state.isLive, !events.contains(where: { $0.name == "RESUME" }) else {
       // Whoever has resumed it has it in hand, also if it is paused again; unless a migration of ours has paused it.
       note {
@@ -346,12 +344,7 @@ final class VMSession {
 
   /// Looks whether the VM is paused, in a state of ours.
   private func checkIsPaused() throws(VMError) {
-    let state: RunState
-    do throws(QMPError) {
-      state = try executeAgain(.queryStatus)
-    } catch {
-      throw .qmp(error)
-    }
+    let state = try executeAgain(.queryStatus)
     let isMigrated = writtenImage != nil && state == .postMigrate
     guard state == .paused || isMigrated || !stateBefore.isLive && state == stateBefore else {
       throw .leftAlone(state: state.rawValue, cause: nil)
