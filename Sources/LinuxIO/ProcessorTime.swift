@@ -30,17 +30,13 @@ extension ResourceUsage {
   /// Lets `maximumResidentBytes` begin anew with what is resident now (proc(5), clear_refs).
   ///
   /// - Throws: what writing there gives; before Linux 4.0, and in some containers, it is refused.
-  public static func forgetMaximum() throws(FileError) {
+  public static func forgetMaximum() throws(SystemCallError) {
     let path: FilePath = "/proc/self/clear_refs"
-    let descriptor = try asFileError { () throws(SystemCallError) in
-      try openDescriptor(path, flags: O_WRONLY)
-    }
+    let descriptor = try openDescriptor(path, flags: O_WRONLY)
     let byte: [UInt8] = [UInt8(ascii: "5")]
-    _ = try asFileError { () throws(SystemCallError) in
-      try retryingInterrupted(.write, .file(path)) {
-        // SAFETY: one byte of this function's own.
-        unsafe byte.withUnsafeBytes { unsafe write(descriptor.rawValue, $0.baseAddress, 1) }
-      }
+    _ = try retryingInterrupted(.write, .file(path)) {
+      // SAFETY: one byte of this function's own.
+      unsafe byte.withUnsafeBytes { unsafe write(descriptor.rawValue, $0.baseAddress, 1) }
     }
   }
 }

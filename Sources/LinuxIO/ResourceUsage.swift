@@ -40,12 +40,10 @@ public struct ResourceUsage: Equatable, Sendable {
 
   /// The number in the line "VmHWM:    1234 kB" of /proc/self/status.
   private static func residentHighWater() -> UInt64? {
-    do throws(FileError) {
+    do throws(SystemCallError) {
       // A file of proc(5) has a size of 0, but reads as a regular file all the same.
       let file = try File.open("/proc/self/status", access: .read, directIO: .off)
-      let bytes = try asFileError { () throws(SystemCallError) in
-        try file.readBytes(at: 0, count: 16384)
-      }
+      let bytes = try file.readBytes(at: 0, count: 16384)
       let line = bytes.split(separator: UInt8(ascii: "\n")).first {
         $0.starts(with: "VmHWM:".utf8)
       }

@@ -80,7 +80,7 @@ import Testing
       let direct = try save.file.openAgain(for: .writing, direct: true)
       #expect(try openFlags(direct) != openFlags(plain))
     } else {
-      #expect(throws: FileError.self) {
+      #expect(throws: SystemCallError.self) {
         _ = try save.file.openAgain(for: .writing, direct: true).rawValue
       }
     }
@@ -191,7 +191,8 @@ import Testing
       #expect {
         _ = try ForeignSave(to: device.path, inPlace: isInPlace)
       } throws: { error in
-        if case .file(.unsuitable)? = error as? ImageError { true } else { false }
+        guard case .system(let error)? = error as? ImageError else { return false }
+        if case .unsuitable = error.subject { return true } else { return false }
       }
     }
   }

@@ -23,7 +23,7 @@ public struct FileStateSource: DeviceStateSource {
     }
     switch type {
     case .directory, .socket:
-      throw .file(
+      throw .system(
         .unsuitable(path, found: type, expected: [.regular, .fifo, .characterDevice]))
     case .regular:
       let file = try openForReading(path)
@@ -71,10 +71,10 @@ public struct FileStateTarget: DeviceStateTarget {
 
   private func make(_ feed: DeviceStateFeed) throws(DeviceFailure) {
     let pending: PendingFile
-    do throws(FileError) {
+    do throws(SystemCallError) {
       pending = try PendingFile.create(at: path, directIO: .off)
     } catch {
-      throw .file(error)
+      throw .system(error)
     }
     let file = pending.file
     var offset: UInt64 = 0

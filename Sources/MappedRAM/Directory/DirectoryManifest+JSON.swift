@@ -13,7 +13,7 @@ extension DirectoryManifest {
   ///   should be.
   public init(readingFrom directory: FilePath) throws(ImageError) {
     let path = directory.appending(Self.fileName)
-    let file = try opening { () throws(FileError) in
+    let file = try calling { () throws(SystemCallError) in
       try File.open(path, access: .read, directIO: .off)
     }
     let size = try calling { () throws(SystemCallError) in try file.size() }

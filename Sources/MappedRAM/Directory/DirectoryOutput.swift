@@ -68,7 +68,7 @@ struct DirectoryOutput: ~Copyable {
     if let replaceable, !replaceable.contains(name) {
       try TargetContents.checkIsFree(directory.appending(name))
     }
-    let file = try opening { () throws(FileError) in
+    let file = try calling { () throws(SystemCallError) in
       try PendingFile.create(at: directory.appending(name), directIO: directIO)
     }
     names.append(name)

@@ -54,15 +54,13 @@ public enum DirectorySave {
     ///
     /// - Throws: `ManifestProblem.missingFile`; as `File.open`.
     func open(_ name: String, directIO: DirectIOPolicy = .off) throws(ImageError) -> File {
-      do throws(FileError) {
+      do throws(SystemCallError) {
         return try File.open(directory.appending(name), access: .read, directIO: directIO)
       } catch {
-        if case .system(let error) = error,
-          error.errno == .noSuchFileOrDirectory || error.errno == .fileNameTooLong
-        {
+        if [.noSuchFileOrDirectory, .fileNameTooLong].contains(error.errno) {
           throw .plan(.manifest(manifest, .missingFile(name)))
         }
-        throw .file(error)
+        throw .system(error)
       }
     }
   }
@@ -115,7 +113,7 @@ public enum DirectorySave {
 
 /// Opens a file that is read through the page cache.
 func openForReading(_ path: FilePath) throws(ImageError) -> File {
-  try opening { () throws(FileError) in try File.open(path, access: .read, directIO: .off) }
+  try calling { () throws(SystemCallError) in try File.open(path, access: .read, directIO: .off) }
 }
 
 extension FilePages {
@@ -123,7 +121,7 @@ extension FilePages {
   ///
   /// - Throws: `ImageError.file`, `.system`.
   public init(reading path: FilePath, directIO: DirectIOPolicy = .auto) throws(ImageError) {
-    let file = try opening { () throws(FileError) in
+    let file = try calling { () throws(SystemCallError) in
       try File.open(path, access: .read, directIO: directIO)
     }
     self = try calling { () throws(SystemCallError) in try FilePages(reading: file) }

@@ -17,7 +17,7 @@ public struct MappedPages: PageSource {
   /// be written by this process, the kernel does not tell which pages are there: a hole may be filled then.)
   ///
   /// - Throws: what mmap gives; `outsideFile` where the file has been cut.
-  public init(_ file: FilePages) throws(FileError) {
+  public init(_ file: FilePages) throws(SystemCallError) {
     mapping = try Mapping(file.file, range: file.start..<(file.start + file.byteCount), mode: .read)
     self.file = file
   }

@@ -27,7 +27,7 @@ public struct ForeignSave: ~Copyable, Sendable {
     self.streamOffset = streamOffset
     guard inPlace else {
       try TargetContents.checkReplaced(path, streamOffset: streamOffset, replacing, vm)
-      let pending = try opening { () throws(FileError) in
+      let pending = try calling { () throws(SystemCallError) in
         try PendingFile.create(at: path, directIO: directIO)
       }
       file = pending.file
@@ -36,7 +36,7 @@ public struct ForeignSave: ~Copyable, Sendable {
       return
     }
     guard !File.isBlockDevice(path) else {
-      throw .file(.unsuitable(path, found: .blockDevice, expected: [.regular]))
+      throw .system(.unsuitable(path, found: .blockDevice, expected: [.regular]))
     }
     let file = try ImageTarget.openInPlace(
       path, streamOffset: streamOffset, replacing: replacing, vm: vm, directIO: directIO)

@@ -26,7 +26,7 @@ struct ImageTarget: ~Copyable {
       return
     }
     try TargetContents.checkReplaced(path, streamOffset: streamOffset, replacing, vm)
-    let new = try opening { () throws(FileError) in
+    let new = try calling { () throws(SystemCallError) in
       try PendingFile.create(at: path, directIO: directIO)
     }
     file = new.file
@@ -42,7 +42,7 @@ struct ImageTarget: ~Copyable {
     _ path: FilePath, streamOffset: FileOffset, replacing: Replacing, vm: VMIdentity,
     directIO: DirectIOPolicy
   ) throws(ImageError) -> File {
-    let file = try opening { () throws(FileError) in
+    let file = try calling { () throws(SystemCallError) in
       try File.open(path, access: .readWrite, directIO: directIO, isExclusive: true)
     }
     try calling { () throws(SystemCallError) in try file.lock(.exclusive) }

@@ -80,7 +80,7 @@ package enum TargetContents: Equatable {
   ) throws(ImageError) {
     // What is no file is told when the new one is made.
     guard case .images = replacing, InodeType(at: path) == .regular else { return }
-    let file = try opening { () throws(FileError) in
+    let file = try calling { () throws(SystemCallError) in
       try File.open(path, access: .read, directIO: .off)
     }
     switch try TargetContents(of: file, streamOffset: streamOffset) {

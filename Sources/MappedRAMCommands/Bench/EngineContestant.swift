@@ -37,7 +37,7 @@ struct EngineContestant: BenchContestant {
       (progress, cancellation) throws(ImageError) in
       if keep != nil {
         let report = try save.run(to: path, progress: progress, cancellation: cancellation)
-        let file = try opening { () throws(FileError) in
+        let file = try calling { () throws(SystemCallError) in
           try File.open(path, access: .read, directIO: options.directIO)
         }
         return (file, report)

@@ -50,7 +50,7 @@ struct CompactCommand: ParsableCommand {
   }
 
   private func compact(_ cancellation: Cancellation) throws(ImageError) -> CompactReport {
-    let file = try opening { () throws(FileError) in
+    let file = try calling { () throws(SystemCallError) in
       try File.open(image, access: .readWrite, directIO: .off, isExclusive: true)
     }
     try calling { () throws(SystemCallError) in try file.lock(.exclusive) }

@@ -51,7 +51,7 @@ struct InspectRun {
   }
 
   private func open() throws(ImageError) -> File {
-    try opening { () throws(FileError) in
+    try calling { () throws(SystemCallError) in
       try File.open(options.image, access: .read, directIO: .off)
     }
   }

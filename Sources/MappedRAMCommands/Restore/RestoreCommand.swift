@@ -102,7 +102,7 @@ struct RestoreCommand: ParsableCommand {
   }
 
   private func open() throws(ImageError) -> File {
-    try opening { () throws(FileError) in
+    try calling { () throws(SystemCallError) in
       try File.open(image, access: .read, directIO: channels.directIO)
     }
   }

@@ -47,10 +47,10 @@ struct DescriptorSet {
     _ file: File, _ purpose: File.Purpose, direct: Bool, to id: ID, _ connection: QMPConnection
   ) throws(VMError) {
     let descriptor: OwnedDescriptor
-    do throws(FileError) {
+    do throws(SystemCallError) {
       descriptor = try file.openAgain(for: purpose, direct: direct)
     } catch {
-      throw .image(.file(error))
+      throw .image(.system(error))
     }
     do throws(QMPError) {
       _ = try connection.execute(

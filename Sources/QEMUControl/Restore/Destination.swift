@@ -35,7 +35,7 @@ struct Destination {
 
   private func lockImage() throws(VMError) {
     let descriptor = try moving { () throws(ImageError) in
-      try opening { () throws(FileError) in
+      try calling { () throws(SystemCallError) in
         try source.file.openAgain(for: .reading, direct: false)
       }
     }

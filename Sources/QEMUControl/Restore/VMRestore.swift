@@ -65,7 +65,7 @@ public struct RestoreSource: Sendable {
     _ path: FilePath, streamOffset: FileOffset? = nil, directIO: DirectIOPolicy = .auto,
     cancellation: Cancellation = Cancellation()
   ) throws(ImageError) {
-    file = try opening { () throws(FileError) in
+    file = try calling { () throws(SystemCallError) in
       try File.open(path, access: .read, directIO: directIO)
     }
     image = try Image(

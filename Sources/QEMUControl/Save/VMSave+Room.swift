@@ -45,7 +45,7 @@ extension VMSave {
     _ body: (File) throws(SystemCallError) -> UInt64
   ) throws(VMError) -> UInt64 {
     try moving { () throws(ImageError) in
-      let file = try opening { () throws(FileError) in
+      let file = try calling { () throws(SystemCallError) in
         try File.open(image, access: .read, directIO: .off)
       }
       return try calling { () throws(SystemCallError) in try body(file) }

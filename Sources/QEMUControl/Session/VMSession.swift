@@ -64,10 +64,10 @@ final class VMSession {
     watchdogProgram = watchdog
     self.progress = progress
     self.cancellation = cancellation
-    do throws(FileError) {
+    do throws(SystemCallError) {
       note = try SharedNote()
     } catch {
-      throw .image(.file(error))
+      throw .image(.system(error))
     }
   }
 

@@ -1,39 +1,5 @@
 public import SystemPackage
 
-/// Why a file cannot be opened, made or mapped.
-public enum FileError: Error, Equatable, Sendable {
-  /// A system call failed.
-  case system(SystemCallError)
-  /// The path leads to something else than one of the `expected` types.
-  case unsuitable(FilePath, found: InodeType, expected: [InodeType])
-  /// A symbolic link of another user, in a directory where everybody may make one: where it leads to is not his to say.
-  case foreignLink(FilePath)
-  /// Direct I/O was required and is not possible.
-  case directIORefused(FilePath, DirectIORefusal)
-  /// The bytes `range` are not all inside the file, which ends at `byteCount`.
-  case outsideFile(FilePath, range: Range<UInt64>, byteCount: UInt64)
-}
-
-/// What a path can lead to, from `st_mode` (inode(7)). The raw value is the name in messages.
-public enum InodeType: String, CaseIterable, Sendable {
-  /// S_IFREG.
-  case regular = "regular file"
-  /// S_IFBLK.
-  case blockDevice = "block device"
-  /// S_IFCHR.
-  case characterDevice = "character device"
-  /// S_IFDIR.
-  case directory = "directory"
-  /// S_IFIFO.
-  case fifo = "FIFO"
-  /// S_IFSOCK.
-  case socket = "socket"
-  /// S_IFLNK.
-  case symbolicLink = "symbolic link"
-  /// None of these, as with an anonymous inode.
-  case unknown = "file of unknown type"
-}
-
 /// Whether large requests go past the page cache.
 public enum DirectIOPolicy: String, CaseIterable, Sendable {
   /// Direct where the file system allows it, else buffered.
