@@ -97,7 +97,7 @@ import Testing
       case .reserved: throw HarnessError("nobody writes these")
       case .file(let file, let range):
         all += try file.readBytes(
-          at: range.lowerBound, count: Int(range.upperBound - range.lowerBound))
+          at: range.lowerBound.rawValue, count: Int(range.byteCount.rawValue))
       }
     }
   }

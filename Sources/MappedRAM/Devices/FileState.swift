@@ -1,4 +1,5 @@
 import LinuxIO
+import MappedRAMFormat
 public import SystemPackage
 
 /// The state of a device that comes out of a file, a FIFO, or anything else that can be opened and read.
@@ -26,8 +27,7 @@ public struct FileStateSource: DeviceStateSource {
       throw .system(
         .unsuitable(path, found: type, expected: [.regular, .fifo, .characterDevice]))
     case .regular:
-      let file = try openForReading(path)
-      return try calling { () throws(SystemCallError) in try file.size() }
+      return try ImageFile(opening: path).end().rawValue
     default: return nil
     }
   }

@@ -127,7 +127,7 @@ extension DirectoryManifest.Device {
       places.longest = max(places.longest, Int(buffer[1]))
       total += buffer[1]
     }
-    let size = try calling { () throws(SystemCallError) in try file.size() }
+    let size = try calling(file.size)
     guard size == total else {
       throw .plan(.deviceSize(file.path, identity, found: size, expected: total))
     }

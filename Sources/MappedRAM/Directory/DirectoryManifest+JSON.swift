@@ -13,16 +13,7 @@ extension DirectoryManifest {
   ///   should be.
   public init(readingFrom directory: FilePath) throws(ImageError) {
     let path = directory.appending(Self.fileName)
-    let file = try calling { () throws(SystemCallError) in
-      try File.open(path, access: .read, directIO: .off)
-    }
-    let size = try calling { () throws(SystemCallError) in try file.size() }
-    guard size <= UInt64(Self.maximumBytes) else {
-      throw .plan(.fileTooLong(path, found: size, limit: UInt64(Self.maximumBytes)))
-    }
-    let bytes = try calling { () throws(SystemCallError) in
-      try file.readBytes(at: 0, count: Int(size))
-    }
+    let bytes = try ImageFile(opening: path).readAll(limit: ByteCount(Self.maximumBytes))
     do {
       self = try JSONDecoder().decode(Self.self, from: Data(bytes))
     } catch {

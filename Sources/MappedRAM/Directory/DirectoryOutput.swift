@@ -6,6 +6,7 @@ import SystemPackage
 struct DirectoryOutput: ~Copyable {
   private let directory: FilePath
   private let directIO: DirectIOPolicy
+  private let cancellation: Cancellation
   private var names: [String] = []
   private var pending: [PendingBox] = []
   /// The files of the blocks, by idstr.
@@ -18,9 +19,13 @@ struct DirectoryOutput: ~Copyable {
   private let replaceable: Set<String>?
 
   /// An output into `directory`. What an earlier restore has made there, as its manifest says, is replaced.
-  init(_ directory: FilePath, replacing: Replacing, directIO: DirectIOPolicy) {
+  init(
+    _ directory: FilePath, replacing: Replacing, directIO: DirectIOPolicy,
+    _ cancellation: Cancellation
+  ) {
     self.directory = directory
     self.directIO = directIO
+    self.cancellation = cancellation
     switch replacing {
     case .anything: replaceable = nil
     case .images:
@@ -35,9 +40,9 @@ struct DirectoryOutput: ~Copyable {
     let name = FileName.ofBlock(block.idstr, index: blockFiles.count)
     let file = try create(name, directIO)
     blockFiles[block.idstr] = name
-    let byteCount = block.usedLength.rawValue
-    try calling { () throws(SystemCallError) in try file.truncate(to: byteCount) }
-    return FilePages(writing: file, byteCount: byteCount, startsZero: true)
+    try file.truncate(to: .zero + block.usedLength)
+    return FilePages(
+      writing: file.file, byteCount: block.usedLength.rawValue, startsZero: true)
   }
 
   /// Adds the file of a device's state.
@@ -46,33 +51,31 @@ struct DirectoryOutput: ~Copyable {
     var name = FileName.ofDevice(device, index: deviceFiles.count)
     if deviceFiles.values.contains(name) { name = "device-~\(deviceFiles.count).bin" }
     deviceFiles[device] = name
-    return BufferedFileTarget(file: try create(name, .off))
+    return BufferedFileTarget(file: try create(name, .off).file)
   }
 
   /// Adds a file of these bytes.
   mutating func add(_ name: String, bytes: [UInt8]) throws(ImageError) {
     let file = try create(name, .off)
-    try calling { () throws(SystemCallError) in try file.write(bytes, at: 0) }
+    try file.write(bytes, at: .zero)
   }
 
   /// Adds a file that `fill` fills.
   mutating func add(
-    _ name: String, fill: (File) throws(ImageError) -> Void
+    _ name: String, fill: (ImageFile) throws(ImageError) -> Void
   ) throws(ImageError) {
     try fill(try create(name, .off))
   }
 
   private mutating func create(
     _ name: String, _ directIO: DirectIOPolicy
-  ) throws(ImageError) -> File {
+  ) throws(ImageError) -> ImageFile {
     if let replaceable, !replaceable.contains(name) {
       try TargetContents.checkIsFree(directory.appending(name))
     }
-    let file = try calling { () throws(SystemCallError) in
-      try PendingFile.create(at: directory.appending(name), directIO: directIO)
-    }
+    let file = try PendingFile.begin(at: directory.appending(name), directIO: directIO)
     names.append(name)
-    let opened = file.file
+    let opened = ImageFile(file.file, cancellation: cancellation)
     pending.append(PendingBox(file))
     return opened
   }
@@ -81,12 +84,8 @@ struct DirectoryOutput: ~Copyable {
   ///
   /// - Returns: the names.
   consuming func commit() throws(ImageError) -> [String] {
-    for file in pending {
-      try calling { () throws(SystemCallError) in try file.syncData() }
-    }
-    for file in pending {
-      try calling { () throws(SystemCallError) in try file.commit() }
-    }
+    for file in pending { try file.sync() }
+    for file in pending { try file.commit() }
     return names
   }
 }
@@ -97,10 +96,12 @@ private final class PendingBox {
 
   init(_ file: consuming PendingFile) { self.file = .some(file) }
 
-  func syncData() throws(SystemCallError) { try file?.file.syncData() }
+  func sync() throws(ImageError) {
+    if let file = file?.file { try ImageFile(file).sync() }
+  }
 
-  func commit() throws(SystemCallError) {
+  func commit() throws(ImageError) {
     guard let file = file.take() else { preconditionFailure("a file gets its name once") }
-    try file.commit()
+    try file.appear()
   }
 }

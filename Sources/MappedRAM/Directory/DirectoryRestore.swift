@@ -44,7 +44,12 @@ public struct DirectoryRestore: Sendable {
   public func run(
     progress: Progress = Progress(), cancellation: Cancellation = Cancellation()
   ) throws(ImageError) -> Outcome {
-    let isNew = try calling { () throws(SystemCallError) in try Directory.make(directory) }
+    let isNew: Bool
+    do throws(SystemCallError) {
+      isNew = try Directory.make(directory)
+    } catch {
+      throw .system(error)
+    }
     do throws(ImageError) {
       return try fill(progress, cancellation)
     } catch {
@@ -58,7 +63,7 @@ public struct DirectoryRestore: Sendable {
     _ progress: Progress, _ cancellation: Cancellation
   ) throws(ImageError) -> Outcome {
     var output = DirectoryOutput(
-      directory, replacing: replacing, directIO: restore.options.directIO)
+      directory, replacing: replacing, directIO: restore.options.directIO, cancellation)
     let (selection, devices) = (selection, devices)
     let outcome = try restore.run(
       progress: progress, cancellation: cancellation,
@@ -77,7 +82,7 @@ public struct DirectoryRestore: Sendable {
         throw .plan(.unknownBlock(idstr, known: known))
       }
     }
-    let dropped = try selection == nil ? addRest(outcome, &output, cancellation) : 0
+    let dropped = try selection == nil ? addRest(outcome, &output) : 0
     try cancellation.check()
     let files = try output.commit()
     return Outcome(
@@ -86,53 +91,39 @@ public struct DirectoryRestore: Sendable {
 
   /// Adds all that is not RAM. Returns how many bytes before the stream are too many to be kept.
   private func addRest(
-    _ outcome: ImageRestore.Outcome, _ output: inout DirectoryOutput, _ cancellation: Cancellation
+    _ outcome: ImageRestore.Outcome, _ output: inout DirectoryOutput
   ) throws(ImageError) -> UInt64 {
     let image = outcome.image
     guard let prologue = image.prologue, let tail = image.tail else {
       preconditionFailure("a complete image")
     }
-    let prefixBytes = image.streamOffset.rawValue
-    let hasPrefix = try hasPrefix(image)
-    let keepsPrefix = hasPrefix && prefixBytes <= Self.maximumPrefixBytes
-    if keepsPrefix {
-      try copy(
-        0..<prefixBytes, to: DirectoryManifest.prefixFileName, &output, cancellation)
-    }
+    let prefix = FileOffset.zero..<image.streamOffset
+    // What is not a hole.
+    let hasPrefix = try ImageFile(restore.file).nextData(in: prefix) != nil
+    let keepsPrefix = hasPrefix && prefix.byteCount <= Self.maximumPrefixBytes
+    if keepsPrefix { try copy(prefix, to: DirectoryManifest.prefixFileName, &output) }
     if !prologue.preamble.isEmpty {
       try output.add(DirectoryManifest.preambleFileName, bytes: prologue.preamble)
     }
-    try copy(
-      tail.lowerBound.rawValue..<tail.upperBound.rawValue, to: DirectoryManifest.vmstateFileName,
-      &output, cancellation)
+    try copy(tail, to: DirectoryManifest.vmstateFileName, &output)
     let manifest = DirectoryManifest(
       image, prologue: prologue, files: output.blockFiles, deviceFiles: output.deviceFiles,
       presentZeros: outcome.presentZeros,
       hasPrefix: keepsPrefix)
     try output.add(DirectoryManifest.fileName, bytes: manifest.encoded())
-    return hasPrefix && !keepsPrefix ? prefixBytes : 0
+    return hasPrefix && !keepsPrefix ? prefix.byteCount.rawValue : 0
   }
 
   /// The longest prefix that is kept: libvirt's header and data area. More is not an image's, but of a file in which it lies.
   private static let maximumPrefixBytes =
-    ImageLimits.libvirtDataBytes.rawValue + UInt64(LibvirtHeader.byteCount)
-
-  /// Whether there is anything but a hole before the stream.
-  private func hasPrefix(_ image: Image) throws(ImageError) -> Bool {
-    try calling { () throws(SystemCallError) in
-      try restore.file.nextData(in: 0..<image.streamOffset.rawValue) != nil
-    }
-  }
+    ImageLimits.libvirtDataBytes + ByteCount(LibvirtHeader.byteCount)
 
   private func copy(
-    _ range: Range<UInt64>, to name: String, _ output: inout DirectoryOutput,
-    _ cancellation: Cancellation
+    _ range: Range<FileOffset>, to name: String, _ output: inout DirectoryOutput
   ) throws(ImageError) {
     try output.add(name) { (target) throws(ImageError) in
-      try calling { () throws(SystemCallError) in
-        try target.truncate(to: range.upperBound - range.lowerBound)
-      }
-      try RangeCopy(from: restore.file, range, to: target, at: 0).run(cancellation)
+      try target.truncate(to: .zero + range.byteCount)
+      try target.copy(range, of: restore.file, to: .zero)
     }
   }
 }

@@ -20,7 +20,7 @@ public enum DirectorySave {
       let block = try entry.ramBlock(at: path)
       let pages = try entry.file.map { (name) throws(ImageError) in
         let file = try files.open(name, directIO: directIO)
-        return try calling { () throws(SystemCallError) in try FilePages(reading: file) }
+        return try FilePages(reading: ImageFile(file))
       }
       blocks.append(
         SavePlan.Block(
@@ -29,7 +29,7 @@ public enum DirectorySave {
     let prologue = StreamPrologue(
       configuration: try manifest.streamConfiguration(at: path),
       preamble: try manifest.preambleFile.map { (name) throws(ImageError) in
-        try contents(of: files.open(name))
+        try ImageFile(files.open(name)).readAll(limit: ImageLimits.preambleBytes)
       } ?? [], ramSectionID: manifest.ramSectionID, hasFooters: manifest.hasFooters ?? true)
     let prefix = try manifest.prefixFile.map { (name) throws(ImageError) in
       try whole(files.open(name))
@@ -67,7 +67,7 @@ public enum DirectorySave {
 
   /// All of a file.
   private static func whole(_ file: File) throws(ImageError) -> StreamBytes {
-    .file(file, 0..<(try calling { () throws(SystemCallError) in try file.size() }))
+    .file(file, .zero..<(try ImageFile(file).end()))
   }
 
   /// Makes sure that `vmstate` goes on where `prologue` and the blocks end, while nothing has been written.
@@ -100,30 +100,4 @@ public enum DirectorySave {
     throw error
   }
 
-  /// The bytes of a preamble.
-  private static func contents(of file: File) throws(ImageError) -> [UInt8] {
-    let size = try calling { () throws(SystemCallError) in try file.size() }
-    let limit = ImageLimits.preambleBytes.rawValue
-    guard size <= limit else { throw .plan(.fileTooLong(file.path, found: size, limit: limit)) }
-    return try calling { () throws(SystemCallError) in
-      try file.readBytes(at: 0, count: Int(size))
-    }
-  }
-}
-
-/// Opens a file that is read through the page cache.
-func openForReading(_ path: FilePath) throws(ImageError) -> File {
-  try calling { () throws(SystemCallError) in try File.open(path, access: .read, directIO: .off) }
-}
-
-extension FilePages {
-  /// The whole of the file at `path`, to be read from.
-  ///
-  /// - Throws: `ImageError.file`, `.system`.
-  public init(reading path: FilePath, directIO: DirectIOPolicy = .auto) throws(ImageError) {
-    let file = try calling { () throws(SystemCallError) in
-      try File.open(path, access: .read, directIO: directIO)
-    }
-    self = try calling { () throws(SystemCallError) in try FilePages(reading: file) }
-  }
 }

@@ -54,8 +54,9 @@ public struct HandmadeSave: Sendable {
 
   /// The device state, brought into the form that follows a block list.
   private func tail(after prologue: StreamPrologue) throws(ImageError) -> [StreamBytes] {
-    let file = try openForReading(vmstate)
-    var window = try ImageWindow(file)
+    let opened = try ImageFile(opening: vmstate)
+    let file = opened.file
+    var window = try ImageWindow(opened)
     let isStream = try window.parse(at: .zero, atMost: 4) { input in
       (0..<4).map { input.peek($0) } == [0x51, 0x45, 0x56, 0x4D]
     }.value
@@ -68,7 +69,7 @@ public struct HandmadeSave: Sendable {
       }
     let description = try endsWithEOF(&window) ? description(after: prologue, file) : nil
     let end = description?.place ?? window.end
-    tail.append(.file(file, start.rawValue..<end.rawValue))
+    tail.append(.file(file, start..<end))
     if let description { tail.append(.bytes(description.bytes)) }
     return tail
   }

@@ -19,26 +19,23 @@ extension Image {
     onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void = { _, _ in }
   ) throws(ImageError) {
     try self.init(
-      reading: file, streamOffset: streamOffset, cancellation: cancellation, overlay: nil,
-      onBitmap: onBitmap)
+      ImageFile(file, cancellation: cancellation), streamOffset: streamOffset, onBitmap: onBitmap)
   }
 
   /// As the other, with the bytes of `overlay` taken for those of the file.
   init(
-    reading file: File, streamOffset: FileOffset?, cancellation: Cancellation,
-    overlay: ByteOutput?,
+    _ file: ImageFile, streamOffset: FileOffset?, overlay: ByteOutput? = nil,
     onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void = { _, _ in }
   ) throws(ImageError) {
-    var reader = try ImageReader(
-      file, streamOffset: streamOffset, cancellation: cancellation, overlay: overlay)
-    self.init(path: file.path, fileSize: reader.window.end)
+    var reader = try ImageReader(file, streamOffset: streamOffset, overlay: overlay)
+    self.init(path: file.path, fileSize: reader.cursor.window.end)
     do throws(ImageError) {
       try read(with: &reader, onBitmap)
     } catch {
       guard case .format(let problem, _) = error else { throw error }
       problems.append(problem)
       // With it, there might have been more to read.
-      if let other = reader.descriptionProblem, other != problem { problems.append(other) }
+      if let other = reader.cursor.descriptionProblem, other != problem { problems.append(other) }
     }
     take(reader)
   }
@@ -46,13 +43,13 @@ extension Image {
   /// Takes over what a reader has found besides the blocks.
   mutating func take(_ reader: ImageReader) {
     // Whether there are footers is known only behind the block list.
-    prologue?.hasFooters = reader.scanner.hasFooters
+    prologue?.hasFooters = reader.cursor.hasFooters
     container = reader.container
     streamOffset = reader.streamOffset
-    sections = reader.scanner.sections
-    description = reader.scanner.description
+    sections = reader.cursor.sections
+    description = reader.cursor.description
     deviceArea = reader.area
-    remarks = reader.remarks
+    remarks = reader.cursor.remarks
   }
 
   private mutating func read(
@@ -61,7 +58,7 @@ extension Image {
     if let problem = try reader.readContainer() { problems.append(problem) }
     let areaProblem = try reader.locateArea()
     if let areaProblem { problems.append(areaProblem) }
-    try reader.locateDescription()
+    try reader.cursor.locateDescription()
     prologue = try reader.readPrologue()
     ramTotal = reader.list.total
     while var block = try reader.nextBlock() {
@@ -75,5 +72,16 @@ extension Image {
     tail = tailStart..<end
     if areaProblem == nil { try reader.readArea() }
     if let problem = reader.incompleteness { problems.append(problem) }
+  }
+}
+
+extension ImageBlock {
+  /// Reads the block's page bitmap anew from the image `file`.
+  ///
+  /// - Returns: `nil` for a block without a bitmap.
+  /// - Complexity: O(bytes of the bitmap).
+  /// - Throws: `ImageError`: the file cannot be read, or ends before the bitmap does.
+  public func readBitmap(from file: File) throws(ImageError) -> PageBitmap? {
+    try ImageFile(file).bitmap(of: self)
   }
 }

@@ -9,21 +9,23 @@ extension ImageReader {
   /// - Returns: what is wrong with the area.
   mutating func locateArea() throws(ImageError) -> FormatError? {
     let count = ByteCount(DeviceAreaTrailer.byteCount)
-    guard window.file.kind == .regular, (window.end - .zero) >= count else { return nil }
-    let place = FileOffset(window.end.rawValue - count.rawValue)
-    let trailer = try window.parse(at: place, atMost: DeviceAreaTrailer.byteCount) { input in
+    guard cursor.window.file.kind == .regular, (cursor.window.end - .zero) >= count else {
+      return nil
+    }
+    let place = FileOffset(cursor.window.end.rawValue - count.rawValue)
+    let trailer = try cursor.window.parse(at: place, atMost: DeviceAreaTrailer.byteCount) { input in
       DeviceAreaTrailer(parsing: &input)
     }.value
     guard let trailer else { return nil }
     do throws(ImageError) {
       let found = try parseArea(at: trailer.header)
-      guard found.end == window.end else {
-        throw window.failure(
-          .deviceArea(.end(found: found.end, fileSize: window.end)), at: found.start,
+      guard found.end == cursor.window.end else {
+        throw cursor.window.failure(
+          .deviceArea(.end(found: found.end, fileSize: cursor.window.end)), at: found.start,
           in: .deviceArea)
       }
       area = found
-      window.cut(at: found.start)
+      cursor.window.cut(at: found.start)
       return nil
     } catch {
       guard case .format(let problem, _) = error else { throw error }
@@ -35,35 +37,27 @@ extension ImageReader {
   mutating func readArea() throws(ImageError) {
     if let area {
       guard area.start == position else {
-        throw window.failure(
+        throw cursor.window.failure(
           .deviceArea(.streamEnd(found: position, expected: area.start)), at: position,
           in: .deviceArea)
       }
       return
     }
-    guard try hasArea(at: position) else { return }
+    guard try cursor.hasArea(at: position) else { return }
     let found = try parseArea(at: position)
     area = found
-    if found.end < window.end, window.file.kind == .regular {
-      remarks.append(.bytesAfterEnd(window.end - found.end))
+    if found.end < cursor.window.end, cursor.window.file.kind == .regular {
+      cursor.remarks.append(.bytesAfterEnd(cursor.window.end - found.end))
     }
   }
 
-  /// Whether an area begins at `offset`, or the first part of one.
-  func hasArea(at offset: FileOffset) throws(ImageError) -> Bool {
-    var window = window
-    return try window.parse(at: offset, atMost: DeviceAreaHeader.byteCount) { input in
-      DeviceAreaHeader.isPresent(at: input)
-    }.value
-  }
-
   private mutating func parseArea(at offset: FileOffset) throws(ImageError) -> DeviceArea {
-    let fileEnd = window.end
-    let header = try window.parse(at: offset, atMost: DeviceAreaHeader.byteCount) {
+    let fileEnd = cursor.window.end
+    let header = try cursor.window.parse(at: offset, atMost: DeviceAreaHeader.byteCount) {
       (input) throws(FormatError) in try DeviceAreaHeader(parsing: &input, fileEnd: fileEnd)
     }.value
     let count = (header.end - header.table.lowerBound).rawValue
-    return try window.parse(at: header.table.lowerBound, atMost: Int(count)) {
+    return try cursor.window.parse(at: header.table.lowerBound, atMost: Int(count)) {
       (input) throws(FormatError) in try DeviceArea(header: header, parsing: &input)
     }.value
   }

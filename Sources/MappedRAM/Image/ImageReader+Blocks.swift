@@ -10,9 +10,10 @@ extension ImageReader {
     }
     let start = position
     let form = list.form
-    let (entry, headerEnd) = try window.parse(
-      at: start, atMost: RAMBlockEntry.maximumByteCount
-    ) { (input) throws(FormatError) in try RAMBlockEntry(parsing: &input, form: form) }
+    let entry = try cursor.read(atMost: RAMBlockEntry.maximumByteCount) {
+      (input) throws(FormatError) in try RAMBlockEntry(parsing: &input, form: form)
+    }
+    let headerEnd = position
     guard let header = entry.header else { preconditionFailure("a mapped-ram image") }
     let block: RAMBlock
     let layout: BlockLayout
@@ -22,9 +23,9 @@ extension ImageReader {
         of: block, entry: start, headerEnd: headerEnd, pagesOffset: header.pagesOffset)
       try check(header, against: layout, of: block, headerEnd: headerEnd)
     } catch {
-      throw .format(error, in: window.file.path)
+      throw .format(error, in: cursor.window.file.path)
     }
-    position = layout.end
+    cursor.position = layout.end
     return ImageBlock(block: block, layout: layout)
   }
 
@@ -32,7 +33,7 @@ extension ImageReader {
     _ entry: RAMBlockEntry, _ header: MappedRAMHeader, at start: FileOffset
   ) throws(FormatError) -> RAMBlock {
     let context = FormatError.Context.ramBlock(entry.idstr)
-    let expected = list.pageSize ?? header.pageSize
+    let expected = cursor.pageSize ?? header.pageSize
     guard header.pageSize == expected else {
       throw FormatError(
         .pageSizeDiffers(found: header.pageSize, expected: expected), at: start, in: context)
@@ -58,7 +59,7 @@ extension ImageReader {
       throw FormatError(.totalMismatch(sum: sum, total: list.total), at: start, in: .ramBlockList)
     }
     list.sum = sum
-    list.pageSize = header.pageSize
+    cursor.pageSize = header.pageSize
     return block
   }
 
@@ -75,41 +76,35 @@ extension ImageReader {
     }
     for (range, context) in [
       (bitmap, FormatError.Context.pageBitmap(block.idstr)), (pages, .pages(block.idstr)),
-    ] where range.upperBound > window.end {
+    ] where range.upperBound > cursor.window.end {
       throw FormatError(
-        .pastEndOfFile(end: range.upperBound, fileSize: window.end), at: range.lowerBound,
+        .pastEndOfFile(end: range.upperBound, fileSize: cursor.window.end), at: range.lowerBound,
         in: context)
     }
   }
 
   /// Reads the bitmap of `block`.
   mutating func readBitmap(of block: ImageBlock) throws(ImageError) -> PageBitmap? {
-    guard let parsed = try window.readBitmap(of: block) else { return nil }
+    guard let parsed = try cursor.window.readBitmap(of: block) else { return nil }
     if parsed.strayBits > 0 {
-      remarks.append(.strayBits(idstr: block.block.idstr, count: parsed.strayBits))
+      cursor.remarks.append(.strayBits(idstr: block.block.idstr, count: parsed.strayBits))
     }
     return parsed.bitmap
   }
 
   /// Reads the word behind the last block, and the footer if sections have one.
   private mutating func readListEnd() throws(ImageError) {
+    guard let section = list.section else { preconditionFailure("the list is in a section") }
     let start = position
-    let (word, wordEnd) = try window.parse(at: start, atMost: RAMWord.byteCount) {
-      (input) throws(FormatError) in try RAMWord(parsing: &input, in: .ramBlockList)
+    let word = try cursor.read(atMost: RAMWord.byteCount) { (input) throws(FormatError) in
+      try RAMWord(parsing: &input, in: .ramBlockList)
     }
     guard word.isEndOfSection else {
       throw word.memorySize != nil
-        ? window.failure(.secondBlockList, at: start, in: .ramBlockList)
-        : window.failure(.ramFlags(found: word.flags), at: start, in: .ramBlockList)
+        ? failure(.secondBlockList, at: start, in: .ramBlockList)
+        : failure(.ramFlags(found: word.flags), at: start, in: .ramBlockList)
     }
-    scanner.hasFooters = try window.peek(at: wordEnd) == SectionType.footer.rawValue
-    if !scanner.hasFooters { remarks.append(.noFooters) }
-    position = try scanner.endSection(
-      &window, at: wordEnd, id: list.sectionID, in: .section(SectionIdentity.ram.idstr))
-    scanner.started[list.sectionID] = .ram
-    scanner.sections.append(
-      ImageSection(
-        type: .start, id: list.sectionID, identity: .ram, offset: list.sectionStart,
-        end: position, body: list.bodyStart..<wordEnd))
+    try cursor.leaveRAM(section)
+    if !cursor.hasFooters { cursor.remarks.append(.noFooters) }
   }
 }

@@ -6,16 +6,10 @@ import MappedRAMFormat
 /// Whoever restores queues a block as soon as it has been read. Everything read is checked before it is given out: a block's
 /// regions lie inside the file and follow one another, so that none overlap.
 struct ImageReader {
-  var window: ImageWindow
-  var scanner: SectionScanner
+  var cursor: StreamCursor
   private(set) var container = Image.Container.qemu
   private(set) var streamOffset: FileOffset
-  var remarks: [ImageRemark] = []
-  /// Where the next structure begins.
-  var position: FileOffset
   var list = BlockListState()
-  /// What is wrong with what ends the file like a description. It is a problem of the image only if the stream leads there.
-  var descriptionProblem: FormatError?
   /// The states of devices behind the stream, once they have been found.
   var area: DeviceArea?
   private let isOffsetGiven: Bool
@@ -25,24 +19,29 @@ struct ImageReader {
     var total = ByteCount.zero
     var sum = ByteCount.zero
     var names: Set<String> = []
-    var pageSize: PageSize?
     var form = RAMBlockEntry.Form(hasAddress: false, hasHeader: true)
-    var sectionID: UInt32 = 0
-    /// Where the RAM section begins, and where its body does.
-    var sectionStart = FileOffset.zero
-    var bodyStart = FileOffset.zero
+    /// The head of the section that it is in.
+    var section: StreamCursor.Head?
   }
 
   /// A reader of `file`, whose stream begins at `streamOffset`, or where its container says.
   init(
-    _ file: File, streamOffset: FileOffset?, cancellation: Cancellation,
-    overlay: ByteOutput? = nil
+    _ file: ImageFile, streamOffset: FileOffset?, overlay: ByteOutput? = nil
   ) throws(ImageError) {
-    window = try ImageWindow(file, cancellation: cancellation, overlay: overlay)
-    scanner = SectionScanner()
     isOffsetGiven = streamOffset != nil
     self.streamOffset = streamOffset ?? .zero
-    position = streamOffset ?? .zero
+    cursor = StreamCursor(
+      try ImageWindow(file, overlay: overlay), at: streamOffset ?? .zero)
+  }
+
+  /// Where the next structure begins.
+  var position: FileOffset { cursor.position }
+
+  /// An error in the image.
+  func failure(
+    _ kind: FormatError.Kind, at offset: FileOffset, in context: FormatError.Context
+  ) -> ImageError {
+    cursor.window.failure(kind, at: offset, in: context)
   }
 
   /// Reads what the stream is wrapped in.
@@ -50,20 +49,22 @@ struct ImageReader {
   /// - Returns: a problem that leaves the rest readable: libvirt did not finish the save, or its texts have no end.
   mutating func readContainer() throws(ImageError) -> FormatError? {
     guard !isOffsetGiven else { return nil }
-    let isLibvirt = try window.parse(at: .zero, atMost: 16) { input in
+    let isLibvirt = try cursor.window.parse(at: .zero, atMost: 16) { input in
       LibvirtHeader.isPresent(in: (0..<16).compactMap { input.peek($0) })
     }.value
     guard isLibvirt else { return nil }
     container = .damagedLibvirt(nil)
-    let (header, headerEnd) = try window.parse(at: .zero, atMost: LibvirtHeader.byteCount) {
+    let (header, headerEnd) = try cursor.window.parse(at: .zero, atMost: LibvirtHeader.byteCount) {
       (input) throws(FormatError) in try LibvirtHeader(parsing: &input)
     }
     container = .damagedLibvirt(header)
     streamOffset = header.streamOffset
-    position = header.streamOffset
+    cursor.position = header.streamOffset
     var problem: FormatError?
     do throws(ImageError) {
-      let (libvirt, dataEnd) = try window.parse(at: headerEnd, atMost: Int(header.dataLength)) {
+      let (libvirt, dataEnd) = try cursor.window.parse(
+        at: headerEnd, atMost: Int(header.dataLength)
+      ) {
         (input) throws(FormatError) in try LibvirtContainer(header: header, parsing: &input)
       }
       container = .libvirt(libvirt)
@@ -74,7 +75,7 @@ struct ImageReader {
       }
       problem = found
     }
-    if header.format != .sparse { remarks.append(.libvirtFormat(header.format)) }
+    if header.format != .sparse { cursor.remarks.append(.libvirtFormat(header.format)) }
     return header.isComplete
       ? problem : FormatError(.libvirtIncomplete, at: .zero, in: .libvirtHeader)
   }
@@ -90,85 +91,45 @@ struct ImageReader {
   mutating func readElementsBeforeRAM() throws(ImageError) -> StreamPrologue {
     // A name, and three subsections of which one has up to `ImageLimits.capabilities` names: below 128 KiB.
     let start = position
-    let (configuration, end) = try window.parse(at: start, atMost: 1 << 17) {
-      (input) throws(FormatError) in
+    let configuration = try cursor.read(atMost: 1 << 17) { (input) throws(FormatError) in
       _ = try StreamHeader(parsing: &input)
       return try Configuration(parsing: &input)
     }
-    scanner.sections.append(
+    let preambleStart = position
+    cursor.note(
       ImageSection(
-        type: .configuration, offset: start + ByteCount(StreamHeader.byteCount), end: end))
+        type: .configuration, offset: start + ByteCount(StreamHeader.byteCount),
+        end: preambleStart))
     guard configuration.isMappedRAM else {
-      throw window.failure(.notMappedRAM, at: start, in: .configuration)
+      throw failure(.notMappedRAM, at: start, in: .configuration)
     }
     list.form = RAMBlockEntry.Form(configuration)
-    list.pageSize = configuration.targetPageSize
-    position = end
-    let preambleEnd = try readPreamble()
-    let preamble = try window.bytes(end..<preambleEnd, in: .sectionHeader)
-    list.total = try readMemorySize()
+    cursor.pageSize = configuration.targetPageSize
+    let ram = try passPreamble()
+    let preamble = try cursor.window.bytes(preambleStart..<ram.start, in: .sectionHeader)
+    list.section = ram
+    list.total = try cursor.enterRAM(ram)
     return StreamPrologue(
-      configuration: configuration, preamble: preamble, ramSectionID: list.sectionID)
+      configuration: configuration, preamble: preamble, ramSectionID: ram.id ?? 0)
   }
 
-  /// Reads the elements before RAM's START section, and its head.
-  ///
-  /// - Returns: where the section begins.
-  private mutating func readPreamble() throws(ImageError) -> FileOffset {
+  /// Passes the elements before RAM's START section, whose head it gives.
+  private mutating func passPreamble() throws(ImageError) -> StreamCursor.Head {
     let start = position
     while true {
       let length = position - start
       guard length <= ImageLimits.preambleBytes else {
-        throw window.failure(
+        throw failure(
           .overLimit(
             .preambleBytes, found: length.rawValue, limit: ImageLimits.preambleBytes.rawValue),
           at: start, in: .sectionHeader)
       }
-      let (element, bodyStart) = try scanner.head(&window, at: position)
-      if case .start(let id, let identity) = element, identity.idstr == SectionIdentity.ram.idstr {
-        try checkRAM(identity, bodyStart: bodyStart)
-        list.sectionID = id
-        list.sectionStart = position
-        list.bodyStart = bodyStart
-        defer { position = bodyStart }
-        return position
+      let head = try cursor.nextHead()
+      if head.startsRAM { return head }
+      if case .endOfStream = head.element {
+        throw failure(.missingRAMSection, at: position, in: .endOfStream)
       }
-      if case .endOfStream = element {
-        throw window.failure(.missingRAMSection, at: position, in: .endOfStream)
-      }
-      position = try scanner.scan(element, &window, from: position, bodyStart: bodyStart)
+      try cursor.pass(head)
     }
-  }
-
-  func checkRAM(
-    _ identity: SectionIdentity, bodyStart: FileOffset
-  ) throws(ImageError) {
-    guard identity.instanceID == SectionIdentity.ram.instanceID else {
-      throw window.failure(
-        .ramSectionInstance(found: identity.instanceID),
-        at: FileOffset(bodyStart.rawValue - 8), in: .section(identity.idstr))
-    }
-    guard identity.version == SectionIdentity.ram.version else {
-      throw window.failure(
-        .ramSectionVersion(found: identity.version),
-        at: FileOffset(bodyStart.rawValue - 4), in: .section(identity.idstr))
-    }
-  }
-
-  mutating func readMemorySize() throws(ImageError) -> ByteCount {
-    let start = position
-    let (word, end) = try window.parse(at: position, atMost: RAMWord.byteCount) {
-      (input) throws(FormatError) in try RAMWord(parsing: &input, in: .ramBlockList)
-    }
-    guard let total = word.memorySize else {
-      throw window.failure(.ramFlags(found: word.flags), at: start, in: .ramBlockList)
-    }
-    guard total <= ImageLimits.ramBytes else {
-      throw window.failure(
-        .overLimit(.ramBytes, found: total.rawValue, limit: ImageLimits.ramBytes.rawValue),
-        at: start, in: .ramBlockList)
-    }
-    position = end
-    return total
   }
 }

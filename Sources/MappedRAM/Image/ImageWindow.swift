@@ -1,12 +1,9 @@
 import LinuxIO
 import MappedRAMFormat
-import SystemPackage
 
 /// The part of an image that is being parsed: reads some 64 KiB at a time and never more than it was asked for beyond that.
 struct ImageWindow {
-  let file: File
-  /// Asks for the end of the reading.
-  let cancellation: Cancellation
+  let file: ImageFile
   /// The first byte after the file, or after the part of it that is looked at.
   private(set) var end: FileOffset
   /// Bytes that are taken for those of the file at this place.
@@ -16,16 +13,11 @@ struct ImageWindow {
 
   /// Bytes that are read at least, so that small structures beside one another cost one call.
   static let readAhead = 64 << 10
-  /// Bytes of a bitmap that are read, or written, at once.
-  static let bitmapBytes = 1 << 20
 
-  init(
-    _ file: File, cancellation: Cancellation = Cancellation(), overlay: ByteOutput? = nil
-  ) throws(ImageError) {
+  init(_ file: ImageFile, overlay: ByteOutput? = nil) throws(ImageError) {
     self.file = file
     self.overlay = overlay
-    self.cancellation = cancellation
-    end = FileOffset(try calling { () throws(SystemCallError) in try file.size() })
+    end = try file.end()
   }
 
   /// Lets the file end at `end` from now on, which is before its end.
@@ -62,14 +54,10 @@ struct ImageWindow {
   private mutating func load(_ offset: FileOffset, _ count: Int) throws(ImageError) {
     let wanted = Int(min(UInt64(count), (end - offset).rawValue))
     if offset >= start, (offset - start).rawValue + UInt64(wanted) <= UInt64(bytes.count) { return }
-    try cancellation.check()
-    do throws(SystemCallError) {
-      let most = Int(min(UInt64(max(wanted, Self.readAhead)), (end - offset).rawValue))
-      bytes = try file.readBytes(at: offset.rawValue, count: most)
-      start = offset
-    } catch {
-      throw .system(error)
-    }
+    try file.cancellation.check()
+    let most = Int(min(UInt64(max(wanted, Self.readAhead)), (end - offset).rawValue))
+    bytes = try file.readUp(to: most, at: offset)
+    start = offset
     if let overlay { place(overlay) }
   }
 
@@ -94,15 +82,6 @@ extension ImageWindow {
     try parse(at: offset, atMost: 1) { $0.peek() }.value
   }
 
-  /// The first part of `range` that is no hole, or `nil` where all of it is one.
-  func nextData(in range: Range<FileOffset>) throws(ImageError) -> Range<FileOffset>? {
-    try cancellation.check()
-    let data = try calling { () throws(SystemCallError) in
-      try file.nextData(in: range.lowerBound.rawValue..<range.upperBound.rawValue)
-    }
-    return data.map { FileOffset($0.lowerBound)..<FileOffset($0.upperBound) }
-  }
-
   /// The bytes of `range`, which the caller has held against a limit.
   mutating func bytes(
     _ range: Range<FileOffset>, in context: FormatError.Context
@@ -122,7 +101,7 @@ extension ImageWindow {
     var bitmap = PageBitmap.Reader(pageCount: block.block.pageCount)
     var offset = range.lowerBound
     while bitmap.missingBytes > 0 {
-      offset = try parse(at: offset, atMost: min(bitmap.missingBytes, Self.bitmapBytes)) {
+      offset = try parse(at: offset, atMost: min(bitmap.missingBytes, ImageFile.chunkBytes)) {
         (input) throws(FormatError) in try bitmap.read(&input, of: idstr)
       }.end
     }

@@ -19,18 +19,20 @@ public struct SlotAllocation: Equatable, Sendable {
   ) throws(ImageError) -> SlotAllocation? {
     guard let slots = block.layout.pages, file.kind == .regular else { return nil }
     precondition(present.pageCount == block.block.pageCount, "the bitmap is the block's")
-    let range = slots.lowerBound.rawValue..<slots.upperBound.rawValue
+    let range = slots.rawValues
     let shift = UInt64(block.block.pageSize.shift)
     let mask = UInt64(block.block.pageSize.byteCount - 1)
     var pages = PageBitmap(pageCount: present.pageCount)
     var byteCount: UInt64 = 0
-    try calling { () throws(SystemCallError) in
+    do throws(SystemCallError) {
       try file.forEachData(in: range) { part in
         byteCount += part.upperBound - part.lowerBound
         let first = (part.lowerBound - range.lowerBound) >> shift
         let end = (part.upperBound - range.lowerBound + mask) >> shift
         pages.insert(Int(first)..<Int(end))
       }
+    } catch {
+      throw .system(error)
     }
     pages.subtract(present)
     return SlotAllocation(allocatedBytes: ByteCount(byteCount), stalePages: pages)

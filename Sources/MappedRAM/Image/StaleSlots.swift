@@ -49,9 +49,10 @@ public struct StaleSlots: Equatable, Sendable {
     _ blocks: [ImageBlock], _ file: File, isWritable: Bool, _ cancellation: Cancellation
   ) throws(ImageError) {
     var isWritable = isWritable
+    let file = ImageFile(file, cancellation: cancellation)
     for block in blocks {
-      guard let present = try block.readBitmap(from: file) else { continue }
-      var slots = BlockSlots(block, present: present, file: file, cancellation: cancellation)
+      guard let present = try file.bitmap(of: block) else { continue }
+      var slots = BlockSlots(block, present: present, file: file)
       try slots.findCandidates()
       guard slots.candidates.population > 0 else { continue }
       if isWritable {
@@ -72,24 +73,22 @@ private struct BlockSlots {
   private let slots: Range<FileOffset>?
   private let block: ImageBlock
   private let present: PageBitmap
-  private let file: File
-  private let cancellation: Cancellation
+  private let file: ImageFile
   /// Absent pages whose slots may be stale.
   private(set) var candidates: PageBitmap
   /// Pages whose slots have been cleared.
   private(set) var cleared = 0
 
-  init(_ block: ImageBlock, present: PageBitmap, file: File, cancellation: Cancellation) {
+  init(_ block: ImageBlock, present: PageBitmap, file: ImageFile) {
     slots = block.layout.pages
     self.block = block
     self.present = present
     self.file = file
-    self.cancellation = cancellation
     candidates = PageBitmap(pageCount: present.pageCount)
   }
 
   mutating func findCandidates() throws(ImageError) {
-    if let found = try SlotAllocation.find(block, present: present, in: file) {
+    if let found = try SlotAllocation.find(block, present: present, in: file.file) {
       candidates = found.stalePages
     } else {
       // No answer: every absent page.
@@ -103,12 +102,11 @@ private struct BlockSlots {
   /// - Returns: the error where the file does not allow it.
   mutating func punch() throws(ImageError) -> SystemCallError? {
     for run in candidates.runs {
-      try cancellation.check()
-      do throws(SystemCallError) {
-        try file.punchHole(bytes(of: run))
+      do throws(ImageError) {
+        try file.punch(bytes(of: run))
       } catch {
-        guard Self.isRefusal(error.errno) else { throw .system(error) }
-        return error
+        guard case .system(let refusal) = error, Self.isRefusal(refusal.errno) else { throw error }
+        return refusal
       }
       cleared += run.count
     }
@@ -142,12 +140,12 @@ private struct BlockSlots {
   mutating func keepStale() throws(ImageError) {
     let pageSize = block.block.pageSize
     var stale = PageBitmap(pageCount: present.pageCount)
-    let step = StreamSink.chunkBytes >> pageSize.shift
+    let step = ImageFile.chunkBytes >> pageSize.shift
     for run in candidates.runs {
       for first in stride(from: run.lowerBound, to: run.upperBound, by: step) {
-        try cancellation.check()
+        try file.cancellation.check()
         let pages = first..<min(first + step, run.upperBound)
-        let bytes = try file.readAll(
+        let bytes = try file.read(
           pageSize.bytes(inPages: pages.count), at: self.bytes(of: pages).lowerBound)
         for page in pages {
           let start = pageSize.bytes(inPages: page - first)
@@ -165,15 +163,13 @@ private struct BlockSlots {
 
   /// Writes zeros where a hole was made and something is still there: for file systems that do not zero parts of blocks.
   mutating func writeZeros() throws(ImageError) {
-    for run in candidates.runs { try file.writeZeros(over: bytes(of: run), cancellation) }
+    for run in candidates.runs { try file.zero(bytes(of: run)) }
     candidates = PageBitmap(pageCount: present.pageCount)
   }
 
   /// Where the slots of `pages` stand.
-  private func bytes(of pages: Range<Int>) -> Range<UInt64> {
+  private func bytes(of pages: Range<Int>) -> Range<FileOffset> {
     guard let slots else { preconditionFailure("pages have slots") }
-    let shift = UInt64(block.block.pageSize.shift)
-    let start = slots.lowerBound.rawValue
-    return start + UInt64(pages.lowerBound) << shift..<start + UInt64(pages.upperBound) << shift
+    return block.block.pageSize.bytes(of: pages, in: slots.lowerBound)
   }
 }

@@ -48,12 +48,12 @@ public struct ImageRestore: Sendable {
   ) throws(ImageError) -> Outcome {
     let stopwatch = Stopwatch()
     var reader = try ImageReader(
-      file, streamOffset: streamOffset, cancellation: cancellation)
+      ImageFile(file, cancellation: cancellation), streamOffset: streamOffset)
     // Before an area behind the stream is found, which is no part of what is read.
-    var image = Image(path: file.path, fileSize: reader.window.end)
+    var image = Image(path: file.path, fileSize: reader.cursor.window.end)
     try fail(with: try reader.readContainer())
     try fail(with: try reader.locateArea())
-    try reader.locateDescription()
+    try reader.cursor.locateDescription()
     image.prologue = try reader.readPrologue()
     image.ramTotal = reader.list.total
 

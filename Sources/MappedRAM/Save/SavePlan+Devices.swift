@@ -18,6 +18,7 @@ extension SavePlan {
         throw .plan(.deviceTwice(device.identity))
       }
     }
+    guard !devices.isEmpty || !self.devices.isEmpty else { return self }
     var plan = self
     plan.devices = devices
     plan.tail = ownTail
@@ -28,6 +29,7 @@ extension SavePlan {
       plan.tail = tail.parts
       plan.sectionBodies = tail.bodies
     }
+    plan.statingTail = statesZeroSlots ? try plan.tail.statingZeroSlots() : nil
     guard plan.end.rawValue <= mostBytes else {
       throw .format(
         FormatError(.numberOverflow, at: layout.streamOffset, in: .endOfStream), in: path)
@@ -83,8 +85,7 @@ private struct SectionedTail {
         guard section.type == .full else { throw .plan(.sectionTaken(identity)) }
         continue
       }
-      append(
-        .file(file, section.offset.rawValue..<(section.offset + section.byteCount).rawValue))
+      append(.file(file, section.bytes))
     }
     var added: [(identity: SectionIdentity, bodyBytes: ByteCount)] = []
     for device in devices {
@@ -131,21 +132,13 @@ private struct SectionedTail {
     guard count <= mostTailBytes else {
       throw .plan(.tailTooLong(found: count.rawValue, limit: mostTailBytes.rawValue))
     }
-    let file = try calling { () throws(SystemCallError) in
-      try File.inMemory(name: "tail", byteCount: count.rawValue)
-    }
-    var offset: UInt64 = 0
+    let file = try ImageFile(inMemory: "tail", byteCount: count)
+    var offset = FileOffset.zero
     for part in tail {
-      switch part {
-      case .bytes(let bytes):
-        try calling { () throws(SystemCallError) in try file.write(bytes, at: offset) }
-      case .file(let source, let range):
-        try RangeCopy(from: source, range, to: file, at: offset).run(Cancellation())
-      case .reserved: break
-      }
-      offset += part.byteCount.rawValue
+      try file.write(part, at: offset)
+      offset = offset + part.byteCount
     }
-    return file
+    return file.file
   }
 }
 

@@ -12,6 +12,9 @@ public struct SavePlan: Sendable {
   public internal(set) var tail: [StreamBytes]
   /// The same without sections of devices that are saved beside RAM.
   let ownTail: [StreamBytes]
+  /// What the tail is where it states that the slots of absent pages are zeros though some are no holes; `nil` where it cannot, or may
+  /// not.
+  var statingTail: [StreamBytes]?
   /// What stands at the start of the file, before the stream: somebody else's bytes.
   public let prefix: StreamBytes?
   /// Where everything stands.
@@ -110,6 +113,7 @@ public struct SavePlan: Sendable {
     self.tail = tail
     ownTail = tail
     self.prefix = prefix
+    statingTail = statesZeroSlots ? try tail.statingZeroSlots() : nil
   }
 
   /// Reads the prologue as any reader would.
@@ -118,17 +122,13 @@ public struct SavePlan: Sendable {
   ) throws(ImageError) {
     var head = prologue.encoded(at: .zero)
     RAMWord.memorySize(.zero).encode(into: &head)
-    let bytes = head.bytes
-    let file = try calling { () throws(SystemCallError) in
-      let file = try File.inMemory(name: "head", byteCount: UInt64(bytes.count))
-      try file.write(bytes, at: 0)
-      return file
-    }
+    let file = try ImageFile(inMemory: "head", byteCount: ByteCount(head.bytes.count))
+    try file.write(head)
     do throws(ImageError) {
-      var reader = try ImageReader(file, streamOffset: .zero, cancellation: Cancellation())
+      var reader = try ImageReader(file, streamOffset: .zero)
       let found = try reader.readPrologue()
       guard found.preamble == prologue.preamble else {
-        throw reader.window.failure(.ramSectionTwice, at: reader.position, in: .sectionHeader)
+        throw reader.failure(.ramSectionTwice, at: reader.position, in: .sectionHeader)
       }
     } catch {
       guard case .format(var problem, _) = error else { throw error }
@@ -158,7 +158,7 @@ public enum StreamBytes: Sendable {
   /// These.
   case bytes([UInt8])
   /// A part of a file.
-  case file(File, Range<UInt64>)
+  case file(File, Range<FileOffset>)
   /// So many that somebody else writes: a device's state, by the channels.
   case reserved(ByteCount)
 
@@ -166,7 +166,7 @@ public enum StreamBytes: Sendable {
   public var byteCount: ByteCount {
     switch self {
     case .bytes(let bytes): ByteCount(bytes.count)
-    case .file(_, let range): ByteCount(range.upperBound - range.lowerBound)
+    case .file(_, let range): range.byteCount
     case .reserved(let count): count
     }
   }

@@ -20,9 +20,8 @@ public struct VMIdentity: Equatable, Sendable {
   /// Whose image `file` is; nothing is known of one that cannot be read so far.
   ///
   /// Of the name only libvirt's images tell; of the UUID those too, and QEMU's with the capability `validate-uuid`.
-  init(ofImage file: File, streamOffset: FileOffset?) throws(ImageError) {
-    var reader = try ImageReader(
-      file, streamOffset: streamOffset, cancellation: Cancellation())
+  init(ofImage file: ImageFile, streamOffset: FileOffset?) throws(ImageError) {
+    var reader = try ImageReader(file, streamOffset: streamOffset)
     self.init()
     do throws(ImageError) {
       _ = try reader.readContainer()

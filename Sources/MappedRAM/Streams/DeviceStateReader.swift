@@ -3,15 +3,16 @@ import MappedRAMFormat
 
 /// Reads a plain stream, element after element.
 struct DeviceStateReader {
-  var reader: ImageReader
+  var cursor: StreamCursor
+  /// What has been read.
+  var stream: DeviceStateStream
   /// The page size that the caller knows.
   let pageSize: PageSize?
-  let cancellation: Cancellation
   /// Where each block stands in the list.
   var indices: [String: Int] = [:]
   /// The pages of all blocks, one block behind the other. One file: a stream may have thousands of blocks, and a process seldom that
   /// many descriptors.
-  var memory: File?
+  var memory: ImageFile?
   /// Where each block is in it, in the list's order.
   var starts: [UInt64] = []
   /// Which blocks have had a page.
@@ -19,128 +20,123 @@ struct DeviceStateReader {
   /// The block of the last record.
   var lastBlock: String?
 
-  init(reader: ImageReader, pageSize: PageSize?, cancellation: Cancellation) {
-    self.reader = reader
+  init(_ cursor: StreamCursor, into stream: DeviceStateStream, pageSize: PageSize?) {
+    self.cursor = cursor
+    self.stream = stream
     self.pageSize = pageSize
-    self.cancellation = cancellation
   }
 
-  /// Reads all of it into `stream`.
-  mutating func read(_ stream: inout DeviceStateStream) throws(ImageError) {
-    try reader.locateDescription()
-    var state = (reader: self, stream: stream)
-    try ImageReader.settle(&state, \.reader.reader) { (state) throws(ImageError) in
-      try state.reader.readElements(&state.stream)
+  /// Reads all of it.
+  mutating func read() throws(ImageError) -> DeviceStateStream {
+    try cursor.locateDescription()
+    try StreamCursor.settle(&self, \.cursor) { (reader) throws(ImageError) in
+      try reader.readElements()
     }
-    (self, stream) = state
-    finish(&stream)
+    finish()
+    return stream
   }
 
-  private mutating func readElements(_ stream: inout DeviceStateStream) throws(ImageError) {
-    try readHead(&stream)
-    reader.list.pageSize = pageSize ?? stream.configuration?.targetPageSize
-    let start = reader.position
+  private mutating func readElements() throws(ImageError) {
+    try readHead()
+    cursor.pageSize = pageSize ?? stream.configuration?.targetPageSize
+    let start = cursor.position
     stream.tailStart = start
     var hasRAM = false
     while true {
-      try cancellation.check()
-      let position = reader.position
-      guard position < reader.window.end else {
-        throw reader.window.failure(.missingEndOfStream, at: position, in: .endOfStream)
+      try cursor.window.file.cancellation.check()
+      guard cursor.position < cursor.window.end else {
+        throw failure(.missingEndOfStream, at: cursor.position, in: .endOfStream)
       }
-      let (element, bodyStart) = try reader.scanner.head(&reader.window, at: position)
-      switch element {
-      case .start(let id, let identity) where identity.idstr == SectionIdentity.ram.idstr:
-        guard !hasRAM else {
-          throw reader.window.failure(.ramSectionTwice, at: position, in: .sectionHeader)
-        }
+      let head = try cursor.nextHead()
+      if head.startsRAM {
+        guard !hasRAM else { throw failure(.ramSectionTwice, at: head.start, in: .sectionHeader) }
         hasRAM = true
-        try reader.checkRAM(identity, bodyStart: bodyStart)
-        stream.preamble = try preamble(start..<position)
-        try readBlockList(&stream, id: id, from: position, bodyStart: bodyStart)
-        stream.ramSectionID = id
-        stream.tailStart = reader.position
-      case .part(let id), .end(let id):
-        if reader.scanner.started[id]?.idstr == SectionIdentity.ram.idstr {
-          try readRecords(&stream, element, id: id, from: position, bodyStart: bodyStart)
-        } else {
-          try scan(element, from: position, bodyStart: bodyStart)
-        }
-      default:
-        try scan(element, from: position, bodyStart: bodyStart)
+        stream.preamble = try preamble(start..<head.start)
+        try readBlockList(head)
+        stream.ramSectionID = head.id ?? stream.ramSectionID
+        stream.tailStart = cursor.position
+      } else if isRAM(head) {
+        cursor.position = head.bodyStart
+        try readRecords(head)
+      } else {
+        try cursor.pass(head)
       }
-      if case .endOfStream = element { break }
+      if case .endOfStream = head.element { break }
     }
-    try reader.readDescription()
+    try cursor.readDescription()
   }
 
-  private func finish(_ stream: inout DeviceStateStream) {
-    stream.sections = reader.scanner.sections
-    stream.description = reader.scanner.description
-    stream.hasFooters = reader.scanner.hasFooters
+  /// Whether this is a PART or END of RAM.
+  private func isRAM(_ head: StreamCursor.Head) -> Bool {
+    switch head.element {
+    case .part(let id), .end(let id): cursor.started[id]?.idstr == SectionIdentity.ram.idstr
+    default: false
+    }
+  }
+
+  private func failure(
+    _ kind: FormatError.Kind, at offset: FileOffset, in context: FormatError.Context
+  ) -> ImageError {
+    cursor.window.failure(kind, at: offset, in: context)
+  }
+
+  private mutating func finish() {
+    stream.sections = cursor.sections
+    stream.description = cursor.description
+    stream.hasFooters = cursor.hasFooters
     if let memory {
       for index in blocksWithPages {
         stream.blocks[index].contents = FilePages(
-          writing: memory, startingAt: starts[index],
+          writing: memory.file, startingAt: starts[index],
           byteCount: stream.blocks[index].block.usedLength.rawValue, startsZero: false)
       }
     }
     guard !stream.sections.contains(where: \.isRAM) else { return }
     // With an id of those that were passed over, a footer within a body would count where RAM is there too.
-    let used = reader.scanner.idsPassedOver.union(stream.sections.compactMap(\.id))
+    let used = cursor.idsPassedOver.union(stream.sections.compactMap(\.id))
     // Ids are of 32 bits, sections at most 2^20 and the others 2^16, so one is free.
     while used.contains(stream.ramSectionID) { stream.ramSectionID += 1 }
   }
 
-  private mutating func scan(
-    _ element: StreamElement, from start: FileOffset, bodyStart: FileOffset
-  ) throws(ImageError) {
-    reader.position = try reader.scanner.scan(
-      element, &reader.window, from: start, bodyStart: bodyStart)
-  }
-
   /// Reads the header and the CONFIGURATION section, if the stream has them.
-  private mutating func readHead(_ stream: inout DeviceStateStream) throws(ImageError) {
-    let start = reader.position
-    let hasHeader = try reader.window.parse(at: start, atMost: 4) { input in
+  private mutating func readHead() throws(ImageError) {
+    let start = cursor.position
+    let hasHeader = try cursor.window.parse(at: start, atMost: 4) { input in
       (0..<4).map { input.peek($0) } == [0x51, 0x45, 0x56, 0x4D]
     }.value
     guard hasHeader else {
       // A tail: RAM was started before it.
-      reader.scanner.started[stream.ramSectionID] = .ram
+      cursor.startRAM(stream.ramSectionID)
       return
     }
-    let (configuration, end) = try reader.window.parse(at: start, atMost: 1 << 17) {
+    let configuration = try cursor.read(atMost: 1 << 17) {
       (input) throws(FormatError) -> Configuration? in
       _ = try StreamHeader(parsing: &input)
       guard input.peek() == SectionType.configuration.rawValue else { return nil }
       return try Configuration(parsing: &input)
     }
     if configuration?.isMappedRAM ?? false {
-      throw reader.window.failure(.notPlain, at: start, in: .configuration)
+      throw failure(.notPlain, at: start, in: .configuration)
     }
     stream.configuration = configuration
-    reader.position = end
   }
 
   private mutating func preamble(_ range: Range<FileOffset>) throws(ImageError) -> [UInt8] {
     let length = range.byteCount
     guard length <= ImageLimits.preambleBytes else {
-      throw reader.window.failure(
+      throw failure(
         .overLimit(
           .preambleBytes, found: length.rawValue, limit: ImageLimits.preambleBytes.rawValue),
         at: range.lowerBound, in: .sectionHeader)
     }
-    return try reader.window.bytes(range, in: .sectionHeader)
+    return try cursor.window.bytes(range, in: .sectionHeader)
   }
 
-  private mutating func readBlockList(
-    _ stream: inout DeviceStateStream, id: UInt32, from start: FileOffset, bodyStart: FileOffset
-  ) throws(ImageError) {
-    reader.position = bodyStart
-    let total = try reader.readMemorySize()
-    let pageSize = reader.list.pageSize ?? reader.scanner.description?.pageSize ?? .fourKiB
-    reader.list.pageSize = pageSize
+  /// Reads RAM's START, whose head this is: the list of blocks, and pages.
+  private mutating func readBlockList(_ head: StreamCursor.Head) throws(ImageError) {
+    let total = try cursor.enterRAM(head)
+    let pageSize = cursor.pageSize ?? cursor.description?.pageSize ?? .fourKiB
+    cursor.pageSize = pageSize
     let form = RAMBlockEntry.Form(
       hasAddress: stream.configuration?.ignoresShared ?? false, hasHeader: false)
     var sum = ByteCount.zero
@@ -153,27 +149,24 @@ struct DeviceStateReader {
       sum += block.block.usedLength
     }
     guard sum == total else {
-      throw reader.window.failure(
-        .totalMismatch(sum: sum, total: total), at: bodyStart, in: .ramBlockList)
+      throw failure(
+        .totalMismatch(sum: sum, total: total), at: head.bodyStart, in: .ramBlockList)
     }
-    reader.scanner.started[id] = .ram
-    try readRecords(
-      &stream, .start(id: id, .ram), id: id, from: start, bodyStart: bodyStart)
+    try readRecords(head)
   }
 
   private mutating func readEntry(
     _ form: RAMBlockEntry.Form, _ pageSize: PageSize
   ) throws(ImageError) -> DeviceStateStream.Block {
-    let start = reader.position
-    let (entry, end) = try reader.window.parse(
-      at: start, atMost: RAMBlockEntry.maximumByteCount
-    ) { (input) throws(FormatError) in try RAMBlockEntry(parsing: &input, form: form) }
-    reader.position = end
+    let start = cursor.position
+    let entry = try cursor.read(atMost: RAMBlockEntry.maximumByteCount) {
+      (input) throws(FormatError) in try RAMBlockEntry(parsing: &input, form: form)
+    }
     guard indices[entry.idstr] == nil else {
-      throw reader.window.failure(.duplicateBlock, at: start, in: .ramBlock(entry.idstr))
+      throw failure(.duplicateBlock, at: start, in: .ramBlock(entry.idstr))
     }
     guard indices.count < ImageLimits.blocks else {
-      throw reader.window.failure(
+      throw failure(
         .overLimit(
           .blocks, found: UInt64(indices.count + 1), limit: UInt64(ImageLimits.blocks)),
         at: start, in: .ramBlockList)
@@ -183,7 +176,7 @@ struct DeviceStateReader {
         idstr: entry.idstr, usedLength: entry.usedLength, pageSize: pageSize, at: start)
       return DeviceStateStream.Block(block: block, address: entry.address)
     } catch {
-      throw .format(error, in: reader.window.file.path)
+      throw .format(error, in: cursor.window.file.path)
     }
   }
 }

@@ -162,7 +162,7 @@ public struct IncomingStream: Sendable {
     try sink.write { StreamElement.part(id: prologue.ramSectionID).encode(into: &$0) }
     for block in image.blocks where carried.contains(block.block.idstr) {
       let records = PageRecords(
-        block: block, file: file, idstr: name(of: block.block), writesZeros: writesZeros)
+        block: block, file: ImageFile(file), idstr: name(of: block.block), writesZeros: writesZeros)
       try records.write(to: &sink, progress: progress)
     }
     try sink.write(prologue.encodedListEnd(at: .zero).bytes)

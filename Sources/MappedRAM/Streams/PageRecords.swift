@@ -1,10 +1,10 @@
-public import LinuxIO
-public import MappedRAMFormat
+import LinuxIO
+import MappedRAMFormat
 
 /// Writes a block's pages as records of a plain stream, read from an image's slots.
 struct PageRecords {
   let block: ImageBlock
-  let file: File
+  let file: ImageFile
   /// The block's name in the stream.
   let idstr: String
   /// Whether absent pages are written too, as zeros.
@@ -14,7 +14,7 @@ struct PageRecords {
   func write(to sink: inout StreamSink, progress: Progress) throws(ImageError) {
     // A block that the image itself lacks has none.
     defer { progress.finish(block.block.usedLength.rawValue) }
-    guard let slots = block.layout.pages, let present = try block.readBitmap(from: file) else {
+    guard let slots = block.layout.pages, let present = try file.bitmap(of: block) else {
       return
     }
     var name: String? = idstr
@@ -31,11 +31,11 @@ struct PageRecords {
     _ run: Range<Int>, at slots: FileOffset, _ name: inout String?, to sink: inout StreamSink
   ) throws(ImageError) {
     let pageSize = block.block.pageSize
-    let step = StreamSink.chunkBytes >> pageSize.shift
+    let step = ImageFile.chunkBytes >> pageSize.shift
     for first in stride(from: run.lowerBound, to: run.upperBound, by: step) {
       let count = min(step, run.upperBound - first)
       let offset = UInt64(first) << UInt64(pageSize.shift)
-      let bytes = try file.readAll(pageSize.bytes(inPages: count), at: slots.rawValue + offset)
+      let bytes = try file.read(pageSize.bytes(inPages: count), at: slots + ByteCount(offset))
       for page in 0..<count {
         let start = pageSize.bytes(inPages: page)
         try sink.write { output in
@@ -58,17 +58,5 @@ struct PageRecords {
       }
       name = nil
     }
-  }
-}
-
-extension ImageBlock {
-  /// Reads the block's page bitmap anew from the image `file`.
-  ///
-  /// - Returns: `nil` for a block without a bitmap.
-  /// - Complexity: O(bytes of the bitmap).
-  /// - Throws: `ImageError`: the file cannot be read, or ends before the bitmap does.
-  public func readBitmap(from file: File) throws(ImageError) -> PageBitmap? {
-    var window = try ImageWindow(file)
-    return try window.readBitmap(of: self)?.bitmap
   }
 }

@@ -20,20 +20,17 @@ struct StreamSink: ~Copyable {
   /// Bytes that have been written.
   private(set) var byteCount: UInt64 = 0
 
-  /// Bytes in a call, about.
-  static let chunkBytes = 1 << 20
-
   init(_ target: Target, _ progress: Progress, _ cancellation: Cancellation) {
     self.target = target
     self.progress = progress
     self.cancellation = cancellation
-    pending.reserveCapacity(2 * Self.chunkBytes)
+    pending.reserveCapacity(2 * ImageFile.chunkBytes)
   }
 
   /// Appends bytes.
   mutating func write(_ bytes: some Collection<UInt8>) throws(ImageError) {
     pending.append(contentsOf: bytes)
-    if pending.count >= Self.chunkBytes { try flush() }
+    if pending.count >= ImageFile.chunkBytes { try flush() }
   }
 
   /// Appends what `encode` writes.
@@ -49,8 +46,8 @@ struct StreamSink: ~Copyable {
   mutating func copy(_ range: Range<UInt64>, of file: File) throws(ImageError) {
     var position = range.lowerBound
     while position < range.upperBound {
-      let count = Int(min(UInt64(Self.chunkBytes), range.upperBound - position))
-      try write(try file.readAll(count, at: position))
+      let count = Int(min(UInt64(ImageFile.chunkBytes), range.upperBound - position))
+      try write(try ImageFile(file).read(count, at: FileOffset(position)))
       position += UInt64(count)
     }
   }
@@ -61,7 +58,7 @@ struct StreamSink: ~Copyable {
     guard !pending.isEmpty else { return }
     switch target {
     case .file(let file):
-      try calling { () throws(SystemCallError) in try file.write(pending, at: byteCount) }
+      try ImageFile(file).write(pending, at: FileOffset(byteCount))
     case .descriptor(let number):
       try Self.writeAll(pending, to: number)
     }
@@ -80,20 +77,5 @@ struct StreamSink: ~Copyable {
           call: .write, errno: error as? Errno ?? .ioError,
           subject: .file(FilePath("/proc/self/fd/\(number)"))))
     }
-  }
-}
-
-extension File {
-  /// The `count` bytes at `offset`.
-  ///
-  /// - Throws: `endedEarly` if there are fewer.
-  func readAll(_ count: Int, at offset: UInt64) throws(ImageError) -> [UInt8] {
-    let bytes = try calling { () throws(SystemCallError) in
-      try readBytes(at: offset, count: count)
-    }
-    guard bytes.count == count else {
-      throw .endedEarly(path, at: offset + UInt64(bytes.count))
-    }
-    return bytes
   }
 }

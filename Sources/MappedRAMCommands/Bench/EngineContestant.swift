@@ -37,9 +37,7 @@ struct EngineContestant: BenchContestant {
       (progress, cancellation) throws(ImageError) in
       if keep != nil {
         let report = try save.run(to: path, progress: progress, cancellation: cancellation)
-        let file = try calling { () throws(SystemCallError) in
-          try File.open(path, access: .read, directIO: options.directIO)
-        }
+        let file = try ImageFile(opening: path, directIO: options.directIO).file
         return (file, report)
       }
       let file = try BenchFile.create(beside: path, directIO: options.directIO)

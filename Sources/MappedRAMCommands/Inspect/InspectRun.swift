@@ -51,9 +51,7 @@ struct InspectRun {
   }
 
   private func open() throws(ImageError) -> File {
-    try calling { () throws(SystemCallError) in
-      try File.open(options.image, access: .read, directIO: .off)
-    }
+    try ImageFile(opening: options.image).file
   }
 
   private var wishes: Inspection.Wishes {

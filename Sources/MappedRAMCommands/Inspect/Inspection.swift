@@ -60,7 +60,7 @@ extension Inspection {
       slots[block.block.idstr] = SlotFacts(bitmap, allocation, wishes: wishes)
     }
     self.slots = image.blocks.map { slots[$0.block.idstr] ?? SlotFacts() }
-    allocatedBytes = try calling { () throws(SystemCallError) in try file.allocatedBytes() }
+    allocatedBytes = try calling(file.allocatedBytes)
     if case .libvirt(let container) = image.container {
       domain = LibvirtDomain(xml: container.xml)
     }

@@ -102,9 +102,7 @@ struct RestoreCommand: ParsableCommand {
   }
 
   private func open() throws(ImageError) -> File {
-    try calling { () throws(SystemCallError) in
-      try File.open(image, access: .read, directIO: channels.directIO)
-    }
+    try ImageFile(opening: image, directIO: channels.directIO).file
   }
 }
 

@@ -12,12 +12,11 @@ extension CaptureSave {
   ) throws(VMError) -> Outcome {
     let processID = memory.processID
     // What is used once inside of closures is taken out of an optional.
-    var save: LiveSave? = try moving { () throws(ImageError) in
-      var save = try LiveSave(
-        try head, to: self.save.image, inPlace: self.save.inPlace,
-        replacing: self.save.replacing, options: self.save.options,
-        live: live, guestTime: { Self.processorTime(of: processID) },
-        progress: progress, cancellation: cancellation)
+    var save: OngoingSave? = try moving { () throws(ImageError) in
+      var save = try ImageSave(try head, options: self.save.options).begin(
+        to: self.save.image, inPlace: self.save.inPlace, replacing: self.save.replacing,
+        live: live, guestTime: { Self.processorTime(of: processID) }, progress: progress,
+        cancellation: cancellation)
       try save.runRounds()
       return save
     }
@@ -30,12 +29,12 @@ extension CaptureSave {
         throw .image(.plan(.slotsDiffer(self.save.image)))
       }
       let plan = try plan(of: try session.readDeviceState(), memory: memory)
-      let (transfer, report) = try resuming { (pagesAreRead) throws(ImageError) in
+      let transfer = try resuming { (pagesAreRead) throws(ImageError) in
         guard let save = save.take() else { preconditionFailure("used once") }
         return try save.finish(
           plan, pagesAreRead: pagesAreRead, beforeCommit: session.keepSnapshots)
       }
-      return Outcome(plan: plan, transfer: transfer, live: report)
+      return Outcome(plan: plan, transfer: transfer, live: transfer.live)
     }
   }
 

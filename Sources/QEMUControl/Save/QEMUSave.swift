@@ -34,8 +34,8 @@ struct QEMUSave {
     }
     // In place, this is the end of what the file held: all that can be asked before has been.
     let file = try moving { () throws(ImageError) in
-      try ForeignSave(
-        to: save.image, inPlace: save.inPlace, replacing: save.replacing, vm: vm.identity,
+      try ForeignDraft.begin(
+        at: save.image, inPlace: save.inPlace, replacing: save.replacing, vm: vm.identity,
         directIO: save.options.directIO)
     }
     let target = file.file
@@ -72,7 +72,7 @@ struct QEMUSave {
     }
     // In place, what the file held is gone by now; what fails from here on leaves no image.
     let runState = session.stateBefore.inImage
-    var saved: ForeignSave? = consume file
+    var saved: ForeignDraft? = consume file
     let image = try session.unwinding { () throws(VMError) in
       guard let saved = saved.take() else { preconditionFailure("used once") }
       return try commit(saved, runState, cancellation)
@@ -83,7 +83,7 @@ struct QEMUSave {
   }
 
   private func commit(
-    _ file: consuming ForeignSave, _ runState: RunState, _ cancellation: Cancellation
+    _ file: consuming ForeignDraft, _ runState: RunState, _ cancellation: Cancellation
   ) throws(VMError) -> Image {
     do throws(ImageError) {
       return try file.commit(

@@ -45,9 +45,7 @@ extension VMSave {
     _ body: (File) throws(SystemCallError) -> UInt64
   ) throws(VMError) -> UInt64 {
     try moving { () throws(ImageError) in
-      let file = try calling { () throws(SystemCallError) in
-        try File.open(image, access: .read, directIO: .off)
-      }
+      let file = try ImageFile(opening: image).file
       return try calling { () throws(SystemCallError) in try body(file) }
     }
   }

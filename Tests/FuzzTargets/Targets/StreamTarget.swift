@@ -66,9 +66,7 @@ enum StreamTarget {
     switch part {
     case .bytes(let bytes): return bytes
     case .file(let file, let range):
-      return try calling { () throws(SystemCallError) in
-        try file.readBytes(at: range.lowerBound, count: range.count)
-      }
+      return try ImageFile(file).read(Int(range.byteCount.rawValue), at: range.lowerBound)
     case .reserved: return []
     }
   }

@@ -6,7 +6,7 @@ public import SystemPackage
 ///
 /// The writer gets descriptors, which it may keep. Nothing is visible until `commit`, and nothing is left if the value is dropped
 /// before: in place, no image. Regular files only: QEMU 10.0.2 cuts the file that it writes to, which a block device refuses (observed).
-public struct ForeignSave: ~Copyable, Sendable {
+public struct ForeignDraft: ~Copyable, Sendable {
   /// The file that the image is written into. `openAgain(for: .writing, direct:)` gives a descriptor for the writer.
   public let file: File
   /// Where the stream is to begin.
@@ -17,33 +17,29 @@ public struct ForeignSave: ~Copyable, Sendable {
 
   /// Makes the file that will appear at `path`, or with `inPlace` opens the one that is there and cuts it at `streamOffset`.
   ///
-  /// - Throws: `ImageError.file`, `.system`. A device is no file. `PlanError.notAnImage` where something else than an image is there
+  /// - Throws: `ImageError.system`. A device is no file. `PlanError.notAnImage` where something else than an image is there
   ///   and may not be replaced, `.anotherVM` where it is known not to be of `vm`; `PlanError.usedByQEMU`.
-  public init(
-    to path: FilePath, inPlace: Bool = false, streamOffset: FileOffset = .zero,
+  public static func begin(
+    at path: FilePath, inPlace: Bool = false, streamOffset: FileOffset = .zero,
     replacing: Replacing = .images, vm: VMIdentity = VMIdentity(),
     directIO: DirectIOPolicy = .auto
-  ) throws(ImageError) {
-    self.streamOffset = streamOffset
+  ) throws(ImageError) -> ForeignDraft {
     guard inPlace else {
       try TargetContents.checkReplaced(path, streamOffset: streamOffset, replacing, vm)
-      let pending = try calling { () throws(SystemCallError) in
-        try PendingFile.create(at: path, directIO: directIO)
-      }
-      file = pending.file
-      self.pending = consume pending
-      overwritten = nil
-      return
+      let pending = try PendingFile.begin(at: path, directIO: directIO)
+      let file = pending.file
+      return ForeignDraft(
+        file: file, streamOffset: streamOffset, pending: consume pending, overwritten: nil)
     }
     guard !File.isBlockDevice(path) else {
       throw .system(.unsuitable(path, found: .blockDevice, expected: [.regular]))
     }
-    let file = try ImageTarget.openInPlace(
+    let file = try ImageDraft.openInPlace(
       path, streamOffset: streamOffset, replacing: replacing, vm: vm, directIO: directIO)
-    try calling { () throws(SystemCallError) in try file.truncate(to: streamOffset.rawValue) }
-    self.file = file
-    pending = nil
-    overwritten = OverwrittenFile(file: file, streamOffset: streamOffset)
+    try file.truncate(to: streamOffset)
+    return ForeignDraft(
+      file: file.file, streamOffset: streamOffset, pending: nil,
+      overwritten: OverwrittenFile(file: file, streamOffset: streamOffset))
   }
 
   /// Reads what was written as any reader would, makes it durable, and lets the image appear under its name.
@@ -60,34 +56,27 @@ public struct ForeignSave: ~Copyable, Sendable {
     expecting blocks: [String: ByteCount]? = nil, runState: RunState? = nil,
     cancellation: Cancellation = Cancellation(), beforeCommit: ImageSave.Hook = {}
   ) throws(ImageError) -> Image {
-    let (file, streamOffset) = (file, streamOffset)
+    let file = ImageFile(file, cancellation: cancellation)
+    let streamOffset = streamOffset
     // Whichever there is goes with this call, unless it comes to its end.
     let pending = pending.take()
     var overwritten = overwritten.take()
-    let image = try Self.check(file, streamOffset, blocks, cancellation)
-    if let runState { _ = try image.setRunState(runState, in: file) }
-    try calling { () throws(SystemCallError) in try file.syncData() }
+    let image = try Self.check(file, streamOffset, blocks)
+    if let runState { _ = try image.setRunState(runState, in: file.file) }
+    try file.sync()
     try cancellation.check()
     try beforeCommit()
-    if let pending {
-      do throws(SystemCallError) {
-        try pending.commit()
-      } catch {
-        throw .system(error)
-      }
-    }
+    if let pending { try pending.appear() }
     overwritten?.isImage = true
     return image
   }
 
   private static func check(
-    _ file: File, _ streamOffset: FileOffset, _ blocks: [String: ByteCount]?,
-    _ cancellation: Cancellation
+    _ file: ImageFile, _ streamOffset: FileOffset, _ blocks: [String: ByteCount]?
   ) throws(ImageError) -> Image {
-    let image = try Image(
-      reading: file, streamOffset: streamOffset, cancellation: cancellation)
+    let image = try Image(file, streamOffset: streamOffset)
     if let problem = image.problems.first { throw .format(problem, in: file.path) }
-    try cancellation.check()
+    try file.cancellation.check()
     guard let blocks else { return image }
     let found = Dictionary(
       image.blocks.map { ($0.block.idstr, $0.block.usedLength) }, uniquingKeysWith: { $1 })
@@ -104,14 +93,14 @@ public struct ForeignSave: ~Copyable, Sendable {
 
 /// A file that is written where it stays, and of which, unless it becomes an image, the part goes in which one was begun.
 struct OverwrittenFile: ~Copyable, Sendable {
-  let file: File
+  let file: ImageFile
   let streamOffset: FileOffset
   var isImage = false
 
   deinit {
     guard !isImage else { return }
     // That this fails too says less than why it came to it, or nobody is there to be told.
-    try? file.truncate(to: streamOffset.rawValue)
-    try? file.syncData()
+    try? file.truncate(to: streamOffset)
+    try? file.sync()
   }
 }

@@ -1,4 +1,6 @@
 public import LinuxIO
+import MappedRAMFormat
+public import SystemPackage
 
 /// The contents of a RAMBlock in a raw file, or in a part of one.
 public struct FilePages: PageSource, PageTarget {
@@ -19,6 +21,19 @@ public struct FilePages: PageSource, PageTarget {
     start = 0
     byteCount = try file.size()
     startsZero = false
+  }
+
+  /// The whole of the file at `path`, to be read from.
+  ///
+  /// - Throws: `ImageError.system`.
+  public init(reading path: FilePath, directIO: DirectIOPolicy = .auto) throws(ImageError) {
+    try self.init(reading: ImageFile(opening: path, directIO: directIO))
+  }
+
+  /// The whole of `file`, to be read from.
+  init(reading file: ImageFile) throws(ImageError) {
+    self.init(
+      writing: file.file, byteCount: try (file.end() - .zero).rawValue, startsZero: false)
   }
 
   /// The `byteCount` bytes of `file` from `start` on, to be written; `startsZero` says that they all read as zeros now.
