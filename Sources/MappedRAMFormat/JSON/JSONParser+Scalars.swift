@@ -3,7 +3,7 @@ extension JSONParser {
   static let numberBytes = 1024
 
   /// Reads a number, whose first byte is at the cursor.
-  mutating func parseNumber() throws(FormatError) -> JSONValue {
+  mutating func parseNumber() throws(JSONError) -> JSONValue {
     let start = position
     let isNegative = text[position] == UInt8(ascii: "-")
     if isNegative { position += 1 }
@@ -18,16 +18,16 @@ extension JSONParser {
     {
       return .number(try parseFraction(from: start))
     }
-    guard let magnitude else { throw fail(.numberOutOfRange, at: start) }
+    guard let magnitude else { throw JSONError(.numberOutOfRange, at: start) }
     if !isNegative {
       return Int64(exactly: magnitude).map(JSONValue.integer) ?? .unsigned(magnitude)
     }
-    guard magnitude <= Int64.min.magnitude else { throw fail(.numberOutOfRange, at: start) }
+    guard magnitude <= Int64.min.magnitude else { throw JSONError(.numberOutOfRange, at: start) }
     return .integer(Int64(truncatingIfNeeded: 0 &- magnitude))
   }
 
   /// Passes at least one digit. The number that they make, or `nil` where it leaves 64 bits.
-  private mutating func parseDigits() throws(FormatError) -> UInt64? {
+  private mutating func parseDigits() throws(JSONError) -> UInt64? {
     let first = try nextByte()
     guard Self.isDigit(first) else { throw fail(.unexpectedByte(first)) }
     var value: UInt64? = 0
@@ -44,7 +44,7 @@ extension JSONParser {
   }
 
   /// Reads the rest of a number that began at `start` and has a fraction or an exponent.
-  private mutating func parseFraction(from start: Int) throws(FormatError) -> Double {
+  private mutating func parseFraction(from start: Int) throws(JSONError) -> Double {
     if text[position] == UInt8(ascii: ".") {
       position += 1
       _ = try parseDigits()
@@ -57,7 +57,7 @@ extension JSONParser {
     }
     guard position - start <= Self.numberBytes,
       let value = Double(try substring(start..<position)), value.isFinite
-    else { throw fail(.numberOutOfRange, at: start) }
+    else { throw JSONError(.numberOutOfRange, at: start) }
     return value
   }
 
@@ -66,7 +66,7 @@ extension JSONParser {
   }
 
   /// Reads a string, whose opening quote is at the cursor.
-  mutating func parseString() throws(FormatError) -> String {
+  mutating func parseString() throws(JSONError) -> String {
     position += 1
     var start = position
     // What stands before the last escape; most strings have none.
@@ -90,7 +90,7 @@ extension JSONParser {
   }
 
   /// Reads an escape, whose backslash is at the cursor.
-  private mutating func parseEscape() throws(FormatError) -> Unicode.Scalar {
+  private mutating func parseEscape() throws(JSONError) -> Unicode.Scalar {
     let start = position
     position += 1
     let letter = try nextByte()
@@ -103,26 +103,26 @@ extension JSONParser {
     case UInt8(ascii: "r"): return "\r"
     case UInt8(ascii: "t"): return "\t"
     case UInt8(ascii: "u"): break
-    default: throw fail(.badString, at: start)
+    default: throw JSONError(.badString, at: start)
     }
     let unit = try parseCodeUnit()
     if let scalar = Unicode.Scalar(unit) { return scalar }
     // Half of a pair: the other half must follow.
     guard unit < 0xDC00, try nextByte() == UInt8(ascii: "\\") else {
-      throw fail(.badString, at: start)
+      throw JSONError(.badString, at: start)
     }
     position += 1
-    guard try nextByte() == UInt8(ascii: "u") else { throw fail(.badString, at: start) }
+    guard try nextByte() == UInt8(ascii: "u") else { throw JSONError(.badString, at: start) }
     position += 1
     let low = try parseCodeUnit()
     guard (0xDC00...0xDFFF).contains(low),
       let scalar = Unicode.Scalar(0x10000 + (unit - 0xD800) << 10 + (low - 0xDC00))
-    else { throw fail(.badString, at: start) }
+    else { throw JSONError(.badString, at: start) }
     return scalar
   }
 
   /// Reads four hexadecimal digits.
-  private mutating func parseCodeUnit() throws(FormatError) -> UInt32 {
+  private mutating func parseCodeUnit() throws(JSONError) -> UInt32 {
     var unit: UInt32 = 0
     for _ in 0..<4 {
       let digit: UInt32
@@ -141,11 +141,11 @@ extension JSONParser {
   /// The text at `range`.
   ///
   /// - Throws: `badString` at the first byte that is not UTF-8.
-  private func substring(_ range: Range<Int>) throws(FormatError) -> String {
+  private func substring(_ range: Range<Int>) throws(JSONError) -> String {
     do throws(UTF8.ValidationError) {
       return String(copying: try UTF8Span(validating: text.extracting(range)))
     } catch {
-      throw fail(.badString, at: range.lowerBound + error.byteOffsets.lowerBound)
+      throw JSONError(.badString, at: range.lowerBound + error.byteOffsets.lowerBound)
     }
   }
 }

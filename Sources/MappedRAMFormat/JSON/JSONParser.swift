@@ -3,19 +3,17 @@
 /// Each byte is looked at a fixed number of times, nothing is allocated but the values, and calls nest as deep as the values.
 struct JSONParser: ~Escapable {
   let text: Span<UInt8>
-  let base: FileOffset
   var position = 0
   private var values = 0
   private var depth = 0
 
   @_lifetime(copy text)
-  init(_ text: Span<UInt8>, at base: FileOffset) {
+  init(_ text: Span<UInt8>) {
     self.text = text
-    self.base = base
   }
 
   /// Reads the one value of the text.
-  mutating func parse() throws(FormatError) -> JSONValue {
+  mutating func parse() throws(JSONError) -> JSONValue {
     skipSpace()
     let value = try parseValue()
     skipSpace()
@@ -23,13 +21,10 @@ struct JSONParser: ~Escapable {
     return value
   }
 
-  private mutating func parseValue() throws(FormatError) -> JSONValue {
+  private mutating func parseValue() throws(JSONError) -> JSONValue {
     values += 1
     guard values <= ImageLimits.descriptionValues else {
-      throw FormatError(
-        .overLimit(
-          .descriptionValues, found: UInt64(values), limit: UInt64(ImageLimits.descriptionValues)),
-        at: base + ByteCount(position), in: .description)
+      throw fail(.tooMany)
     }
     switch try nextByte() {
     case UInt8(ascii: "{"): return .object(try parseObject())
@@ -49,7 +44,7 @@ struct JSONParser: ~Escapable {
     }
   }
 
-  private mutating func parseObject() throws(FormatError) -> [JSONValue.Member] {
+  private mutating func parseObject() throws(JSONError) -> [JSONValue.Member] {
     var members: [JSONValue.Member] = []
     guard try enter(closing: UInt8(ascii: "}")) else { return members }
     repeat {
@@ -65,7 +60,7 @@ struct JSONParser: ~Escapable {
     return members
   }
 
-  private mutating func parseArray() throws(FormatError) -> [JSONValue] {
+  private mutating func parseArray() throws(JSONError) -> [JSONValue] {
     var elements: [JSONValue] = []
     guard try enter(closing: UInt8(ascii: "]")) else { return elements }
     repeat {
@@ -75,7 +70,7 @@ struct JSONParser: ~Escapable {
   }
 
   /// Passes the opening bracket, and the closing one if it follows at once. Whether there are elements.
-  private mutating func enter(closing: UInt8) throws(FormatError) -> Bool {
+  private mutating func enter(closing: UInt8) throws(JSONError) -> Bool {
     guard depth < ImageLimits.descriptionDepth else { throw fail(.tooDeep) }
     position += 1
     skipSpace()
@@ -88,7 +83,7 @@ struct JSONParser: ~Escapable {
   }
 
   /// Passes the comma before another element, or the closing bracket. Whether another element follows.
-  private mutating func another(closing: UInt8) throws(FormatError) -> Bool {
+  private mutating func another(closing: UInt8) throws(JSONError) -> Bool {
     skipSpace()
     let byte = try nextByte()
     guard byte == closing || byte == UInt8(ascii: ",") else { throw fail(.unexpectedByte(byte)) }
@@ -101,7 +96,7 @@ struct JSONParser: ~Escapable {
     return true
   }
 
-  private mutating func expect(_ literal: StaticString) throws(FormatError) {
+  private mutating func expect(_ literal: StaticString) throws(JSONError) {
     for index in 0..<literal.utf8CodeUnitCount {
       // SAFETY: the index is below the literal's length; a literal's bytes live as long as the program.
       let expected = unsafe literal.utf8Start[index]
@@ -121,16 +116,11 @@ struct JSONParser: ~Escapable {
   }
 
   /// The byte at the cursor, which stays there.
-  func nextByte() throws(FormatError) -> UInt8 {
+  func nextByte() throws(JSONError) -> UInt8 {
     guard position < text.count else { throw fail(.endOfText) }
     return text[position]
   }
 
   /// An error at the cursor.
-  func fail(_ problem: JSONProblem) -> FormatError { fail(problem, at: position) }
-
-  /// An error at byte `index` of the text.
-  func fail(_ problem: JSONProblem, at index: Int) -> FormatError {
-    FormatError(.description(problem), at: base + ByteCount(index), in: .description)
-  }
+  func fail(_ problem: JSONProblem) -> JSONError { JSONError(problem, at: position) }
 }

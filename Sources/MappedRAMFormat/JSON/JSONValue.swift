@@ -1,4 +1,4 @@
-/// A value of JSON (RFC 8259), as QEMU writes it into the device description.
+/// A value of JSON (RFC 8259), as QEMU writes it into the device description and over QMP.
 ///
 /// Objects keep the order of their members and members of the same name: QEMU repeats the keys of a list's
 /// elements within one object (source: QEMU v10.0.2, `migration/vmstate-types.c`, `put_qtailq`).
@@ -29,21 +29,18 @@ public enum JSONValue: Equatable, Sendable {
     }
   }
 
-  /// Reads the one value in `text`, which stands at `base` in its file.
+  /// Reads the one value in `text`.
   ///
   /// - Complexity: O(bytes) in time and memory. The depth is limited by `ImageLimits.descriptionDepth`, the number of
   ///   values by `ImageLimits.descriptionValues`; limiting the bytes is up to the caller.
-  /// - Throws: `description` with the place of the first wrong byte; `overLimit`.
-  public init(parsing text: Span<UInt8>, at base: FileOffset = .zero) throws(FormatError) {
-    var parser = JSONParser(text, at: base)
+  public init(parsing text: Span<UInt8>) throws(JSONError) {
+    var parser = JSONParser(text)
     self = try parser.parse()
   }
 
-  /// Reads the one value in `text`, which stands at `base` in its file.
-  ///
-  /// - Throws: as `init(parsing:at:)` of a span.
-  public init(parsing text: [UInt8], at base: FileOffset = .zero) throws(FormatError) {
-    self = try JSONValue(parsing: text.span, at: base)
+  /// Reads the one value in `text`.
+  public init(parsing text: [UInt8]) throws(JSONError) {
+    self = try JSONValue(parsing: text.span)
   }
 
   /// The value of the first member named `name`, or `nil`. O(members).
