@@ -40,9 +40,9 @@ public struct Stopwatch: Sendable {
   public func report(of image: Image, in file: File) -> TransferReport {
     let blocks = image.blocks
     return report(
-      ramBytes: blocks.reduce(0) { $0 + $1.block.usedLength.rawValue },
+      ramBytes: blocks.reduce(0) { $0 + $1.usedLength.rawValue },
       presentBytes: blocks.reduce(0) {
-        $0 + UInt64($1.pagesPresent ?? 0) * UInt64($1.block.pageSize.byteCount)
+        $0 + UInt64($1.pagesPresent ?? 0) * UInt64($1.pageSize.byteCount)
       }, channels: .idle, options: ChannelOptions(method: .sync), image: file)
   }
 

@@ -107,7 +107,7 @@ import Testing
   ) throws {
     let prologue = stream.prologue()
     let tail = try stream.tail(
-      after: prologue, pageSize: stream.blocks[0].block.pageSize,
+      after: prologue, pageSize: stream.blocks[0].pageSize,
       switchoverStart: switchoverStart)
     let plan = try SavePlan(
       prologue: prologue,

@@ -48,7 +48,7 @@ extension RealQEMU {
       let qemu = try start { $0.setMemory(backend) }
       let found = try look(qemu)
       #expect(found.processID == qemu.processID)
-      let main = try #require(found.memory.first { $0.block.idstr == "main" })
+      let main = try #require(found.memory.first { $0.idstr == "main" })
       let present = try #require(main.presentBytes)
       // QEMU itself touches some more, in pages as large as the kernel likes.
       #expect(present >= 7 << 19 && present <= 16 << 20)

@@ -61,7 +61,7 @@ public struct ImageRestore: Sendable {
     while var block = try reader.nextBlock() {
       if session == nil {
         session = try Session(
-          self, pageSize: block.block.pageSize, progress: progress, cancellation: cancellation)
+          self, pageSize: block.pageSize, progress: progress, cancellation: cancellation)
       }
       if let bitmap = try reader.readBitmap(of: block) {
         block.pagesPresent = bitmap.population
@@ -152,11 +152,11 @@ public struct ImageRestore: Sendable {
 
     mutating func enqueue(_ block: ImageBlock, _ bitmap: PageBitmap, to pages: any PageTarget) {
       guard let slots = block.layout.pages else { return }
-      progress.plan(block.block.usedLength.rawValue)
+      progress.plan(block.usedLength.rawValue)
       let restore = BlockRestore(
         block.block, bitmap: bitmap, from: file, slots: slots.lowerBound, to: pages,
         pieceBytes: pieceBytes)
-      restores[block.block.idstr] = restore
+      restores[block.idstr] = restore
       pool.enqueue(restore)
     }
   }

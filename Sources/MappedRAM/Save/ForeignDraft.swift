@@ -79,7 +79,7 @@ public struct ForeignDraft: ~Copyable, Sendable {
     try file.cancellation.check()
     guard let blocks else { return image }
     let found = Dictionary(
-      image.blocks.map { ($0.block.idstr, $0.block.usedLength) }, uniquingKeysWith: { $1 })
+      image.blocks.map { ($0.idstr, $0.usedLength) }, uniquingKeysWith: { $1 })
     for idstr in Set(found.keys).union(blocks.keys).sorted()
     where found[idstr] != blocks[idstr] {
       throw .plan(

@@ -39,6 +39,15 @@ public struct DeviceStateStream: Sendable {
     public var address: UInt64?
     /// The pages that were in the stream; `nil` where none was: the block is ignored, or all zero.
     public var contents: FilePages?
+
+    /// Its name.
+    public var idstr: String { block.idstr }
+    /// Bytes in use.
+    public var usedLength: ByteCount { block.usedLength }
+    /// The size of its pages.
+    public var pageSize: PageSize { block.pageSize }
+    /// How many pages it has.
+    public var pageCount: Int { block.pageCount }
   }
 
   /// A device's section.
@@ -87,7 +96,7 @@ public struct DeviceStateStream: Sendable {
     let window = try ImageWindow(ImageFile(file, cancellation: cancellation))
     var cursor = StreamCursor(window, at: streamOffset)
     cursor.hasFooters = hasFooters
-    var reader = DeviceStateReader(cursor, into: self, pageSize: pageSize)
+    var reader = PlainStreamReader(cursor, into: self, pageSize: pageSize)
     self = try reader.read()
   }
 

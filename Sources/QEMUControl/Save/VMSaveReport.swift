@@ -82,7 +82,7 @@ extension VMSaveReport {
       live: outcome.live,
       stateBefore: vm.runState.rawValue, after: .ended,
       machineType: plan.prologue.configuration.machineType,
-      blocks: plan.blocks.map(\.block.idstr), fileSize: plan.end.rawValue, disks: [],
+      blocks: plan.blocks.map(\.idstr), fileSize: plan.end.rawValue, disks: [],
       transfer: outcome.transfer)
   }
 
@@ -93,7 +93,7 @@ extension VMSaveReport {
       engine: .qemu, engineReasons: [], memory: [],
       rounds: outcome.rounds, stateBefore: vm.runState.rawValue, after: .ended,
       machineType: vm.machineType,
-      blocks: image.blocks.map(\.block.idstr), fileSize: image.fileSize.rawValue, disks: [],
+      blocks: image.blocks.map(\.idstr), fileSize: image.fileSize.rawValue, disks: [],
       transfer: outcome.transfer)
   }
 }

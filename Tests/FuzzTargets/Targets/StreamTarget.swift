@@ -16,7 +16,7 @@ enum StreamTarget {
     }
     for block in stream.blocks {
       try require(
-        block.contents.map { $0.byteCount == block.block.usedLength.rawValue } ?? true,
+        block.contents.map { $0.byteCount == block.usedLength.rawValue } ?? true,
         "a block has contents of another length")
     }
     for (section, next) in zip(stream.sections, stream.sections.dropFirst()) {

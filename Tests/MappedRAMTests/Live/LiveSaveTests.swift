@@ -52,14 +52,14 @@ import Testing
     for block in try Image(reading: file).blocks {
       let present = try #require(try block.readBitmap(from: file))
       let slots = try #require(block.layout.pages)
-      let pageBytes = block.block.pageSize.byteCount
+      let pageBytes = block.pageSize.byteCount
       for page in 0..<present.pageCount where !present[page] {
         let bytes = try file.readBytes(
           at: slots.lowerBound.rawValue + UInt64(page * pageBytes), count: pageBytes)
-        #expect(bytes.allSatisfy { $0 == 0 }, "page \(page) of \(block.block.idstr)")
+        #expect(bytes.allSatisfy { $0 == 0 }, "page \(page) of \(block.idstr)")
       }
       // As in a stopped save, zero pages are absent.
-      let pages = guest.blocks.first { $0.block.idstr == block.block.idstr }?.pages
+      let pages = guest.blocks.first { $0.idstr == block.idstr }?.pages
       let contents = try #require(pages).allBytes
       for page in 0..<present.pageCount {
         let bytes = contents[(page * pageBytes)..<((page + 1) * pageBytes)]

@@ -72,12 +72,12 @@ public struct DirectoryRestore: Sendable {
         return try selection == nil ? output.addDevice(device.identity) : nil
       },
       target: { (block) throws(ImageError) in
-        guard selection?.contains(block.block.idstr) ?? true else { return nil }
+        guard selection?.contains(block.idstr) ?? true else { return nil }
         return try output.addBlock(block.block)
       })
     try outcome.image.checkHasDevices(devices.keys)
     if let selection {
-      let known = outcome.image.blocks.map(\.block.idstr)
+      let known = outcome.image.blocks.map(\.idstr)
       for idstr in selection where !known.contains(idstr) {
         throw .plan(.unknownBlock(idstr, known: known))
       }

@@ -97,8 +97,8 @@ extension ImageWindow {
   /// - Complexity: memory of 2 MiB a 64 GiB of guest RAM; the bitmap lies inside the file, by the reader of the block list.
   mutating func readBitmap(of block: ImageBlock) throws(ImageError) -> PageBitmap.Parsed? {
     guard let range = block.layout.bitmap else { return nil }
-    let idstr = block.block.idstr
-    var bitmap = PageBitmap.Reader(pageCount: block.block.pageCount)
+    let idstr = block.idstr
+    var bitmap = PageBitmap.Reader(pageCount: block.pageCount)
     var offset = range.lowerBound
     while bitmap.missingBytes > 0 {
       offset = try parse(at: offset, atMost: min(bitmap.missingBytes, ImageFile.chunkBytes)) {

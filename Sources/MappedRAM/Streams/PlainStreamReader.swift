@@ -2,7 +2,7 @@ import LinuxIO
 import MappedRAMFormat
 
 /// Reads a plain stream, element after element.
-struct DeviceStateReader {
+struct PlainStreamReader {
   var cursor: StreamCursor
   /// What has been read.
   var stream: DeviceStateStream
@@ -88,7 +88,7 @@ struct DeviceStateReader {
       for index in blocksWithPages {
         stream.blocks[index].contents = FilePages(
           writing: memory.file, startingAt: starts[index],
-          byteCount: stream.blocks[index].block.usedLength.rawValue, startsZero: false)
+          byteCount: stream.blocks[index].usedLength.rawValue, startsZero: false)
       }
     }
     guard !stream.sections.contains(where: \.isRAM) else { return }
@@ -142,11 +142,11 @@ struct DeviceStateReader {
     var sum = ByteCount.zero
     while sum < total {
       let block = try readEntry(form, pageSize)
-      indices[block.block.idstr] = stream.blocks.count
+      indices[block.idstr] = stream.blocks.count
       stream.blocks.append(block)
       starts.append(sum.rawValue)
       // Each is at most 2^46, as the total is.
-      sum += block.block.usedLength
+      sum += block.usedLength
     }
     guard sum == total else {
       throw failure(
@@ -178,5 +178,72 @@ struct DeviceStateReader {
     } catch {
       throw .format(error, in: cursor.window.file.path)
     }
+  }
+}
+
+extension PlainStreamReader {
+  /// Reads the records from here to the end of the section of RAM whose head this is.
+  mutating func readRecords(_ head: StreamCursor.Head) throws(ImageError) {
+    let context = FormatError.Context.section(SectionIdentity.ram.idstr)
+    records: while true {
+      try cursor.window.file.cancellation.check()
+      let position = cursor.position
+      let record = try cursor.read(atMost: RAMRecord.maximumByteCount) {
+        (input) throws(FormatError) in try RAMRecord(parsing: &input, in: context)
+      }
+      switch record {
+      case .endOfSection: break records
+      case .flush: continue
+      case .page(let offset, let idstr):
+        let (index, bytes) = try place(offset, idstr, at: position)
+        let end = cursor.position + ByteCount(UInt64(bytes.count))
+        let page = try cursor.window.bytes(cursor.position..<end, in: context)
+        cursor.position = end
+        let file = try pages()
+        blocksWithPages.insert(index)
+        try file.write(page, at: FileOffset(starts[index] + bytes.lowerBound))
+      case .zero(let offset, let idstr):
+        let (index, bytes) = try place(offset, idstr, at: position)
+        // Only over an older record of the page.
+        if let memory, blocksWithPages.contains(index) {
+          let start = FileOffset(starts[index])
+          try memory.punch(
+            (start + ByteCount(bytes.lowerBound))..<(start + ByteCount(bytes.upperBound)))
+        }
+      }
+    }
+    try cursor.leaveRAM(head)
+  }
+
+  /// Where a record's page is: its block, and its bytes there.
+  private mutating func place(
+    _ offset: UInt64, _ idstr: String?, at position: FileOffset
+  ) throws(ImageError) -> (index: Int, bytes: Range<UInt64>) {
+    let context = FormatError.Context.section(SectionIdentity.ram.idstr)
+    guard let name = idstr ?? lastBlock else {
+      throw cursor.window.failure(.recordWithoutBlock, at: position, in: context)
+    }
+    lastBlock = name
+    guard let index = indices[name] else {
+      throw cursor.window.failure(.unlistedBlock, at: position, in: .ramBlock(name))
+    }
+    let block = stream.blocks[index].block
+    let count = UInt64(block.pageSize.byteCount)
+    guard offset % count == 0, offset < block.usedLength.rawValue else {
+      throw cursor.window.failure(
+        .pageOutsideBlock(offset: offset, usedLength: block.usedLength), at: position,
+        in: .ramBlock(name))
+    }
+    return (index, offset..<(offset + count))
+  }
+
+  /// The file for the pages of all blocks.
+  private mutating func pages() throws(ImageError) -> ImageFile {
+    if let memory { return memory }
+    // At most 2^46, as the total of the list is.
+    let byteCount = stream.blocks.reduce(.zero) { $0 + $1.usedLength }
+    let file = try ImageFile(inMemory: "pages", byteCount: byteCount)
+    memory = file
+    return file
   }
 }

@@ -23,11 +23,11 @@ extension DirectoryManifest {
       }
     }
     blocks = image.blocks.map { block in
-      let idstr = block.block.idstr
+      let idstr = block.idstr
       let runs = presentZeros[idstr]?.runs.map { [$0.lowerBound, $0.count] } ?? []
       return Block(
-        idstr: idstr, usedLength: block.block.usedLength.rawValue,
-        pageSize: UInt64(block.block.pageSize.byteCount), file: files[idstr],
+        idstr: idstr, usedLength: block.usedLength.rawValue,
+        pageSize: UInt64(block.pageSize.byteCount), file: files[idstr],
         address: block.block.address, presentZeroPages: runs.isEmpty ? nil : runs)
     }
   }

@@ -87,7 +87,7 @@ extension ImageReader {
   mutating func readBitmap(of block: ImageBlock) throws(ImageError) -> PageBitmap? {
     guard let parsed = try cursor.window.readBitmap(of: block) else { return nil }
     if parsed.strayBits > 0 {
-      cursor.remarks.append(.strayBits(idstr: block.block.idstr, count: parsed.strayBits))
+      cursor.remarks.append(.strayBits(idstr: block.idstr, count: parsed.strayBits))
     }
     return parsed.bitmap
   }

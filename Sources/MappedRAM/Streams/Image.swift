@@ -67,6 +67,15 @@ public struct ImageBlock: Equatable, Sendable {
   public var layout: BlockLayout
   /// Pages whose bit is set; `nil` where there is no bitmap.
   public var pagesPresent: Int?
+
+  /// Its name.
+  public var idstr: String { block.idstr }
+  /// Bytes in use.
+  public var usedLength: ByteCount { block.usedLength }
+  /// The size of its pages.
+  public var pageSize: PageSize { block.pageSize }
+  /// How many pages it has.
+  public var pageCount: Int { block.pageCount }
 }
 
 /// A section, a command or the like in an image.

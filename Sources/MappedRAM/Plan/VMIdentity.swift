@@ -52,3 +52,61 @@ public struct VMIdentity: Equatable, Sendable {
     return "\(what) \"\(other)\", and not \"\(own)\""
   }
 }
+
+/// UUIDs as people write them.
+public enum UUIDText {
+  /// The text of 16 bytes: `550e8400-e29b-41d4-a716-446655440000`.
+  public static func format(_ bytes: [UInt8]) -> String {
+    var text = ""
+    for (index, byte) in bytes.enumerated() {
+      if [4, 6, 8, 10].contains(index) { text += "-" }
+      text += (byte < 16 ? "0" : "") + String(byte, radix: 16)
+    }
+    return text
+  }
+
+  /// The 16 bytes of a text, or `nil` if it has not 32 hexadecimal digits besides dashes.
+  public static func parse(_ text: String) -> [UInt8]? {
+    let digits = text.utf8.filter { $0 != UInt8(ascii: "-") }
+    guard digits.count == 32 else { return nil }
+    var bytes: [UInt8] = []
+    for index in stride(from: 0, to: 32, by: 2) {
+      let pair = String(decoding: digits[index..<(index + 2)], as: UTF8.self)
+      guard !pair.hasPrefix("+"), !pair.hasPrefix("-"), let byte = UInt8(pair, radix: 16) else {
+        return nil
+      }
+      bytes.append(byte)
+    }
+    return bytes
+  }
+}
+
+/// The version at the end of a machine type's name.
+public struct MachineVersion: Comparable, Sendable {
+  /// The first number: 10 in `pc-q35-10.0`.
+  public var major: Int
+  /// The second number.
+  public var minor: Int
+
+  /// A version of its parts.
+  public init(major: Int, minor: Int) {
+    self.major = major
+    self.minor = minor
+  }
+
+  /// The version of `machineType`, or `nil` for one without, like `microvm`.
+  public init?(of machineType: String) {
+    guard let text = machineType.split(separator: "-").last else { return nil }
+    let parts = text.split(separator: ".")
+    guard parts.count >= 2, let major = Int(parts[0]), let minor = Int(parts[1]) else { return nil }
+    self.init(major: major, minor: minor)
+  }
+
+  /// Whether QEMU writes SWITCHOVER_START before RAM's END: from 10.0 on.
+  public var announcesSwitchover: Bool { self >= MachineVersion(major: 10, minor: 0) }
+
+  /// Whether `left` is older.
+  public static func < (left: MachineVersion, right: MachineVersion) -> Bool {
+    (left.major, left.minor) < (right.major, right.minor)
+  }
+}

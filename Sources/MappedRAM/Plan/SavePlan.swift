@@ -1,4 +1,3 @@
-public import LinuxIO
 public import MappedRAMFormat
 public import SystemPackage
 
@@ -51,6 +50,15 @@ public struct SavePlan: Sendable {
       self.pages = pages
       self.presentZeros = presentZeros
     }
+
+    /// Its name.
+    public var idstr: String { block.idstr }
+    /// Bytes in use.
+    public var usedLength: ByteCount { block.usedLength }
+    /// The size of its pages.
+    public var pageSize: PageSize { block.pageSize }
+    /// How many pages it has.
+    public var pageCount: Int { block.pageCount }
   }
 
   /// Plans an image.
@@ -79,16 +87,16 @@ public struct SavePlan: Sendable {
     }
     guard let first = blocks.first else { throw .plan(.noBlocks) }
     for block in blocks {
-      guard block.block.pageSize == first.block.pageSize else {
+      guard block.pageSize == first.pageSize else {
         throw .plan(
           .mixedPageSizes(
-            block.block.idstr, found: block.block.pageSize, expected: first.block.pageSize))
+            block.idstr, found: block.pageSize, expected: first.pageSize))
       }
       guard let pages = block.pages, !block.block.isIgnored else { continue }
-      let expected = block.block.usedLength.rawValue
+      let expected = block.usedLength.rawValue
       guard pages.byteCount == expected else {
         throw .plan(
-          .sourceSize(path, idstr: block.block.idstr, found: pages.byteCount, expected: expected))
+          .sourceSize(path, idstr: block.idstr, found: pages.byteCount, expected: expected))
       }
     }
     do throws(FormatError) {
@@ -141,7 +149,7 @@ public struct SavePlan: Sendable {
   public var pageSize: PageSize { blocks[0].block.pageSize }
 
   /// Bytes of RAM in all blocks.
-  public var ramTotal: ByteCount { blocks.reduce(.zero) { $0 + $1.block.usedLength } }
+  public var ramTotal: ByteCount { blocks.reduce(.zero) { $0 + $1.usedLength } }
 
   /// What is known of the VM.
   var vm: VMIdentity {
@@ -151,23 +159,4 @@ public struct SavePlan: Sendable {
 
   /// Where the stream ends.
   public var end: FileOffset { tail.reduce(layout.tail) { $0 + $1.byteCount } }
-}
-
-/// Bytes of a stream that go into an image as they are.
-public enum StreamBytes: Sendable {
-  /// These.
-  case bytes([UInt8])
-  /// A part of a file.
-  case file(File, Range<FileOffset>)
-  /// So many that somebody else writes: a device's state, by the channels.
-  case reserved(ByteCount)
-
-  /// How many they are.
-  public var byteCount: ByteCount {
-    switch self {
-    case .bytes(let bytes): ByteCount(bytes.count)
-    case .file(_, let range): range.byteCount
-    case .reserved(let count): count
-    }
-  }
 }

@@ -18,10 +18,10 @@ public struct SlotAllocation: Equatable, Sendable {
     _ block: ImageBlock, present: PageBitmap, in file: File
   ) throws(ImageError) -> SlotAllocation? {
     guard let slots = block.layout.pages, file.kind == .regular else { return nil }
-    precondition(present.pageCount == block.block.pageCount, "the bitmap is the block's")
+    precondition(present.pageCount == block.pageCount, "the bitmap is the block's")
     let range = slots.rawValues
-    let shift = UInt64(block.block.pageSize.shift)
-    let mask = UInt64(block.block.pageSize.byteCount - 1)
+    let shift = UInt64(block.pageSize.shift)
+    let mask = UInt64(block.pageSize.byteCount - 1)
     var pages = PageBitmap(pageCount: present.pageCount)
     var byteCount: UInt64 = 0
     do throws(SystemCallError) {

@@ -63,7 +63,7 @@ public struct StaleSlots: Equatable, Sendable {
       if !isCleared { try slots.keepStale() }
       if isWritable, file.kind == .regular { try slots.writeZeros() }
       clearedPages += slots.cleared
-      if slots.candidates.population > 0 { remaining[block.block.idstr] = slots.candidates }
+      if slots.candidates.population > 0 { remaining[block.idstr] = slots.candidates }
     }
   }
 }
@@ -138,7 +138,7 @@ private struct BlockSlots {
 
   /// Takes those out of the candidates whose slots are zeros.
   mutating func keepStale() throws(ImageError) {
-    let pageSize = block.block.pageSize
+    let pageSize = block.pageSize
     var stale = PageBitmap(pageCount: present.pageCount)
     let step = ImageFile.chunkBytes >> pageSize.shift
     for run in candidates.runs {
@@ -170,6 +170,6 @@ private struct BlockSlots {
   /// Where the slots of `pages` stand.
   private func bytes(of pages: Range<Int>) -> Range<FileOffset> {
     guard let slots else { preconditionFailure("pages have slots") }
-    return block.block.pageSize.bytes(of: pages, in: slots.lowerBound)
+    return block.pageSize.bytes(of: pages, in: slots.lowerBound)
   }
 }

@@ -133,3 +133,125 @@ struct ImageReader {
     }
   }
 }
+
+extension ImageReader {
+  /// Looks for the description that the stream leads to, where sections before RAM's have lengths that it says. (QEMU's "early" devices,
+  /// like virtio-mem's, which machines seldom have.) RAM is looked at as soon as it is come to, and not again.
+  ///
+  /// What is wrong with the stream is left to who reads it.
+  mutating func settleBeforeRAM() throws(ImageError) {
+    var probe = self
+    do throws(ImageError) {
+      try probe.readElementsBeforeRAM()
+      guard probe.cursor.sections.contains(where: { $0.type == .full }) else { return }
+    } catch {
+      guard case .format = error, cursor.descriptionOffset != nil else { return }
+    }
+    probe = self
+    do throws(ImageError) {
+      try StreamCursor.settle(&probe, \.cursor) { (reader) throws(ImageError) in
+        try reader.readElementsBeforeRAM()
+        while try reader.nextBlock() != nil {}
+        try reader.scanTail()
+      }
+    } catch {
+      guard case .format = error else { throw error }
+      return
+    }
+    cursor.use(probe.cursor.description, at: probe.cursor.descriptionOffset)
+  }
+
+  /// Reads everything from the end of RAM's START section to the end of the stream.
+  ///
+  /// - Returns: where the stream ends.
+  mutating func readTail() throws(ImageError) -> FileOffset {
+    try StreamCursor.settle(&self, \.cursor) { (reader) throws(ImageError) in
+      try reader.scanTail()
+    }
+    return position
+  }
+
+  /// The same, with the description that is known now.
+  private mutating func scanTail() throws(ImageError) {
+    while true {
+      guard position < cursor.window.end else {
+        throw failure(.missingEndOfStream, at: position, in: .endOfStream)
+      }
+      let head = try cursor.nextHead()
+      guard !head.startsRAM else {
+        throw failure(.ramSectionTwice, at: head.start, in: .sectionHeader)
+      }
+      try cursor.pass(head)
+      if case .endOfStream = head.element { break }
+    }
+    try cursor.readDescription()
+  }
+
+  /// What is missing in an image that could be read to its end.
+  var incompleteness: FormatError? {
+    let hasEnd = cursor.sections.contains { $0.type == .end && $0.identity == .ram }
+    return hasEnd ? nil : FormatError(.incompleteSave, at: position, in: .endOfStream)
+  }
+}
+
+extension ImageReader {
+  /// Looks for the area of devices' states at the end of the file: with it, the end of the stream is known.
+  ///
+  /// From then on the stream is read as though the file ended with it.
+  ///
+  /// - Returns: what is wrong with the area.
+  mutating func locateArea() throws(ImageError) -> FormatError? {
+    let count = ByteCount(DeviceAreaTrailer.byteCount)
+    guard cursor.window.file.kind == .regular, (cursor.window.end - .zero) >= count else {
+      return nil
+    }
+    let place = FileOffset(cursor.window.end.rawValue - count.rawValue)
+    let trailer = try cursor.window.parse(at: place, atMost: DeviceAreaTrailer.byteCount) { input in
+      DeviceAreaTrailer(parsing: &input)
+    }.value
+    guard let trailer else { return nil }
+    do throws(ImageError) {
+      let found = try parseArea(at: trailer.header)
+      guard found.end == cursor.window.end else {
+        throw cursor.window.failure(
+          .deviceArea(.end(found: found.end, fileSize: cursor.window.end)), at: found.start,
+          in: .deviceArea)
+      }
+      area = found
+      cursor.window.cut(at: found.start)
+      return nil
+    } catch {
+      guard case .format(let problem, _) = error else { throw error }
+      return problem
+    }
+  }
+
+  /// Reads the area that follows the stream, which ends here, or checks that the one that was found does.
+  mutating func readArea() throws(ImageError) {
+    if let area {
+      guard area.start == position else {
+        throw cursor.window.failure(
+          .deviceArea(.streamEnd(found: position, expected: area.start)), at: position,
+          in: .deviceArea)
+      }
+      return
+    }
+    guard try cursor.hasArea(at: position) else { return }
+    let found = try parseArea(at: position)
+    area = found
+    if found.end < cursor.window.end, cursor.window.file.kind == .regular {
+      cursor.remarks.append(.bytesAfterEnd(cursor.window.end - found.end))
+    }
+  }
+
+  private mutating func parseArea(at offset: FileOffset) throws(ImageError) -> DeviceArea {
+    let fileEnd = cursor.window.end
+    let header = try cursor.window.parse(at: offset, atMost: DeviceAreaHeader.byteCount) {
+      (input) throws(FormatError) in try DeviceAreaHeader(parsing: &input, fileEnd: fileEnd)
+    }.value
+    let count = (header.end - header.table.lowerBound).rawValue
+    return try cursor.window.parse(at: header.table.lowerBound, atMost: Int(count)) {
+      (input) throws(FormatError) in try DeviceArea(header: header, parsing: &input)
+    }.value
+  }
+}
