@@ -1,7 +1,9 @@
 import ArgumentParser
 import Foundation
 import LinuxIO
+import LinuxProcesses
 import MappedRAMFormat
+import QMP
 import SystemPackage
 import Testing
 

@@ -2,6 +2,7 @@ import Foundation
 import LinuxIO
 import MappedRAM
 import MappedRAMFormat
+import QEMUArguments
 import SystemPackage
 import Testing
 

@@ -1,6 +1,8 @@
 import Glibc
 import LinuxIO
+import LinuxProcesses
 import MappedRAMFormat
+import QMP
 import TestSupport
 import Testing
 

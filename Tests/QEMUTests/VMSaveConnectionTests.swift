@@ -1,8 +1,10 @@
 import Foundation
 import Glibc
 import LinuxIO
+import LinuxProcesses
 import MappedRAM
 import QEMUControl
+import QMP
 import SystemPackage
 import TestSupport
 import Testing

@@ -3,6 +3,7 @@ import Glibc
 import LinuxIO
 import MappedRAM
 import QEMUControl
+import QMP
 import SystemPackage
 import TestSupport
 import Testing

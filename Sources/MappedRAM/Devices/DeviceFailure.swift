@@ -1,4 +1,5 @@
 public import LinuxIO
+public import LinuxProcesses
 
 /// Why the state of a device could not be saved or loaded.
 public enum DeviceFailure: Error, Equatable, Sendable {

@@ -1,4 +1,5 @@
 import LinuxIO
+import LinuxProcesses
 public import SystemPackage
 
 /// The state of a device that comes out of a file, a FIFO, or anything else that can be opened and read.

@@ -1,6 +1,7 @@
 import LinuxIO
 import MappedRAM
 import QEMUControl
+import QMP
 import SystemPackage
 
 extension ExitStatus {
@@ -45,8 +46,8 @@ extension ExitStatus {
       self.init(cause, output: output)
     case .mismatches: self = .negative
     case .usedByVM, .snapshotExists, .noSnapshotDirectory, .noRoom: self = .cannotCreate
-    case .launch(.refused(.socketTaken)), .launch(.refused(.socketInUse)),
-      .launch(.refused(.notALog)), .launch(.refused(.noReader)):
+    case .launch(.socketTaken), .launch(.socketInUse),
+      .launch(.notALog), .launch(.noReader):
       self = .cannotCreate
     case .launch(.refused): self = .usage
     case .launch(.system(let error)): self.init(starting: error)

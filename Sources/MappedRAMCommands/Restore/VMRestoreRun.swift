@@ -1,5 +1,6 @@
 import ArgumentParser
 import LinuxIO
+import LinuxProcesses
 import MappedRAM
 import MappedRAMFormat
 import QEMUControl

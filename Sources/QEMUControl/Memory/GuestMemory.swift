@@ -1,4 +1,5 @@
-public import LinuxIO
+import LinuxIO
+public import LinuxProcesses
 import MappedRAM
 import MappedRAMFormat
 import SystemPackage
