@@ -14,7 +14,7 @@ import Testing
       parse(
         "7f0c4be00000-7f0c53e00000 rw-s 00100000 fe:1b 1234567    /memfd:pc  ram (deleted)"))
     #expect(map.addresses == 0x7f0c_4be0_0000..<0x7f0c_53e0_0000)
-    #expect(map.isShared && map.fileOffset == 0x10_0000)
+    #expect(map.isShared && map.isWritable && map.fileOffset == 0x10_0000)
     #expect(map.inode == MappedFileIdentity(major: 0xfe, minor: 0x1b, number: 1_234_567))
     #expect(map.path == "/memfd:pc  ram (deleted)")
   }
@@ -22,7 +22,7 @@ import Testing
   @Test func memoryWithoutAFileHasNoPath() throws {
     let map = try #require(parse("1000-2000 ---p 00000000 00:00 0 "))
     #expect(map.inode == MappedFileIdentity(major: 0, minor: 0, number: 0))
-    #expect(!map.isShared && map.path == "")
+    #expect(!map.isShared && !map.isWritable && map.path == "")
   }
 
   @Test(arguments: [

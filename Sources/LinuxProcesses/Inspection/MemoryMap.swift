@@ -9,6 +9,8 @@ public struct MemoryMap: Equatable, Sendable {
   public var addresses: Range<UInt64>
   /// Whether writes go to the file, or are seen by others (MAP_SHARED).
   public var isShared: Bool
+  /// Whether it may be written. A shared file then is open for writing, as far as the process's own rights go.
+  public var isWritable: Bool
   /// Where the first byte is in the file.
   public var fileOffset: UInt64
   /// The file's device, and its number there; 0 for memory without a file.
@@ -29,6 +31,7 @@ public struct MemoryMap: Equatable, Sendable {
     else { return nil }
     addresses = start..<end
     isShared = flags.last == UInt8(ascii: "s")
+    isWritable = flags.dropFirst().first == UInt8(ascii: "w")
     fileOffset = offset
     inode = MappedFileIdentity(major: major, minor: minor, number: number)
     path = String(decoding: rest.drop { $0 == UInt8(ascii: " ") }, as: UTF8.self)
