@@ -35,13 +35,12 @@ extension QMPConnection {
     for command: String?, deadline: ContinuousClock.Instant
   ) throws(QMPError) -> QMPMessage? {
     while let message = try nextLine(for: command, deadline: deadline) {
-      guard case .event(let event) = message else { return message }
-      events.append(event)
+      guard case .event = message else { return message }
     }
     return nil
   }
 
-  /// The next message of any kind; `nil` if `deadline` passes first.
+  /// The next message of any kind; `nil` if `deadline` passes first. An event is kept, and told to whoever asked to be.
   func nextLine(
     for command: String?, deadline: ContinuousClock.Instant
   ) throws(QMPError) -> QMPMessage? {
@@ -52,11 +51,17 @@ extension QMPConnection {
         }
         // QEMU ends its lines with \r\n, and an empty line says nothing.
         if lines.bytes[range].allSatisfy({ $0 == 0x0D || $0 == 0x20 }) { continue }
+        let message: QMPMessage
         do throws(QMPMessageError) {
-          return try QMPMessage(parsing: lines.bytes.span.extracting(range))
+          message = try QMPMessage(parsing: lines.bytes.span.extracting(range))
         } catch {
           throw .malformed(path, error.malformation)
         }
+        if case .event(let event) = message {
+          events.append(event, byteCount: range.count)
+          onEvent?(event)
+        }
+        return message
       }
       guard try receive(for: command, deadline: deadline) else { return nil }
     }
@@ -94,7 +99,7 @@ extension QMPConnection {
     do throws(QMPError) {
       while try nextMessage(for: nil, deadline: now) != nil {}
     } catch {
-      if events.events.isEmpty { throw error }
+      if events.isEmpty { throw error }
     }
     return events.takeAll()
   }
@@ -118,8 +123,7 @@ extension QMPConnection {
   ) throws(QMPError) -> QMPEvent? {
     while true {
       if let event = events.takeFirst(of: names) { return event }
-      guard let message = try nextLine(for: nil, deadline: deadline) else { return nil }
-      if case .event(let event) = message { events.append(event) }
+      guard try nextLine(for: nil, deadline: deadline) != nil else { return nil }
     }
   }
 }

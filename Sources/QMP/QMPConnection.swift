@@ -24,7 +24,9 @@ public final class QMPConnection {
   public var droppedEvents: Int { events.droppedCount }
 
   var lines: LineBuffer
-  var events = EventQueue(limit: eventLimit)
+  var events = EventQueue(limit: eventLimit, byteLimit: eventByteLimit)
+  /// Called with each event as it is read, whatever is awaited then. It stays to be taken.
+  package var onEvent: ((QMPEvent) -> Void)?
   /// The deadline that has passed last, and the bytes that came since, for who waited until then.
   var late = (deadline: ContinuousClock.now, byteCount: 0)
   /// A command was sent in part, so nothing more can be.
@@ -36,6 +38,8 @@ public final class QMPConnection {
   public static let lineLimit = 64 << 20
   /// The most events that are kept: 1024. A command is answered within a few. Of each name the first and the last are among them.
   public static let eventLimit = 1024
+  /// The most bytes, as they were sent, that kept events have: 4 MiB, of which one alone may have more. QEMU's have some hundreds each.
+  static let eventByteLimit = 4 << 20
   /// The most bytes that are taken from the socket when a deadline has passed: 512 KiB, twice what a socket holds (net.core.wmem_default is
   /// 208 KiB). What was there in time is found, and a peer that floods keeps nobody.
   static let lateLimit = 512 << 10

@@ -10,7 +10,7 @@ import Testing
     let process = try IdleProcess()
     let handle = try ProcessHandle(process.processID)
     #expect(handle.processID == process.processID)
-    #expect(!handle.hasEnded)
+    #expect(!handle.hasEnded && !ProcessHandle.hasEnded(behind: handle.descriptor))
     #expect(!handle.wait(for: .milliseconds(20)))
     #expect(!handle.wait(for: .seconds(-1)))
     kill(process.processID, SIGKILL)
@@ -19,6 +19,7 @@ import Testing
     #expect(kill(process.processID, 0) == 0)
     #expect(handle.hasEnded)
     #expect(try ProcessHandle(process.processID).hasEnded)
+    #expect(ProcessHandle.hasEnded(behind: handle.descriptor))
   }
 
   @Test func aWaitEndsWithTheProcess() throws {

@@ -73,7 +73,10 @@ extension RealQEMU {
         #expect(try run().stateAfter == "running")
         try vm.expectAsBefore(leaving: ["vm.img"])
       } else {
-        #expect(throws: VMError.self) { _ = try run() }
+        let error = #expect(throws: VMError.self) { _ = try run() }
+        guard case .qmp(.closed) = error else {
+          throw HarnessError("\(String(describing: error))")
+        }
         try vm.expectAsBefore(says: true)
       }
     }

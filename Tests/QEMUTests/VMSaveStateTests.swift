@@ -115,7 +115,9 @@ extension RealQEMU {
     @Test func postmigrateIsRefusedByQEMU() throws {
       try qemu.save(to: directory.file("first.img"))
       let before = try qemu.state()
-      #expect(throws: VMError.self) { try qemu.saveVM(to: image) { $0.engine = .qemu } }
+      #expect(throws: VMError.state(found: "postmigrate", expected: ["running", "paused"])) {
+        try qemu.saveVM(to: image) { $0.engine = .qemu }
+      }
       #expect(try qemu.state() == before)
       #expect(!exists(image))
     }

@@ -40,6 +40,19 @@ import Testing
     }
   }
 
+  /// Few events may be long: what they have together is bounded as well.
+  @Test func longEventsPushTheOldestOut() throws {
+    let filling = String(repeating: "x", count: 1 << 20)
+    let events = (0..<7).map { "{\"event\":\"E\($0)\",\"data\":{\"a\":\"\(filling)\"}}\n" }
+    try withConnection { qemu throws in
+      try qemu.answer(before: events.joined())
+    } client: { connection throws in
+      #expect(try connection.execute("any") == [:])
+      #expect(connection.droppedEvents == 4)
+      #expect(try connection.takeEvents().map(\.name) == ["E4", "E5", "E6"])
+    }
+  }
+
   /// `stop` of a signal handler or a watchdog: another thread ends the wait.
   @Test func anotherThreadCanEndTheWait() throws {
     try withConnection { qemu throws in

@@ -31,10 +31,19 @@ public final class ProcessHandle: Sendable {
 
   /// Waits until the process has ended, but for at most `duration`. Whether it has.
   public func wait(for duration: Duration) -> Bool {
+    Self.wait(for: duration, on: owned.rawValue)
+  }
+
+  /// Whether the process has ended of which `descriptor` is a pidfd, as another process may have handed it over.
+  public static func hasEnded(behind descriptor: CInt) -> Bool {
+    wait(for: .zero, on: descriptor)
+  }
+
+  private static func wait(for duration: Duration, on descriptor: CInt) -> Bool {
     let deadline = ContinuousClock.now.advanced(by: duration)
     while true {
       let left = deadline - .now
-      var waiting = pollfd(fd: owned.rawValue, events: Int16(POLLIN), revents: 0)
+      var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
       // SAFETY: one pollfd, alive for the call.
       let count = unsafe poll(&waiting, 1, left.pollMilliseconds)
       if count > 0 { return true }
