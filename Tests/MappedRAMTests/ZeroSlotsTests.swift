@@ -16,7 +16,7 @@ import Testing
     path = directory.file("image")
   }
 
-  /// Every second of 400 pages, but for the last one and that at the end of a piece of 256: it is not between two.
+  /// Every second of 400 pages, but for the last one and that at the end of an extent of 256: it is not between two.
   private static let filled = 198
 
   private func save(_ plan: SavePlan, inPlace: Bool = false) throws -> Image {

@@ -16,7 +16,7 @@ struct DeviceLoading: ~Copyable {
 
   /// The loading of `devices`, of which there are some. Nothing has been started.
   init(
-    _ devices: [Device], limits: DeviceLimits, from file: File, inlet: WorkInlet, pieceBytes: Int,
+    _ devices: [Device], limits: DeviceLimits, from file: File, inlet: WorkInlet, extentBytes: Int,
     progress: Progress
   ) throws(ImageError) {
     let stop = try calling { () throws(SystemCallError) in try StopSignal() }
@@ -27,7 +27,7 @@ struct DeviceLoading: ~Copyable {
     let pool = try calling { () throws(SystemCallError) in
       try BufferPool(lanes: devices.count, bufferBytes: bufferBytes, limits: limits)
     }
-    let reader = SequenceReader(pool: pool, from: file, inlet: inlet, pieceBytes: pieceBytes)
+    let reader = SequenceReader(pool: pool, from: file, inlet: inlet, extentBytes: extentBytes)
     self.devices = devices
     self.inlet = inlet
     self.reader = reader

@@ -114,7 +114,7 @@ public struct ImageRestore: Sendable {
     var pool: ChannelPool
     var restores: [String: BlockRestore] = [:]
     private let file: File
-    private let pieceBytes: Int
+    private let extentBytes: Int
     private let progress: Progress
 
     init(
@@ -122,9 +122,10 @@ public struct ImageRestore: Sendable {
     ) throws(ImageError) {
       file = restore.file
       self.progress = progress
-      pieceBytes = Pieces.pieceBytes(for: pageSize, requestBytes: restore.options.requestBytes)
+      extentBytes = ExtentPlan.extentBytes(
+        for: pageSize, requestBytes: restore.options.requestBytes)
       pool = try ChannelPool(
-        restore.options, pieceBytes: pieceBytes, factory: restore.factory, progress: progress,
+        restore.options, extentBytes: extentBytes, factory: restore.factory, progress: progress,
         cancellation: cancellation)
     }
 
@@ -137,7 +138,7 @@ public struct ImageRestore: Sendable {
         return []
       }
       var loading = try DeviceLoading(
-        devices, limits: limits, from: file, inlet: pool.inlet, pieceBytes: pieceBytes,
+        devices, limits: limits, from: file, inlet: pool.inlet, extentBytes: extentBytes,
         progress: progress)
       try loading.start()
       loading.wait()
@@ -155,7 +156,7 @@ public struct ImageRestore: Sendable {
       progress.plan(block.block.usedLength.rawValue)
       let restore = BlockRestore(
         block.block, bitmap: bitmap, from: file, slots: slots.lowerBound, to: pages,
-        pieceBytes: pieceBytes)
+        extentBytes: extentBytes)
       restores[block.block.idstr] = restore
       pool.enqueue(restore)
     }

@@ -13,7 +13,7 @@ struct DeviceSaving: ~Copyable {
 
   /// The saving of the plan's devices into `file`, which has `fileEnd` bytes. Nothing has been started.
   init(
-    _ plan: SavePlan, to file: File, fileEnd: UInt64, inlet: WorkInlet, pieceBytes: Int,
+    _ plan: SavePlan, to file: File, fileEnd: UInt64, inlet: WorkInlet, extentBytes: Int,
     progress: Progress
   ) throws(ImageError) {
     let (devices, limits) = (plan.devices, plan.deviceLimits)
@@ -34,7 +34,7 @@ struct DeviceSaving: ~Copyable {
       places: devices.map { device -> any PlaceAllocator in
         if let body = plan.sectionBodies[device.identity] { return AdjoiningPlaces(from: body) }
         return device.places.map { FixedPlaces($0.offsets, from: first) } ?? places
-      }, pool: pool, to: file, inlet: inlet, pieceBytes: pieceBytes)
+      }, pool: pool, to: file, inlet: inlet, extentBytes: extentBytes)
     areaStart = plan.end
     self.devices = devices
     self.inlet = inlet

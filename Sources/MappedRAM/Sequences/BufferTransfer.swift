@@ -3,7 +3,7 @@ import Synchronization
 
 /// A buffer on its way to or from a file: made once for each buffer of a pool, and used again and again.
 ///
-/// A buffer that is longer than a piece travels in several.
+/// A buffer that is longer than an extent travels in several.
 final class BufferTransfer: Transfer, @unchecked Sendable {
   // @unchecked Sendable: what changes does so before the transfer is queued, under whose lock the channels then get it, and not again
   // before `onFinished`.
@@ -12,18 +12,18 @@ final class BufferTransfer: Transfer, @unchecked Sendable {
   let target: TargetAccess
   private let direction: Direction
   private let start: UInt64
-  private let pieceBytes: Int
+  private let extentBytes: Int
   private let onFinished: @Sendable (_ lane: Int) -> Void
   private var lane = 0
   private var byteCount = 0
   private var offset: UInt64 = 0
-  private let piecesLeft = Atomic<Int>(0)
+  private let extentsLeft = Atomic<Int>(0)
 
   enum Direction { case toFile, fromFile }
 
-  /// The transfer of buffer `index` of `pool` to or from `file`, by a pool of channels whose pieces have `pieceBytes`.
+  /// The transfer of buffer `index` of `pool` to or from `file`, by a pool of channels whose extents have `extentBytes`.
   init(
-    _ index: Int, of pool: BufferPool, _ direction: Direction, _ file: File, pieceBytes: Int,
+    _ index: Int, of pool: BufferPool, _ direction: Direction, _ file: File, extentBytes: Int,
     onFinished: @escaping @Sendable (_ lane: Int) -> Void
   ) {
     self.direction = direction
@@ -32,7 +32,7 @@ final class BufferTransfer: Transfer, @unchecked Sendable {
     case .fromFile: (source, target) = (.file(file), .copy(pool))
     }
     start = UInt64(pool.start(of: index))
-    self.pieceBytes = pieceBytes
+    self.extentBytes = extentBytes
     self.onFinished = onFinished
   }
 
@@ -44,35 +44,35 @@ final class BufferTransfer: Transfer, @unchecked Sendable {
     self.byteCount = byteCount
     self.offset = offset
     self.lane = lane
-    piecesLeft.store(pieceCount, ordering: .relaxed)
+    extentsLeft.store(extentCount, ordering: .relaxed)
   }
 
-  var pieceCount: Int { (byteCount + pieceBytes - 1) / pieceBytes }
+  var extentCount: Int { (byteCount + extentBytes - 1) / extentBytes }
 
-  func piece(_ index: Int) -> Piece {
-    let first = index * pieceBytes
+  func extent(_ index: Int) -> Extent {
+    let first = index * extentBytes
     let inMemory = start + UInt64(first)
     let inFile = offset + UInt64(first)
-    let count = min(pieceBytes, byteCount - first)
+    let count = min(extentBytes, byteCount - first)
     return switch direction {
-    case .toFile: Piece(sourceOffset: inMemory, targetOffset: inFile, byteCount: count)
-    case .fromFile: Piece(sourceOffset: inFile, targetOffset: inMemory, byteCount: count)
+    case .toFile: Extent(sourceOffset: inMemory, targetOffset: inFile, byteCount: count)
+    case .fromFile: Extent(sourceOffset: inFile, targetOffset: inMemory, byteCount: count)
     }
   }
 
-  func chooseReads(of piece: Piece, into parts: inout [Part]) throws(SystemCallError) {
-    parts.append(Part(0..<piece.byteCount))
+  func chooseReads(of extent: Extent, into runs: inout [Run]) throws(SystemCallError) {
+    runs.append(0..<extent.byteCount)
   }
 
   func chooseWrites(
-    of piece: Piece, in bytes: UnsafeMutableRawBufferPointer, read: [Part], into parts: inout [Part]
+    of extent: Extent, in bytes: UnsafeMutableRawBufferPointer, read: [Run], into runs: inout [Run]
   ) {
-    parts.append(Part(0..<piece.byteCount))
+    runs.append(0..<extent.byteCount)
   }
 
-  func finished(_ piece: Piece) {
+  func finished(_ extent: Extent) {
     let lane = lane
-    let left = piecesLeft.subtract(1, ordering: .acquiringAndReleasing).newValue
+    let left = extentsLeft.subtract(1, ordering: .acquiringAndReleasing).newValue
     if left == 0 { onFinished(lane) }
   }
 }

@@ -14,14 +14,14 @@ final class SequenceReader: Sendable {
     var isStopped = false
   }
 
-  /// A reader from `file`, by the channels behind `inlet`, whose pieces have `pieceBytes`.
-  init(pool: BufferPool, from file: File, inlet: WorkInlet, pieceBytes: Int) {
+  /// A reader from `file`, by the channels behind `inlet`, whose extents have `extentBytes`.
+  init(pool: BufferPool, from file: File, inlet: WorkInlet, extentBytes: Int) {
     let arrivals = Monitor(Arrivals(isFull: Array(repeating: false, count: pool.count)))
     self.pool = pool
     self.inlet = inlet
     self.arrivals = arrivals
     transfers = (0..<pool.count).map { index in
-      BufferTransfer(index, of: pool, .fromFile, file, pieceBytes: pieceBytes) { _ in
+      BufferTransfer(index, of: pool, .fromFile, file, extentBytes: extentBytes) { _ in
         arrivals.withLock { $0.isFull[index] = true }
       }
     }

@@ -12,16 +12,16 @@ final class SequenceWriter: Sendable {
   private let transfers: [BufferTransfer]
   private let inlet: WorkInlet
 
-  /// A writer into `file` for as many lanes as there are `places`, by the channels behind `inlet`, whose pieces have `pieceBytes`.
+  /// A writer into `file` for as many lanes as there are `places`, by the channels behind `inlet`, whose extents have `extentBytes`.
   init(
     places: [any PlaceAllocator], pool: BufferPool, to file: File, inlet: WorkInlet,
-    pieceBytes: Int
+    extentBytes: Int
   ) {
     self.places = places
     self.pool = pool
     self.inlet = inlet
     transfers = (0..<pool.count).map { index in
-      BufferTransfer(index, of: pool, .toFile, file, pieceBytes: pieceBytes) { lane in
+      BufferTransfer(index, of: pool, .toFile, file, extentBytes: extentBytes) { lane in
         pool.give(index, from: lane)
       }
     }
