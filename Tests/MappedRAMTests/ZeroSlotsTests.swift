@@ -88,7 +88,7 @@ import Testing
   /// Their buffers stand right behind the stream while the pages are still being written.
   @Test func nothingIsSaidBeforeAnAreaOfDevices() throws {
     let tail = try TestGuest.describedTail()
-    let device = DeviceSave(DeviceIdentity("d"), from: TestDevice([.init(bytes: [1, 2, 3])]))
+    let device = DeviceSource(DeviceIdentity("d"), from: TestDevice([.init(bytes: [1, 2, 3])]))
     let image = try save(
       TestGuest(pages: 400, step: 2).plan(tail: tail, statesZeroSlots: true)
         .with(devices: [device]))

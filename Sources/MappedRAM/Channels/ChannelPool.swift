@@ -7,7 +7,7 @@ struct ChannelPool: ~Copyable {
   private let queue: WorkQueue
   private let counters: ChannelCounters
   private let notes: ChannelNotes
-  private var threads: [ChannelThread] = []
+  private var threads: [JoinedThread] = []
 
   /// Starts the channels with what `options` ask for, falling back to positioned calls where that cannot be had.
   ///
@@ -31,7 +31,7 @@ struct ChannelPool: ~Copyable {
         let thread = try PosixThread(name: "channel \(number)") {
           Self.work(shape, factory: factory, notes: notes, queue: queue, counters: counters)
         }
-        threads.append(ChannelThread(thread))
+        threads.append(JoinedThread(thread))
       } catch {
         // The threads that did start must not wait for work: they are joined as this goes.
         queue.fail(.system(error))
@@ -91,8 +91,8 @@ struct ChannelPool: ~Copyable {
   deinit { if !threads.isEmpty { queue.fail(.cancelled) } }
 }
 
-/// A channel's thread, which is joined when the last reference goes. (An array cannot hold what cannot be copied.)
-private final class ChannelThread: Sendable {
+/// A thread that is joined when the last reference goes. (An array cannot hold what cannot be copied.)
+final class JoinedThread: Sendable {
   private let thread: PosixThread<Void, Never>
 
   init(_ thread: consuming PosixThread<Void, Never>) { self.thread = thread }

@@ -95,11 +95,11 @@ public struct ImageRestore: Sendable {
   /// The devices of `image` that have a target.
   private func loads(
     of image: Image, _ target: (StoredDevice) throws(ImageError) -> (any DeviceStateTarget)?
-  ) throws(ImageError) -> [DeviceLoading.Device] {
-    var loads: [DeviceLoading.Device] = []
+  ) throws(ImageError) -> [DeviceTarget] {
+    var loads: [DeviceTarget] = []
     for stored in image.deviceArea?.devices ?? [] {
       if let target = try target(stored) {
-        loads.append(DeviceLoading.Device(stored: stored, target: target))
+        loads.append(DeviceTarget(stored: stored, target: target))
       }
     }
     return loads
@@ -131,13 +131,13 @@ public struct ImageRestore: Sendable {
 
     /// Loads `devices` beside what is queued, and waits for all.
     func finish(
-      _ devices: [DeviceLoading.Device], limits: DeviceLimits
+      _ devices: [DeviceTarget], limits: DeviceLimits
     ) throws(ImageError) -> [DeviceReport] {
       guard !devices.isEmpty else {
         try pool.sync()
         return []
       }
-      var loading = try DeviceLoading(
+      var loading = try DeviceReader(
         devices, limits: limits, from: file, inlet: pool.inlet, extentBytes: extentBytes,
         progress: progress)
       try loading.start()

@@ -67,10 +67,10 @@ struct ImageWriter: ~Copyable {
   /// Starts the tasks of the plan's devices, if it has some. The file has room up to the end of the stream.
   func startDevices(
     _ inlet: WorkInlet, _ extentBytes: Int, _ progress: Progress
-  ) throws(ImageError) -> DeviceSaving? {
+  ) throws(ImageError) -> DeviceWriter? {
     guard !plan.devices.isEmpty else { return nil }
     let size = try calling { () throws(SystemCallError) in try file.size() }
-    var saving = try DeviceSaving(
+    var saving = try DeviceWriter(
       plan, to: file, fileEnd: size, inlet: inlet, extentBytes: extentBytes, progress: progress)
     try saving.start()
     return saving
