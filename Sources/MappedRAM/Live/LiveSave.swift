@@ -24,7 +24,7 @@ public struct LiveSave: ~Copyable {
   private let target: ImageTarget
   private var pool: ChannelPool
   private let blocks: [Block]
-  private let pieceBytes: Int
+  private let extentBytes: Int
   private let limit: BandwidthLimit?
   private let guestTime: @Sendable () -> Duration?
   /// The rounds so far.
@@ -65,7 +65,7 @@ public struct LiveSave: ~Copyable {
     cancellation: Cancellation = Cancellation(), factory: (any ChannelIOFactory)?
   ) throws(ImageError) {
     let stopwatch = Stopwatch()
-    let pieceBytes = Pieces.pieceBytes(for: plan.pageSize, requestBytes: options.requestBytes)
+    let extentBytes = ExtentPlan.extentBytes(for: plan.pageSize, requestBytes: options.requestBytes)
     var blocks: [Block] = []
     for (block, layout) in zip(plan.blocks, plan.layout.blocks) {
       guard let pages = block.pages, let slots = layout.pages else { continue }
@@ -78,7 +78,7 @@ public struct LiveSave: ~Copyable {
       vm: plan.vm, directIO: options.directIO)
     try target.prepare(for: plan)
     let pool = try ChannelPool(
-      options, pieceBytes: pieceBytes, factory: factory, progress: progress,
+      options, extentBytes: extentBytes, factory: factory, progress: progress,
       cancellation: cancellation)
     self.plan = plan
     self.options = options
@@ -90,7 +90,7 @@ public struct LiveSave: ~Copyable {
     self.target = target
     self.pool = pool
     self.blocks = blocks
-    self.pieceBytes = pieceBytes
+    self.extentBytes = extentBytes
     limit = live.bytesPerSecond.map { BandwidthLimit(bytesPerSecond: $0) }
   }
 
@@ -138,7 +138,7 @@ public struct LiveSave: ~Copyable {
     let file = target.file
     try target.resize(for: plan)
     let saving = try ImageWriter(plan, to: file, cancellation: cancellation)
-      .startDevices(pool.inlet, pieceBytes, progress)
+      .startDevices(pool.inlet, extentBytes, progress)
     let last = try round(number: rounds.count + 1, nil)
     saving?.wait()
     try pool.sync()
@@ -188,15 +188,15 @@ public struct LiveSave: ~Copyable {
     let start = ContinuousClock.now
     let (saveTime, guestTime) = (ResourceUsage.current().cpuTime, self.guestTime())
     progress.begin(round: number, of: plan.ramTotal.rawValue)
-    // Later rounds find little to write: pieces that stay in a core's cache are read and hashed faster.
-    let pieceBytes =
+    // Later rounds find little to write: extents that stay in a core's cache are read and hashed faster.
+    let extentBytes =
       number == 1
-      ? pieceBytes : min(pieceBytes, Pieces.pieceBytes(for: plan.pageSize, requestBytes: 1))
+      ? extentBytes : min(extentBytes, ExtentPlan.extentBytes(for: plan.pageSize, requestBytes: 1))
     var saves: [RoundSave] = []
     for block in blocks {
       let save = RoundSave(
         block.block, from: block.pages, to: target.file, slots: block.slots, state: block.state,
-        limit: limit, isFirst: number == 1, pieceBytes: pieceBytes)
+        limit: limit, isFirst: number == 1, extentBytes: extentBytes)
       pool.enqueue(save)
       saves.append(save)
     }

@@ -10,7 +10,7 @@ final class RoundSave: Transfer {
   let target: TargetAccess
   private let pages: any PageSource
   private let state: RoundPages
-  private let pieces: Pieces
+  private let extents: ExtentPlan
   private let slots: FileOffset
   /// Memory that can be looked at where it is; `nil` in the first round, which needs all of it.
   private let mapping: Mapping?
@@ -21,7 +21,7 @@ final class RoundSave: Transfer {
   /// A round over `block`, whose pages are `pages` and whose slots begin at `slots` of `file`.
   init(
     _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
-    state: RoundPages, limit: BandwidthLimit?, isFirst: Bool, pieceBytes: Int
+    state: RoundPages, limit: BandwidthLimit?, isFirst: Bool, extentBytes: Int
   ) {
     if !isFirst, case .memory(let mapping) = pages.readAccess {
       self.mapping = mapping
@@ -32,8 +32,8 @@ final class RoundSave: Transfer {
     target = .file(file)
     self.pages = pages
     self.state = state
-    pieces = Pieces(
-      byteCount: block.usedLength.rawValue, pageSize: block.pageSize, pieceBytes: pieceBytes)
+    extents = ExtentPlan(
+      byteCount: block.usedLength.rawValue, pageSize: block.pageSize, extentBytes: extentBytes)
     self.slots = slots
     self.limit = limit
   }
@@ -47,64 +47,66 @@ final class RoundSave: Transfer {
   var readBytes: UInt64 { readBytesCounter.load(ordering: .relaxed) }
   /// Bytes of pages that had to be written. Complete after a sync.
   var changedBytes: UInt64 {
-    changedPagesCounter.load(ordering: .relaxed) << UInt64(pieces.pageSize.shift)
+    changedPagesCounter.load(ordering: .relaxed) << UInt64(extents.pageSize.shift)
   }
 
-  var pieceCount: Int { pieces.count }
+  var extentCount: Int { extents.count }
 
-  func piece(_ index: Int) -> Piece { pieces.piece(index, from: 0, to: slots.rawValue) }
+  func extent(_ index: Int) -> Extent { extents.extent(index, from: 0, to: slots.rawValue) }
 
-  func chooseReads(of piece: Piece, into parts: inout [Part]) throws(SystemCallError) {
-    let start = piece.sourceOffset
-    try chooseData(of: start..<start + UInt64(piece.byteCount), in: piece, into: &parts)
-    let count = parts.reduce(0) { $0 + $1.count }
+  func chooseReads(of extent: Extent, into runs: inout [Run]) throws(SystemCallError) {
+    let start = extent.sourceOffset
+    try chooseData(of: start..<start + UInt64(extent.byteCount), in: extent, into: &runs)
+    let count = runs.reduce(0) { $0 + $1.count }
     readBytesCounter.wrappingAdd(UInt64(count), ordering: .relaxed)
-    if let mapping { parts = try changedParts(of: parts, in: piece, mapping) }
+    if let mapping { runs = try changedRuns(of: runs, in: extent, mapping) }
   }
 
   /// Chooses the data in `range`, which is of whole pages; the rest of it is zero now.
   private func chooseData(
-    of range: Range<UInt64>, in piece: Piece, into parts: inout [Part]
+    of range: Range<UInt64>, in extent: Extent, into runs: inout [Run]
   ) throws(SystemCallError) {
     var next = range.lowerBound
     while next < range.upperBound, let found = try pages.nextData(in: next..<range.upperBound) {
       let data = whole(found, from: next)
       drop(next..<data.lowerBound)
-      let part =
-        Int(data.lowerBound - piece.sourceOffset)..<Int(data.upperBound - piece.sourceOffset)
-      if let last = parts.last, last.range.upperBound == part.lowerBound {
-        parts[parts.count - 1] = Part(last.start..<part.upperBound)
+      let run =
+        Int(data.lowerBound - extent.sourceOffset)..<Int(data.upperBound - extent.sourceOffset)
+      if let last = runs.last, last.upperBound == run.lowerBound {
+        runs[runs.count - 1] = last.lowerBound..<run.upperBound
       } else {
-        parts.append(Part(part))
+        runs.append(run)
       }
       next = data.upperBound
     }
     drop(next..<range.upperBound)
   }
 
-  /// The runs of `parts` whose pages are not as in their slots. They are looked at where they are; only what may have changed is
+  /// The pages of `runs`, as runs, that are not as in their slots. They are looked at where they are; only what may have changed is
   /// copied then, and looked at again.
-  private func changedParts(
-    of parts: [Part], in piece: Piece, _ mapping: Mapping
-  ) throws(SystemCallError) -> [Part] {
-    let first = pieces.pages(at: piece.sourceOffset, count: piece.byteCount).lowerBound
-    let pageBytes = pieces.pageSize.byteCount
-    var changed: [Part] = []
-    for part in parts {
-      let start = Int(piece.sourceOffset) + part.start
-      if mapping.isShared { try mapping.populate(start..<(start + part.count)) }
-      // SAFETY: the part lies inside the mapping, which is referenced until this is over. A guest may write meanwhile: what is found
+  private func changedRuns(
+    of runs: [Run], in extent: Extent, _ mapping: Mapping
+  ) throws(SystemCallError) -> [Run] {
+    let first = extents.pages(at: extent.sourceOffset, count: extent.byteCount).lowerBound
+    let pageBytes = extents.pageSize.byteCount
+    var changed: [Run] = []
+    for run in runs {
+      let start = Int(extent.sourceOffset) + run.lowerBound
+      if mapping.isShared { try mapping.populate(start..<(start + run.count)) }
+      // SAFETY: the run lies inside the mapping, which is referenced until this is over. A guest may write meanwhile: what is found
       // to be unchanged was so when it was read.
       unsafe mapping.withUnsafeBytes { bytes in
-        for offset in stride(from: 0, to: part.count, by: pageBytes) {
+        for offset in stride(from: 0, to: run.count, by: pageBytes) {
           let place = start + offset
           let page = unsafe UnsafeRawBufferPointer(rebasing: bytes[place..<(place + pageBytes)])
-          if unsafe state.isUnchanged(first + (part.start + offset) / pageBytes, page) { continue }
-          let range = (part.start + offset)..<(part.start + offset + pageBytes)
-          if let last = changed.last, last.range.upperBound == range.lowerBound {
-            changed[changed.count - 1] = Part(last.start..<range.upperBound)
+          if unsafe state.isUnchanged(first + (run.lowerBound + offset) / pageBytes, page) {
+            continue
+          }
+          let range = (run.lowerBound + offset)..<(run.lowerBound + offset + pageBytes)
+          if let last = changed.last, last.upperBound == range.lowerBound {
+            changed[changed.count - 1] = last.lowerBound..<range.upperBound
           } else {
-            changed.append(Part(range))
+            changed.append(range)
           }
         }
       }
@@ -114,24 +116,24 @@ final class RoundSave: Transfer {
 
   /// `range` widened to whole pages, but not before `start`.
   private func whole(_ range: Range<UInt64>, from start: UInt64) -> Range<UInt64> {
-    let mask = UInt64(pieces.pageSize.byteCount - 1)
+    let mask = UInt64(extents.pageSize.byteCount - 1)
     return max(start, range.lowerBound & ~mask)..<((range.upperBound + mask) & ~mask)
   }
 
   private func drop(_ range: Range<UInt64>) {
     guard !range.isEmpty else { return }
-    state.drop(pieces.pages(at: range.lowerBound, count: Int(range.upperBound - range.lowerBound)))
+    state.drop(extents.pages(at: range.lowerBound, count: Int(range.upperBound - range.lowerBound)))
   }
 
   func chooseWrites(
-    of piece: Piece, in bytes: UnsafeMutableRawBufferPointer, read: [Part], into parts: inout [Part]
+    of extent: Extent, in bytes: UnsafeMutableRawBufferPointer, read: [Run], into runs: inout [Run]
   ) {
-    let first = pieces.pages(at: piece.sourceOffset, count: piece.byteCount).lowerBound
-    let pageBytes = pieces.pageSize.byteCount
+    let first = extents.pages(at: extent.sourceOffset, count: extent.byteCount).lowerBound
+    let pageBytes = extents.pageSize.byteCount
     var changed = 0
-    for part in read {
-      let chosenBefore = parts.count
-      unsafe ZeroScan.appendRuns(of: part, pageBytes: pageBytes, in: bytes, to: &parts) {
+    for run in read {
+      let chosenBefore = runs.count
+      unsafe ZeroScan.appendRuns(of: run, pageBytes: pageBytes, in: bytes, to: &runs) {
         number, isZero in
         let start = number * pageBytes
         let page = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<(start + pageBytes)])
@@ -140,8 +142,8 @@ final class RoundSave: Transfer {
         return isWritten
       }
       // What is between is in the buffer, as in its slots, if it is nothing that is zero.
-      let shift = pieces.pageSize.shift
-      parts.join(from: chosenBefore, gapBytes: BlockSave.gapBytes) { gap, _ in
+      let shift = extents.pageSize.shift
+      runs.join(from: chosenBefore, gapBytes: BlockSave.gapBytes) { gap, _ in
         let pages = (first + gap.lowerBound >> shift)..<(first + gap.upperBound >> shift)
         return pages.allSatisfy(state.present.contains)
       }

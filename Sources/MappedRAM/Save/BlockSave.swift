@@ -10,7 +10,7 @@ final class BlockSave: Transfer {
   let present: SharedBitmap
   private let hasFilled = Atomic<Bool>(false)
   private let pages: any PageSource
-  private let pieces: Pieces
+  private let extents: ExtentPlan
   private let slots: FileOffset
   /// Pages to be written though they may be zero.
   private let forced: PageBitmap?
@@ -24,70 +24,70 @@ final class BlockSave: Transfer {
   /// A save of `pages`, which are those of `block`, to the slots that begin at `slots` of `file`.
   init(
     _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
-    forced: PageBitmap?, gapBytes: Int = 0, pieceBytes: Int
+    forced: PageBitmap?, gapBytes: Int = 0, extentBytes: Int
   ) {
     source = pages.readAccess
     target = .file(file)
     present = SharedBitmap(pageCount: block.pageCount)
     self.pages = pages
-    pieces = Pieces(
-      byteCount: block.usedLength.rawValue, pageSize: block.pageSize, pieceBytes: pieceBytes)
+    extents = ExtentPlan(
+      byteCount: block.usedLength.rawValue, pageSize: block.pageSize, extentBytes: extentBytes)
     self.slots = slots
     self.forced = forced
     self.gapBytes = gapBytes
   }
 
-  var pieceCount: Int { pieces.count }
+  var extentCount: Int { extents.count }
 
   /// Whether zeros were written between pages: there are absent pages whose slots are no holes. Complete after a sync.
   var fillsGaps: Bool { hasFilled.load(ordering: .relaxed) }
 
-  func piece(_ index: Int) -> Piece { pieces.piece(index, from: 0, to: slots.rawValue) }
+  func extent(_ index: Int) -> Extent { extents.extent(index, from: 0, to: slots.rawValue) }
 
-  func chooseReads(of piece: Piece, into parts: inout [Part]) throws(SystemCallError) {
-    let start = piece.sourceOffset
-    let end = start + UInt64(piece.byteCount)
-    if forcesPages(of: piece) {
-      parts.append(Part(0..<piece.byteCount))
+  func chooseReads(of extent: Extent, into runs: inout [Run]) throws(SystemCallError) {
+    let start = extent.sourceOffset
+    let end = start + UInt64(extent.byteCount)
+    if forcesPages(of: extent) {
+      runs.append(0..<extent.byteCount)
       return
     }
-    let mask = UInt64(pieces.pageSize.byteCount - 1)
+    let mask = UInt64(extents.pageSize.byteCount - 1)
     var next = start
     while next < end, let data = try pages.nextData(in: next..<end) {
       let first = Int((data.lowerBound & ~mask) - start)
       let last = Int(((data.upperBound + mask) & ~mask) - start)
-      if let previous = parts.last, previous.range.upperBound >= first {
-        parts[parts.count - 1] = Part(previous.start..<max(last, previous.range.upperBound))
+      if let previous = runs.last, previous.upperBound >= first {
+        runs[runs.count - 1] = previous.lowerBound..<max(last, previous.upperBound)
       } else {
-        parts.append(Part(first..<last))
+        runs.append(first..<last)
       }
       next = data.upperBound
     }
   }
 
   func chooseWrites(
-    of piece: Piece, in bytes: UnsafeMutableRawBufferPointer, read: [Part], into parts: inout [Part]
+    of extent: Extent, in bytes: UnsafeMutableRawBufferPointer, read: [Run], into runs: inout [Run]
   ) {
-    let first = pieces.pages(at: piece.sourceOffset, count: piece.byteCount).lowerBound
-    for part in read {
-      let chosenBefore = parts.count
+    let first = extents.pages(at: extent.sourceOffset, count: extent.byteCount).lowerBound
+    for run in read {
+      let chosenBefore = runs.count
       unsafe ZeroScan.appendRuns(
-        of: part, pageBytes: pieces.pageSize.byteCount, in: bytes, to: &parts
+        of: run, pageBytes: extents.pageSize.byteCount, in: bytes, to: &runs
       ) { page, isZero in
         if isZero, forced?[first + page] != true { return false }
         present.insert(first + page)
         return true
       }
       // No longer than what is before it: so a file never takes more than twice the room.
-      let runs = parts.count
-      parts.join(from: chosenBefore, gapBytes: gapBytes) { gap, before in gap.count <= before }
-      if parts.count < runs { hasFilled.store(true, ordering: .relaxed) }
+      let chosen = runs.count
+      runs.join(from: chosenBefore, gapBytes: gapBytes) { gap, before in gap.count <= before }
+      if runs.count < chosen { hasFilled.store(true, ordering: .relaxed) }
     }
   }
 
-  private func forcesPages(of piece: Piece) -> Bool {
+  private func forcesPages(of extent: Extent) -> Bool {
     guard let forced else { return false }
-    let range = pieces.pages(at: piece.sourceOffset, count: piece.byteCount)
+    let range = extents.pages(at: extent.sourceOffset, count: extent.byteCount)
     return forced.population(in: range) > 0
   }
 }

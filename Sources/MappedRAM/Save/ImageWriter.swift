@@ -38,11 +38,11 @@ struct ImageWriter: ~Copyable {
     _ options: ChannelOptions, factory: (any ChannelIOFactory)?, progress: Progress
   ) throws(ImageError) -> Written {
     progress.plan(plan.ramTotal.rawValue)
-    let pieceBytes = Pieces.pieceBytes(for: plan.pageSize, requestBytes: options.requestBytes)
+    let extentBytes = ExtentPlan.extentBytes(for: plan.pageSize, requestBytes: options.requestBytes)
     var pool = try ChannelPool(
-      options, pieceBytes: pieceBytes, factory: factory, progress: progress,
+      options, extentBytes: extentBytes, factory: factory, progress: progress,
       cancellation: cancellation)
-    let saving = try startDevices(pool.inlet, pieceBytes, progress)
+    let saving = try startDevices(pool.inlet, extentBytes, progress)
     var saves: [BlockSave?] = []
     for (block, layout) in zip(plan.blocks, plan.layout.blocks) {
       guard let pages = block.pages, let slots = layout.pages else {
@@ -51,7 +51,7 @@ struct ImageWriter: ~Copyable {
       }
       let save = BlockSave(
         block.block, from: pages, to: file, slots: slots.lowerBound, forced: block.presentZeros,
-        gapBytes: plan.keepsHoles ? 0 : BlockSave.gapBytes, pieceBytes: pieceBytes)
+        gapBytes: plan.keepsHoles ? 0 : BlockSave.gapBytes, extentBytes: extentBytes)
       pool.enqueue(save)
       saves.append(save)
     }
@@ -66,12 +66,12 @@ struct ImageWriter: ~Copyable {
 
   /// Starts the tasks of the plan's devices, if it has some. The file has room up to the end of the stream.
   func startDevices(
-    _ inlet: WorkInlet, _ pieceBytes: Int, _ progress: Progress
-  ) throws(ImageError) -> DeviceSaving? {
+    _ inlet: WorkInlet, _ extentBytes: Int, _ progress: Progress
+  ) throws(ImageError) -> DeviceWriter? {
     guard !plan.devices.isEmpty else { return nil }
     let size = try calling { () throws(SystemCallError) in try file.size() }
-    var saving = try DeviceSaving(
-      plan, to: file, fileEnd: size, inlet: inlet, pieceBytes: pieceBytes, progress: progress)
+    var saving = try DeviceWriter(
+      plan, to: file, fileEnd: size, inlet: inlet, extentBytes: extentBytes, progress: progress)
     try saving.start()
     return saving
   }

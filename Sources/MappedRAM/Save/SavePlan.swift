@@ -23,7 +23,7 @@ public struct SavePlan: Sendable {
   /// 8.4). Without it, the image is byte for byte that of a save that keeps its holes.
   public let statesZeroSlots: Bool
   /// The devices whose states are saved beside RAM.
-  public internal(set) var devices: [DeviceSave] = []
+  public internal(set) var devices: [DeviceSource] = []
   /// Where the bodies of those begin that are sections of the stream.
   var sectionBodies: [DeviceIdentity: FileOffset] = [:]
   /// How much of these states may be in memory.

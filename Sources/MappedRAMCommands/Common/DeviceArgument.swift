@@ -99,7 +99,7 @@ struct SaveDevices: ParsableArguments {
   }
 
   /// The devices, with those of `others` that are not given here.
-  func saves(besides others: [DeviceSave] = []) throws(ImageError) -> [DeviceSave] {
+  func saves(besides others: [DeviceSource] = []) throws(ImageError) -> [DeviceSource] {
     let given = try device.map { (argument) throws(ImageError) in
       let source: any DeviceStateSource =
         switch argument.end {
@@ -107,8 +107,8 @@ struct SaveDevices: ParsableArguments {
         case .command(let command): CommandStateSource(command)
         }
       let section = deviceSection.first { $0.identity == argument.identity }
-      let placement = section.map { DeviceSave.Placement.section(version: $0.version) }
-      return DeviceSave(argument.identity, from: source, placement: placement ?? .area)
+      let placement = section.map { DeviceSource.Placement.section(version: $0.version) }
+      return DeviceSource(argument.identity, from: source, placement: placement ?? .area)
     }
     return others.filter { other in !given.contains { $0.identity == other.identity } } + given
   }

@@ -153,7 +153,7 @@ import Testing
     }
   }
 
-  /// The first and the last byte of the first and the last page of a word, of a piece and of the block.
+  /// The first and the last byte of the first and the last page of a word, of an extent and of the block.
   @Test(arguments: [0, 63, 64, 255, 256, 511, 512, 698, 699], [0, 4095])
   func aSingleByteIsEnough(_ page: Int, _ byte: Int) throws {
     var generator = SeededGenerator()

@@ -1,29 +1,30 @@
 public import MappedRAMFormat
 
 /// A device whose state is to be saved.
-public struct DeviceSave: Sendable {
+public struct DeviceSource: Sendable {
   /// Whose state it is.
   public var identity: DeviceIdentity
   /// Where it comes from.
   public var source: any DeviceStateSource
   /// Where in the image it goes.
   public var placement = Placement.area
-  /// Where the buffers were in the image that is built again, and the longest of them; `nil` for wherever there is room.
-  var places: Places?
+  /// Where the buffers were in the image that is built again; `nil` for wherever there is room.
+  var fixedPlaces: FixedPlaces?
 
   /// Where in an image a state goes.
   public enum Placement: Equatable, Sendable {
     /// Behind the stream, where QEMU does not look.
     case area
-    /// Into the stream, as a section of type FULL and this version, in place of one that is there: for a device that QEMU itself has
-    /// and takes. The source must know its size; its buffers come in order.
+    /// Into the stream, as a section of type FULL and this version, in place of one that is there:
+    /// for a device that QEMU itself has and takes. The source must know its size; its buffers come
+    /// in order.
     case section(version: UInt32)
   }
 
   var isSection: Bool { placement != .area }
 
   /// Places of buffers, from the area's first aligned one.
-  struct Places: Equatable, Sendable {
+  struct FixedPlaces: Equatable, Sendable {
     /// Where each begins.
     var offsets: [UInt64]
     /// Behind the last.
@@ -40,20 +41,6 @@ public struct DeviceSave: Sendable {
     self.identity = identity
     self.source = source
     self.placement = placement
-  }
-}
-
-/// A device that is to get its state.
-public struct DeviceLoad: Sendable {
-  /// Whose state it is.
-  public var identity: DeviceIdentity
-  /// Where it goes to.
-  public var target: any DeviceStateTarget
-
-  /// A device of its parts.
-  public init(_ identity: DeviceIdentity, to target: any DeviceStateTarget) {
-    self.identity = identity
-    self.target = target
   }
 }
 
@@ -93,4 +80,15 @@ public struct DeviceReport: Equatable, Sendable {
   public var buffers: Int
   /// The most buffers that were in memory at once.
   public var peakBuffers: Int
+}
+
+extension BufferPool {
+  /// What became of `devices`, whose lanes have these numbers.
+  func reports(of devices: [StoredDevice]) -> [DeviceReport] {
+    zip(devices, peaks).map { device, peak in
+      DeviceReport(
+        identity: device.identity, byteCount: device.byteCount.rawValue,
+        buffers: device.buffers.count, peakBuffers: peak)
+    }
+  }
 }
