@@ -3,7 +3,7 @@ import MappedRAMFormat
 import QEMUControl
 import SystemPackage
 
-/// What `inspect --qmp --json` prints.
+/// What `inspect SOCKET --json` prints.
 ///
 /// Every key is always there; a value that is not known, or does not apply, is `null`. Sizes are in bytes.
 ///

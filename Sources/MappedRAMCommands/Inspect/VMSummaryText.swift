@@ -3,7 +3,7 @@ import MappedRAMFormat
 import QEMUControl
 import SystemPackage
 
-/// What `inspect --qmp` prints for people.
+/// What `inspect SOCKET` prints for people.
 struct VMSummaryText {
   let socket: FilePath
   let inspection: VMInspection
