@@ -134,7 +134,7 @@ extension RealQEMU {
       }
       #expect(needed > 4 << 20)
       let result = try Tool.run([
-        "save", "--qmp", qemu.qmpSocket.string, "--engine", engine.rawValue, "--progress", "json",
+        "save", qemu.qmpSocket.string, "--engine", engine.rawValue, "--progress", "json",
         tight.file("image").string,
       ])
       #expect(result.errors.contains(#""type":"warning""#))

@@ -11,7 +11,7 @@ extension ExitStatus {
     case .image(let error, let output): self.init(error, output: output)
     case .vm(let error, let output): self.init(error, output: output)
     case .system(let error): self.init(error, output: nil)
-    case .manifestAndOptions, .offsetWithPrefix: self = .usage
+    case .manifestAndOptions, .offsetWithPrefix, .otherCommand, .notForVM: self = .usage
     case .noManifest, .mismatch: self = .ioError
     case .notAPicture: self = .cannotCreate
     case .interruptedInPlace, .interruptedCompacting: self = .interrupted

@@ -5,7 +5,7 @@ import QEMUControl
 import QMP
 import SystemPackage
 
-/// What `inspect --qmp` prints for people.
+/// What `inspect SOCKET` prints for people.
 struct VMSummaryText {
   let socket: FilePath
   let inspection: VMInspection

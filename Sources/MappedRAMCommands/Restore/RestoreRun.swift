@@ -6,32 +6,26 @@ import MappedRAMFormat
 import QEMUControl
 import SystemPackage
 
-/// One run of `restore` into a VM.
-struct VMRestoreRun {
-  var image: FilePath
-  var streamOffset: FileOffset?
-  var machine: RestoreMachine
-  var devices: RestoreDevices
-  /// What a device's state may replace.
-  var replacing: Replacing
-  var channels: ChannelArguments
-  var output: OutputArguments
-
-  func callAsFunction() throws {
+extension RestoreCommand {
+  func run() throws {
     // What is used once inside of closures is taken out of an optional.
     var running: QEMULaunch?
     try CommandRun.perform(output) { (run) throws(CommandError) in
-      try run.transfer("restore") { (progress, cancellation) throws(CommandError) in
+      if let socket {
+        try CommandError.check(image, [.socket: ["restore", socket.string, image.string]])
+        try CommandError.check(socket, [.directory: ["unpack", image.string, socket.string]])
+      }
+      return try run.transfer("restore") { (progress, cancellation) throws(CommandError) in
         try CommandError.vm(to: nil) { () throws(VMError) in
           let source = try open(cancellation)
-          let restore = try restore()
-          guard let socket = machine.qmp else {
+          let restore = try vmRestore()
+          guard let socket else {
             return try start(restore, source, progress, cancellation, &running)
           }
           let report = try restore.run(
             source, into: try VMConnection.open(socket), progress: progress,
             cancellation: cancellation)
-          return VMRestoreText(
+          return RestoreReport(
             image: image, report: report, devicesLeft: devicesLeft(of: source))
         }
       }
@@ -39,18 +33,24 @@ struct VMRestoreRun {
     if let launch = running.take() { try stay(with: launch) }
   }
 
-  private func restore() throws(VMError) -> VMRestore {
+  /// The restore that is asked for.
+  private func vmRestore() throws(VMError) -> VMRestore {
+    var restore = VMRestore(options: channels.options)
+    restore.engine = machine.engine
+    restore.afterwards = machine.then
+    restore.processID = process.pid
     do throws(ImageError) {
-      return machine.restore(channels, try devices.targets(replacing: replacing))
+      restore.devices = try devices.targets(replacing: force.replacing)
     } catch {
       throw .image(error)
     }
+    return restore
   }
 
   private func open(_ cancellation: Cancellation) throws(VMError) -> RestoreSource {
     do throws(ImageError) {
       return try RestoreSource(
-        image.absolute, streamOffset: streamOffset, directIO: channels.directIO,
+        image.absolute, streamOffset: place.streamOffset, directIO: channels.directIO,
         cancellation: cancellation)
     } catch {
       throw .image(error)
@@ -67,9 +67,9 @@ struct VMRestoreRun {
   private func start(
     _ restore: VMRestore, _ source: RestoreSource, _ progress: Progress,
     _ cancellation: Cancellation, _ running: inout QEMULaunch?
-  ) throws(VMError) -> VMRestoreText {
+  ) throws(VMError) -> RestoreReport {
     let mode = machine.mode
-    var launch = VMLaunch(restore, arguments: machine.command)
+    var launch = VMLaunch(restore, arguments: command)
     launch.mode = mode
     var kept: QEMULaunch?
     let outcome = try launch.run(source, progress: progress, cancellation: cancellation) {
@@ -77,18 +77,18 @@ struct VMRestoreRun {
       kept = consume launch
       return outcome
     }
-    var text = VMRestoreText(
+    var report = RestoreReport(
       image: image, report: outcome.report, notes: outcome.notes,
       devicesLeft: devicesLeft(of: source))
     if case .detached(let socket, let log) = mode {
       if let launch = kept.take() { launch.letGo() }
-      text.socket = socket
-      text.log = log.path
+      report.socket = socket
+      report.log = log.path
     } else {
       running = kept.take()
       running?.endConversation()
     }
-    return text
+    return report
   }
 
   /// Stays with the VM until it ends, and ends as it does.

@@ -1,14 +1,14 @@
 import MappedRAM
 import SystemPackage
 
-/// What `mapped-ram restore` says at its end.
-struct RestoreReport: CommandReport {
+/// What `mapped-ram unpack` says at its end.
+struct UnpackReport: CommandReport {
   var image: FilePath
   var directory: FilePath
   var outcome: DirectoryRestore.Outcome
 
   var text: String {
-    var text = "Restored \(image) to \(directory): "
+    var text = "Unpacked \(image) to \(directory): "
     text += "\(NumberText.count(UInt64(outcome.files.count), "file"))\n\(outcome.report.text)"
     if outcome.droppedPrefixBytes > 0 {
       text +=
@@ -25,7 +25,7 @@ struct RestoreReport: CommandReport {
 
   /// ```json
   /// {
-  ///   "command" : "restore",
+  ///   "command" : "unpack",
   ///   "directory" : "vm",
   ///   "droppedPrefixBytes" : 0,
   ///   "files" : [ "pc.ram.ram", "vmstate.bin", "image.json" ],
@@ -38,7 +38,7 @@ struct RestoreReport: CommandReport {
   struct JSON: Encodable {
     var type = "report"
     var schemaVersion = 1
-    var command = "restore"
+    var command = "unpack"
     var image: String
     var directory: String
     /// In the order in which they appeared.

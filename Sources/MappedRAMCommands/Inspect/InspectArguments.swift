@@ -9,12 +9,9 @@ struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
     abstract: "Show what is in an image, or what a running VM is made of.",
-    usage: """
-      mapped-ram inspect [<options>] <image>
-             mapped-ram inspect --qmp <socket> [--json]
-      """,
+    usage: "mapped-ram inspect [<options>] <image or socket>",
     discussion: """
-      Of an image, reads headers, bitmaps and sections, never the pages, so it takes milliseconds whatever the size of the RAM. Of a \
+      Of an image, headers, bitmaps and sections are read, never the pages, so it takes milliseconds whatever the size of the RAM. Of a \
       damaged image everything that can be read is shown, then what is wrong.
 
       In the table of blocks, "Present" are the pages whose bit is set in the bitmap, and "Bytes" is what they hold. \
@@ -22,51 +19,35 @@ struct InspectCommand: ParsableCommand {
       all the same: an older version of the page that a live save left behind, or zeros that were written. Readers take \
       such pages for zero.
 
-      With --qmp, shows the VM of a QEMU that runs on this machine, and what "mapped-ram save" would do with it now: the \
-      engine that it would take and why, and how much room the image needs. "Present" then is the memory that the guest has \
-      touched, in memory or swapped out. Nothing about the VM changes, and it is not stopped.
+      With the QMP socket of a running VM, shows the VM, and what "mapped-ram save" would do with it now: the \
+      engine that it would use and why, and how much disk space the image needs. "Present" then is the memory that the guest has \
+      touched, in memory or swapped out. Nothing about the VM changes, and it is not paused.
 
       EXAMPLES:
         mapped-ram inspect vm.img
         mapped-ram inspect vm.img --devices | less
         mapped-ram inspect vm.img --json | jq '.blocks[] | {idstr, pagesPresent}'
-        mapped-ram inspect --qmp /run/vm.qmp
+        mapped-ram inspect /run/vm.qmp
 
       \(ExitStatus.help([
         .success: "the image is whole, or the VM has been shown",
         .badData: "the image is damaged, incomplete or none at all",
         .unavailable: "QEMU cannot be reached",
-        .cannotCreate: "the picture cannot be made",
+        .cannotCreate: "the picture cannot be created",
       ], besides: [.negative, .incomplete]))
       """)
 
   @Argument(
-    help: "The image: a file of QEMU's or libvirt's, or a block device.", completion: .file(),
-    transform: { FilePath($0) })
-  var image: FilePath?
-
-  @OptionGroup(title: "Running VM") var machine: InspectMachine
-  @OptionGroup(title: "What to show") var parts: InspectParts
-
-  @Option(
     help: ArgumentHelp(
-      "Where the stream begins in the file (default: where libvirt's header says, or 0).",
-      valueName: "bytes"))
-  var offset: ByteSize?
+      "The image, a file or a block device; or the QMP socket of a running VM.",
+      valueName: "image or socket"),
+    completion: .file(), transform: FilePath.image)
+  var subject: FilePath
 
-  func validate() throws {
-    if image == nil, machine.qmp == nil {
-      throw ValidationError(
-        "Nothing says what to inspect: give an image, or the socket of a QEMU's QMP with --qmp.")
-    }
-    if let image, machine.qmp != nil {
-      throw ValidationError("Give either an image (\(image)) or --qmp, not both.")
-    }
-    let forImages = parts.forImages + (offset == nil ? [] : ["--offset"])
-    if machine.qmp != nil, let option = forImages.first {
-      throw ValidationError("\(option) is for an image, and --qmp for a running VM.")
-    }
-  }
+  @OptionGroup(title: "What to show of an image") var parts: InspectParts
+  @OptionGroup(title: "Output") var form: InspectForm
+  @OptionGroup(title: "Expert options") var place: OffsetArgument
+  @OptionGroup(title: "Expert options") var process: ProcessArgument
 
   func run() throws {
     let buffer = OutputBuffer()
@@ -99,13 +80,15 @@ struct InspectCommand: ParsableCommand {
     complain: @escaping (String) -> Void
   ) -> ExitStatus {
     do throws(CommandError) {
-      if let socket = machine.qmp {
-        try VMInspectRun(socket: socket, processID: machine.pid, json: parts.json, output: output)()
+      if InodeType(at: subject) == .socket {
+        let options = parts.given + (place.offset == nil ? [] : ["--offset"])
+        if let option = options.first { throw .notForVM(option: option, subject) }
+        try VMInspectRun(
+          socket: subject, processID: process.pid, json: form.json, output: output)()
         return .success
       }
-      guard let image else { preconditionFailure("validated") }
       let options = InspectRun.Options(
-        image: image, streamOffset: offset.map { FileOffset($0.byteCount) }, parts: parts,
+        image: subject, streamOffset: place.streamOffset, parts: parts, json: form.json,
         width: width)
       let run = InspectRun(options: options, output: output, complain: complain)
       let inspection = try isInterruptible ? Self.readInterruptibly(run) : run.read(Cancellation())
@@ -132,9 +115,6 @@ struct InspectCommand: ParsableCommand {
 
 /// The options of `mapped-ram inspect` that say what is shown.
 struct InspectParts: ParsableArguments {
-  @Flag(help: "Print JSON; a key keeps its meaning as long as schemaVersion stays.")
-  var json = false
-
   @Flag(help: "List every section with its place and length. JSON always has them.")
   var sections = false
 
@@ -149,8 +129,8 @@ struct InspectParts: ParsableArguments {
     completion: .file(extensions: ["svg"]), transform: { FilePath($0) })
   var pagesSvg: FilePath?
 
-  /// The options that are given and belong to images alone.
-  var forImages: [String] {
+  /// The options that are given.
+  var given: [String] {
     [
       ("--sections", sections), ("--devices", devices), ("--pages", pages),
       ("--pages-svg", pagesSvg != nil),
@@ -158,23 +138,8 @@ struct InspectParts: ParsableArguments {
   }
 }
 
-/// The options of `mapped-ram inspect` that are about a running VM.
-struct InspectMachine: ParsableArguments {
-  @Option(
-    help: ArgumentHelp(
-      "Show the VM whose QEMU listens for QMP at this unix socket.", valueName: "socket"),
-    completion: .file(), transform: { FilePath($0) })
-  var qmp: FilePath?
-
-  @Option(
-    help: ArgumentHelp(
-      "QEMU's process, where it is not the one that QMP leads to.", valueName: "number"))
-  var pid: Int32?
-
-  func validate() throws {
-    if qmp == nil, pid != nil {
-      throw ValidationError(
-        "--pid is for a running VM: give the socket of its QEMU's QMP with --qmp as well.")
-    }
-  }
+/// How `mapped-ram inspect` shows it.
+struct InspectForm: ParsableArguments {
+  @Flag(help: "Print JSON; a key keeps its meaning as long as schemaVersion stays.")
+  var json = false
 }

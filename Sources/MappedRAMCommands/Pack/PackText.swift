@@ -2,15 +2,15 @@ import MappedRAM
 import MappedRAMFormat
 import SystemPackage
 
-/// What `mapped-ram save` says at its end.
-struct SaveReport: CommandReport {
+/// What `mapped-ram pack` says at its end.
+struct PackReport: CommandReport {
   var image: FilePath
   var plan: SavePlan
   var report: TransferReport
 
   var text: String {
     let blocks = NumberText.count(UInt64(plan.blocks.count), "RAMBlock")
-    return "Saved \(image): \(blocks), machine type "
+    return "Packed \(image): \(blocks), machine type "
       + "\(plan.prologue.configuration.machineType)\n\(report.text)"
   }
 
@@ -24,7 +24,7 @@ struct SaveReport: CommandReport {
   /// ```json
   /// {
   ///   "blocks" : [ "pc.ram", "vga.vram" ],
-  ///   "command" : "save",
+  ///   "command" : "pack",
   ///   "fileSize" : 17930461,
   ///   "image" : "vm.img",
   ///   "machineType" : "pc-q35-10.0",
@@ -37,7 +37,7 @@ struct SaveReport: CommandReport {
   struct JSON: Encodable {
     var type = "report"
     var schemaVersion = 1
-    var command = "save"
+    var command = "pack"
     var image: String
     var machineType: String
     var streamOffset: UInt64

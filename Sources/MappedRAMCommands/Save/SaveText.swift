@@ -3,8 +3,8 @@ import MappedRAM
 import QEMUControl
 import SystemPackage
 
-/// What `mapped-ram save --qmp` says at its end.
-struct VMSaveText: CommandReport {
+/// What `mapped-ram save` says at its end.
+struct SaveReport: CommandReport {
   var image: FilePath
   var report: VMSaveReport
 
@@ -77,68 +77,42 @@ struct VMSaveText: CommandReport {
         + "that. Use --then quit or --then pause, or --snapshot-disks, or copy the disks while the VM is paused."
     ]
   }
+}
 
-  var json: JSON {
-    JSON(
-      image: image.string, engine: report.engine.rawValue,
-      engineReasons: report.engineReasons.map(\.description),
-      machineType: report.machineType, fileSize: report.fileSize, blocks: report.blocks,
-      memory: report.memory.map {
-        JSON.Memory(idstr: $0.idstr, byteCount: $0.byteCount, route: $0.route.name)
-      },
-      pauseSeconds: report.pause?.inSeconds,
-      live: report.live.map { LiveText(report: $0).json }, rounds: report.rounds,
-      stateBefore: report.stateBefore, stateAfter: report.stateAfter,
-      hasEnded: report.after == .ended, problem: problem,
-      disks: report.disks.map {
-        JSON.Disk(
-          name: $0.name, file: $0.file, isUnlinked: $0.isUnlinked, overlay: $0.overlay?.string)
-      }, disksDiverge: report.disksDiverge, transfer: TransferJSON(report.transfer))
-  }
+/// What is said of the rounds of a live save.
+struct LiveText {
+  var report: LiveReport
 
-  /// What programs get.
-  struct JSON: Encodable {
-    var type = "report"
-    var schemaVersion = 2
-    var command = "save"
-    var image: String
-    var engine: String
-    var engineReasons: [String]
-    var machineType: String
-    var fileSize: UInt64
-    var blocks: [String]
-    /// How each block was read; empty where QEMU wrote the image.
-    var memory: [Memory]
-    /// Absent for a VM that was paused before.
-    var pauseSeconds: Double?
-    /// Absent unless the save was live and by capture.
-    var live: LiveText.JSON?
-    /// Absent unless the save was live and by QEMU.
-    var rounds: Int?
-    var stateBefore: String
-    /// Absent for a VM that has ended, and where it is not known.
-    var stateAfter: String?
-    /// Whether the VM was told to quit, and QEMU has ended.
-    var hasEnded: Bool
-    /// Why the VM may not be as it was to be; absent if it is.
-    var problem: String?
-    var disks: [Disk]
-    /// Whether the VM goes on with disks that the image then no longer fits.
-    var disksDiverge: Bool
-    var transfer: TransferJSON
-
-    struct Memory: Encodable {
-      var idstr: String
-      var byteCount: UInt64
-      var route: String
+  /// A line for the rounds, one for how changes were found, and a note where the pause had to be longer.
+  var lines: [String] {
+    let written = report.rounds.map { NumberText.bytes($0.changedBytes) }.joined(separator: ", ")
+    var rounds =
+      "\(NumberText.count(UInt64(report.rounds.count), "round")) while the VM ran: \(written); "
+      + "\(NumberText.bytes(report.lastRound.changedBytes)) while it stood still"
+    if let rate = report.forecast?.dirtyBytesPerSecond {
+      rounds += "; the guest changed \(NumberText.bytes(UInt64(rate))) a second"
     }
+    var lines = [
+      rounds,
+      "Changes were found by hashes of all pages, read in each round; "
+        + "they take \(NumberText.bytes(report.hashBytes)) of memory at most",
+    ]
+    if report.isStuck {
+      lines.append(
+        "Note: further rounds would not have made the pause shorter, so the VM was paused for longer than was wished."
+      )
+    }
+    return lines
+  }
+}
 
-    struct Disk: Encodable {
-      var name: String
-      var file: String
-      /// Whether the file has no name any more, and is lost when QEMU ends.
-      var isUnlinked: Bool
-      var overlay: String?
+extension BlockMemory.Route {
+  /// What was done with memory of this kind.
+  var text: String {
+    switch self {
+    case .process:
+      "copied from QEMU's process (process_vm_readv), where it is private or of huge pages"
+    case .file(let path): "read from the shared memory that QEMU has it in (\(path))"
     }
   }
 }
