@@ -1,4 +1,5 @@
 public import LinuxIO
+public import LinuxProcesses
 import MappedRAMFormat
 
 /// The tasks of devices: each on a thread of its own, which the engine owns, with a lane of one pool

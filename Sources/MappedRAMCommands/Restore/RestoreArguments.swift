@@ -1,6 +1,7 @@
 public import ArgumentParser
 import Glibc
 import LinuxIO
+import LinuxProcesses
 import MappedRAM
 import MappedRAMFormat
 public import QEMUControl

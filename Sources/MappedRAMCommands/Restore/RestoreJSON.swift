@@ -1,6 +1,7 @@
 import LinuxIO
 import MappedRAM
 import MappedRAMFormat
+import QEMUArguments
 import QEMUControl
 import SystemPackage
 
