@@ -40,19 +40,30 @@ let package = Package(
     .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
     .target(name: "MappedRAMFormat", swiftSettings: ours),
     .target(name: "LinuxIO", dependencies: ["CLinux", system], swiftSettings: ours),
+    .target(
+      name: "LinuxProcesses", dependencies: ["CLinux", "LinuxIO", system], swiftSettings: ours),
     .target(name: "URing", dependencies: ["CLiburing", "LinuxIO", system], swiftSettings: ours),
     .target(
       name: "MappedRAM",
-      dependencies: ["CXXHash", "LinuxIO", "MappedRAMFormat", "URing", system],
+      dependencies: [
+        "CXXHash", "LinuxIO", "LinuxProcesses", "MappedRAMFormat", "URing", system,
+      ],
       swiftSettings: ours),
     .target(
+      name: "QMP", dependencies: ["LinuxIO", "LinuxProcesses", "MappedRAMFormat", system],
+      swiftSettings: ours),
+    .target(name: "QEMUArguments", dependencies: ["MappedRAMFormat"], swiftSettings: ours),
+    .target(
       name: "QEMUControl",
-      dependencies: ["LinuxIO", "MappedRAM", "MappedRAMFormat", system],
+      dependencies: [
+        "LinuxIO", "LinuxProcesses", "MappedRAM", "MappedRAMFormat", "QEMUArguments", "QMP", system,
+      ],
       swiftSettings: ours),
     .target(
       name: "MappedRAMCommands",
       dependencies: [
-        "LinuxIO", "MappedRAM", "MappedRAMFormat", "QEMUControl", argumentParser, histogram, system,
+        "LinuxIO", "LinuxProcesses", "MappedRAM", "MappedRAMFormat", "QEMUArguments", "QEMUControl",
+        "QMP", argumentParser, histogram, system,
       ],
       swiftSettings: ours),
     .executableTarget(
@@ -60,11 +71,14 @@ let package = Package(
 
     .target(
       name: "TestSupport",
-      dependencies: ["LinuxIO", "MappedRAM", "MappedRAMFormat", system],
+      dependencies: ["LinuxIO", "LinuxProcesses", "MappedRAM", "MappedRAMFormat", "QMP", system],
       path: "Tests/TestSupport", swiftSettings: ours),
     .target(
       name: "FuzzTargets",
-      dependencies: ["LinuxIO", "MappedRAM", "MappedRAMFormat", "QEMUControl", system],
+      dependencies: [
+        "LinuxIO", "LinuxProcesses", "MappedRAM", "MappedRAMFormat", "QEMUArguments", "QEMUControl",
+        "QMP", system,
+      ],
       path: "Tests/FuzzTargets", swiftSettings: ours),
     .testTarget(
       name: "FuzzTests", dependencies: ["FuzzTargets", "LinuxIO", "TestSupport", system],
@@ -75,30 +89,44 @@ let package = Package(
     .testTarget(
       name: "LinuxIOTests", dependencies: ["LinuxIO", "TestSupport", system], swiftSettings: ours),
     .testTarget(
+      name: "LinuxProcessesTests",
+      dependencies: ["LinuxIO", "LinuxProcesses", "TestSupport", system], swiftSettings: ours),
+    .testTarget(
       name: "URingTests", dependencies: ["LinuxIO", "TestSupport", "URing", system],
       swiftSettings: ours),
     .testTarget(
       name: "MappedRAMTests",
-      dependencies: ["LinuxIO", "MappedRAM", "MappedRAMFormat", "TestSupport", "URing", system],
+      dependencies: [
+        "LinuxIO", "LinuxProcesses", "MappedRAM", "MappedRAMFormat", "TestSupport", "URing", system,
+      ],
       swiftSettings: ours),
+    .testTarget(
+      name: "QMPTests",
+      dependencies: ["LinuxIO", "LinuxProcesses", "MappedRAMFormat", "QMP", "TestSupport", system],
+      swiftSettings: ours),
+    .testTarget(
+      name: "QEMUArgumentsTests",
+      dependencies: ["MappedRAMFormat", "QEMUArguments", "TestSupport"], swiftSettings: ours),
     .testTarget(
       name: "QEMUControlTests",
       dependencies: [
-        "LinuxIO", "MappedRAM", "MappedRAMFormat", "QEMUControl", "TestSupport", system,
+        "LinuxIO", "LinuxProcesses", "MappedRAM", "MappedRAMFormat", "QEMUArguments", "QEMUControl",
+        "QMP", "TestSupport", system,
       ],
       swiftSettings: ours),
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "LinuxIO", "MappedRAM", "MappedRAMCommands", "MappedRAMFormat", "QEMUControl",
-        "TestSupport", argumentParser, system,
+        "LinuxIO", "LinuxProcesses", "MappedRAM", "MappedRAMCommands", "MappedRAMFormat",
+        "QEMUArguments", "QEMUControl", "QMP", "TestSupport", argumentParser, system,
       ],
       exclude: ["Snapshots"],
       swiftSettings: ours),
     .testTarget(
       name: "QEMUTests",
       dependencies: [
-        "LinuxIO", "MappedRAM", "MappedRAMFormat", "QEMUControl", "TestSupport", system,
+        "LinuxIO", "LinuxProcesses", "MappedRAM", "MappedRAMFormat", "QEMUArguments", "QEMUControl",
+        "QMP", "TestSupport", system,
       ],
       swiftSettings: ours),
   ],

@@ -1,4 +1,5 @@
 import LinuxIO
+import LinuxProcesses
 import MappedRAMFormat
 import SystemPackage
 
@@ -92,7 +93,7 @@ extension PlanError: CustomStringConvertible {
     let since = "after \(rounds) round\(rounds == 1 ? "" : "s")"
     return "\(reason): \(since) the VM would stand still for about "
       + "\(expected.wholeMilliseconds) ms, and further rounds would not help; at most "
-      + "\(wanted.wholeMilliseconds) ms are allowed. Allow more with --max-downtime, or pause it all the same with --when-stuck pause."
+      + "\(wanted.wholeMilliseconds) ms are allowed. Allow more with --max-downtime, or pause it all the same with --if-not-converging pause."
   }
 }
 

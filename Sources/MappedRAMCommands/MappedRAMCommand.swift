@@ -7,20 +7,20 @@ public struct MappedRAMCommand: ParsableCommand {
   /// What the help says.
   public static let configuration = CommandConfiguration(
     commandName: "mapped-ram",
-    abstract: "Puts virtual machines into QEMU's mapped-ram images and gets them back.",
+    abstract: "Save running QEMU VMs to files, and restore them.",
     discussion: """
       A mapped-ram image holds a stopped virtual machine: its memory, each page at a fixed place, and the state of its \
-      devices. QEMU 9.0 and later write and load such images; so does libvirt 11 ("virsh save --image-format sparse").
+      devices, but not its disks. QEMU 9.0 and later write and load such images; so does libvirt 11 ("virsh save --image-format sparse").
 
-      Data goes to standard output, all else to standard error. Every command takes --json for programs.
+      In every command the source comes first, then the target. Results go to stdout; progress, reports and errors to stderr. Every \
+      command takes --json for programs.
 
       \(ExitStatus.help())
       """,
     version: "mapped-ram 0.1.0",
     subcommands: [
-      InspectCommand.self, RestoreCommand.self, SaveCommand.self, CompactCommand.self,
-      BenchCommand.self,
-      HolderCommand.self,
+      SaveCommand.self, RestoreCommand.self, InspectCommand.self, UnpackCommand.self,
+      PackCommand.self, CompactCommand.self, BenchCommand.self, HolderCommand.self,
     ])
 
   /// A command without arguments.
@@ -34,16 +34,24 @@ public struct MappedRAMCommand: ParsableCommand {
     }
     Console.ignoreBrokenPipes()
     OpenFiles.raiseLimit()
+    let words = Array(CommandLine.arguments.dropFirst())
     do {
-      var command = try parseAsRoot()
+      var command = try parse(words)
       try command.run()
       exit()
     } catch {
-      let (message, status) = (fullMessage(for: error), exitCode(for: error))
+      let (message, status) = (message(for: error), exitCode(for: error))
       // Help, and what completes arguments in a shell, is our own text.
       guard !message.isEmpty, !status.isSuccess else { exit(withError: error) }
-      Console.writeError(message + "\n")
+      let verb = CommandLineCheck.verb(of: words).map { " " + $0 } ?? ""
+      Console.complain("\(message)\nSee 'mapped-ram\(verb) --help'.")
       exit(withError: status)
     }
+  }
+
+  /// The command that `words` ask for.
+  static func parse(_ words: [String]) throws -> any ParsableCommand {
+    if let complaint = CommandLineCheck.complaint(about: words) { throw ValidationError(complaint) }
+    return try parseAsRoot(words)
   }
 }

@@ -1,5 +1,7 @@
 import LinuxIO
+import LinuxProcesses
 import MappedRAM
+import QMP
 import SystemPackage
 
 extension VMError: CustomStringConvertible {

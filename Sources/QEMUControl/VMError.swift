@@ -1,5 +1,7 @@
 public import LinuxIO
+public import LinuxProcesses
 public import MappedRAM
+public import QMP
 public import SystemPackage
 
 /// Why a VM could not be saved, restored or inspected.

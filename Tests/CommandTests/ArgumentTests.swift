@@ -28,7 +28,7 @@ import Testing
     "--offset 0x1000",
   ])
   func allowedValuesAreTaken(option: String) {
-    #expect(complaint("save --from-directory d x.img \(option)") == nil)
+    #expect(complaint("pack d x.img \(option)") == nil)
   }
 
   @Test(arguments: [
@@ -43,39 +43,35 @@ import Testing
     ("--channels=-1", "--channels is -1; expected 1 to 64."),
   ])
   func valuesPastTheLimitsAreRefused(option: String, message: String) {
-    #expect(complaint("save --from-directory d x.img \(option)") == message)
+    #expect(complaint("pack d x.img \(option)") == message)
   }
 
   @Test func anImageByHandNeedsAllItsParts() {
     #expect(
-      complaint("save x.img")
-        == "Nothing says what to save: give --qmp, or --from-directory, or --machine, --vmstate and --block."
-    )
-    #expect(
-      complaint("save --block a=b x.img")
+      complaint("pack --block a=b d x.img")
         == "To build an image from files of your own, give --machine and --vmstate as well.")
     #expect(
-      complaint("save --page-size 8K x.img")
+      complaint("pack --page-size 8K d x.img")
         == "To build an image from files of your own, give --machine and --vmstate and --block as well."
     )
-    #expect(complaint("save --block a=b --machine pc --vmstate v x.img") == nil)
+    #expect(complaint("pack --block a=b --machine pc --vmstate v d x.img") == nil)
   }
 
   @Test func aBlockHasOneFile() {
     #expect(
-      complaint("save --block a=b --block a=c --machine pc --vmstate v x.img")
+      complaint("pack --block a=b --block a=c --machine pc --vmstate v d x.img")
         == "--block names \"a\" twice; a RAMBlock has one file.")
   }
 
   @Test(arguments: ["512", "3K", "128K"])
   func pageSizesThatDoNotExistAreRefused(size: String) {
     #expect(
-      complaint("save --block a=b --machine pc --vmstate v --page-size \(size) x.img")
+      complaint("pack --block a=b --machine pc --vmstate v --page-size \(size) d x.img")
         == "--page-size is \(size); expected a power of two, 1K to 64K.")
   }
 
   @Test func aMachineTypeIsANameOfUpTo255Bytes() {
-    let start = "save --block a=b --vmstate v x.img --machine "
+    let start = "pack --block a=b --vmstate v d x.img --machine "
     #expect(complaint(start + String(repeating: "m", count: 255)) == nil)
     let long = String(repeating: "m", count: 256)
     #expect(
@@ -148,19 +144,28 @@ import Testing
     #expect(try BenchSweep.parse([]).combinations == [.standard])
   }
 
-  @Test func restoreNeedsAPlace() {
+  @Test func everyVerbNeedsItsSourceAndTarget() {
     #expect(
       complaint("restore x.img")
-        == "Nothing says where the image is to go: give a QEMU to start behind --, or --qmp, or --to-directory."
+        == "Missing target: give the QMP socket of a QEMU that waits, or a QEMU to start behind --."
     )
-    #expect(complaint("restore x.img --to-directory d --block a --block b") == nil)
+    #expect(complaint("save x.img") == "Missing expected argument '<image>'")
+    #expect(complaint("unpack x.img") == "Missing expected argument '<directory>'")
+    #expect(complaint("pack d") == "Missing expected argument '<image>'")
+    #expect(complaint("inspect") == "Missing expected argument '<image or socket>'")
+    #expect(complaint("unpack x.img d --block a --block b") == nil)
+  }
+
+  @Test(arguments: ["save s -", "restore - s", "inspect -", "pack d -", "unpack - d", "compact -"])
+  func anImageIsNoStream(line: String) throws {
+    #expect(try #require(complaint(line)).contains("An image cannot be streamed"))
   }
 }
 
 /// What the command says about these arguments, or `nil` if they are good.
 func complaint(_ arguments: String) -> String? {
   do {
-    _ = try MappedRAMCommand.parseAsRoot(arguments.split(separator: " ").map(String.init))
+    _ = try MappedRAMCommand.parse(arguments.split(separator: " ").map(String.init))
     return nil
   } catch {
     #expect(

@@ -44,13 +44,13 @@ import Testing
   func saveRefusesWhatDoesNotFit(_ options: String) {
     #expect(throws: (any Error).self) {
       try SaveCommand.parse(
-        ["x.img", "--from-directory", "d"] + options.split(separator: " ").map(String.init))
+        ["s", "x.img"] + options.split(separator: " ").map(String.init))
     }
   }
 
   @Test func qemuSavesItsOwnDevicesAlone() {
     #expect(throws: (any Error).self) {
-      try SaveCommand.parse(["x.img", "--qmp", "s", "--engine", "qemu", "--device", "a=f"])
+      try SaveCommand.parse(["s", "x.img", "--engine", "qemu", "--device", "a=f"])
     }
   }
 
@@ -58,7 +58,7 @@ import Testing
   func restoreRefusesWhatDoesNotFit(_ options: String) {
     #expect(throws: (any Error).self) {
       try RestoreCommand.parse(
-        ["x.img", "--to-directory", "d"] + options.split(separator: " ").map(String.init))
+        ["x.img", "s"] + options.split(separator: " ").map(String.init))
     }
   }
 }

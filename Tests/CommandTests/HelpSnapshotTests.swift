@@ -21,6 +21,14 @@ import Testing
     try compare("restore", MappedRAMCommand.helpMessage(for: RestoreCommand.self, columns: 80))
   }
 
+  @Test func unpacksHelp() throws {
+    try compare("unpack", MappedRAMCommand.helpMessage(for: UnpackCommand.self, columns: 80))
+  }
+
+  @Test func packsHelp() throws {
+    try compare("pack", MappedRAMCommand.helpMessage(for: PackCommand.self, columns: 80))
+  }
+
   @Test func compactsHelp() throws {
     try compare("compact", MappedRAMCommand.helpMessage(for: CompactCommand.self, columns: 80))
   }

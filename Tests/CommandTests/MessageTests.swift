@@ -14,7 +14,7 @@ import Testing
     )
     #expect(
       CommandError.noManifest("d/image.json").description
-        == "d/image.json: there is no such file. A directory that \"mapped-ram restore\" made has one; for files of "
+        == "d/image.json: there is no such file. A directory that \"mapped-ram unpack\" wrote has one; for files of "
         + "your own give --machine, --vmstate and a --block for each RAMBlock.")
     #expect(
       CommandError.offsetWithPrefix("d/image.json", expected: 4096).description

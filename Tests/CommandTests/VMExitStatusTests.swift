@@ -1,7 +1,10 @@
 import LinuxIO
+import LinuxProcesses
 import MappedRAM
 import MappedRAMFormat
+import QEMUArguments
 import QEMUControl
+import QMP
 import SystemPackage
 import Testing
 
@@ -62,7 +65,7 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
 
   @Test func whatCannotBeMadeIs73() {
     #expect(status(.snapshotExists("/s.qcow2")) == .cannotCreate)
-    #expect(status(.launch(.refused(.socketTaken(path: "/q")))) == .cannotCreate)
+    #expect(status(.launch(.socketTaken(path: "/q"))) == .cannotCreate)
     #expect(
       status(.system(call(.open, .noSuchFileOrDirectory, .file(Self.output)))) == .cannotCreate)
   }

@@ -1,14 +1,17 @@
 import ArgumentParser
 import Foundation
 import LinuxIO
+import LinuxProcesses
 import MappedRAMFormat
+import QMP
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import MappedRAMCommands
 @testable import QEMUControl
 
-/// What `inspect --qmp` shows of a VM, for people as files in Snapshots/ (`SNAPSHOT_UPDATE=1` writes them anew), and for programs.
+/// What `inspect` shows of a VM, for people as files in Snapshots/ (`SNAPSHOT_UPDATE=1` writes them anew), and for programs.
 @Suite struct VMInspectTests {
   private var ram: GuestBlock {
     GuestBlock(
@@ -147,15 +150,22 @@ import Testing
     #expect(save["disksDiverge"] as? Bool == true)
   }
 
-  @Test func aSocketThatIsNotThereIs69() throws {
+  @Test(arguments: [true, false])
+  func aSocketWithoutQEMUIs69AndNoneAtAll74(isThere: Bool) throws {
+    let directory = try TemporaryDirectory()
+    let (name, stale) = (directory.file("qmp"), directory.file("stale"))
+    if isThere {
+      let listener = try UnixListener(at: name)
+      try Subprocess.succeed(["ln", listener.path.string, stale.string])
+    }
     let command = try #require(
-      try InspectCommand.parseAsRoot(["--qmp", "/nonexistent/qmp"]) as? InspectCommand)
+      try InspectCommand.parseAsRoot([stale.string]) as? InspectCommand)
     var (output, complaints) = ("", [String]())
     let status = command.perform(
       width: 80, output: { output += $0 }, complain: { complaints.append($0) })
-    #expect(status == .unavailable && output.isEmpty)
-    #expect(
-      complaints.count == 1 && complaints[0].hasPrefix("/nonexistent/qmp: connect: No such file"))
+    #expect(status == (isThere ? .unavailable : .ioError) && output.isEmpty)
+    let problem = isThere ? "connect: Connection refused." : "open: No such file"
+    #expect(complaints.count == 1 && complaints[0].hasPrefix("\(stale): \(problem)"))
   }
 
   private func object(_ inspection: VMInspection) throws -> [String: Any] {

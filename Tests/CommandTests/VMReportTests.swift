@@ -2,6 +2,7 @@ import Foundation
 import LinuxIO
 import MappedRAM
 import MappedRAMFormat
+import QEMUArguments
 import SystemPackage
 import Testing
 
@@ -9,7 +10,7 @@ import Testing
 @testable import MappedRAMCommands
 @testable import QEMUControl
 
-/// What `save --qmp` and `restore` into a VM say at their end.
+/// What `save` and `restore` say at their end.
 @Suite struct VMReportTests {
   static let transfer = TransferReport(
     ramBytes: 128 << 20, presentBytes: 64 << 20,
@@ -34,7 +35,7 @@ import Testing
   }
 
   private func saveText(_ report: VMSaveReport) -> [String] {
-    VMSaveText(image: "vm.img", report: report).text.split(separator: "\n").map(String.init)
+    SaveReport(image: "vm.img", report: report).text.split(separator: "\n").map(String.init)
   }
 
   @Test func aCaptureTellsHowMemoryWasReadAndHowLongTheVMStood() {
@@ -109,7 +110,7 @@ import Testing
     report.disks = [
       VMSaveReport.DiskOfImage(name: "vda", file: "/d/a.qcow2", overlay: "/s/a.qcow2")
     ]
-    let text = JSONText.line(VMSaveText(image: "vm.img", report: report).json)
+    let text = JSONText.line(SaveReport(image: "vm.img", report: report).json)
     let object = try #require(
       try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
     #expect(
@@ -137,7 +138,7 @@ extension VMReportTests {
   }
 
   @Test func aMappedVMNeedsItsImage() {
-    let report = VMRestoreText(
+    let report = RestoreReport(
       image: "vm.img", report: mapped, notes: [.balloonKeepsMemory(driver: "virtio-balloon")])
     let lines = report.text.split(separator: "\n").map(String.init)
     #expect(
@@ -154,7 +155,7 @@ extension VMReportTests {
   }
 
   @Test func aDetachedVMIsToldForScripts() {
-    var report = VMRestoreText(image: "vm.img", report: mapped)
+    var report = RestoreReport(image: "vm.img", report: mapped)
     report.socket = "/run/vm.qmp"
     #expect(report.table == "pid     4711\nsocket  /run/vm.qmp\n")
     report.log = "/run/vm.log"
@@ -165,7 +166,7 @@ extension VMReportTests {
     var report = mapped
     report.engine = .qemu
     report.engineReasons = [.unknownProcess(given: nil)]
-    let text = VMRestoreText(image: "vm.img", report: report).text
+    let text = RestoreReport(image: "vm.img", report: report).text
     #expect(text.contains("  Note: QEMU loaded the image by itself. The process of this QEMU"))
     #expect(!text.contains("Keep vm.img"))
   }
@@ -173,7 +174,7 @@ extension VMReportTests {
   @Test func theJSONOfARestoreHasEverything() throws {
     var report = mapped
     report.transfer = Self.transfer
-    var told = VMRestoreText(image: "vm.img", report: report, notes: [.lockedMemory])
+    var told = RestoreReport(image: "vm.img", report: report, notes: [.lockedMemory])
     told.socket = "/run/vm.qmp"
     told.log = "/run/vm.log"
     let text = JSONText.line(told.json)

@@ -1,6 +1,7 @@
 import Glibc
 import LinuxIO
 import SystemPackage
+import TestSupport
 import Testing
 
 @Suite(.serialized) struct OwnedDescriptorTests {

@@ -1,5 +1,6 @@
 import Glibc
 import LinuxIO
+import LinuxProcesses
 import SystemPackage
 import TestSupport
 import Testing
@@ -88,7 +89,7 @@ import Testing
   /// A file for another user, which is his from its first moment with something in it, and never by a link.
   @Test(.enabled(if: Unprivileged.isAvailable, "needs root"))
   func emptyFilesForOthers() throws {
-    let nobody = ProcessOwner.User(userID: Unprivileged.nobody, groupID: Unprivileged.nobody)
+    let nobody = FileOwner(userID: Unprivileged.nobody, groupID: Unprivileged.nobody)
     #expect(nobody.isReachable)
     try File.makeEmpty(at: path, owner: nobody)
     let found = try status(path)
@@ -121,7 +122,7 @@ import Testing
   @Test func theUserOfAProcess() throws {
     #expect(
       ProcessOwner.user(of: getpid())
-        == ProcessOwner.User(userID: geteuid(), groupID: getegid()))
+        == FileOwner(userID: geteuid(), groupID: getegid()))
     #expect(ProcessOwner.user(of: 0x3F_FFFF) == nil)
   }
 

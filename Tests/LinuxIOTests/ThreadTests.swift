@@ -2,6 +2,7 @@ import Glibc
 import LinuxIO
 import Synchronization
 import SystemPackage
+import TestSupport
 import Testing
 
 @Suite struct PosixThreadTests {

@@ -14,7 +14,7 @@ import Testing
   private final class Writing: Transfer {
     let source: SourceAccess
     let target: TargetAccess
-    let pieceCount = 64
+    let extentCount = 64
     private let onEnd: @Sendable () -> Void
 
     init(_ mapping: Mapping, to file: File, onEnd: @escaping @Sendable () -> Void) {
@@ -25,20 +25,20 @@ import Testing
 
     deinit { onEnd() }
 
-    func piece(_ index: Int) -> Piece {
-      Piece(
+    func extent(_ index: Int) -> Extent {
+      Extent(
         sourceOffset: UInt64(index) << 16, targetOffset: UInt64(index) << 16, byteCount: 1 << 16)
     }
 
-    func chooseReads(of piece: Piece, into parts: inout [Part]) throws(SystemCallError) {
-      parts.append(Part(0..<piece.byteCount))
+    func chooseReads(of extent: Extent, into runs: inout [Run]) throws(SystemCallError) {
+      runs.append(0..<extent.byteCount)
     }
 
     func chooseWrites(
-      of piece: Piece, in bytes: UnsafeMutableRawBufferPointer, read: [Part],
-      into parts: inout [Part]
+      of extent: Extent, in bytes: UnsafeMutableRawBufferPointer, read: [Run],
+      into runs: inout [Run]
     ) {
-      parts.append(Part(0..<piece.byteCount))
+      runs.append(0..<extent.byteCount)
     }
   }
 
@@ -49,7 +49,7 @@ import Testing
     let faults = Faults(brokenWait: brokenWait, onEnd: { note(.ioIsGone) })
     let file = try File.inMemory(name: "target", byteCount: 4 << 20)
     let pool = try ChannelPool(
-      ChannelOptions(channels: 1, queueDepth: 4, requestBytes: 64 << 10), pieceBytes: 1 << 16,
+      ChannelOptions(channels: 1, queueDepth: 4, requestBytes: 64 << 10), extentBytes: 1 << 16,
       factory: FaultyFactory(faults: faults), progress: Progress(), cancellation: Cancellation())
     pool.enqueue(
       Writing(

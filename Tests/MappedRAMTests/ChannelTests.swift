@@ -160,7 +160,7 @@ import Testing
     #expect(try names(in: directory).isEmpty)
   }
 
-  /// What is written is just the runs of pages that are not zero, cut at the request size and at pieces.
+  /// What is written is just the runs of pages that are not zero, cut at the request size and at extents.
   @Test func onlyRunsOfNonzeroPagesAreWritten() throws {
     let directory = try TemporaryDirectory()
     var generator = SeededGenerator()
@@ -178,7 +178,7 @@ import Testing
       ((Int(write.offset) - (1 << 20)) / 4096)..<((Int(write.offset) - (1 << 20) + write.count)
         / 4096)
     }
-    // A piece has 64 pages here, and a request 16.
+    // An extent has 64 pages here, and a request 16.
     #expect(
       pages == [0..<3, 10..<11, 62..<64, 64..<66, 130..<131, 150..<166, 166..<182, 182..<190])
     #expect(report.presentBytes == 49 * 4096)

@@ -1,5 +1,6 @@
 import Glibc
 import LinuxIO
+import LinuxProcesses
 import MappedRAMFormat
 import SystemPackage
 import TestSupport
@@ -26,7 +27,7 @@ import Testing
   private func save(
     _ source: any DeviceStateSource, cancellation: Cancellation = Cancellation()
   ) throws {
-    let plan = try guest.plan().with(devices: [DeviceSave(identity, from: source)])
+    let plan = try guest.plan().with(devices: [DeviceSource(identity, from: source)])
     _ = try ImageSave(plan).run(to: directory.file("image"), cancellation: cancellation)
   }
 

@@ -8,7 +8,7 @@ import Testing
 
 /// States of devices that become ordinary sections of the stream.
 @Suite struct DeviceSectionTests {
-  private func save(_ devices: [DeviceSave], to name: String, in harness: DeviceHarness) throws
+  private func save(_ devices: [DeviceSource], to name: String, in harness: DeviceHarness) throws
     -> Image
   {
     var plan = try harness.guest.plan().with(devices: devices)
@@ -34,9 +34,9 @@ import Testing
     let other = TestDevice(sizes: [100, 4096], using: &harness.generator)
     let image = try save(
       [
-        DeviceSave(
+        DeviceSource(
           DeviceIdentity("gpu", instanceID: 2), from: device, placement: .section(version: 7)),
-        DeviceSave(DeviceIdentity("nic"), from: other),
+        DeviceSource(DeviceIdentity("nic"), from: other),
       ], to: "image", in: harness)
     let section = try #require(image.sections.first { $0.type == .full })
     #expect(section.identity == SectionIdentity(idstr: "gpu", instanceID: 2, version: 7))
@@ -53,7 +53,7 @@ import Testing
     let bytes = harness.generator.bytes(5000)
     let device = TestDevice([TestDevice.Buffer(bytes: bytes)], announces: 5000)
     let image = try save(
-      [DeviceSave(DeviceIdentity("gpu"), from: device, placement: .section(version: 1))],
+      [DeviceSource(DeviceIdentity("gpu"), from: device, placement: .section(version: 1))],
       to: "image", in: harness)
     #expect(image.deviceArea == nil && image.fileSize == image.tail?.upperBound)
     let apart = harness.directory.file("apart")
@@ -62,7 +62,7 @@ import Testing
     ).run()
     // A section that is there is replaced; the same one gives the same image.
     let plan = try DirectorySave.plan(from: apart).with(
-      devices: [DeviceSave(DeviceIdentity("gpu"), from: device, placement: .section(version: 1))])
+      devices: [DeviceSource(DeviceIdentity("gpu"), from: device, placement: .section(version: 1))])
     let copy = harness.directory.file("copy")
     _ = try ImageSave(plan).run(to: copy)
     let second = try Image(reading: File.open(copy, access: .read))
@@ -78,13 +78,13 @@ import Testing
     #expect(throws: ImageError.plan(.sectionWithoutSize(DeviceIdentity("gpu")))) {
       try plan.with(
         devices: [
-          DeviceSave(DeviceIdentity("gpu"), from: TestDevice([]), placement: .section(version: 1))
+          DeviceSource(DeviceIdentity("gpu"), from: TestDevice([]), placement: .section(version: 1))
         ])
     }
     #expect(throws: ImageError.plan(.sectionTaken(DeviceIdentity("ram")))) {
       try plan.with(
         devices: [
-          DeviceSave(
+          DeviceSource(
             DeviceIdentity("ram"), from: TestDevice([], announces: 0),
             placement: .section(version: 1))
         ])
@@ -97,7 +97,7 @@ import Testing
     let late = TestDevice([TestDevice.Buffer(bytes: [1], number: 1)], announces: 1)
     #expect(throws: ImageError.device(DeviceIdentity("gpu"), .sequence(.numberMissing(0)))) {
       try save(
-        [DeviceSave(DeviceIdentity("gpu"), from: late, placement: .section(version: 1))],
+        [DeviceSource(DeviceIdentity("gpu"), from: late, placement: .section(version: 1))],
         to: "image", in: harness)
     }
     let short = TestDevice([TestDevice.Buffer(bytes: [1])], announces: 2)
@@ -105,7 +105,7 @@ import Testing
       throws: ImageError.device(DeviceIdentity("gpu"), .endedEarly(found: 1, expected: 2))
     ) {
       try save(
-        [DeviceSave(DeviceIdentity("gpu"), from: short, placement: .section(version: 1))],
+        [DeviceSource(DeviceIdentity("gpu"), from: short, placement: .section(version: 1))],
         to: "image", in: harness)
     }
   }

@@ -170,20 +170,20 @@ import Testing
     #expect(throws: ImageError.plan(.deviceTwice(DeviceIdentity("a", instanceID: 1)))) {
       try plan.with(
         devices: [
-          DeviceSave(DeviceIdentity("a", instanceID: 1), from: device),
-          DeviceSave(DeviceIdentity("a"), from: device),
-          DeviceSave(DeviceIdentity("a", instanceID: 1), from: device),
+          DeviceSource(DeviceIdentity("a", instanceID: 1), from: device),
+          DeviceSource(DeviceIdentity("a"), from: device),
+          DeviceSource(DeviceIdentity("a", instanceID: 1), from: device),
         ])
     }
     for name in ["", "a\n", String(repeating: "x", count: 256)] {
       #expect(throws: ImageError.plan(.deviceName(name))) {
-        try plan.with(devices: [DeviceSave(DeviceIdentity(name), from: device)])
+        try plan.with(devices: [DeviceSource(DeviceIdentity(name), from: device)])
       }
     }
     #expect(throws: ImageError.plan(.tooManyDevices(found: 1025, limit: 1024))) {
       try plan.with(
         devices: (0..<1025).map {
-          DeviceSave(DeviceIdentity("a", instanceID: $0), from: device)
+          DeviceSource(DeviceIdentity("a", instanceID: $0), from: device)
         })
     }
   }

@@ -6,7 +6,7 @@ import Testing
 
 @testable import MappedRAM
 
-/// Areas of devices' states that somebody else wrote, with buffers at places that ours would not choose (FORMAT.md, 20.2).
+/// Areas of devices' states that somebody else wrote, with buffers at places that ours would not choose (FORMAT.md, 10.2).
 @Suite struct ForeignAreaTests {
   private struct Device {
     var identity: DeviceIdentity

@@ -136,13 +136,13 @@ import Testing
     let options = ChannelOptions(channels: 2, queueDepth: 3, requestBytes: 64 << 10)
     let progress = Progress()
     var pool = try ChannelPool(
-      options, pieceBytes: 256 << 10, progress: progress, cancellation: Cancellation())
+      options, extentBytes: 256 << 10, progress: progress, cancellation: Cancellation())
     try pool.sync()
     for round in 1...5 {
       for (block, pages) in guest.blocks {
         pool.enqueue(
           PageRound(
-            block, from: pages, to: file, slots: 1_048_576, forced: nil, pieceBytes: 256 << 10))
+            block, from: pages, to: file, slots: 1_048_576, forced: nil, extentBytes: 256 << 10))
       }
       try pool.sync()
       #expect(progress.doneBytes == UInt64(round * 340 * 4096))

@@ -78,7 +78,7 @@ import Testing
 
   private static let options = ChannelOptions(channels: 1, queueDepth: 8, requestBytes: 256 << 10)
 
-  /// Of 32 pieces, with one request each; eight are in memory at once.
+  /// Of 32 extents, with one request each; eight are in memory at once.
   private func guest(_ generator: inout SeededGenerator) throws -> TestGuest {
     try TestGuest(pages: [2048], zeroFraction: 0, using: &generator)
   }

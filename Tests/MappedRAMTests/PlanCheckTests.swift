@@ -153,8 +153,8 @@ import Testing
 
   private static let gpu = DeviceIdentity("gpu")
 
-  private static func section(_ byteCount: UInt64, _ index: UInt32 = 0) -> DeviceSave {
-    DeviceSave(
+  private static func section(_ byteCount: UInt64, _ index: UInt32 = 0) -> DeviceSource {
+    DeviceSource(
       DeviceIdentity("gpu", instanceID: index), from: TestDevice([], announces: byteCount),
       placement: .section(version: 1))
   }
@@ -177,8 +177,8 @@ import Testing
   @Test(arguments: [1 << 62, .max - 4096, .max] as [UInt64]) func placesThatNoFileCanHave(
     _ end: UInt64
   ) throws {
-    var device = DeviceSave(Self.gpu, from: TestDevice([]))
-    device.places = DeviceSave.Places(offsets: [end &- 1], end: end, longest: 1)
+    var device = DeviceSource(Self.gpu, from: TestDevice([]))
+    device.fixedPlaces = DeviceSource.FixedPlaces(offsets: [end &- 1], end: end, longest: 1)
     let plan = try SavePlan(
       prologue: StreamPrologue(configuration: .mappedRAM(machineType: "none")),
       blocks: [Self.block()], tail: [.bytes(TestGuest.tail)],

@@ -1,5 +1,6 @@
 import Glibc
 import LinuxIO
+import LinuxProcesses
 import MappedRAMFormat
 import SystemPackage
 import TestSupport

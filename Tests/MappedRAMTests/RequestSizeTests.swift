@@ -6,7 +6,7 @@ import Testing
 
 @testable import MappedRAM
 
-/// Requests that are smaller than a piece: each part of a piece takes several.
+/// Requests that are smaller than an extent: each run of an extent takes several.
 @Suite struct RequestSizeTests {
   static let pageSizes = PageSize.shifts.compactMap { PageSize(byteCount: 1 << $0) }
 

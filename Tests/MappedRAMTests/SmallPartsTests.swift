@@ -6,23 +6,23 @@ import Testing
 
 @testable import MappedRAM
 
-/// How a block is dealt into pieces.
-@Suite struct PiecesTests {
-  /// Every byte is in one piece, each piece has whole bitmap words, and only the last is shorter.
+/// How a block is dealt into extents.
+@Suite struct ExtentPlanTests {
+  /// Every byte is in one extent, each extent has whole bitmap words, and only the last is shorter.
   @Test(arguments: [1, 63, 64, 65, 255, 256, 257, 1024, 4097], [1024, 4096, 8192, 65536])
   func coverEachByteOnce(_ pageCount: Int, _ pageBytes: UInt64) throws {
     let pageSize = try #require(PageSize(byteCount: pageBytes))
     for requestBytes in [64 << 10, 1 << 20, 16 << 20] {
-      let pieceBytes = Pieces.pieceBytes(for: pageSize, requestBytes: requestBytes)
+      let extentBytes = ExtentPlan.extentBytes(for: pageSize, requestBytes: requestBytes)
       let total = UInt64(pageCount) * pageBytes
-      let pieces = Pieces(byteCount: total, pageSize: pageSize, pieceBytes: pieceBytes)
+      let extents = ExtentPlan(byteCount: total, pageSize: pageSize, extentBytes: extentBytes)
       var end: UInt64 = 0
-      for index in 0..<pieces.count {
-        let bytes = pieces.bytes(index)
+      for index in 0..<extents.count {
+        let bytes = extents.bytes(index)
         #expect(bytes.lowerBound == end && !bytes.isEmpty)
-        let pages = pieces.pages(at: bytes.lowerBound, count: bytes.count)
+        let pages = extents.pages(at: bytes.lowerBound, count: bytes.count)
         #expect(pages.lowerBound % 64 == 0)
-        #expect(index == pieces.count - 1 || pages.count % 64 == 0)
+        #expect(index == extents.count - 1 || pages.count % 64 == 0)
         end = bytes.upperBound
       }
       #expect(end == total)

@@ -122,7 +122,7 @@ struct DeviceHarness {
 
   func plan(_ devices: [TestDevice]) throws -> SavePlan {
     var plan = try guest.plan().with(
-      devices: devices.enumerated().map { DeviceSave(Self.identity($0), from: $1) })
+      devices: devices.enumerated().map { DeviceSource(Self.identity($0), from: $1) })
     plan.deviceLimits = limits
     return plan
   }

@@ -16,7 +16,7 @@ import Testing
     path = directory.file("image")
   }
 
-  /// Every second of 400 pages, but for the last one and that at the end of a piece of 256: it is not between two.
+  /// Every second of 400 pages, but for the last one and that at the end of an extent of 256: it is not between two.
   private static let filled = 198
 
   private func save(_ plan: SavePlan, inPlace: Bool = false) throws -> Image {
@@ -88,7 +88,7 @@ import Testing
   /// Their buffers stand right behind the stream while the pages are still being written.
   @Test func nothingIsSaidBeforeAnAreaOfDevices() throws {
     let tail = try TestGuest.describedTail()
-    let device = DeviceSave(DeviceIdentity("d"), from: TestDevice([.init(bytes: [1, 2, 3])]))
+    let device = DeviceSource(DeviceIdentity("d"), from: TestDevice([.init(bytes: [1, 2, 3])]))
     let image = try save(
       TestGuest(pages: 400, step: 2).plan(tail: tail, statesZeroSlots: true)
         .with(devices: [device]))

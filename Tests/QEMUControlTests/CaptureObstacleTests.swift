@@ -1,5 +1,6 @@
 import MappedRAMFormat
 import QEMUControl
+import QMP
 import TestSupport
 import Testing
 

@@ -1,5 +1,7 @@
 import LinuxIO
+import LinuxProcesses
 import MappedRAMFormat
+import QMP
 import SystemPackage
 import TestSupport
 import Testing

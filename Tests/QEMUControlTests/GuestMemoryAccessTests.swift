@@ -1,6 +1,10 @@
+import Foundation
 import Glibc
 import LinuxIO
+import LinuxProcesses
 import MappedRAMFormat
+import QMP
+import SystemPackage
 import TestSupport
 import Testing
 
@@ -15,7 +19,12 @@ import Testing
   private func vm(ofUser userID: UInt32) throws -> RunningVM {
     // SAFETY: only the kernel reads through the address, while `memory` lives.
     let address = unsafe memory.withUnsafeBytes { UInt64(UInt(bitPattern: $0.baseAddress)) }
-    return RunningVM(
+    return vm(ofUser: userID, at: address)
+  }
+
+  /// The same, with its memory at `address`.
+  private func vm(ofUser userID: UInt32, at address: UInt64) -> RunningVM {
+    RunningVM(
       version: QEMUVersion(10, 0, 2), name: nil, uuid: nil, isManagedByLibvirt: false,
       target: "x86_64", machineType: "pc-q35-10.0", runState: .running,
       processorThreads: [getpid()], peerProcessID: nil, peerUserID: userID,
@@ -51,5 +60,22 @@ import Testing
       #expect(memory.processID == getpid())
       #expect(!memory.process.hasEnded)
     }
+  }
+
+  /// A QEMU of another user may have mapped any file that it may read, and root would write a guest's memory into that.
+  @Test(arguments: [Mapping.Mode.read, .sharedWrite])
+  func onlyAFileThatQEMUMayWriteIsWritten(mode: Mapping.Mode) throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.file("memory")
+    try Data(repeating: 1, count: 4096).write(to: URL(filePath: path.string))
+    let file = try File.open(path, access: mode == .read ? .read : .readWrite)
+    let mapping = try Mapping(file, range: 0..<4096, mode: mode)
+    // SAFETY: only the kernel reads through the address, while `mapping` lives.
+    let address = unsafe UInt64(UInt(bitPattern: mapping.bytes.baseAddress))
+    let memory = try GuestMemory.access(to: vm(ofUser: geteuid(), at: address)).get()
+    let place = try #require(memory.places.first)
+    #expect(memory.filePages(of: place, .read) != nil)
+    #expect((memory.filePages(of: place, .readWrite) != nil) == (mode == .sharedWrite))
+    withExtendedLifetime(mapping) {}
   }
 }

@@ -1,4 +1,5 @@
 import MappedRAMFormat
+import QMP
 import SystemPackage
 import TestSupport
 import Testing

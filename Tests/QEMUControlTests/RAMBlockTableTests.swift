@@ -1,4 +1,5 @@
 import MappedRAMFormat
+import QMP
 import TestSupport
 import Testing
 

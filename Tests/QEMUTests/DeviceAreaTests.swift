@@ -1,8 +1,10 @@
 import Foundation
 import LinuxIO
+import LinuxProcesses
 import MappedRAM
 import MappedRAMFormat
 import QEMUControl
+import QMP
 import SystemPackage
 import TestSupport
 import Testing
@@ -13,12 +15,12 @@ extension RealQEMU {
     static let devices = [DeviceIdentity("gpu0"), DeviceIdentity("nic", instanceID: 3)]
 
     /// Two devices whose states are in files of `directory`, and the same from commands.
-    private func sources(in directory: TemporaryDirectory) throws -> [DeviceSave] {
+    private func sources(in directory: TemporaryDirectory) throws -> [DeviceSource] {
       var generator = SeededGenerator()
       return try Self.devices.enumerated().map { index, device in
         let path = directory.file("state \(index)")
         try Data(generator.bytes(3_000_001)).write(to: URL(fileURLWithPath: path.string))
-        return DeviceSave(
+        return DeviceSource(
           device,
           from: index == 0 ? try FileStateSource(path) : CommandStateSource("cat '\(path)'"))
       }
@@ -69,7 +71,7 @@ extension RealQEMU {
         let bytes = try vmstate.readBytes(
           at: device.body.lowerBound.rawValue, count: Int(device.body.byteCount.rawValue))
         try Data(bytes).write(to: URL(fileURLWithPath: path.string))
-        return DeviceSave(
+        return DeviceSource(
           DeviceIdentity(device.identity.idstr, instanceID: device.identity.instanceID),
           from: try FileStateSource(path),
           placement: .section(version: device.identity.version))
@@ -125,7 +127,7 @@ extension RealQEMU {
         try qemu.saveVM(to: directory.file("image")) {
           $0.engine = .capture
           $0.devices = [
-            DeviceSave(
+            DeviceSource(
               Self.devices[0], from: CommandStateSource("echo no such GPU >&2; exit 4"))
           ]
         }

@@ -46,12 +46,12 @@ extension RealQEMU {
         }
       }
       let apart = place.path.appending("apart")
-      try Tool.succeed(["restore", image.string, "--to-directory", apart.string])
+      try Tool.succeed(["unpack", image.string, apart.string])
       let copy = place.path.appending("copy.img")
-      try Tool.succeed(["save", "--from-directory", apart.string, copy.string])
+      try Tool.succeed(["pack", apart.string, copy.string])
       try Tool.succeed(["compact", copy.string])
       let again = place.path.appending("again")
-      try Tool.succeed(["restore", copy.string, "--to-directory", again.string])
+      try Tool.succeed(["unpack", copy.string, again.string])
       try Subprocess.succeed(["diff", "-r", apart.string, again.string])
     }
   }

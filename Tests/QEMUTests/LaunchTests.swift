@@ -1,7 +1,10 @@
 import Foundation
 import LinuxIO
+import LinuxProcesses
 import MappedRAMFormat
+import QEMUArguments
 import QEMUControl
+import QMP
 import SystemPackage
 import TestSupport
 import Testing
@@ -183,7 +186,7 @@ extension RealQEMU {
       let number = launch.letGo()
       let others = try QMPConnection(connecting: path)
       #expect(try status(others) == "inmigrate")
-      #expect(throws: LaunchError.refused(.socketTaken(path: path.string))) {
+      #expect(throws: LaunchError.socketTaken(path: path.string)) {
         _ = try QEMULaunch(line("-M none"), .detached(socket: path, log: .none))
       }
       #expect(exists(path))
@@ -221,7 +224,7 @@ extension RealQEMU {
       for mark in ["QEVM and text", "LibvirtQemudSave", "QFI\u{FB}"] {
         try Data(mark.unicodeScalars.map { UInt8($0.value) }).write(
           to: URL(fileURLWithPath: log.string))
-        #expect(throws: LaunchError.refused(.notALog(path: log.string))) {
+        #expect(throws: LaunchError.notALog(path: log.string)) {
           _ = try QEMULaunch(
             line("-M nosuch"), .detached(socket: directory.file("s"), log: .file(log)))
         }
@@ -233,7 +236,7 @@ extension RealQEMU {
       let pipe = directory.file("pipe")
       try Subprocess.succeed(["mkfifo", pipe.string])
       let mode = QEMULaunch.Mode.detached(socket: directory.file("s"), log: .file(pipe))
-      #expect(throws: LaunchError.refused(.noReader(path: pipe.string))) {
+      #expect(throws: LaunchError.noReader(path: pipe.string)) {
         _ = try QEMULaunch(line("-M nosuch"), mode)
       }
       // SAFETY: the path's bytes end with a zero and live for the call.

@@ -38,15 +38,15 @@ extension RealQEMU {
         (["--engine", "capture", "--live"], noAddresses),
       ] {
         let result = try Tool.run(
-          ["save", "--qmp", qemu.qmpSocket.string, image.string] + options)
+          ["save", qemu.qmpSocket.string, image.string] + options)
         #expect(result.status == 69)
         #expect(result.errors.contains(words), "\(options): \(result.errors)")
       }
       #expect(!exists(image))
-      let text = try Tool.succeed(["inspect", "--qmp", qemu.qmpSocket.string]).text
+      let text = try Tool.succeed(["inspect", qemu.qmpSocket.string]).text
       #expect(text.contains("none: the VM cannot be saved now"))
       #expect(text.contains(noAddresses) && text.contains(noMappedRAM))
-      let json = try Tool.succeed(["inspect", "--json", "--qmp", qemu.qmpSocket.string]).text
+      let json = try Tool.succeed(["inspect", "--json", qemu.qmpSocket.string]).text
       #expect(json.contains("\"hostAddress\" : null"))
       try qemu.expectGoesOn(sum: VMShape.guest.sum)
       #expect(qemu.log == "")

@@ -1,6 +1,8 @@
 import LinuxIO
+import LinuxProcesses
 import MappedRAMFormat
 import QEMUControl
+import QMP
 import SystemPackage
 import TestSupport
 import Testing

@@ -1,6 +1,7 @@
 import LinuxIO
 import MappedRAMFormat
 import QEMUControl
+import QMP
 import SystemPackage
 import TestSupport
 import Testing

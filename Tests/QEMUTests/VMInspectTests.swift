@@ -1,14 +1,16 @@
 import Foundation
 import LinuxIO
+import LinuxProcesses
 import MappedRAM
 import MappedRAMFormat
 import QEMUControl
+import QMP
 import SystemPackage
 import TestSupport
 import Testing
 
 extension RealQEMU {
-  /// `inspect --qmp` and the values behind it, on a QEMU that runs.
+  /// `inspect` of a VM and the values behind it, on a QEMU that runs.
   @Suite struct VMInspectTests {
     /// 16 MiB, of which the guest has filled 4 but for one page in eight.
     private func start(_ change: (inout QEMU.Configuration) throws -> Void = { _ in }) throws
@@ -48,7 +50,7 @@ extension RealQEMU {
       let qemu = try start { $0.setMemory(backend) }
       let found = try look(qemu)
       #expect(found.processID == qemu.processID)
-      let main = try #require(found.memory.first { $0.idstr == "main" })
+      let main = try #require(found.memory.first { $0.block.idstr == "main" })
       let present = try #require(main.presentBytes)
       // QEMU itself touches some more, in pages as large as the kernel likes.
       #expect(present >= 7 << 19 && present <= 16 << 20)
@@ -136,7 +138,7 @@ extension RealQEMU {
       let tool = directory.file("mapped-ram")
       try Subprocess.succeed(["cp", Tool.path, tool.string])
       let result = try Subprocess.run(
-        Unprivileged.prefix() + [tool.string, "inspect", "--qmp", qemu.qmpSocket.string])
+        Unprivileged.prefix() + [tool.string, "inspect", qemu.qmpSocket.string])
       #expect(result.status == 0, "\(result.errors)")
       #expect(result.text.contains("\n  Engine        qemu: QEMU writes the image by itself\n"))
       #expect(result.text.contains("CAP_SYS_PTRACE"))
@@ -146,7 +148,7 @@ extension RealQEMU {
     @Test func theCommandShowsAllOfIt() throws {
       let qemu = try start()
       let result = try Subprocess.succeed([
-        Tool.path, "inspect", "--qmp", qemu.qmpSocket.string,
+        Tool.path, "inspect", qemu.qmpSocket.string,
       ])
       for part in [
         "QMP socket    \(qemu.qmpSocket)\n", "process \(qemu.processID)\n",
@@ -156,7 +158,7 @@ extension RealQEMU {
         #expect(result.text.contains(part), "\(part)")
       }
       let json = try Subprocess.succeed([
-        Tool.path, "inspect", "--qmp", qemu.qmpSocket.string, "--json",
+        Tool.path, "inspect", qemu.qmpSocket.string, "--json",
       ])
       let object = try #require(
         try JSONSerialization.jsonObject(with: Data(json.text.utf8)) as? [String: Any])

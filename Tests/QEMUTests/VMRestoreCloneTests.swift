@@ -3,6 +3,7 @@ import LinuxIO
 import MappedRAM
 import MappedRAMFormat
 import QEMUControl
+import QMP
 import SystemPackage
 import TestSupport
 import Testing
@@ -144,7 +145,10 @@ extension RealQEMU {
         _ = try restore.run(
           try RestoreSource(vm.image), into: try QMPConnection(connecting: waiting.qmpSocket))
       }
-      #expect(throws: VMError.self) { try run() }
+      let error = #expect(throws: VMError.self) { try run() }
+      guard case .cannotMap(.staleSlots(vm.image, _, limit: 0)) = error else {
+        throw HarnessError("\(String(describing: error))")
+      }
       let file = try File.open(vm.image, access: .read)
       try file.lock(.exclusive)
       // While somebody writes into the image nobody may run on it.

@@ -88,12 +88,12 @@ extension RealQEMU {
       let waiting = try QEMU(other.variant.configuration(in: other.directory).destination)
       let before = try waiting.state()
       let refused = try Tool.run(
-        ["restore", "--qmp", waiting.qmpSocket.string, vm.image.string])
+        ["restore", vm.image.string, waiting.qmpSocket.string])
       #expect(refused.status == 1 && refused.errors.contains("16777216"), "\(refused.errors)")
       #expect(try waiting.state() == before)
       try Tool.succeed(
         [
-          "restore", "--then", "resume", "--qmp", waiting.qmpSocket.string, other.image.string,
+          "restore", "--then", "resume", other.image.string, waiting.qmpSocket.string,
         ])
       try waiting.waitForLineEnds(2)
       try waiting.stop()
@@ -108,7 +108,7 @@ extension RealQEMU {
       let vm = try SavedVM(Variant("q35"))
       let running = try QEMU(vm.variant.configuration(in: vm.directory))
       let result = try Tool.run(
-        ["restore", "--qmp", running.qmpSocket.string, vm.image.string])
+        ["restore", vm.image.string, running.qmpSocket.string])
       #expect(result.status == 69)
       #expect(result.errors.contains("\"running\"; expected inmigrate"), "\(result.errors)")
       #expect(try running.status() == "running")

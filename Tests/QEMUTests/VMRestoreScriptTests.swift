@@ -2,6 +2,7 @@ import Foundation
 import LinuxIO
 import MappedRAM
 import QEMUControl
+import QMP
 import SystemPackage
 import TestSupport
 import Testing

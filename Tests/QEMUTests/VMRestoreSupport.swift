@@ -1,8 +1,10 @@
 import Foundation
 import LinuxIO
+import LinuxProcesses
 import MappedRAM
 import MappedRAMFormat
 import QEMUControl
+import QMP
 import SystemPackage
 import TestSupport
 import Testing

@@ -3,6 +3,7 @@ import LinuxIO
 import MappedRAM
 import MappedRAMFormat
 import QEMUControl
+import QMP
 import SystemPackage
 import TestSupport
 import Testing
@@ -41,7 +42,7 @@ extension RealQEMU {
       configuration.arguments += ["-qmp", "unix:{directory}/other,server=on,wait=off"]
       let target = try QEMU(configuration)
       let proxy = try QMPProxy(before: target, [.init("stop", seconds: 6)])
-      let command = try RunningTool(["restore", vm.image.string, "--qmp", proxy.socket.string])
+      let command = try RunningTool(["restore", vm.image.string, proxy.socket.string])
       Thread.sleep(forTimeInterval: 3)
       let connection = try QMPConnection(connecting: target.directory.file("other"))
       let report = try VMRestore().run(try RestoreSource(vm.image), into: connection)

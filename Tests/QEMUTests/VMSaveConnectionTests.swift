@@ -1,8 +1,10 @@
 import Foundation
 import Glibc
 import LinuxIO
+import LinuxProcesses
 import MappedRAM
 import QEMUControl
+import QMP
 import SystemPackage
 import TestSupport
 import Testing
@@ -71,7 +73,10 @@ extension RealQEMU {
         #expect(try run().stateAfter == "running")
         try vm.expectAsBefore(leaving: ["vm.img"])
       } else {
-        #expect(throws: VMError.self) { _ = try run() }
+        let error = #expect(throws: VMError.self) { _ = try run() }
+        guard case .qmp(.closed) = error else {
+          throw HarnessError("\(String(describing: error))")
+        }
         try vm.expectAsBefore(says: true)
       }
     }

@@ -60,7 +60,7 @@ extension RealQEMU {
       let command = "qemu-io -f raw -c 'write 0 512' '\(disk)' >'\(said)' 2>&1; echo state"
       try source.saveVM(to: image) {
         $0.engine = .capture
-        $0.devices = [DeviceSave(DeviceIdentity("disk-user"), from: CommandStateSource(command))]
+        $0.devices = [DeviceSource(DeviceIdentity("disk-user"), from: CommandStateSource(command))]
       }
       #expect(text(of: said).contains("lock"), "\(text(of: said))")
       try source.expectGoesOn(sum: VMShape.guest.sum)

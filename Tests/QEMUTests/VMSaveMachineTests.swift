@@ -189,7 +189,7 @@ extension RealQEMU {
       let source = try QEMU(VMShape.all[0].configuration)
       try source.waitForGuestLines(2)
       let before = try source.state()
-      #expect(throws: VMError.self) {
+      #expect(throws: VMError.deviceByQEMU(device.path, [])) {
         try source.saveVM(to: device.path) {
           $0.engine = .qemu
           $0.inPlace = true

@@ -4,6 +4,7 @@ import LinuxIO
 import MappedRAM
 import MappedRAMFormat
 import QEMUControl
+import QMP
 import SystemPackage
 import TestSupport
 import Testing
@@ -43,7 +44,7 @@ extension RealQEMU {
       let proxy = try QMPProxy(before: qemu, rules)
       return (
         try RunningTool(
-          ["save", "--qmp", proxy.socket.string, image.string, "--progress", "none"] + options),
+          ["save", proxy.socket.string, image.string, "--progress", "none"] + options),
         proxy
       )
     }
@@ -406,7 +407,7 @@ extension RealQEMU {
       let vm = try sleepingVM()
       for engine in ["qemu", "capture"] {
         let result = try Tool.run(
-          ["save", "--qmp", vm.qmpSocket.string, "--engine", engine, image.string] + live)
+          ["save", vm.qmpSocket.string, "--engine", engine, image.string] + live)
         #expect(result.status == (engine == "qemu" ? 69 : 0), "\(result.errors)")
         #expect(result.errors.contains("\"suspended\"") == (engine == "qemu"))
         #expect(try vm.status() == "suspended")
@@ -420,7 +421,7 @@ extension RealQEMU {
       let vm = try sleepingVM()
       try vm.stop()
       let result = try Tool.run(
-        ["save", "--qmp", vm.qmpSocket.string, "--engine", "qemu", "--then", then, image.string])
+        ["save", vm.qmpSocket.string, "--engine", "qemu", "--then", then, image.string])
       #expect(result.status == (then == "resume" ? 2 : 0), "\(result.errors)")
       if then == "resume" {
         #expect(result.errors.contains("asleep"), "\(result.errors)")
@@ -444,7 +445,7 @@ extension RealQEMU {
       try vm.execute("system_reset")
       try vm.wait(for: "the end", seconds: 20) { try vm.status() == "shutdown" }
       let result = try Tool.run(
-        ["save", "--qmp", vm.qmpSocket.string, "--engine", engine.rawValue, "--then", "resume"]
+        ["save", vm.qmpSocket.string, "--engine", engine.rawValue, "--then", "resume"]
           + [image.string])
       #expect(result.status == 69)
       #expect(result.errors.contains("\"shutdown\""), "\(result.errors)")

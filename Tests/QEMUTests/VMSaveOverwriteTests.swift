@@ -213,7 +213,7 @@ extension RealQEMU {
         (otherType, "machine type \""), (otherUUID, "UUID \"\(uuid)0\", and not \"\(uuid)1\""),
       ] {
         try qemu.waitForGuestLines(2)
-        let save = ["save", "--qmp", qemu.qmpSocket.string, image.string]
+        let save = ["save", qemu.qmpSocket.string, image.string]
         for options in [[], ["--in-place"], ["--engine", "qemu"], ["--live"]] {
           let result = try Tool.run(save + options)
           #expect(result.status == 73)
@@ -223,7 +223,7 @@ extension RealQEMU {
         try qemu.expectGoesOn(sum: VMShape.guest.sum)
       }
       try Tool.succeed(
-        ["save", "--qmp", otherType.qmpSocket.string, "--force", image.string])
+        ["save", otherType.qmpSocket.string, "--force", image.string])
     }
 
     /// By the built command: a file that is no image needs --force.
@@ -233,7 +233,7 @@ extension RealQEMU {
       try qemu.waitForGuestLines(2)
       let path = directory.file("letter")
       try Data("Dear Sir".utf8).write(to: URL(fileURLWithPath: path.string))
-      let save = ["save", "--qmp", qemu.qmpSocket.string]
+      let save = ["save", qemu.qmpSocket.string]
       for options in [[], ["--in-place"], ["--engine", "qemu"], ["--live"]] {
         let result = try Tool.run(save + options + [path.string])
         #expect(result.status == 73)

@@ -171,12 +171,13 @@ extension RealQEMU {
       if !runs { try qemu.stop() }
       let before = try (qemu.state(), files())
       let disk = try SmallFileSystem(byteCount: 2 << 20, over: images)
-      #expect(throws: VMError.self) {
+      let error = #expect(throws: VMError.self) {
         try qemu.saveVM(to: image) {
           $0.engine = engine
           $0.snapshotDirectory = snapshots.path
         }
       }
+      try expectFull(error, image, by: engine)
       #expect(try qemu.state() == before.0)
       #expect(try files() == before.1)
       #expect(try snapshots.names().isEmpty)
@@ -189,7 +190,7 @@ extension RealQEMU {
     /// The directory is not there: no disk changes, and no file stays.
     @Test func snapshotsThatCannotBeTaken() throws {
       let before = try (qemu.state(), files())
-      #expect(throws: VMError.self) {
+      #expect(throws: VMError.noSnapshotDirectory(snapshots.file("none"), found: nil)) {
         try qemu.saveVM(to: image) { $0.snapshotDirectory = snapshots.file("none") }
       }
       #expect(try qemu.state() == before.0)

@@ -49,12 +49,12 @@ extension RealQEMU {
       #expect(throws: VMError.managedByLibvirt(domain: "web1")) {
         try managed.saveVM(to: image) { $0.engine = engine }
       }
-      let save = ["save", "--qmp", managed.qmpSocket.string, "--engine", engine.rawValue]
+      let save = ["save", managed.qmpSocket.string, "--engine", engine.rawValue]
       let refused = try Tool.run(save + ["--force", image.string])
       #expect(refused.status == 69 && refused.errors.contains("(domain \"web1\")"))
       #expect(!exists(image))
       try Tool.succeed(save + ["--managed-by-libvirt", image.string])
-      let inspected = try Tool.succeed(["inspect", "--qmp", managed.qmpSocket.string])
+      let inspected = try Tool.succeed(["inspect", managed.qmpSocket.string])
       #expect(inspected.text.contains("Managed by    libvirt"))
       try managed.expectGoesOn(sum: VMShape.guest.sum)
     }
@@ -115,7 +115,9 @@ extension RealQEMU {
     @Test func postmigrateIsRefusedByQEMU() throws {
       try qemu.save(to: directory.file("first.img"))
       let before = try qemu.state()
-      #expect(throws: VMError.self) { try qemu.saveVM(to: image) { $0.engine = .qemu } }
+      #expect(throws: VMError.state(found: "postmigrate", expected: ["running", "paused"])) {
+        try qemu.saveVM(to: image) { $0.engine = .qemu }
+      }
       #expect(try qemu.state() == before)
       #expect(!exists(image))
     }
@@ -155,7 +157,7 @@ extension RealQEMU {
         before: qemu, [.init(then == "quit" ? "quit" : "cont", do: "refuse")])
       for progress in ["none", "json"] {
         let result = try Tool.run(
-          ["save", "--qmp", proxy.socket.string, "--then", then, "--json", "--progress", progress]
+          ["save", proxy.socket.string, "--then", then, "--json", "--progress", progress]
             + ["--engine", "capture", image.string])
         #expect(result.status == 2, "\(result.errors)")
         #expect(result.errors.contains("The image is complete, but the VM may not be as"))

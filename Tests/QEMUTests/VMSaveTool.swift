@@ -10,6 +10,6 @@ extension RunningTool {
   ) throws {
     try self.init(
       prefix: prefix,
-      ["save", "--qmp", qemu.qmpSocket.string, image.string] + options)
+      ["save", qemu.qmpSocket.string, image.string] + options)
   }
 }

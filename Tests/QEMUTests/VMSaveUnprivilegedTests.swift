@@ -46,7 +46,7 @@ extension RealQEMU {
     private func save(_ options: [String]) throws -> Subprocess {
       try Subprocess.run(
         Unprivileged.prefix() + [
-          try UnprivilegedTool.copy(in: tool), "save", "--qmp", qemu.qmpSocket.string, image.string,
+          try UnprivilegedTool.copy(in: tool), "save", qemu.qmpSocket.string, image.string,
         ] + options)
     }
 

@@ -74,13 +74,13 @@ class Measure:
     def save(self):
         socket = os.path.join(self.own, "source")
         with self.machine(f"memory-backend-file,share=on,mem-path={self.ram}", socket):
-            return self.rate(run([self.options.command, "save", "--qmp", socket, self.image, "--engine", "capture", "--json",
+            return self.rate(run([self.options.command, "save", socket, self.image, "--engine", "capture", "--json",
                                   "--progress", "none", *self.devices("{}")]))
 
     def restore(self, target):
         socket = os.path.join(self.own, "target")
         with self.machine("memory-backend-ram,prealloc=on", socket, "-incoming", "defer"):
-            return self.rate(run([self.options.command, "restore", self.image, "--qmp", socket, "--engine", "place", "--json",
+            return self.rate(run([self.options.command, "restore", self.image, socket, "--engine", "place", "--json",
                                   "--then", "pause", "--progress", "none", *self.devices(TARGETS[target])]))
 
     def rate(self, report):

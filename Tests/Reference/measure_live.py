@@ -22,7 +22,7 @@ from qemu import QEMU
 
 
 def save(options, socket, image, *more):
-    words = [options.command, "save", "--qmp", socket, image, "--engine", options.engine, "--json", "--progress", "none", *more]
+    words = [options.command, "save", socket, image, "--engine", options.engine, "--json", "--progress", "none", *more]
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(words)}: status {done.returncode}: {done.stderr}")

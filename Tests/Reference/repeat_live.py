@@ -68,7 +68,7 @@ class Source:
         with QEMU(*self.arguments, "-qmp", f"unix:{socket},server=on,wait=off", serial=self.serial) as qemu:
             busy.wait_for_lines(self.serial, 2)
             self.rate = busy.rate(qemu, self.area, 0.3)
-            words = [self.options.command, "save", "--qmp", socket, self.image, "--engine", "capture", "--live", "--then", "pause",
+            words = [self.options.command, "save", socket, self.image, "--engine", "capture", "--live", "--then", "pause",
                      "--json", "--progress", "none", *self.options.more]
             done = subprocess.run(words, capture_output=True, text=True)
             check(done.returncode == 0, f"{' '.join(words)}: status {done.returncode}: {done.stderr}")

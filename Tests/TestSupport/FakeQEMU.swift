@@ -1,4 +1,5 @@
-public import LinuxIO
+import LinuxIO
+public import LinuxProcesses
 public import MappedRAMFormat
 
 /// The other end of a QMP conversation, played by a test on a thread of its own.

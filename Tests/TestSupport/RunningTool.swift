@@ -44,11 +44,11 @@ public final class RunningTool {
   /// Sends it a signal.
   public func send(_ signal: CInt) { kill(process.processIdentifier, signal) }
 
-  /// Waits until `condition` holds, asking it every `pause`; without one, all the time.
+  /// Waits until `condition` holds, asking it every `pause`.
   ///
   /// - Throws: `HarnessError` after five minutes, or where the command ends first.
   public func wait(
-    for what: String, every pause: Duration = .zero, until condition: () throws -> Bool
+    for what: String, every pause: Duration = .milliseconds(1), until condition: () throws -> Bool
   ) throws {
     let deadline = ContinuousClock.now + .seconds(300)
     while try !condition() {

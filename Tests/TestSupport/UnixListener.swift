@@ -1,5 +1,6 @@
 import Glibc
-public import LinuxIO
+import LinuxIO
+public import LinuxProcesses
 public import SystemPackage
 
 /// A Unix stream socket that waits for connections. Its name is removed when the last reference goes.

@@ -1,13 +1,14 @@
 import LinuxIO
 import SystemPackage
 
-/// One worker: claims pieces, reads them, asks their transfer what to write, writes that.
+/// One worker: claims extents, reads them, asks their transfer what to write, writes that.
 ///
-/// It runs on a thread of its own and owns its I/O and its buffers; nothing but the work queue and the counters is shared.
-/// Several pieces are under way at once, each in a slot with a buffer of its own. A slot is reading, then writing, then free.
+/// It runs on a thread of its own and owns its I/O and its buffers; nothing but the work queue and
+/// the counters is shared. Several extents are under way at once, each in a buffer of its own, which
+/// is reading, then writing, then free.
 struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
   private var io: IO
-  private var slots: [Slot]
+  private var buffers: [ChannelBuffer]
   private var requests: RequestTable
   private let queue: WorkQueue
   private let counters: ChannelCounters
@@ -21,19 +22,19 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
   /// How long a channel sleeps before it looks again whether to stop.
   private static var nap: Duration { .milliseconds(50) }
 
-  /// A channel with as many pieces in memory at once as `shape` says.
+  /// A channel with as many extents in memory at once as `shape` says.
   ///
   /// - Precondition: `arena` has room for them, and outlives the channel.
   init(
     io: consuming IO, arena: UnsafeMutableRawBufferPointer, shape: ChannelShape,
     queue: WorkQueue, counters: ChannelCounters
   ) {
-    precondition(arena.count >= shape.arenaBytes, "a buffer for each slot")
-    let pieceBytes = shape.pieceBytes
-    slots = (0..<shape.slots).map { index in
-      unsafe Slot(
-        buffer: UnsafeMutableRawBufferPointer(
-          rebasing: arena[(index * pieceBytes)..<((index + 1) * pieceBytes)]))
+    precondition(arena.count >= shape.arenaBytes, "memory for each buffer")
+    let extentBytes = shape.extentBytes
+    buffers = (0..<shape.bufferCount).map { index in
+      unsafe ChannelBuffer(
+        memory: UnsafeMutableRawBufferPointer(
+          rebasing: arena[(index * extentBytes)..<((index + 1) * extentBytes)]))
     }
     requestBytes = shape.requestBytes
     requests = RequestTable(capacity: io.capacity)
@@ -47,10 +48,10 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
   /// Errors go to the queue. When this returns, no claim is held and nothing is under way.
   consuming func run() {
     work()
-    // Where the I/O itself is broken, requests are still under way, and only its end waits for them. What they read from
-    // and write to is the claims' until then.
-    var claims = slots.compactMap(\.claim)
-    slots = []
+    // Where the I/O itself is broken, requests are still under way, and only its end waits for
+    // them. The claims keep what they read from and write to until then.
+    var claims = buffers.compactMap(\.claim)
+    buffers = []
     let queue = queue
     io.close()
     let count = claims.count
@@ -62,11 +63,11 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
   private mutating func work() {
     while true {
       if !isStopping, queue.mustStop() { isStopping = true }
-      let isDone = isStopping ? false : fillSlots()
+      let isDone = isStopping ? false : fillBuffers()
       if !isStopping { issueRequests() }
       if underWay > 0, !isBroken {
         awaitCompletions()
-      } else if isStopping || isDone && slots.allSatisfy(\.isFree) {
+      } else if isStopping || isDone && buffers.allSatisfy(\.isFree) {
         return
       }
     }
@@ -74,20 +75,21 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
 
   // MARK: Claiming
 
-  /// Claims pieces for the free slots. Returns whether no more work will come.
+  /// Claims extents for the free buffers. Returns whether no more work will come.
   ///
-  /// A piece of which nothing has to be written leaves its slot free, and its buffer in the cache: the next one takes the same.
-  private mutating func fillSlots() -> Bool {
-    var left = slots.count
-    for index in slots.indices {
-      while slots[index].isFree, left > 0 {
+  /// An extent of which nothing has to be written leaves its buffer free, and in the processor's
+  /// cache: the next one takes the same.
+  private mutating func fillBuffers() -> Bool {
+    var left = buffers.count
+    for index in buffers.indices {
+      while buffers[index].isFree, left > 0 {
         left -= 1
-        let isIdle = underWay == 0 && slots.allSatisfy(\.isFree)
+        let isIdle = underWay == 0 && buffers.allSatisfy(\.isFree)
         switch queue.claim(wait: isIdle) {
         case .claim(let claim):
           begin(claim, in: index)
           if isStopping { return false }
-          if slots[index].phase == .writing { submitRequests() }
+          if buffers[index].phase == .writing { submitRequests() }
           if isStopping { return false }
         case .nothingYet:
           return false
@@ -100,65 +102,65 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
   }
 
   private mutating func begin(_ claim: WorkQueue.Claim, in index: Int) {
-    slots[index].begin(claim)
+    buffers[index].begin(claim)
     do throws(SystemCallError) {
-      try claim.transfer.chooseReads(of: slots[index].piece, into: &slots[index].parts)
+      try claim.transfer.chooseReads(of: buffers[index].extent, into: &buffers[index].runs)
       switch claim.transfer.source {
       case .file:
         break
       case .memory(let mapping):
-        slots[index].point(into: mapping)
+        buffers[index].point(into: mapping)
         if mapping.isShared {
-          for range in slots[index].sourceRanges { try mapping.populate(range) }
+          for range in buffers[index].sourceRanges { try mapping.populate(range) }
         }
-        slots[index].skipParts()
+        buffers[index].skipRuns()
       case .copy(let source):
-        let slot = slots[index]
-        for part in slot.parts {
+        let buffer = buffers[index]
+        for run in buffer.runs {
           try unsafe source.copy(
-            into: slot.bytes(of: part), from: slot.piece.sourceOffset + UInt64(part.start))
-          counters.moved(part.count, isRead: true)
+            into: buffer.bytes(of: run), from: buffer.extent.sourceOffset + UInt64(run.lowerBound))
+          counters.moved(run.count, isRead: true)
         }
-        slots[index].skipParts()
+        buffers[index].skipRuns()
       }
     } catch {
       stop(.system(error))
       return
     }
-    if !slots[index].hasPartsLeft { beginWriting(index) }
+    if !buffers[index].hasRunsLeft { beginWriting(index) }
   }
 
   // MARK: Writing
 
   private mutating func beginWriting(_ index: Int) {
-    guard let claim = slots[index].claim else { preconditionFailure("a slot with a piece") }
-    slots[index].turnToWriting()
+    guard let claim = buffers[index].claim else { preconditionFailure("an extent in the buffer") }
+    buffers[index].turnToWriting()
     unsafe claim.transfer.chooseWrites(
-      of: slots[index].piece, in: slots[index].pieceBytes, read: slots[index].read,
-      into: &slots[index].parts)
+      of: buffers[index].extent, in: buffers[index].extentBytes, read: buffers[index].read,
+      into: &buffers[index].runs)
     if let limit = claim.transfer.limit {
-      wait(until: limit.take(slots[index].parts.reduce(0) { $0 + $1.count }))
+      wait(until: limit.take(buffers[index].runs.reduce(0) { $0 + $1.count }))
       if isStopping { return }
     }
     if case .copy(let target) = claim.transfer.target {
-      let slot = slots[index]
+      let buffer = buffers[index]
       do throws(SystemCallError) {
-        for part in slot.parts {
+        for run in buffer.runs {
           try unsafe target.copy(
-            from: UnsafeRawBufferPointer(slot.bytes(of: part)),
-            to: slot.piece.targetOffset + UInt64(part.start))
-          counters.moved(part.count, isRead: false)
+            from: UnsafeRawBufferPointer(buffer.bytes(of: run)),
+            to: buffer.extent.targetOffset + UInt64(run.lowerBound))
+          counters.moved(run.count, isRead: false)
         }
       } catch {
         stop(.system(error))
         return
       }
-      slots[index].skipParts()
+      buffers[index].skipRuns()
     }
-    if !slots[index].hasPartsLeft { finish(index) }
+    if !buffers[index].hasRunsLeft { finish(index) }
   }
 
-  /// Waits for a time, or until work is to stop, which a request that is under way and fails is a reason for as well.
+  /// Waits until `time`, or until work is to stop, as when a request that is under way fails.
   private mutating func wait(until time: ContinuousClock.Instant) {
     while !isStopping {
       if queue.mustStop() { return isStopping = true }
@@ -179,19 +181,19 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
   }
 
   private mutating func finish(_ index: Int) {
-    let piece = slots[index].piece
-    if case .memory(let mapping)? = slots[index].claim?.transfer.source, mapping.isShared {
-      let start = Int(piece.sourceOffset)
+    let extent = buffers[index].extent
+    if case .memory(let mapping)? = buffers[index].claim?.transfer.source, mapping.isShared {
+      let start = Int(extent.sourceOffset)
       do throws(SystemCallError) {
-        try mapping.release(start..<(start + piece.byteCount))
+        try mapping.release(start..<(start + extent.byteCount))
       } catch {
         stop(.system(error))
         return
       }
     }
-    counters.finish(piece.byteCount)
-    slots[index].claim?.transfer.finished(piece)
-    slots[index].claim = nil
+    counters.finish(extent.byteCount)
+    buffers[index].claim?.transfer.finished(extent)
+    buffers[index].claim = nil
     queue.finished()
   }
 
@@ -200,22 +202,22 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
   /// Requests made that have not been handled.
   private var underWay: Int { io.inFlight + waiting.count }
 
-  /// Makes requests for the parts of all slots, as far as there is room.
+  /// Makes requests for the runs of all buffers, as far as there is room.
   private mutating func issueRequests() {
-    for index in slots.indices {
-      while slots[index].hasPartsLeft {
+    for index in buffers.indices {
+      while buffers[index].hasRunsLeft {
         guard underWay < io.capacity else { return }
-        let part = slots[index].takePart(limit: requestBytes)
-        let isRead = slots[index].phase == .reading
+        let run = buffers[index].takeRun(limit: requestBytes)
+        let isRead = buffers[index].phase == .reading
         issue(
           Request(
-            slot: index, isRead: isRead, start: part.start, remaining: part.count,
-            fileOffset: slots[index].fileOffset + UInt64(part.start)))
+            buffer: index, isRead: isRead, rest: run,
+            fileOffset: buffers[index].fileOffset + UInt64(run.lowerBound)))
       }
     }
   }
 
-  /// Lets requests begin before more work of the processor is done: the disk must not wait for that.
+  /// Lets requests begin before the processor does more work: the disk must not wait for that.
   private mutating func submitRequests() {
     issueRequests()
     do throws(SystemCallError) {
@@ -227,12 +229,11 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
   }
 
   private mutating func issue(_ request: Request) {
-    guard let file = slots[request.slot].file else {
+    guard let file = buffers[request.buffer].file else {
       preconditionFailure("requests are made of files only")
     }
     let tag = requests.insert(request)
-    let part = Part(request.start..<(request.start + request.remaining))
-    let bytes = unsafe slots[request.slot].bytes(of: part)
+    let bytes = unsafe buffers[request.buffer].bytes(of: request.rest)
     let memory = UnsafeRawBufferPointer(bytes)
     if request.isRead {
       unsafe io.read(file, into: bytes, at: request.fileOffset, tag: tag)
@@ -251,7 +252,8 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
         stop(.system(error))
       }
     }
-    // No more than were under way: requests that are made again at once must not keep the channel from looking whether to stop.
+    // No more than were under way: requests that are made again at once must not keep the channel
+    // from looking whether to stop.
     for _ in 0..<io.capacity {
       guard let completion = waiting.isEmpty ? io.nextCompletion() : waiting.removeFirst()
       else { return }
@@ -260,7 +262,7 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
     }
   }
 
-  /// Goes on with a piece. Returns whether that took long, since all of it had been read.
+  /// Continues with an extent. Returns whether that took long, since all of it had been read.
   private mutating func handle(_ completion: IOCompletion) -> Bool {
     let failure = isStopping ? nil : failure(of: completion)
     var request = requests.remove(completion.tag)
@@ -270,17 +272,17 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
     } else if completion.isToBeMadeAgain {
       issue(request)
     } else {
-      precondition(completion.result <= request.remaining, "no more than was asked for")
+      precondition(completion.result <= request.rest.count, "no more than was asked for")
       counters.moved(completion.result, isRead: request.isRead)
       request.advance(by: completion.result)
-      if request.remaining > 0 {
+      if !request.rest.isEmpty {
         issue(request)
-      } else if slots[request.slot].endRequest() {
-        if slots[request.slot].phase == .reading {
-          beginWriting(request.slot)
+      } else if buffers[request.buffer].endRequest() {
+        if buffers[request.buffer].phase == .reading {
+          beginWriting(request.buffer)
           return true
         }
-        finish(request.slot)
+        finish(request.buffer)
       }
     }
     return false
@@ -290,7 +292,7 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
   private func failure(of completion: IOCompletion) -> ImageError? {
     guard completion.result <= 0, !completion.isToBeMadeAgain else { return nil }
     let request = requests[completion.tag]
-    guard let file = slots[request.slot].file else {
+    guard let file = buffers[request.buffer].file else {
       preconditionFailure("requests are made of files only")
     }
     if completion.result < 0 {

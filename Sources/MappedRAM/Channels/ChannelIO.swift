@@ -1,5 +1,7 @@
+import Glibc
 import LinuxIO
 import SystemPackage
+import URing
 
 /// What a channel does its I/O with: a ring, or plain positioned calls.
 ///
@@ -54,4 +56,226 @@ protocol ChannelIOFactory: Sendable {
   ///
   /// - Throws: where the I/O cannot be made; nothing has run then.
   func perform(_ work: ChannelWork) throws(SystemCallError)
+}
+
+/// What a channel is made of, besides its I/O.
+@safe
+struct ChannelWork {
+  let arena: UnsafeMutableRawBufferPointer
+  let shape: ChannelShape
+  let queue: WorkQueue
+  let counters: ChannelCounters
+
+  /// Works with `io` until there is no more to do.
+  func run<IO: ChannelIO & ~Copyable>(_ io: consuming IO) {
+    let channel = unsafe Channel(
+      io: io, arena: arena, shape: shape, queue: queue, counters: counters)
+    channel.run()
+  }
+}
+
+// MARK: The ring
+
+/// A channel's I/O through a ring.
+struct RingIO: ChannelIO, ~Copyable {
+  private var ring: Ring
+  let capacity: Int
+
+  /// Makes a ring for `capacity` requests and registers `arena` with it, if the kernel lets us pin that much.
+  init(
+    capacity: Int, arena: UnsafeMutableRawBufferPointer, notes: ChannelNotes
+  ) throws(SystemCallError) {
+    var ring = try Ring(entries: capacity)
+    do throws(SystemCallError) {
+      try unsafe ring.registerBuffer(arena)
+    } catch {
+      notes.add(.buffersNotRegistered(error))
+    }
+    self.ring = ring
+    self.capacity = capacity
+  }
+
+  var inFlight: Int { ring.inFlight }
+
+  mutating func read(
+    _ file: File, into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64, tag: Int
+  ) {
+    let descriptor = unsafe file.descriptor(for: UnsafeRawBufferPointer(buffer), at: offset)
+    unsafe ring.prepareRead(
+      descriptor: descriptor, into: buffer, offset: offset, tag: UInt64(tag))
+  }
+
+  mutating func write(
+    _ file: File, from buffer: UnsafeRawBufferPointer, at offset: UInt64, tag: Int
+  ) {
+    let descriptor = unsafe file.descriptor(for: buffer, at: offset)
+    unsafe ring.prepareWrite(
+      descriptor: descriptor, from: buffer, offset: offset, tag: UInt64(tag))
+  }
+
+  mutating func submit() throws(SystemCallError) { try ring.submitAndWait(minimum: 0) }
+
+  mutating func wait() throws(SystemCallError) { try ring.submitAndWait(minimum: 1) }
+
+  mutating func nextCompletion() -> IOCompletion? {
+    ring.nextCompletion().map { IOCompletion(tag: Int($0.tag), result: Int($0.result)) }
+  }
+
+  consuming func close() { ring.close() }
+}
+
+// MARK: Positioned calls
+
+/// A channel's I/O through pread and pwrite: each request is carried out when it is made.
+struct PositionedIO: ChannelIO, ~Copyable {
+  let capacity: Int
+  /// The oldest first, so that what was read early is not left behind by what is read next.
+  private var completions: [IOCompletion] = []
+
+  init(capacity: Int) {
+    self.capacity = capacity
+    completions.reserveCapacity(capacity)
+  }
+
+  var inFlight: Int { completions.count }
+
+  mutating func read(
+    _ file: File, into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64, tag: Int
+  ) {
+    let descriptor = unsafe file.descriptor(for: UnsafeRawBufferPointer(buffer), at: offset)
+    // SAFETY: the buffer is the caller's, and the call is over when this returns.
+    let result = unsafe pread(descriptor, buffer.baseAddress, buffer.count, off_t(offset))
+    complete(tag, result)
+  }
+
+  mutating func write(
+    _ file: File, from buffer: UnsafeRawBufferPointer, at offset: UInt64, tag: Int
+  ) {
+    let descriptor = unsafe file.descriptor(for: buffer, at: offset)
+    // SAFETY: as in `read`.
+    let result = unsafe pwrite(descriptor, buffer.baseAddress, buffer.count, off_t(offset))
+    complete(tag, result)
+  }
+
+  private mutating func complete(_ tag: Int, _ result: Int) {
+    completions.append(IOCompletion(tag: tag, result: result < 0 ? -Int(errno) : result))
+  }
+
+  mutating func submit() throws(SystemCallError) {}
+
+  mutating func wait() throws(SystemCallError) {}
+
+  mutating func nextCompletion() -> IOCompletion? {
+    completions.isEmpty ? nil : completions.removeFirst()
+  }
+
+  /// Each request was over when it was made.
+  consuming func close() {}
+}
+
+// MARK: Measured I/O
+
+/// A channel's I/O of another kind, with the time that each request takes.
+///
+/// The time is taken right before a request is made and when its completion is handed out: what a channel waits for, not what
+/// the disk needs.
+struct TimedIO<IO: ChannelIO & ~Copyable>: ChannelIO, ~Copyable {
+  private var io: IO
+  private let observer: any ChannelObserver
+  /// By tag: what was begun, and when.
+  private var begun: [(isRead: Bool, time: UInt64)]
+
+  init(_ io: consuming IO, _ observer: any ChannelObserver) {
+    begun = Array(repeating: (false, 0), count: io.capacity)
+    self.io = io
+    self.observer = observer
+  }
+
+  var capacity: Int { io.capacity }
+  var inFlight: Int { io.inFlight }
+
+  mutating func read(
+    _ file: File, into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64, tag: Int
+  ) {
+    begun[tag] = (true, nanosecondsNow())
+    unsafe io.read(file, into: buffer, at: offset, tag: tag)
+  }
+
+  mutating func write(
+    _ file: File, from buffer: UnsafeRawBufferPointer, at offset: UInt64, tag: Int
+  ) {
+    begun[tag] = (false, nanosecondsNow())
+    unsafe io.write(file, from: buffer, at: offset, tag: tag)
+  }
+
+  mutating func submit() throws(SystemCallError) { try io.submit() }
+
+  mutating func wait() throws(SystemCallError) { try io.wait() }
+
+  mutating func nextCompletion() -> IOCompletion? {
+    guard let completion = io.nextCompletion() else { return nil }
+    let request = begun[completion.tag]
+    observer.finished(isRead: request.isRead, nanoseconds: nanosecondsNow() - request.time)
+    return completion
+  }
+
+  consuming func close() { io.close() }
+}
+
+/// Makes the I/O that `method` asks for, timed.
+struct TimedFactory: ChannelIOFactory {
+  let method: ChannelOptions.IOMethod
+  let observer: any RequestObserver
+
+  init(_ method: ChannelOptions.IOMethod, _ observer: any RequestObserver) {
+    self.method = method
+    self.observer = observer
+  }
+
+  func perform(_ work: ChannelWork) throws(SystemCallError) {
+    switch method {
+    case .ioUring:
+      // The notes of a pool are not at hand here; a run without this factory has them.
+      let io = try unsafe RingIO(
+        capacity: work.shape.queueDepth, arena: work.arena, notes: ChannelNotes())
+      work.run(TimedIO(io, observer.channel()))
+    case .sync:
+      work.run(TimedIO(PositionedIO(capacity: work.shape.queueDepth), observer.channel()))
+    }
+  }
+}
+
+/// The time of CLOCK_MONOTONIC. Some 20 ns.
+private func nanosecondsNow() -> UInt64 {
+  var now = timespec()
+  // SAFETY: `now` is filled and not kept.
+  unsafe clock_gettime(CLOCK_MONOTONIC, &now)
+  return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+}
+
+/// Makes rings.
+struct RingFactory: ChannelIOFactory {
+  let notes: ChannelNotes
+
+  func perform(_ work: ChannelWork) throws(SystemCallError) {
+    let io = try unsafe RingIO(
+      capacity: work.shape.queueDepth, arena: work.arena, notes: notes)
+    work.run(io)
+  }
+}
+
+extension ChannelOptions.IOMethod {
+  func factory(_ notes: ChannelNotes) -> any ChannelIOFactory {
+    switch self {
+    case .ioUring: RingFactory(notes: notes)
+    case .sync: PositionedFactory()
+    }
+  }
+}
+
+/// Makes positioned I/O.
+struct PositionedFactory: ChannelIOFactory {
+  func perform(_ work: ChannelWork) throws(SystemCallError) {
+    work.run(PositionedIO(capacity: work.shape.queueDepth))
+  }
 }

@@ -1,4 +1,6 @@
 public import LinuxIO
+import Synchronization
+public import SystemPackage
 
 /// How the channels work: their number, and what each has under way.
 public struct ChannelOptions: Equatable, Sendable {
@@ -30,8 +32,9 @@ public struct ChannelOptions: Equatable, Sendable {
   public static let queueDepthRange = 1...1024
   /// Request sizes that are allowed.
   public static let requestBytesRange = (64 << 10)...(16 << 20)
-  /// Bytes of buffers that a channel has at most: 4 MiB, or two requests if that is more. With more, what is copied leaves the
-  /// processor's cache before it is written (0.24 in place of 0.19 CPU-seconds per GiB, measured), and disks do not get faster.
+  /// Bytes of buffers that a channel has at most: 4 MiB, or two requests if that is more. With more,
+  /// what is copied leaves the processor's cache before it is written (0.24 in place of 0.19
+  /// CPU-seconds per GiB, measured), and disks do not get faster.
   static let bufferBytes = 4 << 20
 
   /// Options with these values.
@@ -56,23 +59,128 @@ public struct ChannelOptions: Equatable, Sendable {
 
 /// What a channel's memory looks like.
 struct ChannelShape: Equatable, Sendable {
-  /// Bytes of the largest piece, and of a slot.
-  var pieceBytes: Int
+  /// Bytes of the largest extent, and of a buffer.
+  var extentBytes: Int
   /// Bytes of a request at most.
   var requestBytes: Int
   /// Requests under way at most.
   var queueDepth: Int
 
-  /// The shape for pieces of `pieceBytes`.
-  init(_ options: ChannelOptions, pieceBytes: Int) {
-    self.pieceBytes = pieceBytes
+  /// The shape for extents of `extentBytes`.
+  init(_ options: ChannelOptions, extentBytes: Int) {
+    self.extentBytes = extentBytes
     requestBytes = options.requestBytes
     queueDepth = options.queueDepth
   }
 
-  /// Pieces in memory at most: two where one does not fill the bound, so that reading and writing overlap.
-  var slots: Int { max(2, min(queueDepth, ChannelOptions.bufferBytes / pieceBytes)) }
+  /// Extents in memory at most: two where one does not fill the bound, so that reading and writing
+  /// overlap.
+  var bufferCount: Int { max(2, min(queueDepth, ChannelOptions.bufferBytes / extentBytes)) }
 
-  /// Bytes of all slots.
-  var arenaBytes: Int { slots * pieceBytes }
+  /// Bytes of all buffers.
+  var arenaBytes: Int { bufferCount * extentBytes }
+}
+
+// MARK: What became of it
+
+/// What the channels did, and how.
+public struct ChannelReport: Equatable, Sendable {
+  /// Bytes and requests.
+  public var totals: TransferTotals
+  /// Where they could not work as they were asked to.
+  public var notes: [ChannelNote]
+
+  /// That of no channel.
+  static let idle = ChannelReport(
+    totals: TransferTotals(
+      bytesRead: 0, bytesWritten: 0, directRequests: 0, bufferedRequests: 0),
+    notes: [])
+}
+
+/// Where a channel could not work as it was asked to, and why.
+public enum ChannelNote: Equatable, Sendable {
+  /// The kernel or a container refused io_uring; pread and pwrite are used.
+  case ioUringRefused(SystemCallError)
+  /// The kernel would not pin the buffers; each request maps its own.
+  case buffersNotRegistered(SystemCallError)
+  /// A file is read or written through the page cache.
+  case directIORefused(FilePath, DirectIORefusal)
+}
+
+/// The notes of all channels, each once.
+final class ChannelNotes: Sendable {
+  private let notes = Monitor<[ChannelNote]>([])
+
+  func add(_ note: ChannelNote) {
+    notes.withLock { if !$0.contains(note) { $0.append(note) } }
+  }
+
+  /// Notes that `file` goes through the page cache, if that was not what was asked for. One file
+  /// stands for all of its directory.
+  func add(_ file: File) {
+    guard case .refused(let refusal) = file.directIO else { return }
+    notes.withLock { notes in
+      let isKnown = notes.contains { note in
+        guard case .directIORefused(let path, refusal) = note else { return false }
+        return path.removingLastComponent() == file.path.removingLastComponent()
+      }
+      if !isKnown { notes.append(.directIORefused(file.path, refusal)) }
+    }
+  }
+
+  var all: [ChannelNote] { notes.withLock { $0 } }
+}
+
+/// What the channels have done; each adds, anyone may look.
+final class ChannelCounters: Sendable {
+  let progress: Progress
+  private let bytesRead = Atomic<UInt64>(0)
+  private let bytesWritten = Atomic<UInt64>(0)
+  private let directRequests = Atomic<UInt64>(0)
+  private let bufferedRequests = Atomic<UInt64>(0)
+
+  init(progress: Progress) { self.progress = progress }
+
+  /// Counts a request made.
+  func countRequest(isDirect: Bool) {
+    if isDirect {
+      directRequests.wrappingAdd(1, ordering: .relaxed)
+    } else {
+      bufferedRequests.wrappingAdd(1, ordering: .relaxed)
+    }
+  }
+
+  /// Counts bytes that a request moved.
+  func moved(_ count: Int, isRead: Bool) {
+    if isRead {
+      bytesRead.wrappingAdd(UInt64(count), ordering: .relaxed)
+    } else {
+      bytesWritten.wrappingAdd(UInt64(count), ordering: .relaxed)
+      progress.write(UInt64(count))
+    }
+  }
+
+  /// Counts bytes of an extent that is done, whatever became of them.
+  func finish(_ count: Int) { progress.finish(UInt64(count)) }
+
+  /// What was counted so far.
+  var totals: TransferTotals {
+    TransferTotals(
+      bytesRead: bytesRead.load(ordering: .relaxed),
+      bytesWritten: bytesWritten.load(ordering: .relaxed),
+      directRequests: directRequests.load(ordering: .relaxed),
+      bufferedRequests: bufferedRequests.load(ordering: .relaxed))
+  }
+}
+
+/// How much was moved, and in how many requests.
+public struct TransferTotals: Equatable, Sendable {
+  /// Bytes that came from files or were copied from memory.
+  public var bytesRead: UInt64
+  /// Bytes that went to files or were copied to memory.
+  public var bytesWritten: UInt64
+  /// Requests that bypassed the page cache.
+  public var directRequests: UInt64
+  /// Requests through the page cache.
+  public var bufferedRequests: UInt64
 }

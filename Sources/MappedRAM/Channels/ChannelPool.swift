@@ -7,15 +7,15 @@ struct ChannelPool: ~Copyable {
   private let queue: WorkQueue
   private let counters: ChannelCounters
   private let notes: ChannelNotes
-  private var threads: [ChannelThread] = []
+  private var threads: [JoinedThread] = []
 
   /// Starts the channels with what `options` ask for, falling back to positioned calls where that cannot be had.
   ///
   /// - Parameters:
-  ///   - pieceBytes: the size of the largest piece that transfers will have.
+  ///   - extentBytes: the size of the largest extent that transfers will have.
   ///   - factory: makes the channels' I/O in place of what `options` ask for; for tests.
   init(
-    _ options: ChannelOptions, pieceBytes: Int, factory: (any ChannelIOFactory)? = nil,
+    _ options: ChannelOptions, extentBytes: Int, factory: (any ChannelIOFactory)? = nil,
     progress: Progress, cancellation: Cancellation
   ) throws(ImageError) {
     let notes = ChannelNotes()
@@ -25,13 +25,13 @@ struct ChannelPool: ~Copyable {
     self.queue = queue
     self.counters = counters
     self.notes = notes
-    let shape = ChannelShape(options, pieceBytes: pieceBytes)
+    let shape = ChannelShape(options, extentBytes: extentBytes)
     for number in 0..<options.channels {
       do throws(SystemCallError) {
         let thread = try PosixThread(name: "channel \(number)") {
           Self.work(shape, factory: factory, notes: notes, queue: queue, counters: counters)
         }
-        threads.append(ChannelThread(thread))
+        threads.append(JoinedThread(thread))
       } catch {
         // The threads that did start must not wait for work: they are joined as this goes.
         queue.fail(.system(error))
@@ -62,7 +62,7 @@ struct ChannelPool: ~Copyable {
     }
   }
 
-  /// Queues a transfer; its pieces are taken up at once.
+  /// Queues a transfer; its extents are taken up at once.
   func enqueue(_ transfer: some Transfer) {
     if case .file(let file, _) = transfer.source { notes.add(file) }
     if case .file(let file, _) = transfer.target { notes.add(file) }
@@ -91,82 +91,9 @@ struct ChannelPool: ~Copyable {
   deinit { if !threads.isEmpty { queue.fail(.cancelled) } }
 }
 
-/// A channel's thread, which is joined when the last reference goes. (An array cannot hold what cannot be copied.)
-private final class ChannelThread: Sendable {
+/// A thread that is joined when the last reference goes. (An array cannot hold what cannot be copied.)
+final class JoinedThread: Sendable {
   private let thread: PosixThread<Void, Never>
 
   init(_ thread: consuming PosixThread<Void, Never>) { self.thread = thread }
-}
-
-/// The way by which other threads than the coordinating one give channels work, and stop them.
-struct WorkInlet: Sendable {
-  fileprivate let queue: WorkQueue
-
-  /// Queues a transfer that holds memory until it is done: it is taken before all that only waits for its turn.
-  ///
-  /// After a failure it is dropped.
-  func enqueue(_ transfer: any Transfer) { queue.append(transfer, isUrgent: true) }
-
-  /// Stops all channels; the first error is the one that is reported.
-  func fail(_ error: ImageError) { queue.fail(error) }
-
-  /// Whether work is to stop: somebody has failed, or a stop was asked for.
-  func mustStop() -> Bool { queue.mustStop() }
-}
-
-/// What the channels did, and how.
-public struct ChannelReport: Equatable, Sendable {
-  /// Bytes and requests.
-  public var totals: TransferTotals
-  /// Where they could not work as they were asked to.
-  public var notes: [ChannelNote]
-
-  /// That of no channel.
-  static let idle = ChannelReport(
-    totals: TransferTotals(
-      bytesRead: 0, bytesWritten: 0, directRequests: 0, bufferedRequests: 0),
-    notes: [])
-}
-
-/// What a channel is made of, besides its I/O.
-@safe
-struct ChannelWork {
-  let arena: UnsafeMutableRawBufferPointer
-  let shape: ChannelShape
-  let queue: WorkQueue
-  let counters: ChannelCounters
-
-  /// Works with `io` until there is no more to do.
-  func run<IO: ChannelIO & ~Copyable>(_ io: consuming IO) {
-    let channel = unsafe Channel(
-      io: io, arena: arena, shape: shape, queue: queue, counters: counters)
-    channel.run()
-  }
-}
-
-/// Makes rings.
-struct RingFactory: ChannelIOFactory {
-  let notes: ChannelNotes
-
-  func perform(_ work: ChannelWork) throws(SystemCallError) {
-    let io = try unsafe RingIO(
-      capacity: work.shape.queueDepth, arena: work.arena, notes: notes)
-    work.run(io)
-  }
-}
-
-extension ChannelOptions.IOMethod {
-  fileprivate func factory(_ notes: ChannelNotes) -> any ChannelIOFactory {
-    switch self {
-    case .ioUring: RingFactory(notes: notes)
-    case .sync: PositionedFactory()
-    }
-  }
-}
-
-/// Makes positioned I/O.
-struct PositionedFactory: ChannelIOFactory {
-  func perform(_ work: ChannelWork) throws(SystemCallError) {
-    work.run(PositionedIO(capacity: work.shape.queueDepth))
-  }
 }

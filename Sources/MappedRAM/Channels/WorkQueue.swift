@@ -3,13 +3,13 @@ import Synchronization
 
 /// The work of all channels, and who waits for what.
 ///
-/// The coordinating thread appends transfers and syncs; channels claim pieces and report them finished. Other threads may append
+/// The coordinating thread appends transfers and syncs; channels claim extents and report them finished. Other threads may append
 /// as well: work that holds memory until it is done is urgent, and is taken before all that is not.
 final class WorkQueue: Sendable {
-  /// A piece of a transfer, claimed by a channel.
+  /// An extent of a transfer, claimed by a channel.
   struct Claim: Sendable {
     var transfer: any Transfer
-    var piece: Int
+    var extent: Int
   }
 
   /// What a channel is told when it asks for work.
@@ -24,15 +24,15 @@ final class WorkQueue: Sendable {
   /// Transfers that wait, the first to be taken first.
   private struct Line {
     var transfers: [any Transfer] = []
-    var nextPiece = 0
+    var nextExtent = 0
 
     mutating func take() -> Claim? {
       guard let transfer = transfers.first else { return nil }
-      let claim = Claim(transfer: transfer, piece: nextPiece)
-      nextPiece += 1
-      if nextPiece == transfer.pieceCount {
+      let claim = Claim(transfer: transfer, extent: nextExtent)
+      nextExtent += 1
+      if nextExtent == transfer.extentCount {
         transfers.removeFirst()
-        nextPiece = 0
+        nextExtent = 0
       }
       return claim
     }
@@ -47,7 +47,7 @@ final class WorkQueue: Sendable {
 
     var isEmpty: Bool { urgent.transfers.isEmpty && patient.transfers.isEmpty }
 
-    /// The next piece, or that there will be none; `nil` where that is not known yet.
+    /// The next extent, or that there will be none; `nil` where that is not known yet.
     mutating func take() -> Answer? {
       if failure != nil { return .closed }
       guard let claim = urgent.take() ?? patient.take() else { return isClosed ? .closed : nil }
@@ -67,7 +67,7 @@ final class WorkQueue: Sendable {
   ///
   /// After a failure it is dropped.
   func append(_ transfer: any Transfer, isUrgent: Bool = false) {
-    guard transfer.pieceCount > 0 else { return }
+    guard transfer.extentCount > 0 else { return }
     state.withLock { state in
       guard state.failure == nil else { return }
       if isUrgent {
@@ -78,7 +78,7 @@ final class WorkQueue: Sendable {
     }
   }
 
-  /// Claims the next piece, waiting for one if `wait` is set.
+  /// Claims the next extent, waiting for one if `wait` is set.
   func claim(wait: Bool) -> Answer {
     // Nobody waits for a claim, and a wake-up for each would cost as much as the claim.
     if let answer = state.withLock(wakesWaiters: false, { $0.take() }) { return answer }
@@ -91,7 +91,7 @@ final class WorkQueue: Sendable {
     return hasFailed.load(ordering: .relaxed)
   }
 
-  /// Takes back `count` claims: the pieces are done, or will never be.
+  /// Takes back `count` claims: the extents are done, or will never be.
   func finished(_ count: Int = 1) {
     let isIdle = state.withLock(wakesWaiters: false) { state in
       state.claimed -= count
@@ -125,4 +125,20 @@ final class WorkQueue: Sendable {
 
   /// Lets channels end once the work is done.
   func close() { state.withLock { $0.isClosed = true } }
+}
+
+/// The way by which other threads than the coordinating one give channels work, and stop them.
+struct WorkInlet: Sendable {
+  let queue: WorkQueue
+
+  /// Queues a transfer that holds memory until it is done: it is taken before all that only waits for its turn.
+  ///
+  /// After a failure it is dropped.
+  func enqueue(_ transfer: any Transfer) { queue.append(transfer, isUrgent: true) }
+
+  /// Stops all channels; the first error is the one that is reported.
+  func fail(_ error: ImageError) { queue.fail(error) }
+
+  /// Whether work is to stop: somebody has failed, or a stop was asked for.
+  func mustStop() -> Bool { queue.mustStop() }
 }

@@ -1,5 +1,6 @@
 import Glibc
 import LinuxIO
+import LinuxProcesses
 import SystemPackage
 
 /// The state of a device that a command writes to its standard output.
@@ -70,9 +71,9 @@ private struct RunningCommand: ~Copyable {
   private init(
     _ command: String, _ direction: Direction, until stop: StopSignal
   ) throws(SystemCallError) {
-    let data = try LinuxIO.Pipe()
-    let errors = try LinuxIO.Pipe()
-    let nothing = try LinuxIO.Pipe.openNull()
+    let data = try PipePair()
+    let errors = try PipePair()
+    let nothing = try PipePair.openNull()
     var options = ChildProcess.Options()
     options.standardError = errors.writing.rawValue
     options.standardInput = direction == .input ? data.reading.rawValue : nothing.rawValue

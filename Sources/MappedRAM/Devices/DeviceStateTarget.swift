@@ -1,4 +1,5 @@
 public import LinuxIO
+import MappedRAMFormat
 
 /// A device that takes its state back: buffers strictly in the order of their numbers.
 public protocol DeviceStateTarget: Sendable {
@@ -7,7 +8,8 @@ public protocol DeviceStateTarget: Sendable {
 
   /// Takes the whole state from `feed`, buffer by buffer, and returns once the device has it.
   ///
-  /// Called once for a restore, on a thread of its own. Whatever waits here must not wait for ever: it looks at `feed.stop` as well.
+  /// Called once for a restore, on a thread of its own. Whatever waits here must not wait for ever:
+  /// it looks at `feed.stop` as well.
   ///
   /// - Throws: why the device cannot take it; all of the restore fails then.
   func load(from feed: DeviceStateFeed) throws(DeviceFailure)
@@ -28,69 +30,73 @@ public struct DeviceBuffer: Equatable, Sendable {
   public var isLast: Bool
 }
 
-/// Where a device gets its buffers from. For the thread of the device's own task alone.
+/// Where a device gets its buffers from, strictly in their order, while the next ones are being
+/// read. For the thread of the device's own task alone.
 public final class DeviceStateFeed {
   /// Raised when the task is to end.
   public let stop: StopSignal
   /// Bytes of state in all buffers.
   public let byteCount: UInt64
   /// Buffers in all.
-  public let bufferCount: Int
-  private var lane: any DeviceLoadLane
-  private var number = 0
+  public var bufferCount: Int { buffers.count }
+  private let pool: BufferPool
+  private let lane: Int
+  private let buffers: [StoredBuffer]
+  /// Buffers of the pool that have been asked for and not handed out, the next one first.
+  private var ahead: [Int] = []
+  private var requested = 0
+  private var handedOut = 0
 
-  init(_ lane: any DeviceLoadLane, stop: StopSignal) {
+  /// The feed of `device`, by lane `lane` of `pool`.
+  init(_ device: StoredDevice, from pool: BufferPool, lane: Int, stop: StopSignal) {
+    self.pool = pool
     self.lane = lane
     self.stop = stop
-    byteCount = lane.byteCount
-    bufferCount = lane.bufferCount
+    buffers = device.buffers
+    byteCount = device.byteCount.rawValue
   }
 
-  /// Hands the next buffer to `body`, once it has been read. The bytes are there for the time of the call.
+  /// Hands the next buffer to `body`, once it has been read. The bytes are there for the time of the
+  /// call.
   ///
   /// - Returns: false where there was none left.
   /// - Throws: `stopped`; the errors of `body`.
   public func next(
     _ body: (DeviceBuffer, UnsafeRawBufferPointer) throws(DeviceFailure) -> Void
   ) throws(DeviceFailure) -> Bool {
-    guard number < bufferCount else { return false }
-    guard let buffer = lane.next() else { throw .stopped }
-    defer { lane.give(buffer.index) }
-    let told = DeviceBuffer(
-      number: UInt32(number), isConfiguration: buffer.isConfiguration,
-      isLast: number == bufferCount - 1)
-    number += 1
+    guard handedOut < buffers.count else { return false }
+    while requested < buffers.count, let buffer = pool.takeIfFree(for: lane) { request(buffer) }
+    if ahead.isEmpty {
+      guard let buffer = pool.take(for: lane) else { throw .stopped }
+      request(buffer)
+    }
+    let buffer = ahead.removeFirst()
+    guard pool.waitUntilFull(buffer) else { throw .stopped }
+    defer { pool.give(buffer, from: lane) }
+    let stored = buffers[handedOut]
+    let known = DeviceBuffer(
+      number: UInt32(handedOut), isConfiguration: stored.isConfiguration,
+      isLast: handedOut == buffers.count - 1)
+    handedOut += 1
     // SAFETY: the buffer is this lane's until it is given back.
-    try unsafe body(told, lane.bytes(of: buffer))
+    let bytes = unsafe pool.bytes(of: buffer)[..<Int(stored.byteCount.rawValue)]
+    try unsafe body(known, UnsafeRawBufferPointer(rebasing: bytes))
     return true
+  }
+
+  /// Asks for the next bytes that have not been asked for, into `buffer`.
+  private func request(_ buffer: Int) {
+    let stored = buffers[requested]
+    pool.move(buffer, byteCount: Int(stored.byteCount.rawValue), at: stored.offset, for: lane)
+    ahead.append(buffer)
+    requested += 1
   }
 
   /// Checks that all was taken.
   func finish() throws(DeviceFailure) {
-    guard number == bufferCount else { throw .notAllTaken(buffers: number, of: bufferCount) }
-    lane.finish()
+    guard handedOut == buffers.count else {
+      throw .notAllTaken(buffers: handedOut, of: buffers.count)
+    }
+    pool.close(lane)
   }
-}
-
-/// A full buffer.
-struct FullBuffer {
-  var index: Int
-  var byteCount: Int
-  var isConfiguration: Bool
-}
-
-/// What a device's task sees of the way that its buffers come.
-protocol DeviceLoadLane {
-  /// Bytes in all buffers.
-  var byteCount: UInt64 { get }
-  /// Buffers in all.
-  var bufferCount: Int { get }
-  /// The next buffer, full; waits for it. `nil` where all is to stop.
-  mutating func next() -> FullBuffer?
-  /// The memory of a buffer.
-  @unsafe func bytes(of buffer: FullBuffer) -> UnsafeRawBufferPointer
-  /// Takes a buffer back.
-  func give(_ buffer: Int)
-  /// Notes that no more buffers are wanted.
-  func finish()
 }

@@ -1,5 +1,6 @@
 import LinuxIO
 import MappedRAMFormat
+import LinuxProcesses
 public import SystemPackage
 
 /// The state of a device that comes out of a file, a FIFO, or anything else that can be opened and read.
@@ -76,14 +77,7 @@ public struct FileStateTarget: DeviceStateTarget {
     } catch {
       throw .system(error)
     }
-    let file = pending.file
-    var offset: UInt64 = 0
-    while unsafe try feed.next({ (_, bytes) throws(DeviceFailure) in
-      try DeviceFailure.system { () throws(SystemCallError) in
-        try unsafe file.write(bytes, at: offset)
-      }
-      offset += UInt64(bytes.count)
-    }) {}
+    try BufferedFileTarget(file: pending.file).load(from: feed)
     do throws(SystemCallError) {
       try pending.commit()
     } catch {
@@ -114,12 +108,9 @@ extension PipeEnd {
   ) throws(DeviceFailure) -> Int? {
     var count = 0
     while count < memory.count {
-      let got: Int?
-      do throws(SystemCallError) {
-        got = try unsafe readSome(
-          into: UnsafeMutableRawBufferPointer(rebasing: memory[count...]), until: stop)
-      } catch {
-        throw .system(error)
+      let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: memory[count...])
+      let got = try DeviceFailure.system { () throws(SystemCallError) in
+        try unsafe readSome(into: rest, until: stop)
       }
       guard let got else { throw .stopped }
       if got == 0 { break }
@@ -134,12 +125,9 @@ extension PipeEnd {
   ) throws(DeviceFailure) {
     var count = 0
     while count < bytes.count {
-      let put: Int?
-      do throws(SystemCallError) {
-        put = try unsafe writeSome(
-          UnsafeRawBufferPointer(rebasing: bytes[count...]), until: stop)
-      } catch {
-        throw .system(error)
+      let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[count...])
+      let put = try DeviceFailure.system { () throws(SystemCallError) in
+        try unsafe writeSome(rest, until: stop)
       }
       guard let put else { throw .stopped }
       count += put
@@ -147,15 +135,49 @@ extension PipeEnd {
   }
 }
 
-extension DeviceFailure {
-  /// Gives the errors of `body` as ones of a device.
-  static func system<Value: ~Copyable>(
-    _ body: () throws(SystemCallError) -> Value
-  ) throws(DeviceFailure) -> Value {
-    do throws(SystemCallError) {
-      return try body()
-    } catch {
-      throw .system(error)
+/// The state of a device in a file that holds all of its buffers one behind the other, with what they were known to be.
+struct BufferedFileSource: DeviceStateSource {
+  let file: File
+  let buffers: [Buffer]
+
+  /// A buffer in the file: its bytes follow those of the one before.
+  struct Buffer: Equatable, Sendable {
+    var byteCount: Int
+    var isConfiguration: Bool
+  }
+
+  var byteCount: UInt64? { buffers.reduce(0) { $0 + UInt64($1.byteCount) } }
+
+  func save(to sink: DeviceStateSink) throws(DeviceFailure) {
+    var offset: UInt64 = 0
+    for buffer in buffers {
+      try unsafe sink.put(isConfiguration: buffer.isConfiguration) {
+        (memory) throws(DeviceFailure) in
+        let part = unsafe UnsafeMutableRawBufferPointer(rebasing: memory[..<buffer.byteCount])
+        let got = try DeviceFailure.system { () throws(SystemCallError) in
+          try unsafe file.read(into: part, at: offset)
+        }
+        guard got == buffer.byteCount else {
+          throw .endedEarly(found: offset + UInt64(got), expected: byteCount ?? 0)
+        }
+        return got
+      }
+      offset += UInt64(buffer.byteCount)
     }
+  }
+}
+
+/// Takes the state of a device into a file, all buffers one behind the other.
+struct BufferedFileTarget: DeviceStateTarget {
+  let file: File
+
+  func load(from feed: DeviceStateFeed) throws(DeviceFailure) {
+    var offset: UInt64 = 0
+    while unsafe try feed.next({ (_, bytes) throws(DeviceFailure) in
+      try DeviceFailure.system { () throws(SystemCallError) in
+        try unsafe file.write(bytes, at: offset)
+      }
+      offset += UInt64(bytes.count)
+    }) {}
   }
 }

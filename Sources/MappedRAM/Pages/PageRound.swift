@@ -13,7 +13,7 @@ final class PageRound: Transfer {
   /// Pages that are in their slots now. Complete after a sync.
   let present: SharedBitmap
   private let pages: any PageSource
-  private let pieces: Pieces
+  private let extents: ExtentPlan
   private let slots: FileOffset
   /// What is known of the pages from earlier passes; `nil` where there is but one.
   private let state: RoundPages?
@@ -34,15 +34,15 @@ final class PageRound: Transfer {
   /// The only pass over `block`, whose pages are `pages` and whose slots begin at `slots` of `file`.
   init(
     _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
-    forced: PageBitmap?, gapBytes: Int = 0, pieceBytes: Int
+    forced: PageBitmap?, gapBytes: Int = 0, extentBytes: Int
   ) {
     source = pages.readAccess
     target = .file(file)
     limit = nil
     present = SharedBitmap(pageCount: block.pageCount)
     self.pages = pages
-    pieces = Pieces(
-      byteCount: block.usedLength.rawValue, pageSize: block.pageSize, pieceBytes: pieceBytes)
+    extents = ExtentPlan(
+      byteCount: block.usedLength.rawValue, pageSize: block.pageSize, extentBytes: extentBytes)
     self.slots = slots
     state = nil
     self.forced = forced
@@ -53,7 +53,7 @@ final class PageRound: Transfer {
   /// One of several passes over `block`.
   init(
     _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
-    state: RoundPages, limit: BandwidthLimit?, isFirst: Bool, pieceBytes: Int
+    state: RoundPages, limit: BandwidthLimit?, isFirst: Bool, extentBytes: Int
   ) {
     if case .memory(let mapping) = pages.readAccess {
       // Written from where it is, it could change between the hash and the disk.
@@ -67,8 +67,8 @@ final class PageRound: Transfer {
     self.limit = limit
     present = state.present
     self.pages = pages
-    pieces = Pieces(
-      byteCount: block.usedLength.rawValue, pageSize: block.pageSize, pieceBytes: pieceBytes)
+    extents = ExtentPlan(
+      byteCount: block.usedLength.rawValue, pageSize: block.pageSize, extentBytes: extentBytes)
     self.slots = slots
     self.state = state
     forced = nil
@@ -81,76 +81,79 @@ final class PageRound: Transfer {
   var readBytes: UInt64 { readBytesCounter.load(ordering: .relaxed) }
   /// Bytes of pages that had to be written in such a pass. Complete after a sync.
   var changedBytes: UInt64 {
-    changedPagesCounter.load(ordering: .relaxed) << UInt64(pieces.pageSize.shift)
+    changedPagesCounter.load(ordering: .relaxed) << UInt64(extents.pageSize.shift)
   }
 
-  var pieceCount: Int { pieces.count }
+  var extentCount: Int { extents.count }
 
-  func piece(_ index: Int) -> Piece { pieces.piece(index, from: 0, to: slots.rawValue) }
+  func extent(_ index: Int) -> Extent { extents.extent(index, from: 0, to: slots.rawValue) }
 
   // MARK: What is read
 
-  func chooseReads(of piece: Piece, into parts: inout [Part]) throws(SystemCallError) {
-    if forcesPages(of: piece) {
-      parts.append(Part(0..<piece.byteCount))
+  func chooseReads(of extent: Extent, into runs: inout [Run]) throws(SystemCallError) {
+    if forcesPages(of: extent) {
+      runs.append(0..<extent.byteCount)
       return
     }
-    let end = piece.sourceOffset + UInt64(piece.byteCount)
-    var next = piece.sourceOffset
+    let end = extent.sourceOffset + UInt64(extent.byteCount)
+    var next = extent.sourceOffset
     while next < end, let found = try pages.nextData(in: next..<end) {
       let data = wholePages(found, from: next)
       drop(next..<data.lowerBound)
-      parts.append(
-        Int(data.lowerBound - piece.sourceOffset)..<Int(data.upperBound - piece.sourceOffset))
+      runs.extend(
+        with: Int(
+          data.lowerBound - extent.sourceOffset)..<Int(data.upperBound - extent.sourceOffset))
       next = data.upperBound
     }
     drop(next..<end)
     guard let state else { return }
-    let count = parts.reduce(0) { $0 + $1.count }
+    let count = runs.reduce(0) { $0 + $1.count }
     readBytesCounter.wrappingAdd(UInt64(count), ordering: .relaxed)
-    if let mapping { parts = try changedParts(of: parts, in: piece, mapping, state) }
+    if let mapping { runs = try changedRuns(of: runs, in: extent, mapping, state) }
   }
 
-  private func forcesPages(of piece: Piece) -> Bool {
+  private func forcesPages(of extent: Extent) -> Bool {
     guard let forced else { return false }
-    return forced.population(in: pageNumbers(of: piece)) > 0
+    return forced.population(in: pageNumbers(of: extent)) > 0
   }
 
   /// `range` widened to whole pages, but not before `start`.
   private func wholePages(_ range: Range<UInt64>, from start: UInt64) -> Range<UInt64> {
-    let mask = UInt64(pieces.pageSize.byteCount - 1)
+    let mask = UInt64(extents.pageSize.byteCount - 1)
     return max(start, range.lowerBound & ~mask)..<((range.upperBound + mask) & ~mask)
   }
 
   /// Takes note that the pages of `range` are zero.
   private func drop(_ range: Range<UInt64>) {
     guard let state, !range.isEmpty else { return }
-    state.drop(pieces.pages(at: range.lowerBound, count: Int(range.upperBound - range.lowerBound)))
+    state.drop(extents.pages(at: range.lowerBound, count: Int(range.upperBound - range.lowerBound)))
   }
 
-  private func pageNumbers(of piece: Piece) -> Range<Int> {
-    pieces.pages(at: piece.sourceOffset, count: piece.byteCount)
+  private func pageNumbers(of extent: Extent) -> Range<Int> {
+    extents.pages(at: extent.sourceOffset, count: extent.byteCount)
   }
 
-  /// The runs of `parts` whose pages are not as in their slots. They are looked at where they are; only what may have changed is
+  /// The pages of `runs`, as runs, that are not as in their slots. They are looked at where they are; only what may have changed is
   /// copied then, and looked at again.
-  private func changedParts(
-    of parts: [Part], in piece: Piece, _ mapping: Mapping, _ state: RoundPages
-  ) throws(SystemCallError) -> [Part] {
-    let first = pageNumbers(of: piece).lowerBound
-    let pageBytes = pieces.pageSize.byteCount
-    var changed: [Part] = []
-    for part in parts {
-      let start = Int(piece.sourceOffset) + part.start
-      if mapping.isShared { try mapping.populate(start..<(start + part.count)) }
-      // SAFETY: the part lies inside the mapping, which is referenced until this is over. A guest may write meanwhile: what is found
+  private func changedRuns(
+    of runs: [Run], in extent: Extent, _ mapping: Mapping, _ state: RoundPages
+  ) throws(SystemCallError) -> [Run] {
+    let first = pageNumbers(of: extent).lowerBound
+    let pageBytes = extents.pageSize.byteCount
+    var changed: [Run] = []
+    for run in runs {
+      let start = Int(extent.sourceOffset) + run.lowerBound
+      if mapping.isShared { try mapping.populate(start..<(start + run.count)) }
+      // SAFETY: the run lies inside the mapping, which is referenced until this is over. A guest may write meanwhile: what is found
       // to be unchanged was so when it was read.
       unsafe mapping.withUnsafeBytes { bytes in
-        for offset in stride(from: 0, to: part.count, by: pageBytes) {
+        for offset in stride(from: 0, to: run.count, by: pageBytes) {
           let place = start + offset
           let page = unsafe UnsafeRawBufferPointer(rebasing: bytes[place..<(place + pageBytes)])
-          if unsafe state.isUnchanged(first + (part.start + offset) / pageBytes, page) { continue }
-          changed.append((part.start + offset)..<(part.start + offset + pageBytes))
+          if unsafe state.isUnchanged(first + (run.lowerBound + offset) / pageBytes, page) {
+            continue
+          }
+          changed.extend(with: (run.lowerBound + offset)..<(run.lowerBound + offset + pageBytes))
         }
       }
     }
@@ -160,46 +163,46 @@ final class PageRound: Transfer {
   // MARK: What is written
 
   func chooseWrites(
-    of piece: Piece, in bytes: UnsafeMutableRawBufferPointer, read: [Part], into parts: inout [Part]
+    of extent: Extent, in bytes: UnsafeMutableRawBufferPointer, read: [Run], into runs: inout [Run]
   ) {
     if let state {
-      unsafe chooseChanged(of: piece, in: bytes, read: read, into: &parts, state)
+      unsafe chooseChanged(of: extent, in: bytes, read: read, into: &runs, state)
     } else {
-      unsafe chooseNonzero(of: piece, in: bytes, read: read, into: &parts)
+      unsafe chooseNonzero(of: extent, in: bytes, read: read, into: &runs)
     }
   }
 
   private func chooseNonzero(
-    of piece: Piece, in bytes: UnsafeMutableRawBufferPointer, read: [Part], into parts: inout [Part]
+    of extent: Extent, in bytes: UnsafeMutableRawBufferPointer, read: [Run], into runs: inout [Run]
   ) {
-    let first = pageNumbers(of: piece).lowerBound
-    for part in read {
-      let chosenBefore = parts.count
+    let first = pageNumbers(of: extent).lowerBound
+    for run in read {
+      let chosenBefore = runs.count
       unsafe ZeroScan.appendRuns(
-        of: part, pageBytes: pieces.pageSize.byteCount, in: bytes, to: &parts
+        of: run, pageBytes: extents.pageSize.byteCount, in: bytes, to: &runs
       ) { page, isZero in
         if isZero, forced?[first + page] != true { return false }
         present.insert(first + page)
         return true
       }
       // No longer than what is before it: so a file never takes more than twice the room.
-      let runs = parts.count
-      parts.join(from: chosenBefore, gapBytes: gapBytes) { gap, before in gap.count <= before }
-      if parts.count < runs { hasFilled.store(true, ordering: .relaxed) }
+      let chosen = runs.count
+      runs.join(from: chosenBefore, gapBytes: gapBytes) { gap, before in gap.count <= before }
+      if runs.count < chosen { hasFilled.store(true, ordering: .relaxed) }
     }
   }
 
   private func chooseChanged(
-    of piece: Piece, in bytes: UnsafeMutableRawBufferPointer, read: [Part],
-    into parts: inout [Part], _ state: RoundPages
+    of extent: Extent, in bytes: UnsafeMutableRawBufferPointer, read: [Run],
+    into runs: inout [Run], _ state: RoundPages
   ) {
-    let first = pageNumbers(of: piece).lowerBound
-    let pageBytes = pieces.pageSize.byteCount
-    let shift = pieces.pageSize.shift
+    let first = pageNumbers(of: extent).lowerBound
+    let pageBytes = extents.pageSize.byteCount
+    let shift = extents.pageSize.shift
     var changed = 0
-    for part in read {
-      let chosenBefore = parts.count
-      unsafe ZeroScan.appendRuns(of: part, pageBytes: pageBytes, in: bytes, to: &parts) {
+    for run in read {
+      let chosenBefore = runs.count
+      unsafe ZeroScan.appendRuns(of: run, pageBytes: pageBytes, in: bytes, to: &runs) {
         number, isZero in
         let start = number * pageBytes
         let page = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<(start + pageBytes)])
@@ -208,7 +211,7 @@ final class PageRound: Transfer {
         return isWritten
       }
       // What is between is in the buffer, as in its slots, if it is nothing that is zero.
-      parts.join(from: chosenBefore, gapBytes: gapBytes) { gap, _ in
+      runs.join(from: chosenBefore, gapBytes: gapBytes) { gap, _ in
         let pages = (first + gap.lowerBound >> shift)..<(first + gap.upperBound >> shift)
         return pages.allSatisfy(state.present.contains)
       }
@@ -217,13 +220,13 @@ final class PageRound: Transfer {
   }
 }
 
-extension [Part] {
-  /// Appends `range`, as more of the last part where that ends there.
-  fileprivate mutating func append(_ range: Range<Int>) {
-    if let last, last.range.upperBound == range.lowerBound {
-      self[count - 1] = Part(last.start..<range.upperBound)
+extension [Run] {
+  /// Appends `run`, as more of the last one where that ends there.
+  fileprivate mutating func extend(with run: Run) {
+    if let last, last.upperBound == run.lowerBound {
+      self[count - 1] = last.lowerBound..<run.upperBound
     } else {
-      append(Part(range))
+      append(run)
     }
   }
 }
@@ -235,7 +238,7 @@ private struct MappedCopy: CopyingSource {
   func copy(
     into buffer: UnsafeMutableRawBufferPointer, from offset: UInt64
   ) throws(SystemCallError) {
-    // SAFETY: slicing checks that the part lies inside; the mapping is referenced until the copy is over.
+    // SAFETY: slicing checks that the run lies inside; the mapping is referenced until the copy is over.
     unsafe mapping.withUnsafeBytes { bytes in
       let part = unsafe bytes[Int(offset)..<(Int(offset) + buffer.count)]
       unsafe buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: part))

@@ -1,4 +1,5 @@
 public import LinuxIO
+public import LinuxProcesses
 
 /// The contents of a RAMBlock in the memory of another process, copied by calls.
 public struct ProcessPages: PageSource, PageTarget, CopyingSource, CopyingTarget {

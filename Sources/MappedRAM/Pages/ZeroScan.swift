@@ -24,20 +24,20 @@ enum ZeroScan {
     return true
   }
 
-  /// Appends to `parts` the runs of pages of `part` that `isWritten` chooses.
+  /// Appends to `runs` the runs of pages of `run` that `isWritten` chooses.
   ///
-  /// Each page is looked at once, in order; `isWritten` is given its number in the piece and whether it is zero.
+  /// Each page is looked at once, in order; `isWritten` is given its number in the extent and whether it is zero.
   static func appendRuns(
-    of part: Part, pageBytes: Int, in bytes: UnsafeMutableRawBufferPointer, to parts: inout [Part],
+    of run: Run, pageBytes: Int, in bytes: UnsafeMutableRawBufferPointer, to runs: inout [Run],
     isWritten: (_ page: Int, _ isZero: Bool) -> Bool
   ) {
-    var runStart = part.start
-    for start in stride(from: part.start, to: part.range.upperBound, by: pageBytes) {
+    var runStart = run.lowerBound
+    for start in stride(from: run.lowerBound, to: run.upperBound, by: pageBytes) {
       let page = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<(start + pageBytes)])
       if unsafe isWritten(start / pageBytes, isZero(page)) { continue }
-      if runStart < start { parts.append(Part(runStart..<start)) }
+      if runStart < start { runs.append(runStart..<start) }
       runStart = start + pageBytes
     }
-    if runStart < part.range.upperBound { parts.append(Part(runStart..<part.range.upperBound)) }
+    if runStart < run.upperBound { runs.append(runStart..<run.upperBound) }
   }
 }

@@ -113,10 +113,10 @@ extension DirectoryManifest.Device {
   }
 
   /// The device that this entry, which has been checked, describes, with the state in `file`.
-  func save(from file: File) throws(ImageError) -> DeviceSave {
+  func save(from file: File) throws(ImageError) -> DeviceSource {
     let configuration = Set(configurationBuffers ?? [])
     var found: [BufferedFileSource.Buffer] = []
-    var places = DeviceSave.Places(offsets: [], end: 0, longest: 0)
+    var places = DeviceSource.FixedPlaces(offsets: [], end: 0, longest: 0)
     var total: UInt64 = 0
     for (number, buffer) in buffers.enumerated() {
       found.append(
@@ -131,9 +131,9 @@ extension DirectoryManifest.Device {
     guard size == total else {
       throw .plan(.deviceSize(file.path, identity, found: size, expected: total))
     }
-    var save = DeviceSave(identity, from: BufferedFileSource(file: file, buffers: found))
-    save.places = places
-    return save
+    var device = DeviceSource(identity, from: BufferedFileSource(file: file, buffers: found))
+    device.fixedPlaces = places
+    return device
   }
 
   /// Whose state it is.

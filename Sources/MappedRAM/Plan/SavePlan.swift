@@ -22,10 +22,10 @@ public struct SavePlan: Sendable {
   /// are written, as zeros, where that is faster; the file then takes up to twice the room.
   public let keepsHoles: Bool
   /// Whether the description may say of such gaps that they are zeros, so that nobody who maps the image need look (FORMAT.md, section
-  /// 8.5). Without it, the image is byte for byte that of a save that keeps its holes.
+  /// 8.4). Without it, the image is byte for byte that of a save that keeps its holes.
   public let statesZeroSlots: Bool
   /// The devices whose states are saved beside RAM.
-  public internal(set) var devices: [DeviceSave] = []
+  public internal(set) var devices: [DeviceSource] = []
   /// Where the bodies of those begin that are sections of the stream.
   var sectionBodies: [DeviceIdentity: FileOffset] = [:]
   /// How much of these states may be in memory.

@@ -26,7 +26,7 @@ extension SavePlan {
   ///
   /// - Throws: `PlanError.deviceTwice`, `.deviceName`, `.tooManyDevices`, `.deviceTooLong`; for a device that is to be a section
   ///   `.sectionWithoutSize`, `.sectionTaken`, `.tailTooLong`, and what is wrong with the stream's tail, which has to be read.
-  public func with(devices: [DeviceSave]) throws(ImageError) -> SavePlan {
+  public func with(devices: [DeviceSource]) throws(ImageError) -> SavePlan {
     guard devices.count <= ImageLimits.devices else {
       throw .plan(.tooManyDevices(found: devices.count, limit: ImageLimits.devices))
     }
@@ -55,7 +55,7 @@ extension SavePlan {
     }
     let firstPlace = DeviceArea(start: plan.end, table: plan.end, devices: []).firstPlace
     for device in devices {
-      guard let places = device.places else { continue }
+      guard let places = device.fixedPlaces else { continue }
       try device.checkRoom(for: places.end, at: firstPlace)
     }
     return plan
@@ -65,7 +65,7 @@ extension SavePlan {
 /// The most bytes that a file can have.
 private let mostBytes = UInt64(Int64.max)
 
-extension DeviceSave {
+extension DeviceSource {
   /// Makes sure that a file can have `byteCount` bytes of this device at `offset`. Sizes come from users' files.
   fileprivate func checkRoom(
     for byteCount: UInt64, at offset: FileOffset
@@ -88,7 +88,7 @@ private struct SectionedTail {
   private static let mostTailBytes = ByteCount(UInt64(256) << 20)
 
   init(
-    _ tail: [StreamBytes], of plan: SavePlan, with devices: [DeviceSave]
+    _ tail: [StreamBytes], of plan: SavePlan, with devices: [DeviceSource]
   ) throws(ImageError) {
     position = plan.layout.tail
     let file = try Self.inMemory(tail)

@@ -4,7 +4,7 @@ import MappedRAMFormat
 /// Puts a block's present pages into a target.
 ///
 /// Absent pages are zero whatever their slots hold: a slot may keep an older version of a page that became zero during a live save.
-/// Where the target starts as zeros, only present pages that are not zero are written; elsewhere the whole piece is, with
+/// Where the target starts as zeros, only present pages that are not zero are written; elsewhere the whole extent is, with
 /// zeros for the absent ones.
 final class BlockRestore: Transfer {
   let source: SourceAccess
@@ -12,7 +12,7 @@ final class BlockRestore: Transfer {
   /// Pages that are present and zero nevertheless, as with `zero-page-detection=none`. Complete after a sync.
   let presentZeros: SharedBitmap
   private let bitmap: PageBitmap
-  private let pieces: Pieces
+  private let extents: ExtentPlan
   private let slots: FileOffset
   private let startsZero: Bool
 
@@ -22,7 +22,7 @@ final class BlockRestore: Transfer {
   /// A restore of the pages in `bitmap`, whose slots begin at `slots` of `file`, to `pages`.
   init(
     _ block: RAMBlock, bitmap: PageBitmap, from file: File, slots: FileOffset,
-    to pages: any PageTarget, pieceBytes: Int
+    to pages: any PageTarget, extentBytes: Int
   ) {
     precondition(bitmap.pageCount == block.pageCount, "the bitmap is the block's")
     source = .file(file)
@@ -30,44 +30,44 @@ final class BlockRestore: Transfer {
     startsZero = pages.startsZero
     presentZeros = SharedBitmap(pageCount: block.pageCount)
     self.bitmap = bitmap
-    pieces = Pieces(
-      byteCount: block.usedLength.rawValue, pageSize: block.pageSize, pieceBytes: pieceBytes)
+    extents = ExtentPlan(
+      byteCount: block.usedLength.rawValue, pageSize: block.pageSize, extentBytes: extentBytes)
     self.slots = slots
   }
 
-  var pieceCount: Int { pieces.count }
+  var extentCount: Int { extents.count }
 
   /// Bytes of the pages that are present.
-  var presentBytes: UInt64 { UInt64(bitmap.population) << UInt64(pieces.pageSize.shift) }
+  var presentBytes: UInt64 { UInt64(bitmap.population) << UInt64(extents.pageSize.shift) }
 
-  func piece(_ index: Int) -> Piece { pieces.piece(index, from: slots.rawValue, to: 0) }
+  func extent(_ index: Int) -> Extent { extents.extent(index, from: slots.rawValue, to: 0) }
 
-  func chooseReads(of piece: Piece, into parts: inout [Part]) throws(SystemCallError) {
-    for part in presentParts(of: piece) {
-      if let last = parts.last, part.start - last.range.upperBound <= Self.gapBytes {
-        parts[parts.count - 1] = Part(last.start..<part.range.upperBound)
+  func chooseReads(of extent: Extent, into runs: inout [Run]) throws(SystemCallError) {
+    for run in presentRuns(of: extent) {
+      if let last = runs.last, run.lowerBound - last.upperBound <= Self.gapBytes {
+        runs[runs.count - 1] = last.lowerBound..<run.upperBound
       } else {
-        parts.append(part)
+        runs.append(run)
       }
     }
   }
 
   func chooseWrites(
-    of piece: Piece, in bytes: UnsafeMutableRawBufferPointer, read: [Part], into parts: inout [Part]
+    of extent: Extent, in bytes: UnsafeMutableRawBufferPointer, read: [Run], into runs: inout [Run]
   ) {
     startsZero
-      ? unsafe chooseNonzero(of: piece, in: bytes, into: &parts)
-      : unsafe chooseAll(of: piece, in: bytes, into: &parts)
+      ? unsafe chooseNonzero(of: extent, in: bytes, into: &runs)
+      : unsafe chooseAll(of: extent, in: bytes, into: &runs)
   }
 
   /// Chooses the present pages that are not zero.
   private func chooseNonzero(
-    of piece: Piece, in bytes: UnsafeMutableRawBufferPointer, into parts: inout [Part]
+    of extent: Extent, in bytes: UnsafeMutableRawBufferPointer, into runs: inout [Run]
   ) {
-    let first = pieces.pages(at: piece.targetOffset, count: piece.byteCount).lowerBound
-    for part in presentParts(of: piece) {
+    let first = extents.pages(at: extent.targetOffset, count: extent.byteCount).lowerBound
+    for run in presentRuns(of: extent) {
       unsafe ZeroScan.appendRuns(
-        of: part, pageBytes: pieces.pageSize.byteCount, in: bytes, to: &parts
+        of: run, pageBytes: extents.pageSize.byteCount, in: bytes, to: &runs
       ) { page, isZero in
         if isZero { presentZeros.insert(first + page) }
         return !isZero
@@ -75,17 +75,17 @@ final class BlockRestore: Transfer {
     }
   }
 
-  /// Chooses the whole piece, once absent pages are zeros in the buffer.
+  /// Chooses the whole extent, once absent pages are zeros in the buffer.
   private func chooseAll(
-    of piece: Piece, in bytes: UnsafeMutableRawBufferPointer, into parts: inout [Part]
+    of extent: Extent, in bytes: UnsafeMutableRawBufferPointer, into runs: inout [Run]
   ) {
     var end = 0
-    for part in presentParts(of: piece) {
-      unsafe Self.clear(bytes, end..<part.start)
-      end = part.range.upperBound
+    for run in presentRuns(of: extent) {
+      unsafe Self.clear(bytes, end..<run.lowerBound)
+      end = run.upperBound
     }
-    unsafe Self.clear(bytes, end..<piece.byteCount)
-    parts.append(Part(0..<piece.byteCount))
+    unsafe Self.clear(bytes, end..<extent.byteCount)
+    runs.append(0..<extent.byteCount)
   }
 
   private static func clear(_ bytes: UnsafeMutableRawBufferPointer, _ range: Range<Int>) {
@@ -93,14 +93,12 @@ final class BlockRestore: Transfer {
       .initializeMemory(as: UInt8.self, repeating: 0)
   }
 
-  /// The runs of present pages, as parts of the piece.
-  private func presentParts(of piece: Piece) -> some Sequence<Part> {
-    let range = pieces.pages(at: piece.targetOffset, count: piece.byteCount)
-    let shift = pieces.pageSize.shift
+  /// The runs of present pages.
+  private func presentRuns(of extent: Extent) -> some Sequence<Run> {
+    let range = extents.pages(at: extent.targetOffset, count: extent.byteCount)
+    let shift = extents.pageSize.shift
     return bitmap.runs(in: range).lazy.map { run in
-      Part(
-        ((run.lowerBound - range.lowerBound) << shift)..<((run.upperBound - range.lowerBound)
-          << shift))
+      ((run.lowerBound - range.lowerBound) << shift)..<((run.upperBound - range.lowerBound) << shift)
     }
   }
 }

@@ -95,11 +95,11 @@ public struct ImageRestore: Sendable {
   /// The devices of `image` that have a target.
   private func loads(
     of image: Image, _ target: (StoredDevice) throws(ImageError) -> (any DeviceStateTarget)?
-  ) throws(ImageError) -> [DeviceLoading.Device] {
-    var loads: [DeviceLoading.Device] = []
+  ) throws(ImageError) -> [DeviceTarget] {
+    var loads: [DeviceTarget] = []
     for stored in image.deviceArea?.devices ?? [] {
       if let target = try target(stored) {
-        loads.append(DeviceLoading.Device(stored: stored, target: target))
+        loads.append(DeviceTarget(stored: stored, target: target))
       }
     }
     return loads
@@ -114,7 +114,7 @@ public struct ImageRestore: Sendable {
     var pool: ChannelPool
     var restores: [String: BlockRestore] = [:]
     private let file: File
-    private let pieceBytes: Int
+    private let extentBytes: Int
     private let progress: Progress
 
     init(
@@ -122,22 +122,23 @@ public struct ImageRestore: Sendable {
     ) throws(ImageError) {
       file = restore.file
       self.progress = progress
-      pieceBytes = Pieces.pieceBytes(for: pageSize, requestBytes: restore.options.requestBytes)
+      extentBytes = ExtentPlan.extentBytes(
+        for: pageSize, requestBytes: restore.options.requestBytes)
       pool = try ChannelPool(
-        restore.options, pieceBytes: pieceBytes, factory: restore.factory, progress: progress,
+        restore.options, extentBytes: extentBytes, factory: restore.factory, progress: progress,
         cancellation: cancellation)
     }
 
     /// Loads `devices` beside what is queued, and waits for all.
     func finish(
-      _ devices: [DeviceLoading.Device], limits: DeviceLimits
+      _ devices: [DeviceTarget], limits: DeviceLimits
     ) throws(ImageError) -> [DeviceReport] {
       guard !devices.isEmpty else {
         try pool.sync()
         return []
       }
-      var loading = try DeviceLoading(
-        devices, limits: limits, from: file, inlet: pool.inlet, pieceBytes: pieceBytes,
+      var loading = try DeviceReader(
+        devices, limits: limits, from: file, inlet: pool.inlet, extentBytes: extentBytes,
         progress: progress)
       try loading.start()
       loading.wait()
@@ -155,7 +156,7 @@ public struct ImageRestore: Sendable {
       progress.plan(block.usedLength.rawValue)
       let restore = BlockRestore(
         block.block, bitmap: bitmap, from: file, slots: slots.lowerBound, to: pages,
-        pieceBytes: pieceBytes)
+        extentBytes: extentBytes)
       restores[block.idstr] = restore
       pool.enqueue(restore)
     }

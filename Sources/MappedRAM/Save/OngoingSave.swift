@@ -12,7 +12,7 @@ public struct OngoingSave: ~Copyable {
   private let stopwatch: Stopwatch
   /// The blocks as they were when the save was begun: their pages are read in every round.
   private let blocks: [SavePlan.Block]
-  private let pieceBytes: Int
+  private let extentBytes: Int
   private var draft: ImageDraft
   private var pool: ChannelPool
   /// What only a live save has.
@@ -23,12 +23,12 @@ public struct OngoingSave: ~Copyable {
     _ save: ImageSave, _ draft: consuming ImageDraft, _ live: LiveRounds?,
     _ stopwatch: Stopwatch, _ progress: Progress
   ) throws(ImageError) {
-    let pieceBytes = Pieces.pieceBytes(
+    let extentBytes = ExtentPlan.extentBytes(
       for: save.plan.pageSize, requestBytes: save.options.requestBytes)
     pool = try ChannelPool(
-      save.options, pieceBytes: pieceBytes, factory: save.factory, progress: progress,
+      save.options, extentBytes: extentBytes, factory: save.factory, progress: progress,
       cancellation: draft.file.cancellation)
-    self.pieceBytes = pieceBytes
+    self.extentBytes = extentBytes
     options = save.options
     blocks = save.plan.blocks
     self.draft = draft
@@ -67,7 +67,7 @@ public struct OngoingSave: ~Copyable {
     let plan = draft.plan
     let file = draft.file
     if live == nil { progress.plan(plan.ramTotal.rawValue) }
-    let saving = try draft.startDevices(pool.inlet, pieceBytes, progress)
+    let saving = try draft.startDevices(pool.inlet, extentBytes, progress)
     let passes = try pass(nil)
     saving?.wait()
     try pool.sync()
@@ -91,10 +91,10 @@ public struct OngoingSave: ~Copyable {
   /// Makes a pass over the pages of each block, and waits for its end; `nil` for one that is left out.
   private mutating func pass(_ limit: BandwidthLimit?) throws(ImageError) -> [PageRound?] {
     let start = live?.begin(progress, of: draft.plan.ramTotal)
-    // Later rounds find little to write: pieces that stay in a core's cache are read and hashed faster.
+    // Later rounds find little to write: extents that stay in a core's cache are read and hashed faster.
     let isFirst = live?.rounds.isEmpty ?? true
-    let cached = Pieces.pieceBytes(for: draft.plan.pageSize, requestBytes: 1)
-    let pieceBytes = isFirst ? pieceBytes : min(pieceBytes, cached)
+    let cached = ExtentPlan.extentBytes(for: draft.plan.pageSize, requestBytes: 1)
+    let extentBytes = isFirst ? extentBytes : min(extentBytes, cached)
     var passes: [PageRound?] = []
     for (index, block) in blocks.enumerated() {
       guard let pages = block.pages, let slots = draft.plan.layout.blocks[index].pages else {
@@ -105,12 +105,12 @@ public struct OngoingSave: ~Copyable {
         if let state = live?.states[index] {
           PageRound(
             block.block, from: pages, to: draft.file.file, slots: slots.lowerBound, state: state,
-            limit: limit, isFirst: isFirst, pieceBytes: pieceBytes)
+            limit: limit, isFirst: isFirst, extentBytes: extentBytes)
         } else {
           PageRound(
             block.block, from: pages, to: draft.file.file, slots: slots.lowerBound,
             forced: block.presentZeros,
-            gapBytes: draft.plan.keepsHoles ? 0 : PageRound.gapBytes, pieceBytes: pieceBytes)
+            gapBytes: draft.plan.keepsHoles ? 0 : PageRound.gapBytes, extentBytes: extentBytes)
         }
       pool.enqueue(pass)
       passes.append(pass)
@@ -124,11 +124,11 @@ public struct OngoingSave: ~Copyable {
 extension ImageDraft {
   /// Starts the tasks of the plan's devices, if it has some. The file has room up to the end of the stream.
   fileprivate func startDevices(
-    _ inlet: WorkInlet, _ pieceBytes: Int, _ progress: Progress
-  ) throws(ImageError) -> DeviceSaving? {
+    _ inlet: WorkInlet, _ extentBytes: Int, _ progress: Progress
+  ) throws(ImageError) -> DeviceWriter? {
     guard !plan.devices.isEmpty else { return nil }
-    var saving = try DeviceSaving(
-      plan, to: file.file, fileEnd: file.end().rawValue, inlet: inlet, pieceBytes: pieceBytes,
+    var saving = try DeviceWriter(
+      plan, to: file.file, fileEnd: file.end().rawValue, inlet: inlet, extentBytes: extentBytes,
       progress: progress)
     try saving.start()
     return saving

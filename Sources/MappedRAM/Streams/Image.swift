@@ -25,7 +25,7 @@ public struct Image: Equatable, Sendable {
   public var tail: Range<FileOffset>?
   /// The JSON description of the device state, if there is one.
   public var description: DeviceDescription?
-  /// Whether the image says that the slot of each absent page holds zeros or is a hole (FORMAT.md, section 8.5). That goes for regular
+  /// Whether the image says that the slot of each absent page holds zeros or is a hole (FORMAT.md, section 8.4). That goes for regular
   /// files: when one was copied onto a device, what was there may show where it had holes.
   public var statesZeroSlots: Bool { description?.absentSlotsAreZero ?? false }
   /// The states of devices behind the stream, if there are some.

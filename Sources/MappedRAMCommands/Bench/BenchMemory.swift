@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import LinuxIO
+import LinuxProcesses
 import MappedRAM
 
 /// Where the memory of the made-up guest is.

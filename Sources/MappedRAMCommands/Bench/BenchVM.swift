@@ -1,8 +1,11 @@
 import Glibc
 import LinuxIO
+import LinuxProcesses
 import MappedRAM
 import MappedRAMFormat
+import QEMUArguments
 import QEMUControl
+import QMP
 import SystemPackage
 
 /// A stock QEMU with a guest that does nothing, started for a measurement. It is killed when the last reference goes.

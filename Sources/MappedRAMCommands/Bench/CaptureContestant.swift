@@ -1,7 +1,9 @@
 import Glibc
 import LinuxIO
+import LinuxProcesses
 import MappedRAM
 import QEMUControl
+import QMP
 import SystemPackage
 
 /// Our capture of a VM, our restore by place into another, and a start on the image itself.

@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Glibc
 import LinuxIO
+import LinuxProcesses
 import MappedRAM
 import SystemPackage
 

@@ -1,4 +1,5 @@
 import LinuxIO
+import LinuxProcesses
 
 /// The most memory that this process has from the watch's making on, without the guest's where that is mapped here.
 ///

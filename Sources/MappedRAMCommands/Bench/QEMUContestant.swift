@@ -3,6 +3,7 @@ import LinuxIO
 import MappedRAM
 import MappedRAMFormat
 import QEMUControl
+import QMP
 import SystemPackage
 
 /// QEMU's own save and load, with mapped-ram, multifd and, where the file system does it, direct I/O.

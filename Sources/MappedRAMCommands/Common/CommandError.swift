@@ -1,4 +1,5 @@
 import LinuxIO
+import LinuxProcesses
 import MappedRAM
 import QEMUControl
 import SystemPackage
@@ -11,6 +12,10 @@ enum CommandError: Error, Equatable, Sendable {
   case vm(VMError, output: FilePath?)
   /// The command's own work failed: a thread, standard output.
   case system(SystemCallError)
+  /// What is at the path is for another command than this one: the words of that.
+  case otherCommand(FilePath, found: InodeType, [String])
+  /// An option that is for images, where the subject is the socket of a running VM.
+  case notForVM(option: String, FilePath)
   /// A directory with a manifest, and options that would contradict it.
   case manifestAndOptions(FilePath, options: [String])
   /// A directory without a manifest, and nothing that says what the blocks are.
@@ -95,11 +100,15 @@ extension CommandError: CustomStringConvertible {
     case .image(let error, _): error.description
     case .vm(let error, _): error.description
     case .system(let error): error.description
+    case .otherCommand(let path, let found, let words):
+      "\(path): is a \(found.rawValue). Type: \(CommandLine.text(["mapped-ram"] + words))"
+    case .notForVM(let option, let path):
+      "\(option) is for an image, and \(path) is the socket of a running VM."
     case .manifestAndOptions(let manifest, let options):
       "\(manifest): this manifest says what the blocks are, so \(options.joined(separator: ", ")) cannot be given "
         + "as well. Leave that out, or rename the manifest to build an image by hand from the files beside it."
     case .noManifest(let manifest):
-      "\(manifest): there is no such file. A directory that \"mapped-ram restore\" made has one; for files of "
+      "\(manifest): there is no such file. A directory that \"mapped-ram unpack\" wrote has one; for files of "
         + "your own give --machine, --vmstate and a --block for each RAMBlock."
     case .offsetWithPrefix(let manifest, let expected):
       "\(manifest): what stands before the stream belongs to this image, so the stream begins at \(expected). "

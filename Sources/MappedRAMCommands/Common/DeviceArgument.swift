@@ -67,16 +67,38 @@ extension DeviceIdentity {
   }
 }
 
-/// The devices of `mapped-ram save`.
-struct SaveDevices: ParsableArguments {
+/// The devices whose state goes into an image.
+struct DeviceSaveArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      Keep the state of this device in the image too: what a file or a FIFO holds, or what a command writes to its standard \
-      output. Each device is read beside the RAM, from the start on. Repeat it for each.
+      Keep the state of this device in the image too: what a file or a FIFO holds, or what a command writes to its stdout. \
+      Devices are read in parallel with RAM. Repeat for each device.
       """, valueName: "idstr[:instance]=file or |command"))
   var device: [DeviceArgument] = []
 
+  func validate() throws { try device.checkTwice() }
+
+  /// The devices, with those of `others` that are not given here.
+  func saves(
+    sections: [DeviceSection], besides others: [DeviceSource] = []
+  ) throws(ImageError) -> [DeviceSource] {
+    let given = try device.map { (argument) throws(ImageError) in
+      let source: any DeviceStateSource =
+        switch argument.end {
+        case .file(let path): try FileStateSource(path)
+        case .command(let command): CommandStateSource(command)
+        }
+      let section = sections.first { $0.identity == argument.identity }
+      let placement = section.map { DeviceSource.Placement.section(version: $0.version) }
+      return DeviceSource(argument.identity, from: source, placement: placement ?? .area)
+    }
+    return others.filter { other in !given.contains { $0.identity == other.identity } } + given
+  }
+}
+
+/// The devices whose state becomes a section of the stream.
+struct DeviceSectionArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
@@ -85,10 +107,10 @@ struct SaveDevices: ParsableArguments {
       """, valueName: "idstr[:instance]=version"))
   var deviceSection: [DeviceSection] = []
 
-  func validate() throws {
-    try device.checkTwice()
+  /// Makes sure that each section is of one of `devices`.
+  func check(_ devices: [DeviceArgument]) throws {
     for section in deviceSection {
-      guard device.contains(where: { $0.identity == section.identity }) else {
+      guard devices.contains(where: { $0.identity == section.identity }) else {
         throw ValidationError(
           "--device-section names \"\(section.identity)\", which no --device names.")
       }
@@ -97,36 +119,21 @@ struct SaveDevices: ParsableArguments {
       }
     }
   }
-
-  /// The devices, with those of `others` that are not given here.
-  func saves(besides others: [DeviceSave] = []) throws(ImageError) -> [DeviceSave] {
-    let given = try device.map { (argument) throws(ImageError) in
-      let source: any DeviceStateSource =
-        switch argument.end {
-        case .file(let path): try FileStateSource(path)
-        case .command(let command): CommandStateSource(command)
-        }
-      let section = deviceSection.first { $0.identity == argument.identity }
-      let placement = section.map { DeviceSave.Placement.section(version: $0.version) }
-      return DeviceSave(argument.identity, from: source, placement: placement ?? .area)
-    }
-    return others.filter { other in !given.contains { $0.identity == other.identity } } + given
-  }
 }
 
-/// The devices of `mapped-ram restore`.
-struct RestoreDevices: ParsableArguments {
+/// The devices whose state comes out of an image.
+struct DeviceRestoreArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      Give the state of this device, which the image has behind its stream, to a file or a FIFO, or to the standard input of a \
-      command. Each device is loaded beside the RAM. Repeat it for each.
+      Give the state of this device, which the image has behind its stream, to a file or a FIFO, or to the stdin of a command. \
+      Devices are loaded in parallel with RAM. Repeat for each device.
       """, valueName: "idstr[:instance]=file or |command"))
   var device: [DeviceArgument] = []
 
   @Option(
     help: ArgumentHelp(
-      "Load this device only once all RAM and all other devices are in. May be repeated.",
+      "Load this device after all RAM and all other devices. May be repeated.",
       valueName: "idstr[:instance]"))
   var deviceLast: [String] = []
 

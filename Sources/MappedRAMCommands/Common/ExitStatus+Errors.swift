@@ -1,6 +1,7 @@
 import LinuxIO
 import MappedRAM
 import QEMUControl
+import QMP
 import SystemPackage
 
 extension ExitStatus {
@@ -10,7 +11,7 @@ extension ExitStatus {
     case .image(let error, let output): self.init(error, output: output)
     case .vm(let error, let output): self.init(error, output: output)
     case .system(let error): self.init(error, output: nil)
-    case .manifestAndOptions, .offsetWithPrefix: self = .usage
+    case .manifestAndOptions, .offsetWithPrefix, .otherCommand, .notForVM: self = .usage
     case .noManifest, .mismatch: self = .ioError
     case .notAPicture: self = .cannotCreate
     case .interruptedInPlace, .interruptedCompacting: self = .interrupted
@@ -44,8 +45,8 @@ extension ExitStatus {
       self.init(cause, output: output)
     case .mismatches: self = .negative
     case .usedByVM, .snapshotExists, .noSnapshotDirectory, .noRoom: self = .cannotCreate
-    case .launch(.refused(.socketTaken)), .launch(.refused(.socketInUse)),
-      .launch(.refused(.notALog)), .launch(.refused(.noReader)):
+    case .launch(.socketTaken), .launch(.socketInUse),
+      .launch(.notALog), .launch(.noReader):
       self = .cannotCreate
     case .launch(.refused): self = .usage
     case .launch(.system(let error)): self.init(starting: error)

@@ -1,4 +1,5 @@
 import QEMUControl
+import QMP
 import SystemPackage
 
 /// The connection to a QEMU that runs already.

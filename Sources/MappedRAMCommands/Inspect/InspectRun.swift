@@ -10,6 +10,7 @@ struct InspectRun {
     var image: FilePath
     var streamOffset: FileOffset?
     var parts: InspectParts
+    var json = false
     /// Columns of the terminal.
     var width = 80
   }
@@ -38,7 +39,7 @@ struct InspectRun {
   func show(_ inspection: Inspection) throws(CommandError) -> ExitStatus {
     let problems = inspection.image.problems.map { ImageError.format($0, in: options.image) }
     if inspection.isNoImage, let problem = problems.first { throw .image(problem, output: nil) }
-    if parts.json {
+    if options.json {
       output(JSONText.document(InspectJSON(inspection)))
     } else {
       writeText(inspection)
@@ -56,8 +57,8 @@ struct InspectRun {
 
   private var wishes: Inspection.Wishes {
     Inspection.Wishes(
-      devices: parts.devices, pages: parts.pages && !parts.json || parts.pagesSvg != nil,
-      runs: parts.pages && parts.json)
+      devices: parts.devices, pages: parts.pages && !options.json || parts.pagesSvg != nil,
+      runs: parts.pages && options.json)
   }
 
   /// Writes what was asked for, for people.

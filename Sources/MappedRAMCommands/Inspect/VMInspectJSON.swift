@@ -1,9 +1,11 @@
 import LinuxIO
+import LinuxProcesses
 import MappedRAMFormat
 import QEMUControl
+import QMP
 import SystemPackage
 
-/// What `inspect --qmp --json` prints.
+/// What `inspect SOCKET --json` prints.
 ///
 /// Every key is always there; a value that is not known, or does not apply, is `null`. Sizes are in bytes.
 ///

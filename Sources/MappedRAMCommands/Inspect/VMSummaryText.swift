@@ -1,9 +1,11 @@
 import LinuxIO
+import LinuxProcesses
 import MappedRAMFormat
 import QEMUControl
+import QMP
 import SystemPackage
 
-/// What `inspect --qmp` prints for people.
+/// What `inspect SOCKET` prints for people.
 struct VMSummaryText {
   let socket: FilePath
   let inspection: VMInspection

@@ -21,7 +21,7 @@ public struct DeviceDescription: Equatable, Sendable {
   public let configuration: DescribedState?
   /// The devices, in the order of their sections.
   public let devices: [DescribedDevice]
-  /// Whether the text says that the slot of each absent page holds zeros or is a hole: a statement of ours (FORMAT.md, section 8.5).
+  /// Whether the text says that the slot of each absent page holds zeros or is a hole: a statement of ours (FORMAT.md, section 8.4).
   /// It is the writer's; nothing here has looked into the slots.
   public let absentSlotsAreZero: Bool
 

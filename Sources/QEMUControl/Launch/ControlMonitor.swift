@@ -1,4 +1,6 @@
 import LinuxIO
+import LinuxProcesses
+import QEMUArguments
 import SystemPackage
 
 /// A QMP monitor on one end of a socket pair, for a QEMU that is to be started.

@@ -1,5 +1,6 @@
 import Glibc
 import LinuxIO
+import LinuxProcesses
 import Synchronization
 import SystemPackage
 
@@ -64,7 +65,7 @@ final class DetachedOutputs {
   }
 
   private static func openLog(_ path: FilePath) throws(LaunchError) -> OwnedDescriptor {
-    guard try mayBeLog(path) else { throw .refused(.notALog(path: path.string)) }
+    guard try mayBeLog(path) else { throw .notALog(path: path.string) }
     do throws(SystemCallError) {
       // To open a pipe that nobody reads from would block, and no signal of a user's would end that.
       let file = try open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK)
@@ -75,7 +76,7 @@ final class DetachedOutputs {
       guard error.errno == .noSuchAddressOrDevice, InodeType(at: path) == .fifo else {
         throw .system(error)
       }
-      throw .refused(.noReader(path: path.string))
+      throw .noReader(path: path.string)
     }
   }
 

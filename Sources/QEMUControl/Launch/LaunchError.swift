@@ -1,9 +1,19 @@
 public import LinuxIO
+public import QEMUArguments
 
 /// Why a QEMU could not be started.
 public enum LaunchError: Error, Equatable, Sendable {
-  /// The arguments, or the path for the socket, are not as they must be.
+  /// The arguments are not as they must be.
   case refused(LaunchRefusal)
+  /// The path of the socket that is to be made is taken.
+  case socketTaken(path: String)
+
+  /// What is at the path of the log is no text.
+  case notALog(path: String)
+  /// The log is to go into a pipe at this path, from which nobody reads.
+  case noReader(path: String)
+  /// A program listens at the socket that an option tells QEMU to make, and would lose it.
+  case socketInUse(path: String, option: String)
   /// A system call failed.
   case system(SystemCallError)
 
@@ -23,6 +33,15 @@ extension LaunchError: CustomStringConvertible {
   public var description: String {
     switch self {
     case .refused(let refusal): refusal.description
+    case .socketTaken(let path):
+      "\(path): something is there already. Remove it if nobody uses it, or choose another path."
+    case .notALog(let path):
+      "\(path): this is no log, and QEMU's lines would go into it: nothing was changed. Choose another path."
+    case .noReader(let path):
+      "\(path): nobody reads from this pipe, and QEMU would wait for that. Start the reader first, or choose another path."
+    case .socketInUse(let path, let option):
+      "\(option) \(path): a program listens there, probably the VM that was saved, and would lose its socket. End it first, or "
+        + "choose another path."
     case .system(let error): error.description
     }
   }

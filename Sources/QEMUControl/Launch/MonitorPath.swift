@@ -1,5 +1,7 @@
 import Glibc
 import LinuxIO
+import LinuxProcesses
+import QEMUArguments
 import Synchronization
 import SystemPackage
 
@@ -14,7 +16,7 @@ final class MonitorPath: Sendable {
   ///   socket away from whoever uses it.)
   init(_ path: FilePath) throws(LaunchError) {
     guard InodeType(at: path) == nil || Self.isAbandoned(path) else {
-      throw .refused(.socketTaken(path: path.string))
+      throw .socketTaken(path: path.string)
     }
     self.path = path
   }

@@ -1,4 +1,6 @@
-public import LinuxIO
+import LinuxIO
+public import LinuxProcesses
+public import QEMUArguments
 public import SystemPackage
 
 /// A QEMU that this process has started, and a conversation with it.
@@ -54,10 +56,11 @@ public struct QEMULaunch: ~Copyable {
   /// It inherits the descriptors that this process inherited itself (for `-netdev tap,fd=` and the like), and
   /// `descriptors`, under their own numbers.
   ///
-  /// - Throws: `refused` with `socketTaken`, `notALog` or `noReader`; `system`, so where there is no such program.
+  /// - Throws: `socketInUse`, `socketTaken`, `notALog` or `noReader`; `system`, so where there is no such program.
   public init(
     _ commandLine: QEMUCommandLine, _ mode: Mode = .foreground, inheriting descriptors: [CInt] = []
   ) throws(LaunchError) {
+    try Self.checkSockets(of: commandLine)
     var line = commandLine
     var options = ChildProcess.Options()
     let monitor = try LaunchError.system { () throws(SystemCallError) in
@@ -86,6 +89,15 @@ public struct QEMULaunch: ~Copyable {
     messages = outputs?.messages
     newLog = outputs?.newLog
     self.socket = socket
+  }
+
+  /// Looks whether a program listens at a socket that QEMU is to make: QEMU takes the path over, and nobody comes to that program any
+  /// more, also when this QEMU has ended (tried with 10.0.2). Often it is the VM that was saved, which still runs.
+  private static func checkSockets(of commandLine: QEMUCommandLine) throws(LaunchError) {
+    for (option, path) in commandLine.serverSockets where UnixSocket.isListening(at: FilePath(path))
+    {
+      throw .socketInUse(path: path, option: option)
+    }
   }
 
   /// How long QEMU may take to quit before it is killed. A script may have something to do behind it.

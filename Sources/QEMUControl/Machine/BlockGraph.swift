@@ -1,4 +1,5 @@
 import MappedRAMFormat
+import QMP
 
 /// A node of QEMU's block layer: a format, a filter, or what reads and writes a file.
 package struct BlockNode: Equatable, Sendable {

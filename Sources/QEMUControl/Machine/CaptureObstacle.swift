@@ -1,5 +1,6 @@
 public import LinuxIO
 public import MappedRAMFormat
+public import QMP
 
 /// Why a VM cannot be saved from outside now.
 ///

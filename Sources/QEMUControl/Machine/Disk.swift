@@ -1,4 +1,5 @@
 import MappedRAMFormat
+import QMP
 
 /// A disk or drive of a VM.
 public struct Disk: Equatable, Sendable {

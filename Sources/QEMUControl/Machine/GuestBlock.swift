@@ -1,4 +1,5 @@
 public import MappedRAMFormat
+public import QMP
 
 /// A RAMBlock of a VM that runs.
 public struct GuestBlock: Equatable, Sendable {

@@ -1,4 +1,5 @@
 public import MappedRAMFormat
+public import QMP
 
 /// A memory backend of a VM: what a RAMBlock's memory comes from.
 public struct MemoryBackend: Equatable, Sendable {

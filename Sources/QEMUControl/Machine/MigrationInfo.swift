@@ -1,4 +1,5 @@
 import MappedRAMFormat
+import QMP
 
 /// How far a migration is.
 public struct MigrationInfo: Equatable, Sendable {

@@ -1,4 +1,5 @@
 import MappedRAMFormat
+package import QMP
 
 extension GuestBlock {
   /// Reads the table of `x-query-ramblock` or `info ramblock`.

@@ -1,4 +1,5 @@
 import LinuxIO
+import LinuxProcesses
 
 extension RunningVM {
   /// The processes that may be QEMU, the likeliest first: the one that the processors' threads belong to, and the one that made the

@@ -1,6 +1,7 @@
 import LinuxIO
 public import MappedRAM
 public import MappedRAMFormat
+public import QMP
 
 /// What a running QEMU says of itself and its VM, at one moment.
 ///
@@ -102,23 +103,5 @@ extension RunningVM {
   public var ramByteCount: ByteCount {
     // At most `ImageLimits.blocks` blocks of `ImageLimits.ramBytes` each: no overflow.
     ByteCount(blocks.reduce(0) { $0 + $1.usedLength.rawValue })
-  }
-}
-
-extension QMPConnection {
-  /// The process that made the socket which this is connected to; `nil` where it is in a PID namespace
-  /// that this process does not see.
-  ///
-  /// Throws `system`.
-  public func peerProcessID() throws(QMPError) -> Int32? {
-    let peer = try asQMPError { () throws(SystemCallError) in try socket.peer() }
-    return peer.processID > 0 ? peer.processID : nil
-  }
-
-  /// The user who made the socket which this is connected to.
-  ///
-  /// Throws `system`.
-  public func peerUserID() throws(QMPError) -> UInt32 {
-    try asQMPError { () throws(SystemCallError) in try socket.peer() }.userID
   }
 }

@@ -1,5 +1,7 @@
-public import LinuxIO
+import LinuxIO
+public import LinuxProcesses
 import MappedRAMFormat
+public import QMP
 
 /// A VM that runs, looked at from outside: what it is made of, and what a save of it would do.
 ///

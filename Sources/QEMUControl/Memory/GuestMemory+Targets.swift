@@ -1,4 +1,5 @@
 import LinuxIO
+import LinuxProcesses
 import MappedRAM
 
 extension GuestMemory {

@@ -1,4 +1,5 @@
-public import LinuxIO
+import LinuxIO
+public import LinuxProcesses
 import MappedRAM
 import MappedRAMFormat
 import SystemPackage
@@ -21,6 +22,8 @@ public struct GuestMemory: Sendable {
     /// Where it is in QEMU's address space.
     var addresses: Range<UInt64>
     var backing: MemoryBacking
+    /// Whether QEMU itself may write all of it.
+    var isWritable: Bool
     /// The shared file behind it, open for reading.
     var file: SharedFile?
     /// Whether its pages are larger than those of the process's page map.
@@ -83,8 +86,10 @@ public struct GuestMemory: Sendable {
         }
         let maps = try MemoryMap.all(of: candidate)
         let places = zip(vm.blocks, ranges).compactMap { block, range in
-          MemoryBacking(of: range, in: maps).map {
-            Place(block: block, addresses: range, backing: $0)
+          MemoryBacking(of: range, in: maps).map { backing in
+            let isWritable = maps.allSatisfy { $0.isWritable || !$0.addresses.overlaps(range) }
+            return Place(
+              block: block, addresses: range, backing: backing, isWritable: isWritable)
           }
         }
         // Addresses are random: the process that has all blocks where QEMU says is QEMU.
@@ -124,14 +129,15 @@ public struct GuestMemory: Sendable {
     }
   }
 
-  /// The shared file behind a block, opened anew. A file of huge pages for reading alone, as it cannot be written to
+  /// The shared file behind a block, opened anew; for writing only where QEMU may write it, since this process may have more rights than
+  /// a QEMU that would have it write elsewhere. A file of huge pages for reading alone, as it cannot be written to
   /// (hugetlbfs has no write(2)). To read it leaves its holes alone, while to copy them from the process would take a huge page
   /// for each (tried: QEMU 10.0.2, a memfd without prealloc, Linux 6.18).
   private static func open(
     _ place: Place, _ processID: Int32, _ access: File.Access
   ) -> SharedFile? {
     guard case .sharedFile(let inode, let offset, let path) = place.backing,
-      access == .read || !place.hasHugePages,
+      access == .read || place.isWritable && !place.hasHugePages,
       let file = try? ProcessFiles.open(inode, of: processID, access: access)
     else { return nil }
     return SharedFile(file: file, offset: offset, path: path)

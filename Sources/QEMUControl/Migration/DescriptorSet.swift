@@ -1,5 +1,6 @@
 import LinuxIO
 import MappedRAM
+import QMP
 
 /// A file that QEMU was handed as descriptors, and that it opens as `path`: it needs no right to open a path itself.
 ///

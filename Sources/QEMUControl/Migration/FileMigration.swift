@@ -1,6 +1,7 @@
 import LinuxIO
 import MappedRAM
 import MappedRAMFormat
+import QMP
 import SystemPackage
 
 /// A migration that QEMU carries out, out of or into a file, watched from here.

@@ -1,4 +1,5 @@
 import MappedRAMFormat
+import QMP
 
 /// QEMU's migration capabilities and parameters as they were found, to be put back after they have been changed.
 struct MigrationSettings {

@@ -1,6 +1,8 @@
 import LinuxIO
+import LinuxProcesses
 import MappedRAM
 import MappedRAMFormat
+import QMP
 
 /// A waiting VM that fits an image, and the ways of the image into it.
 struct Destination {

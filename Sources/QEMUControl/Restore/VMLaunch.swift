@@ -1,6 +1,9 @@
 import LinuxIO
+import LinuxProcesses
 public import MappedRAM
 import MappedRAMFormat
+public import QEMUArguments
+import QMP
 import SystemPackage
 
 /// Starts a QEMU with the user's arguments, and restores an image into it.
@@ -44,7 +47,6 @@ public struct VMLaunch: Sendable {
       // `-S` of the user is as good as our own word for it.
       if line.startsPaused, restore.afterwards == nil { restore.afterwards = .pause }
       try line.prepareForRestore()
-      try line.checkSockets()
       if restore.engine == .map { notes = try map(source, &line) }
     } catch .memorySize(let idstr, let expected, let found, _) {
       let size = Mismatch.blockSize(

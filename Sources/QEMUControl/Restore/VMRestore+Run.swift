@@ -1,6 +1,8 @@
 import LinuxIO
+import LinuxProcesses
 public import MappedRAM
 import MappedRAMFormat
+public import QMP
 import SystemPackage
 
 extension VMRestore {

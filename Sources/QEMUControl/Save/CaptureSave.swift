@@ -1,6 +1,7 @@
 import LinuxIO
 import MappedRAM
 import MappedRAMFormat
+import QMP
 import SystemPackage
 
 /// A save by capture: the VM stands still, QEMU gives its device state, the RAM is read from outside.

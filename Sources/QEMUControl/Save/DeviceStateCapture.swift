@@ -1,6 +1,7 @@
 import LinuxIO
 import MappedRAM
 import MappedRAMFormat
+import QMP
 
 /// Takes the device state out of a VM that is paused.
 struct DeviceStateCapture {

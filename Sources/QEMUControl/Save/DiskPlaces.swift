@@ -1,5 +1,6 @@
 import Glibc
 import LinuxIO
+import LinuxProcesses
 import SystemPackage
 
 /// Where the files of a VM's disks are, also those that QEMU was given by a relative path.

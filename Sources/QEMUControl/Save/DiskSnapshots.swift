@@ -1,4 +1,5 @@
 import LinuxIO
+import QMP
 import SystemPackage
 
 /// External snapshots of all writable disks of a VM, taken together: from then on it writes to new files, and the old ones stay as
@@ -9,7 +10,7 @@ final class DiskSnapshots {
   let connection: QMPConnection
   private let plans: [Plan]
   /// Who is to own the new files: QEMU's process.
-  private let owner: ProcessOwner.User?
+  private let owner: FileOwner?
   /// What is to be done for one disk.
   struct Plan {
     var snapshot: DiskSnapshot
@@ -32,7 +33,7 @@ final class DiskSnapshots {
   /// - Throws: `noSnapshotDirectory`; `snapshotExists` where a file has the name; `relativeDisk` where it is not known what a disk's
   ///   file is; `unlinkedDisk` where it has no name any more; `encryptedDisk`, at whatever depth; `filteredDisk`.
   init(
-    of vm: RunningVM, processID: Int32?, owner: ProcessOwner.User?, in directory: FilePath,
+    of vm: RunningVM, processID: Int32?, owner: FileOwner?, in directory: FilePath,
     for image: FilePath, by connection: QMPConnection
   ) throws(VMError) {
     self.connection = connection
@@ -79,7 +80,7 @@ final class DiskSnapshots {
   }
 
   /// Snapshots that are planned already, with files that `owner` is to own.
-  init(_ plans: [Plan], owner: ProcessOwner.User? = nil, by connection: QMPConnection) {
+  init(_ plans: [Plan], owner: FileOwner? = nil, by connection: QMPConnection) {
     self.connection = connection
     self.plans = plans
     self.owner = owner

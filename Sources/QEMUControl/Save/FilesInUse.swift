@@ -1,5 +1,7 @@
 import LinuxIO
+import LinuxProcesses
 import MappedRAMFormat
+import QMP
 import SystemPackage
 
 /// What a VM uses a file for.

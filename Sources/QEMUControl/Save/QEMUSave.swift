@@ -1,6 +1,7 @@
 import LinuxIO
 import MappedRAM
 import MappedRAMFormat
+import QMP
 
 /// A save by QEMU itself, into a file that we open, check and give its name.
 struct QEMUSave {

@@ -1,5 +1,6 @@
 import MappedRAM
 public import MappedRAMFormat
+public import QMP
 
 /// What a save of a VM would do.
 public struct SaveForecast: Equatable, Sendable {

@@ -1,5 +1,6 @@
 import Glibc
 import MappedRAMFormat
+import QMP
 import SystemPackage
 
 /// QEMU's jobs that make snapshots' files, and that take snapshots back.

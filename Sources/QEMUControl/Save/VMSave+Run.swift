@@ -1,6 +1,8 @@
 import LinuxIO
+import LinuxProcesses
 public import MappedRAM
 import MappedRAMFormat
+public import QMP
 import SystemPackage
 
 extension VMSave {
@@ -66,7 +68,7 @@ extension VMSave {
   /// The user as which QEMU opens files, where its process is known for certain: it has the VM's memory.
   private static func user(
     of access: Result<GuestMemory, CaptureObstacle>
-  ) -> ProcessOwner.User? {
+  ) -> FileOwner? {
     process(of: access).flatMap { ProcessOwner.user(of: $0) }
   }
 

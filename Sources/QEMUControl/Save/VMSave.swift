@@ -21,7 +21,7 @@ public struct VMSave: Sendable {
   /// Where external snapshots of the disks go, if there are to be any.
   public var snapshotDirectory: FilePath?
   /// Devices whose states are saved beside the VM's RAM while it stands still. By capture only: QEMU's own save leaves them out.
-  public var devices: [DeviceSave] = []
+  public var devices: [DeviceSource] = []
   /// How long the VM may be paused, at most: when it is over, the watchdog resumes it, and the save fails. `nil` for a time that only a
   /// save in which something hangs needs: a minute, a second more for each 25 MiB of RAM, and half a minute in which nothing moves.
   public var maximumDowntime: Duration?

@@ -1,5 +1,6 @@
 import LinuxIO
 import MappedRAMFormat
+import QMP
 import SystemPackage
 
 /// What has been changed about a VM that is not ours, and so has to be undone.

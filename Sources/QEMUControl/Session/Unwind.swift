@@ -1,6 +1,7 @@
 import Glibc
 import LinuxIO
 import MappedRAMFormat
+import QMP
 import SystemPackage
 
 /// The one way back: undoes what a journal says, as far as it was really done.

@@ -1,6 +1,8 @@
 import LinuxIO
+import LinuxProcesses
 import MappedRAM
 import MappedRAMFormat
+import QMP
 import SystemPackage
 
 /// A VM that is not ours, for the time in which we change something about it.

@@ -1,6 +1,8 @@
 import LinuxIO
+import LinuxProcesses
 import MappedRAM
 import MappedRAMFormat
+import QMP
 import SystemPackage
 
 /// A process that takes the way back of a journal where this one ends in the middle of something, also by SIGKILL, or lets a VM be paused
@@ -24,7 +26,7 @@ final class Watchdog {
   ) throws(SystemCallError) {
     self.note = note
     let (ours, theirs) = try UnixSocket.pair(named: "watchdog")
-    let nowhere = try Pipe.openNull()
+    let nowhere = try PipePair.openNull()
     var options = ChildProcess.Options()
     options.standardInput = theirs.descriptor
     options.standardOutput = nowhere.rawValue

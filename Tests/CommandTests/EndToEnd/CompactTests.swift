@@ -28,7 +28,7 @@ import Testing
 
   private func blocks(of number: Int) throws -> String {
     let parts = directory.file("parts\(number)")
-    try Tool.succeed(["restore", image.string, "--to-directory", parts.string])
+    try Tool.succeed(["unpack", image.string, parts.string])
     return try Subprocess.succeed(["sh", "-c", "cd '\(parts)' && sha256sum *.ram vmstate.bin"]).text
   }
 

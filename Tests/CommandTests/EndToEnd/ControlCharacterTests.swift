@@ -63,7 +63,7 @@ import Testing
     expectHarmless(try Tool.run(["inspect", image.string]), "not printable ASCII: 0x1b 0x5d 0x30")
     expectHarmless(
       try Tool.run([
-        "restore", try Fixture("microvm").unpack(into: directory).string, "--to-directory",
+        "unpack", try Fixture("microvm").unpack(into: directory).string,
         directory.file("parts").string, "--block", "\u{1B}c",
       ]), #""\u{1B}c""#)
   }
@@ -80,7 +80,7 @@ import Testing
         FakeQEMU.failure("GenericError", "\u{1B}[2J\u{90}no\nError: yes", to: request))
       _ = try qemu.request()
     }
-    let result = try Tool.run(["inspect", "--qmp", listener.path.string])
+    let result = try Tool.run(["inspect", listener.path.string])
     expectHarmless(result, #": \u{1B}[2J\u{0090}no"#)
     // What looks like another message is set off.
     #expect(result.errors.contains("\n  Error: yes"))
@@ -93,13 +93,13 @@ import Testing
       try Tool.run(["inspect", name]), #"Error: no\u{1B}[1mfile\tor\u{202E}directory: "#)
     expectHarmless(
       try Tool.run([
-        "restore", name, "--to-directory", directory.file("parts").string,
+        "unpack", name, directory.file("parts").string,
       ]), #"Error: no\u{1B}[1mfile\tor\u{202E}directory: "#)
   }
 
   /// Mistakes in arguments are told by the library that reads them.
   @Test func arguments() throws {
-    let result = try Tool.run(["inspect", "a", "--qmp", "b", "--pid", "\u{1B}[1m"])
+    let result = try Tool.run(["inspect", "a", "--pid", "\u{1B}[1m"])
     expectHarmless(result, #"\u{1B}[1m"#)
     #expect(result.status == 64)
     expectHarmless(try Tool.run(["\u{1B}[1m"]), #"\u{1B}[1m"#)

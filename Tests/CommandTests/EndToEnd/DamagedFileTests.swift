@@ -23,7 +23,7 @@ import Testing
     let target = directory.file("restored")
     let inspections = try measure(damaged.map { [Tool.path, "inspect", $0.path.string, "--json"] })
     let restores = try measure(
-      damaged.map { [Tool.path, "restore", $0.path.string, "--to-directory", target.string] })
+      damaged.map { [Tool.path, "unpack", $0.path.string, target.string] })
     for (file, (inspection, restore)) in zip(damaged, zip(inspections, restores)) {
       for result in [inspection, restore] {
         #expect(result.status == expectedStatus(of: file), "\(file.name): \(result.errors)")

@@ -16,7 +16,7 @@ import Testing
     directory = try TemporaryDirectory()
     parts = directory.file("parts")
     let image = try Fixture("microvm").unpack(into: directory)
-    try Tool.succeed(["restore", image.string, "--to-directory", parts.string])
+    try Tool.succeed(["unpack", image.string, parts.string])
     var generator = SeededGenerator()
     // Two buffers and a byte.
     try Data(generator.bytes(2 << 20 + 1)).write(to: URL(fileURLWithPath: state))
@@ -28,14 +28,14 @@ import Testing
   private func device(_ text: String) -> [String] { ["--device", "d=\(text)"] }
 
   private func save(_ devices: [String]) -> [String] {
-    ["save", "--from-directory", parts.string, target] + devices
+    ["pack", parts.string, target] + devices
   }
 
   /// An image with the states of "d" and "e:1", which are the same.
   private func makeImage() throws -> String {
     let image = directory.file("image").string
     try Tool.succeed(
-      ["save", "--from-directory", parts.string, image] + device(state)
+      ["pack", parts.string, image] + device(state)
         + ["--device", "e:1=|cat '\(state)'"])
     return image
   }
@@ -56,7 +56,7 @@ import Testing
     let image = try makeImage()
     let back = directory.file("back")
     try Tool.succeed(
-      ["restore", image, "--to-directory", target, "--device-last", "d"] + device(back.string)
+      ["unpack", image, target, "--device-last", "d"] + device(back.string)
         + ["--device", "e:1=|cmp - '\(state)'"])
     try Subprocess.succeed(["cmp", back.string, state])
   }
@@ -99,7 +99,7 @@ import Testing
 
   @Test(arguments: targets)
   func aTargetThatFailsIsNamed(_ end: String, _ message: String) throws {
-    let restore = ["restore", try makeImage(), "--to-directory", target]
+    let restore = ["unpack", try makeImage(), target]
     try expectFailure(74, message, restore + device(end))
     try expectFailure(74, message, restore + device(end) + ["--device-last", "d"])
     try expectFailure(74, message, restore + device(end) + ["--device", "e:1=|sleep 1000"])
@@ -108,7 +108,7 @@ import Testing
   @Test func aDeviceThatTheImageHasNotIsNamed() throws {
     try expectFailure(
       64, #"There is no state of a device "f" in the image; it has "d", "e:1"."#,
-      ["restore", try makeImage(), "--to-directory", target, "--device", "f=x"])
+      ["unpack", try makeImage(), target, "--device", "f=x"])
   }
 
   /// Cut anywhere behind the area's first byte: in its header, its buffers, its table, its trailer.
@@ -116,7 +116,7 @@ import Testing
     let image = try makeImage()
     let file = try File.open(FilePath(image), access: .readWrite, directIO: .off)
     let area = try #require(try Image(reading: file).deviceArea)
-    let restore = ["restore", image, "--to-directory", target] + device("/dev/null")
+    let restore = ["unpack", image, target] + device("/dev/null")
     let last = FileOffset(area.end.rawValue - 1)
     let ends: [FileOffset] = [
       last, area.table + ByteCount(1), area.start + ByteCount(70000),
@@ -149,7 +149,7 @@ import Testing
     try file.write(
       Self.bigEndian(header.computedChecksum(table: table)), at: area.start.rawValue + 12)
     try expectFailure(
-      65, "device \"d\"", ["restore", image, "--to-directory", target] + device("/dev/null"))
+      65, "device \"d\"", ["unpack", image, target] + device("/dev/null"))
   }
 
   private static func bigEndian(_ number: UInt32) -> [UInt8] {
@@ -198,7 +198,7 @@ import Testing
     let image = try makeImage()
     let before = try directory.names()
     try expectEnds(
-      ["restore", image, "--to-directory", target] + device(sleeper), number)
+      ["unpack", image, target] + device(sleeper), number)
     // A killed process cannot take back the directory.
     let more = number == SIGKILL ? ["target"] : []
     #expect(try directory.names() == (before + more).sorted())
@@ -210,7 +210,7 @@ import Testing
     let fifo = directory.file("fifo").string
     try Subprocess.succeed(["mkfifo", fifo])
     let before = try directory.names()
-    let restore = ["restore", image, "--to-directory", target] + device(fifo)
+    let restore = ["unpack", image, target] + device(fifo)
     for arguments in [restore, restore + ["--device-last", "d"]] {
       let tool = try RunningTool(arguments)
       try tool.wait(for: "it to listen to signals", every: .milliseconds(2)) {

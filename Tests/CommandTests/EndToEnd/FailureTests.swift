@@ -13,7 +13,7 @@ import Testing
     directory = try TemporaryDirectory()
     image = try Fixture("microvm").unpack(into: directory)
     parts = directory.file("parts")
-    try Tool.succeed(["restore", image.string, "--to-directory", parts.string])
+    try Tool.succeed(["unpack", image.string, parts.string])
   }
 
   private func expectFailure(
@@ -35,45 +35,45 @@ import Testing
   @Test func noImage() throws {
     try expectFailure(
       74, "No such file or directory",
-      ["restore", directory.file("none").string, "--to-directory", target])
+      ["unpack", directory.file("none").string, target])
   }
 
   @Test func aDirectoryAsImage() throws {
-    try expectFailure(65, "is a directory", ["restore", parts.string, "--to-directory", target])
+    try expectFailure(65, "is a directory", ["unpack", parts.string, target])
   }
 
   @Test func aDeviceAsImage() throws {
-    try expectFailure(65, "character device", ["restore", "/dev/zero", "--to-directory", target])
+    try expectFailure(65, "character device", ["unpack", "/dev/zero", target])
   }
 
   @Test func aPipeAsImageDoesNotHang() throws {
     let pipe = directory.file("pipe")
     try Subprocess.succeed(["mkfifo", pipe.string])
-    try expectFailure(65, "is a FIFO", ["restore", pipe.string, "--to-directory", target])
+    try expectFailure(65, "is a FIFO", ["unpack", pipe.string, target])
   }
 
   @Test func anotherFileAsImage() throws {
     try expectFailure(
       65, "QEVM",
-      ["restore", parts.appending("image.json").string, "--to-directory", target])
+      ["unpack", parts.appending("image.json").string, target])
   }
 
   @Test func aBlockThatIsNotThere() throws {
     try expectFailure(
       64, "There is no RAMBlock \"nope\"; the image has ",
-      ["restore", image.string, "--to-directory", target, "--block", "nope"])
+      ["unpack", image.string, target, "--block", "nope"])
   }
 
   @Test func aDirectoryThatCannotBeMade() throws {
     try expectFailure(
       73, "No such file or directory",
-      ["restore", image.string, "--to-directory", directory.file("a/b").string])
+      ["unpack", image.string, directory.file("a/b").string])
     try expectFailure(
-      73, "Not a directory", ["restore", image.string, "--to-directory", image.string])
+      73, "Not a directory", ["unpack", image.string, image.string])
   }
 
   @Test func anImageThatCannotBeMade() throws {
-    let save = ["save", "--from-directory", parts.string]
+    let save = ["pack", parts.string]
     try expectFailure(73, "No such file", save + [directory.file("a/b.img").string])
     try expectFailure(73, "Not a directory", save + [image.appending("b.img").string])
     try expectFailure(73, "is a directory", save + [parts.string])
@@ -109,7 +109,7 @@ import Testing
     ] {
       let path = directory.file(name)
       try Data(head).write(to: URL(fileURLWithPath: path.string))
-      let save = ["save", "--from-directory", parts.string]
+      let save = ["pack", parts.string]
       try expectFailure(73, "\(path): this is \(found), and would be lost", save + [path.string])
       #expect(try Data(contentsOf: URL(fileURLWithPath: path.string)) == Data(head))
       try Tool.succeed(save + ["--force", path.string])
@@ -118,29 +118,29 @@ import Testing
 
   @Test func noDirectoryToSaveFrom() throws {
     try expectFailure(
-      74, "there is no such file. A directory that \"mapped-ram restore\" made has one",
-      ["save", "--from-directory", directory.file("none").string, target])
+      74, "there is no such file. A directory that \"mapped-ram unpack\" wrote has one",
+      ["pack", directory.file("none").string, target])
   }
 
   @Test func aManifestAndBlocksByHand() throws {
     try expectFailure(
       64,
       "this manifest says what the blocks are, so --block, --vmstate, --machine cannot be given",
-      ["save", "--from-directory", parts.string, "--machine", "pc", "--vmstate", "vmstate.bin"]
+      ["pack", parts.string, "--machine", "pc", "--vmstate", "vmstate.bin"]
         + ["--block", "a=b", target])
   }
 
   @Test func aManifestThatIsNotRight() throws {
     let manifest = parts.appending("image.json")
     try Data("{}".utf8).write(to: URL(fileURLWithPath: manifest.string))
-    try expectFailure(65, "has no key", ["save", "--from-directory", parts.string, target])
+    try expectFailure(65, "has no key", ["pack", parts.string, target])
   }
 
   @Test func aBlockFileThatIsTooShort() throws {
     let files = try FileManager.default.contentsOfDirectory(atPath: parts.string)
     let block = try #require(files.first { $0.hasSuffix(".ram") })
     try Subprocess.succeed(["truncate", "-s", "-4096", parts.appending(block).string])
-    try expectFailure(65, "bytes; expected", ["save", "--from-directory", parts.string, target])
+    try expectFailure(65, "bytes; expected", ["pack", parts.string, target])
   }
 
   @Test func aBlockFileThatIsMissing() throws {
@@ -149,7 +149,7 @@ import Testing
     try FileManager.default.removeItem(atPath: parts.appending(block).string)
     try expectFailure(
       65, "image.json: \"\(block)\" is named here, but is not in the directory",
-      ["save", "--from-directory", parts.string, target])
+      ["pack", parts.string, target])
   }
 
   /// What is wrong with a manifest is told before an image that is to be overwritten is gone.
@@ -161,7 +161,7 @@ import Testing
     let before = try Data(contentsOf: URL(fileURLWithPath: image.string))
     try expectFailure(
       65, "image.json: machineType has the value \"\"",
-      ["save", "--from-directory", parts.string, "--in-place", image.string])
+      ["pack", parts.string, "--in-place", image.string])
     #expect(try Data(contentsOf: URL(fileURLWithPath: image.string)) == before)
   }
 
@@ -170,15 +170,15 @@ import Testing
     try Data(count: 4096).write(to: URL(fileURLWithPath: block.string))
     try expectFailure(
       65, "The device state that was given is probably not",
-      ["save", "--machine", "pc", "--vmstate", parts.appending("image.json").string]
-        + ["--block", "a=\(block.string)", target])
+      ["pack", "--machine", "pc", "--vmstate", parts.appending("image.json").string]
+        + ["--block", "a=\(block.string)", directory.path.string, target])
   }
 
   @Test func aBlockFileOfBrokenPages() throws {
     try expectFailure(
       65, "RAMBlock \"a\"",
-      ["save", "--machine", "pc", "--vmstate", parts.appending("vmstate.bin").string]
-        + ["--block", "a=\(parts.appending("image.json").string)", target])
+      ["pack", "--machine", "pc", "--vmstate", parts.appending("vmstate.bin").string]
+        + ["--block", "a=\(parts.appending("image.json").string)", directory.path.string, target])
   }
 
   @Test(.enabled(if: geteuid() == 0, "needs root, to become another user"))

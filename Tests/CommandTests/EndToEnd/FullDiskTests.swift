@@ -26,15 +26,15 @@ struct FullDiskTests {
   @Test(arguments: ["io_uring", "sync"])
   func restore(method: String) throws {
     try expectFullDisk(
-      ["restore", image.string, "--to-directory", disk.file("parts").string, "--io", method])
+      ["unpack", image.string, disk.file("parts").string, "--io", method])
   }
 
   @Test(arguments: ["io_uring", "sync"])
   func save(method: String) throws {
     let parts = directory.file("parts").string
-    try Tool.succeed(["restore", image.string, "--to-directory", parts])
+    try Tool.succeed(["unpack", image.string, parts])
     try expectFullDisk(
-      ["save", "--from-directory", parts, disk.file("copy.img").string, "--io", method])
+      ["pack", parts, disk.file("copy.img").string, "--io", method])
   }
 
   @Test func bench() throws {

@@ -45,7 +45,7 @@ struct InterruptionTests {
 
   private func startSave(_ options: [String] = []) throws -> RunningTool {
     try RunningTool.busy(
-      ["save", "--from-directory", try makeParts(), output.file("vm.img").string]
+      ["pack", try makeParts(), output.file("vm.img").string]
         + ["--channels", "1", "--queue-depth", "1", "--request-size", "64K"] + options)
   }
 
@@ -104,7 +104,7 @@ struct InterruptionTests {
   private func makeHollowImage() throws -> String {
     let path = directory.file("hollow.img")
     try Tool.succeed(
-      ["save", "--from-directory", try makeParts(areForced: false), path.string])
+      ["pack", try makeParts(areForced: false), path.string])
     let file = try File.open(path, access: .readWrite, directIO: .off)
     let place = try #require(Image(reading: file).blocks[0].layout.bitmap)
     try file.write(
@@ -116,7 +116,7 @@ struct InterruptionTests {
   @Test(arguments: [SIGINT, SIGKILL])
   func aSignalStopsARestore(number: Int32) throws {
     let tool = try RunningTool.busy(
-      ["restore", try makeHollowImage(), "--to-directory", output.file("parts").string]
+      ["unpack", try makeHollowImage(), output.file("parts").string]
         + ["--channels", "1", "--queue-depth", "1", "--request-size", "64K"])
     tool.send(number)
     #expect(try tool.wait() == (number == SIGINT ? 130 : 128 + number))
@@ -134,7 +134,7 @@ struct InterruptionTests {
   func aSignalStopsInspect(number: Int32) throws {
     let path = directory.file("commands.img")
     try Tool.succeed(
-      ["save", "--from-directory", try makeParts(areForced: false), path.string])
+      ["pack", try makeParts(areForced: false), path.string])
     let file = try File.open(path, access: .readWrite, directIO: .off)
     let tail = try #require(Image(reading: file).tail).lowerBound.rawValue
     try file.write((0..<1_000_000).flatMap { _ in [8, 0, 11, 0, 0] as [UInt8] }, at: tail)

@@ -12,17 +12,17 @@ import Testing
     let fixture = try Fixture("microvm")
     let original = try fixture.unpack(into: directory)
     let parts = directory.file("parts")
-    try Tool.succeed(["restore", original.string, "--to-directory", parts.string])
+    try Tool.succeed(["unpack", original.string, parts.string])
     let image = directory.file("many.img")
     let blocks = (0..<150).flatMap { ["--block", "b\($0)=\(page)"] }
     try Tool.succeed(
-      ["save", "--machine", "microvm", "--vmstate", parts.appending("vmstate.bin").string] + blocks
-        + [image.string])
+      ["pack", "--machine", "microvm", "--vmstate", parts.appending("vmstate.bin").string] + blocks
+        + [directory.path.string, image.string])
     let target = directory.file("restored")
     try Subprocess.succeed(
       [
-        "sh", "-c", "ulimit -Sn 128; exec \"$@\"", "sh", Tool.path, "restore", image.string,
-        "--to-directory", target.string,
+        "sh", "-c", "ulimit -Sn 128; exec \"$@\"", "sh", Tool.path, "unpack", image.string,
+        target.string,
       ])
     let files = try FileManager.default.contentsOfDirectory(atPath: target.string)
     #expect(files.count == 152)

@@ -20,20 +20,20 @@ import Testing
   }
 
   private var restoreArguments: [String] {
-    ["restore", image.string, "--to-directory", parts.string]
+    ["unpack", image.string, parts.string]
   }
 
   @Test func aReportForPeopleGoesToStandardError() throws {
     let result = try Tool.succeed(restoreArguments)
     #expect(result.output.isEmpty)
     #expect(
-      result.errors.hasPrefix("Restored \(image) to \(parts): 7 files\n  2.27 MiB of 4.07 MiB"))
+      result.errors.hasPrefix("Unpacked \(image) to \(parts): 7 files\n  2.27 MiB of 4.07 MiB"))
   }
 
   @Test func aReportForProgramsGoesToStandardOutput() throws {
     let restored = try object(try Tool.succeed(restoreArguments + ["--json"]).output)
     #expect(restored["schemaVersion"] as? Int == 1)
-    #expect(restored["command"] as? String == "restore")
+    #expect(restored["command"] as? String == "unpack")
     #expect(restored["type"] as? String == "report")
     #expect((restored["files"] as? [String])?.last == "image.json")
     let transfer = try #require(restored["transfer"] as? [String: Any])
@@ -46,8 +46,8 @@ import Testing
       ])
     let copy = directory.file("copy.img").string
     let saved = try object(
-      try Tool.succeed(["save", "--from-directory", parts.string, copy, "--json"]).output)
-    #expect(saved["command"] as? String == "save")
+      try Tool.succeed(["pack", parts.string, copy, "--json"]).output)
+    #expect(saved["command"] as? String == "pack")
     #expect(saved["machineType"] as? String == "microvm")
     #expect((saved["blocks"] as? [String])?.count == 5)
     #expect((saved["transfer"] as? [String: Any])?["presentBytes"] as? Int == 582 * 4096)
@@ -61,7 +61,7 @@ import Testing
     #expect(types.first == "progress")
     #expect(types.last == "report")
     let failed = try Tool.run(
-      ["restore", "/dev/null", "--to-directory", parts.string, "--progress", "json"])
+      ["unpack", "/dev/null", parts.string, "--progress", "json"])
     let last = try #require(failed.errors.split(separator: "\n").last)
     let error = try object([UInt8](last.utf8))
     #expect(error["type"] as? String == "error")
@@ -120,7 +120,7 @@ import Testing
 
   @Test func helpAndVersionSucceed() throws {
     #expect(try Tool.succeed(["--version"]).text.hasPrefix("mapped-ram "))
-    for command in [[], ["save"], ["restore"], ["bench"]] {
+    for command in [[], ["save"], ["restore"], ["pack"], ["unpack"], ["bench"]] {
       #expect(try Tool.succeed(command + ["--help"]).text.hasPrefix("OVERVIEW: "))
     }
   }

@@ -21,7 +21,7 @@ import Testing
     let isContained = fixture.expected.libvirt != nil || fixture.expected.streamOffset == 0
     let offset = isContained ? [] : ["--offset", "\(fixture.expected.streamOffset)"]
     try Tool.succeed(
-      ["restore", image.string, "--to-directory", directory.file("parts").string] + offset + options
+      ["unpack", image.string, directory.file("parts").string] + offset + options
     )
     return image
   }
@@ -36,7 +36,7 @@ import Testing
     let directory = try TemporaryDirectory()
     let image = try takeApart(fixture, directory)
     let copy = directory.file("copy.img")
-    try Tool.succeed(["save", "--from-directory", directory.file("parts").string, copy.string])
+    try Tool.succeed(["pack", directory.file("parts").string, copy.string])
     try expectSameBytes(image, copy)
     try expectHoles(of: image, in: copy)
   }
@@ -67,7 +67,7 @@ import Testing
     let image = try takeApart(try Fixture("q35"), directory, options)
     let copy = directory.file("copy.img")
     try Tool.succeed(
-      ["save", "--from-directory", directory.file("parts").string, copy.string] + options)
+      ["pack", directory.file("parts").string, copy.string] + options)
     try expectSameBytes(image, copy)
   }
 
@@ -86,7 +86,7 @@ import Testing
     try Subprocess.succeed(["mkdir", parts.string])
     try Data("mine".utf8).write(to: URL(fileURLWithPath: other.string))
     let image = try Fixture("pc").unpack(into: directory)
-    let restore = ["restore", image.string, "--to-directory", parts.string]
+    let restore = ["unpack", image.string, parts.string]
     for options in [[], ["--block", "pc.ram"]] {
       let refused = try Tool.run(restore + options)
       #expect(
@@ -100,7 +100,7 @@ import Testing
     let state = directory.file("state")
     try Data("mine".utf8).write(to: URL(fileURLWithPath: state.string))
     let device = try Tool.run(
-      ["restore", image.string, "--to-directory", directory.file("new").string]
+      ["unpack", image.string, directory.file("new").string]
         + ["--device", "none=\(state)"])
     #expect(device.status == 73 && device.errors.contains("state: this file is there already"))
     #expect(try Data(contentsOf: URL(fileURLWithPath: state.string)) == Data("mine".utf8))
@@ -117,7 +117,7 @@ import Testing
       ["--block", "\(block.idstr)=\(block.idstr.replacing("/", with: "%2F")).ram"]
     }
     try Tool.succeed(
-      ["save", "--from-directory", parts.string, "--machine", fixture.expected.machine]
+      ["pack", parts.string, "--machine", fixture.expected.machine]
         + ["--vmstate", "vmstate.bin"] + blocks + [copy.string])
     try expectSameBytes(image, copy)
   }
@@ -129,7 +129,7 @@ import Testing
     try Data(repeating: 0xAA, count: 30 << 20).write(to: URL(fileURLWithPath: copy.string))
     let identity = try Subprocess.succeed(["stat", "-c", "%i", copy.string]).text
     try Tool.succeed(
-      ["save", "--from-directory", directory.file("parts").string, "--in-place"]
+      ["pack", directory.file("parts").string, "--in-place"]
         + ["--force", copy.string])
     #expect(try Subprocess.succeed(["stat", "-c", "%i", copy.string]).text == identity)
     try expectSameBytes(image, copy)
@@ -140,11 +140,11 @@ import Testing
     let image = try takeApart(try Fixture("q35"), directory)
     let parts = directory.file("parts")
     let (moved, again) = (directory.file("moved.img"), directory.file("again"))
-    try Tool.succeed(["save", "--from-directory", parts.string, "--offset", "1M", moved.string])
+    try Tool.succeed(["pack", parts.string, "--offset", "1M", moved.string])
     try Tool.succeed(
-      ["restore", moved.string, "--offset", "0x100000", "--to-directory", again.string])
+      ["unpack", moved.string, "--offset", "0x100000", again.string])
     try Tool.succeed(
-      ["save", "--from-directory", again.string, "--offset", "0", directory.file("b.img").string])
+      ["pack", again.string, "--offset", "0", directory.file("b.img").string])
     try expectSameBytes(image, directory.file("b.img"))
   }
 
@@ -153,7 +153,7 @@ import Testing
     _ = try takeApart(try Fixture("libvirt"), directory)
     let parts = directory.file("parts").string
     let result = try Tool.run(
-      ["save", "--from-directory", parts, "--offset", "0", directory.file("x.img").string])
+      ["pack", parts, "--offset", "0", directory.file("x.img").string])
     #expect(result.status == 64)
     #expect(result.errors.contains("what stands before the stream belongs to this image"))
   }

@@ -1,3 +1,4 @@
+import QEMUArguments
 import QEMUControl
 
 /// A command line of QEMU, a word a line, as a restore takes it apart and puts it together.

@@ -1,8 +1,10 @@
 import Glibc
 import LinuxIO
+import LinuxProcesses
 import MappedRAM
 import MappedRAMFormat
 import QEMUControl
+import QMP
 import SystemPackage
 
 /// All that QEMU says in a conversation, from the answer to the first command on. Commands are numbered from 1.

@@ -23,7 +23,7 @@ import Testing
     #expect(account.take(1000, at: later + .seconds(5)) == later + .seconds(5))
   }
 
-  /// Over any number of pieces of any size, never more than the limit and one piece.
+  /// Over any number of extents of any size, never more than the limit and one extent.
   @Test func theSumKeepsToTheLimit() {
     var generator = SeededGenerator()
     let rate: UInt64 = 1 << 20

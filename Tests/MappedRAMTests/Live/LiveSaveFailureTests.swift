@@ -117,7 +117,7 @@ import Testing
       guard case ImageError.system(let error) = error else { return false }
       return error.errno == .noSpace
     }
-    // What is owed for the first piece alone is four minutes.
+    // What is owed for the first extent alone is four minutes.
     #expect(ContinuousClock.now - start < .seconds(30))
     try expectNothingLeft()
   }

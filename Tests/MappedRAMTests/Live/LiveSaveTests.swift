@@ -59,7 +59,7 @@ import Testing
         #expect(bytes.allSatisfy { $0 == 0 }, "page \(page) of \(block.idstr)")
       }
       // As in a stopped save, zero pages are absent.
-      let pages = guest.blocks.first { $0.idstr == block.idstr }?.pages
+      let pages = guest.blocks.first { $0.block.idstr == block.idstr }?.pages
       let contents = try #require(pages).allBytes
       for page in 0..<present.pageCount {
         let bytes = contents[(page * pageBytes)..<((page + 1) * pageBytes)]
@@ -153,7 +153,7 @@ import Testing
     }
   }
 
-  /// The first and the last byte of the first and the last page of a word, of a piece and of the block.
+  /// The first and the last byte of the first and the last page of a word, of an extent and of the block.
   @Test(arguments: [0, 63, 64, 255, 256, 511, 512, 698, 699], [0, 4095])
   func aSingleByteIsEnough(_ page: Int, _ byte: Int) throws {
     var generator = SeededGenerator()

@@ -1,0 +1,47 @@
+import MappedRAMFormat
+
+/// How a block's pages are dealt into extents.
+///
+/// An extent has as many bytes as a request, but at least 64 pages, so that the bits of two extents never share a word of a bitmap.
+struct ExtentPlan: Equatable, Sendable {
+  let byteCount: UInt64
+  let pageSize: PageSize
+  let extentBytes: Int
+
+  /// Deals `byteCount` bytes of pages into extents of `extentBytes`; the last may be shorter.
+  ///
+  /// - Precondition: `extentBytes` is one that `extentBytes(for:requestBytes:)` gave.
+  init(byteCount: UInt64, pageSize: PageSize, extentBytes: Int) {
+    precondition(extentBytes % (64 * pageSize.byteCount) == 0, "whole words of bitmap")
+    self.byteCount = byteCount
+    self.pageSize = pageSize
+    self.extentBytes = extentBytes
+  }
+
+  /// Bytes in an extent where requests have `requestBytes`, a power of two.
+  static func extentBytes(for pageSize: PageSize, requestBytes: Int) -> Int {
+    max(requestBytes, 64 * pageSize.byteCount)
+  }
+
+  var count: Int { Int((byteCount + UInt64(extentBytes) - 1) / UInt64(extentBytes)) }
+
+  /// The bytes of extent `index`, from the block's start.
+  func bytes(_ index: Int) -> Range<UInt64> {
+    let start = UInt64(index) * UInt64(extentBytes)
+    return start..<min(start + UInt64(extentBytes), byteCount)
+  }
+
+  /// Extent `index` of a block that begins at `source` and goes to `target`.
+  func extent(_ index: Int, from source: UInt64, to target: UInt64) -> Extent {
+    let bytes = bytes(index)
+    return Extent(
+      sourceOffset: source + bytes.lowerBound, targetOffset: target + bytes.lowerBound,
+      byteCount: Int(bytes.upperBound - bytes.lowerBound))
+  }
+
+  /// The pages of the extent that begins at `start` and has `count` bytes.
+  func pages(at start: UInt64, count: Int) -> Range<Int> {
+    let first = Int(start >> UInt64(pageSize.shift))
+    return first..<(first + count >> pageSize.shift)
+  }
+}

@@ -1,0 +1,35 @@
+import LinuxIO
+import MappedRAM
+import MappedRAMFormat
+
+extension CompactCommand {
+  func run() throws {
+    try CommandRun.perform(output) { (run) throws(CommandError) in
+      do throws(CommandError) {
+        return try run.transfer("compact", to: image) { (_, cancellation) throws(ImageError) in
+          try compact(cancellation)
+        }
+      } catch {
+        guard error == .image(.cancelled, output: image) else { throw error }
+        throw .interruptedCompacting(image)
+      }
+    }
+  }
+
+  private func compact(_ cancellation: Cancellation) throws(ImageError) -> CompactReport {
+    let opened = try ImageFile(opening: image, access: .readWrite, isExclusive: true)
+    try opened.lock(.exclusive)
+    let file = opened.file
+    let found = try Image(
+      reading: file, streamOffset: place.streamOffset, cancellation: cancellation)
+    if let problem = found.problems.first { throw .format(problem, in: image) }
+    let before = try calling(file.allocatedBytes)
+    let slots = try StaleSlots.clear(in: found.blocks, of: file, cancellation: cancellation)
+    try opened.sync()
+    if let refusal = slots.refusal, !slots.remaining.isEmpty { throw .system(refusal) }
+    let after = try calling(file.allocatedBytes)
+    return CompactReport(
+      image: image, clearedPages: slots.clearedPages,
+      freedBytes: before > after ? before - after : 0)
+  }
+}

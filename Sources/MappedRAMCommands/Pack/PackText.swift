@@ -1,0 +1,49 @@
+import MappedRAM
+import MappedRAMFormat
+import SystemPackage
+
+/// What `mapped-ram pack` says at its end.
+struct PackReport: CommandReport {
+  var image: FilePath
+  var plan: SavePlan
+  var report: TransferReport
+
+  var text: String {
+    let blocks = NumberText.count(UInt64(plan.blocks.count), "RAMBlock")
+    return "Packed \(image): \(blocks), machine type "
+      + "\(plan.prologue.configuration.machineType)\n\(report.text)"
+  }
+
+  var json: JSON {
+    JSON(
+      image: image.string, machineType: plan.prologue.configuration.machineType,
+      streamOffset: plan.layout.streamOffset.rawValue, fileSize: plan.end.rawValue,
+      blocks: plan.blocks.map(\.idstr), transfer: TransferJSON(report))
+  }
+
+  /// ```json
+  /// {
+  ///   "blocks" : [ "pc.ram", "vga.vram" ],
+  ///   "command" : "pack",
+  ///   "fileSize" : 17930461,
+  ///   "image" : "vm.img",
+  ///   "machineType" : "pc-q35-10.0",
+  ///   "schemaVersion" : 1,
+  ///   "streamOffset" : 0,
+  ///   "transfer" : { … },
+  ///   "type" : "report"
+  /// }
+  /// ```
+  struct JSON: Encodable {
+    var type = "report"
+    var schemaVersion = 1
+    var command = "pack"
+    var image: String
+    var machineType: String
+    var streamOffset: UInt64
+    /// Where the stream ends.
+    var fileSize: UInt64
+    var blocks: [String]
+    var transfer: TransferJSON
+  }
+}

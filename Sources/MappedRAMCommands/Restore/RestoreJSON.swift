@@ -1,0 +1,50 @@
+import LinuxIO
+import MappedRAM
+import MappedRAMFormat
+import QEMUArguments
+import QEMUControl
+import SystemPackage
+
+extension RestoreReport {
+  var json: JSON {
+    JSON(
+      image: image.string, engine: report.engine.rawValue,
+      engineReasons: report.engineReasons.map(\.description), state: report.state,
+      processID: report.processID, socket: socket?.string, log: log?.string,
+      elapsedSeconds: report.elapsed.inSeconds,
+      blocks: report.blocks.map {
+        JSON.Block(idstr: $0.idstr, byteCount: $0.byteCount, way: $0.way.rawValue)
+      }, notes: notes.map(\.description),
+      devicesLeft: devicesLeft.map(\.description),
+      transfer: report.transfer.map { TransferJSON($0) })
+  }
+
+  /// What programs get.
+  struct JSON: Encodable {
+    var type = "report"
+    var schemaVersion = 1
+    var command = "restore"
+    var image: String
+    var engine: String
+    var engineReasons: [String]
+    var state: String
+    var processID: Int32?
+    /// Of a QEMU that stays.
+    var socket: String?
+    /// What a QEMU that stays has to say.
+    var log: String?
+    var elapsedSeconds: Double
+    var blocks: [Block]
+    var notes: [String]
+    /// Devices whose states went nowhere.
+    var devicesLeft: [String]
+    /// Absent where our channels had nothing to do.
+    var transfer: TransferJSON?
+
+    struct Block: Encodable {
+      var idstr: String
+      var byteCount: UInt64
+      var way: String
+    }
+  }
+}

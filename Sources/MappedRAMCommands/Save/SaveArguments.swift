@@ -1,0 +1,215 @@
+public import ArgumentParser
+import LinuxIO
+public import MappedRAM
+public import QEMUControl
+import SystemPackage
+
+extension VMSave.Engine: ExpressibleByArgument {}
+extension VMSave.Afterwards: ExpressibleByArgument {}
+extension LiveOptions.WhenStuck: ExpressibleByArgument {}
+
+/// `mapped-ram save`: saves a running VM into an image.
+struct SaveCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "save",
+    abstract: "Save a running VM into an image.",
+    usage: "mapped-ram save [<options>] <socket> <image>",
+    discussion: """
+      The VM is paused while its memory is read, and resumed before the image is made durable. "capture" is the faster engine; it needs \
+      permission to read QEMU's memory (root, the same user where kernel.yama.ptrace_scope is 0, or CAP_SYS_PTRACE). If the save fails, \
+      or this command is killed, the VM returns to the state that it was in, running or paused, and no image appears: a watchdog process \
+      sees to that, unless it is killed as well, as by what kills a whole control group. A VM that another client resumes, migrates or \
+      ends during the save is left alone, and there is no image. A paused VM that QEMU saves by itself ends in the state postmigrate, \
+      from which cont resumes it. A VM that is resumed writes to its disks, which then no longer match the image: see --then and \
+      --snapshot-disks. What a guest writes to disks of -snapshot is in files without names, and lost when QEMU ends: a warning names \
+      these disks.
+
+      With --live the VM runs while its memory is written, in rounds: first all of it, then what has changed since. It is paused \
+      only for the last round, in which capture has to read all memory once more; how long that will take decides when it is \
+      paused. Each page costs 16 bytes of memory for its hash.
+
+      With --device, the state of a device that QEMU does not save, or saves one byte after the other, is kept in an area behind \
+      the stream: buffers of 1 MiB, read from all devices in parallel with the RAM. QEMU and other readers stop before it. \
+      A command is run by /bin/sh; if it ends with a status other than 0 the save fails, with its last words.
+
+      The image appears under its name once it is complete and on the disk, and replaces what had the name. A block \
+      device is written in place, and so is a file with --in-place; its first eight bytes are written last. Only an image, \
+      unless it is known to be of another VM, or an empty file is replaced; anything else needs --force. What the VM itself uses (disks, \
+      backing files, memory files) is never replaced, nor a device that is mounted, nor a file that another save writes or another QEMU \
+      has as a disk.
+
+      EXAMPLES:
+        mapped-ram save /run/vm.qmp vm.img
+        mapped-ram save --then quit /run/vm.qmp vm.img
+        mapped-ram save --snapshot-disks disks /run/vm.qmp vm.img
+        mapped-ram save --live --max-downtime 100 /run/vm.qmp vm.img
+        mapped-ram save --device 'gpu0=|gpu-ctl save 0' /run/vm.qmp vm.img
+
+      On failure nothing is left behind, except that a device or file that is written in place holds no image any more.
+
+      \(ExitStatus.help([
+        .unavailable: "QEMU cannot be reached or refuses, or direct I/O was required and is refused",
+        .cannotCreate: "the image cannot be created",
+        .notPermitted: "not permitted, such as reading QEMU's memory with --engine capture",
+      ], besides: [.negative]))
+      """)
+
+  @Argument(
+    help: "The QMP socket of the VM's QEMU.", completion: .file(), transform: { FilePath($0) })
+  var socket: FilePath
+
+  @Argument(
+    help: "The image: a file, which is created or replaced, or a block device.",
+    completion: .file(), transform: FilePath.image)
+  var image: FilePath
+
+  @OptionGroup(title: "VM") var machine: SaveMachine
+  @OptionGroup(title: "Live save") var live: LiveArguments
+  @OptionGroup(title: "Image") var target: OutputImageArguments
+  @OptionGroup(title: "Devices") var devices: DeviceSaveArguments
+  @OptionGroup(title: "Output") var output: OutputArguments
+  @OptionGroup(title: "Expert options") var channels: ChannelArguments
+  @OptionGroup(title: "Expert options") var process: ProcessArgument
+  @OptionGroup(title: "Expert options") var sections: DeviceSectionArguments
+
+  func validate() throws {
+    if !devices.device.isEmpty, machine.engine == .qemu {
+      throw ValidationError("--device is not for --engine qemu: QEMU saves only its own devices.")
+    }
+    try sections.check(devices.device)
+  }
+}
+
+/// The options of `mapped-ram save` about the VM.
+struct SaveMachine: ParsableArguments {
+  @Option(
+    help: """
+      Who writes the image. capture: mapped-ram reads the guest's memory from outside. qemu: QEMU writes the file, which \
+      cannot be a block device. auto: capture where that is possible and permitted, else qemu.
+      """)
+  var engine = VMSave.Engine.auto
+
+  @Option(
+    help:
+      "What to do with the VM afterwards. (default: resume it if it was running, else leave it paused)"
+  )
+  var then: VMSave.Afterwards?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      Before the VM is resumed, take external snapshots of all its writable disks, with new files in this directory: the \
+      disk files that it used until then belong to the image and are not written any more.
+      """, valueName: "directory"),
+    completion: .directory, transform: { FilePath($0) })
+  var snapshotDisks: FilePath?
+
+  @Flag(
+    help: """
+      Save a VM that libvirt manages, too. libvirt then sees another client pause and resume it. (By default such a VM \
+      is refused: use virsh save.)
+      """)
+  var managedByLibvirt = false
+
+  func validate() throws {
+    if snapshotDisks != nil, then == .quit {
+      throw ValidationError(
+        "--snapshot-disks is for a VM that is resumed; with --then quit nothing writes to the disks any more."
+      )
+    }
+  }
+}
+
+/// The options of `mapped-ram save` that are for a live save.
+struct LiveArguments: ParsableArguments {
+  @Flag(
+    help: """
+      Save while the VM runs: all memory is written, then again and again what has changed since, and the VM is paused only for \
+      the last round.
+      """)
+  var live = false
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      How long the VM may be paused, in milliseconds. With --live it is what the rounds aim at. (default: \(Defaults.pause)) \
+      Without, the VM is resumed when it is over, and the save fails. (default: a minute and a second for each 25 MiB of RAM, or half \
+      a minute in which nothing moves)
+      """,
+      valueName: "ms"))
+  var maxDowntime: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "Rounds while the VM runs, at most; \(Limits.rounds). (default: \(Defaults.rounds))",
+      valueName: "number"))
+  var maxRounds: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "Bytes a second that are written while the VM runs, at most; 1M or more. (default: no limit)",
+      valueName: "bytes"))
+  var maxBandwidth: ByteSize?
+
+  @Option(
+    help: """
+      What to do if the guest dirties memory faster than it can be written, so that further rounds do not help: pause the VM for \
+      longer, or fail and leave it running. (default: pause)
+      """)
+  var ifNotConverging: LiveOptions.WhenStuck?
+
+  /// The limits as the help and the errors name them.
+  enum Limits {
+    static let rounds =
+      "\(LiveOptions.roundsRange.lowerBound) to \(LiveOptions.roundsRange.upperBound)"
+    /// A day: longer than any pause that deserves the name.
+    static let pause = 0...86_400_000
+    static let bandwidth: UInt64 = 1 << 20
+  }
+
+  private enum Defaults {
+    static let pause = Int(LiveOptions().maximumPause.wholeMilliseconds)
+    static let rounds = LiveOptions().maximumRounds
+  }
+
+  /// The options that are given.
+  var given: [String] {
+    [
+      ("--live", live), ("--max-downtime", maxDowntime != nil), ("--max-rounds", maxRounds != nil),
+      ("--max-bandwidth", maxBandwidth != nil), ("--if-not-converging", ifNotConverging != nil),
+    ].filter(\.1).map(\.0)
+  }
+
+  func validate() throws {
+    if !live, let option = given.first(where: { $0 != "--max-downtime" }) {
+      throw ValidationError("\(option) is for a live save: give --live as well.")
+    }
+    if let maxDowntime, !Limits.pause.contains(maxDowntime) {
+      throw ValidationError(
+        "--max-downtime is \(maxDowntime); expected \(Limits.pause.lowerBound) to \(Limits.pause.upperBound)."
+      )
+    }
+    if !live, maxDowntime == 0 {
+      throw ValidationError(
+        "--max-downtime is 0, in which nothing can be saved; give --live as well, or more time.")
+    }
+    if let maxRounds, !LiveOptions.roundsRange.contains(maxRounds) {
+      throw ValidationError("--max-rounds is \(maxRounds); expected \(Limits.rounds).")
+    }
+    if let maxBandwidth, maxBandwidth.byteCount < Limits.bandwidth {
+      throw ValidationError("--max-bandwidth is \(maxBandwidth); expected 1M or more.")
+    }
+  }
+
+  /// The options, once they have been validated; `nil` for a VM that is paused.
+  var options: LiveOptions? {
+    guard live else { return nil }
+    return LiveOptions(
+      maximumPause: .milliseconds(maxDowntime ?? Defaults.pause),
+      maximumRounds: maxRounds ?? Defaults.rounds, bytesPerSecond: maxBandwidth?.byteCount,
+      whenStuck: ifNotConverging ?? .pause)
+  }
+
+  /// How long a VM may be paused that is not saved live, if that is given.
+  var maximumDowntime: Duration? { live ? nil : maxDowntime.map { .milliseconds($0) } }
+}

@@ -1,0 +1,35 @@
+/// Why a QEMU cannot be started for a restore with the arguments that the user gave.
+public enum LaunchRefusal: Error, Equatable, Sendable {
+  /// There is no program.
+  case noProgram
+  /// An option that takes a value stands at the end.
+  case missingValue(option: String)
+  /// An option that does not go together with a restore.
+  case conflict(Conflict)
+  /// A list or an object that we would have to understand.
+  case unreadable(option: String, value: String)
+  /// The image's block and the arguments differ in size; in bytes.
+  case memorySize(idstr: String, image: UInt64, arguments: UInt64, option: String)
+  /// A device whose other process would see the image instead of the guest's memory.
+  case needsSharedMemory(option: String)
+  /// The options that do not go together with a restore.
+  public enum Conflict: String, CaseIterable, Sendable {
+    case incoming, daemonize, preconfig, loadvm
+  }
+}
+
+/// What the user should know about a QEMU that is started on a mapped image.
+public enum LaunchNote: Equatable, Sendable {
+  /// The memory of this backend is not mapped, since the device `driver` needs memory of its own.
+  case keptBackend(id: String, driver: String)
+  /// The backend was shared; mapped, it is QEMU's alone.
+  case notShared(id: String)
+  /// The file or the kind of pages that the option asks for is not used for the mapped memory.
+  case notUsed(option: String)
+  /// A balloon is there: what it takes from the guest stays in use.
+  case balloonKeepsMemory(driver: String)
+  /// All memory is locked, hence read from the image at once.
+  case lockedMemory
+  /// Options in a file are not seen by us.
+  case unseen(file: String)
+}

@@ -1,0 +1,129 @@
+import LinuxIO
+import LinuxProcesses
+import MappedRAMFormat
+import SystemPackage
+
+extension QMPConnection {
+  /// Sends `requests`, of which `name` is the last command, each on a line of its own.
+  func send(
+    _ requests: [JSONValue], passing descriptors: [CInt], for name: String,
+    deadline: ContinuousClock.Instant, timeout: Duration
+  ) throws(QMPError) {
+    guard !isCut else { throw .closed(command: name, path) }
+    var bytes: [UInt8] = []
+    for request in requests {
+      request.append(to: &bytes)
+      bytes.append(0x0A)
+    }
+    do throws(SystemCallError) {
+      try socket.send(bytes, passing: descriptors, deadline: deadline)
+    } catch {
+      isCut = true
+      switch (error.call, error.errno) {
+      case (.sendmsg, .brokenPipe), (.sendmsg, .connectionReset):
+        throw .closed(command: name, path)
+      case (.poll, .timedOut): throw .timedOut(command: name, path, after: timeout)
+      default: throw .system(error)
+      }
+    }
+  }
+
+  /// The next message that is no event, which is kept; `nil` if `deadline` passes first.
+  ///
+  /// - Parameter command: what is awaited, for errors.
+  func nextMessage(
+    for command: String?, deadline: ContinuousClock.Instant
+  ) throws(QMPError) -> QMPMessage? {
+    while let message = try nextLine(for: command, deadline: deadline) {
+      guard case .event = message else { return message }
+    }
+    return nil
+  }
+
+  /// The next message of any kind; `nil` if `deadline` passes first. An event is kept, and told to whoever asked to be.
+  func nextLine(
+    for command: String?, deadline: ContinuousClock.Instant
+  ) throws(QMPError) -> QMPMessage? {
+    while true {
+      while let range = lines.next() {
+        guard range.count <= lines.limit else {
+          throw .malformed(path, .tooLong(limit: lines.limit))
+        }
+        // QEMU ends its lines with \r\n, and an empty line says nothing.
+        if lines.bytes[range].allSatisfy({ $0 == 0x0D || $0 == 0x20 }) { continue }
+        let message: QMPMessage
+        do throws(QMPMessageError) {
+          message = try QMPMessage(parsing: lines.bytes.span.extracting(range))
+        } catch {
+          throw .malformed(path, error.malformation)
+        }
+        if case .event(let event) = message {
+          events.append(event, byteCount: range.count)
+          onEvent?(event)
+        }
+        return message
+      }
+      guard try receive(for: command, deadline: deadline) else { return nil }
+    }
+  }
+
+  /// Waits for more bytes. Whether some came before `deadline`; what was there then is taken later as well, up to `lateLimit`.
+  ///
+  /// Throws `closed` at the end; `malformed` where the line at the end of the buffer is too long.
+  func receive(
+    for command: String?, deadline: ContinuousClock.Instant
+  ) throws(QMPError) -> Bool {
+    guard !lines.isOverLimit else { throw .malformed(path, .tooLong(limit: lines.limit)) }
+    let isLate = ContinuousClock.now >= deadline
+    if isLate, late.deadline != deadline { late = (deadline, 0) }
+    guard !isLate || late.byteCount < Self.lateLimit else { return false }
+    let count: Int?
+    do throws(SystemCallError) {
+      count = try socket.receive(into: &lines.bytes, deadline: deadline)
+    } catch {
+      // A peer that closes without having read everything resets the connection.
+      if error.errno == .connectionReset { throw .closed(command: command, path) }
+      throw .system(error)
+    }
+    if count == 0 { throw .closed(command: command, path) }
+    if isLate { late.byteCount += count ?? 0 }
+    return count != nil
+  }
+
+  /// Takes the events that came so far, the oldest first, without waiting. Where there were more than `eventLimit`, some are missing
+  /// between the first and the last of their name.
+  ///
+  /// Throws `closed`, `malformed`, `system`, but first gives the events that came before.
+  public func takeEvents() throws(QMPError) -> [QMPEvent] {
+    let now = ContinuousClock.now
+    do throws(QMPError) {
+      while try nextMessage(for: nil, deadline: now) != nil {}
+    } catch {
+      if events.isEmpty { throw error }
+    }
+    return events.takeAll()
+  }
+
+  /// Whether an event of this name has come that nobody has taken yet, without waiting. It stays.
+  ///
+  /// Throws `closed`, `malformed`, `system`.
+  package func hasEvent(_ name: String) throws(QMPError) -> Bool {
+    let now = ContinuousClock.now
+    while try nextMessage(for: nil, deadline: now) != nil {}
+    return events.has(name)
+  }
+
+  /// Waits for an event with one of `names` and takes it; earlier events with other names stay.
+  ///
+  /// An event that came before and was not taken counts. `nil` if `deadline` passes first.
+  ///
+  /// Throws `closed`, `malformed`, `system`.
+  public func waitForEvent(
+    _ names: Set<String>, deadline: ContinuousClock.Instant
+  ) throws(QMPError) -> QMPEvent? {
+    while true {
+      if let event = events.takeFirst(of: names) { return event }
+      guard try nextLine(for: nil, deadline: deadline) != nil else { return nil }
+    }
+  }
+}

@@ -1,0 +1,220 @@
+import LinuxIO
+public import LinuxProcesses
+public import MappedRAMFormat
+public import SystemPackage
+
+/// A conversation with a QEMU over QMP.
+///
+/// One command is under way at a time, each with a time-out. The class is not `Sendable`: one
+/// thread uses it. Another thread may wake it through `socket` (`UnixSocket.shutdown`).
+///
+/// Whatever else is on the socket is passed over: events (they are kept, see `takeEvents`), answers
+/// to commands that are not ours or came too late, members that are not known.
+public final class QMPConnection {
+  /// The socket's path; for messages, and for `reconnect`.
+  public let path: FilePath
+  /// How long a command waits for its answer, unless it says otherwise: 30 seconds. QEMU answers most
+  /// at once; those that wait for disks (`stop`, `quit`) may need longer.
+  public var timeout: Duration = .seconds(30)
+  /// The connected socket.
+  public internal(set) var socket: UnixSocket
+  /// QEMU's version as its greeting gives it; `nil` where the greeting had been read before.
+  public internal(set) var version: QEMUVersion?
+  /// Events that were dropped since nobody took them.
+  public var droppedEvents: Int { events.droppedCount }
+
+  var lines: LineBuffer
+  var events = EventQueue(limit: eventLimit, byteLimit: eventByteLimit)
+  /// Called with each event as it is read, whatever is awaited then. It stays to be taken.
+  package var onEvent: ((QMPEvent) -> Void)?
+  /// The deadline that has passed last, and the bytes that came since, for who waited until then.
+  var late = (deadline: ContinuousClock.now, byteCount: 0)
+  /// A command was sent in part, so nothing more can be.
+  var isCut = false
+  private var lastID: Int64
+
+  /// The most bytes that QEMU may send on one line: 64 MiB. The longest known answer, that of
+  /// query-qmp-schema, has 0.2 MiB.
+  public static let lineLimit = 64 << 20
+  /// The most events that are kept: 1024. A command is answered within a few. Of each name the first and the last are among them.
+  public static let eventLimit = 1024
+  /// The most bytes, as they were sent, that kept events have: 4 MiB, of which one alone may have more. QEMU's have some hundreds each.
+  static let eventByteLimit = 4 << 20
+  /// The most bytes that are taken from the socket when a deadline has passed: 512 KiB, twice what a socket holds (net.core.wmem_default is
+  /// 208 KiB). What was there in time is found, and a peer that floods keeps nobody.
+  static let lateLimit = 512 << 10
+
+  /// Connects to the socket at `path`, waits for the greeting and negotiates, all within `timeout`.
+  ///
+  /// Throws `system` where nobody listens; `noGreeting` where another client is connected; `notQMP`
+  /// where something else answers.
+  public init(
+    connecting path: FilePath, timeout: Duration = .seconds(10), lineLimit: Int = lineLimit
+  ) throws(QMPError) {
+    self.path = path
+    lines = LineBuffer(limit: lineLimit)
+    lastID = Self.anyID()
+    let deadline = ContinuousClock.now + timeout
+    socket = try asQMPError { () throws(SystemCallError) in
+      try UnixSocket.connect(to: path, timeout: timeout)
+    }
+    try greet(deadline: deadline, after: timeout)
+  }
+
+  /// The same over `socket`, which is connected to `path`, and over which nothing was said yet.
+  package init(greetedOver socket: UnixSocket, path: FilePath, timeout: Duration) throws(QMPError) {
+    self.path = path
+    self.socket = socket
+    lines = LineBuffer(limit: Self.lineLimit)
+    lastID = Self.anyID()
+    try greet(deadline: .now + timeout, after: timeout)
+  }
+
+  /// Takes over a conversation on a connected socket, called `name` in messages. It may be new, or
+  /// negotiated already by somebody else.
+  ///
+  /// Throws `timedOut` where nothing comes within `timeout`.
+  public convenience init(
+    socket: UnixSocket, name: FilePath, timeout: Duration = .seconds(10),
+    lineLimit: Int = lineLimit
+  ) throws(QMPError) {
+    try self.init(
+      socket: socket, name: name, timeout: timeout, lineLimit: lineLimit, lastID: Self.anyID())
+  }
+
+  /// The same, with the next number behind `lastID` for the first command: for whoever plays QEMU and cannot wait to be asked.
+  package init(
+    socket: UnixSocket, name: FilePath, timeout: Duration, lineLimit: Int, lastID: Int64
+  ) throws(QMPError) {
+    self.path = name
+    self.socket = socket
+    self.lastID = lastID
+    lines = LineBuffer(limit: lineLimit)
+    try negotiate(timeout: timeout)
+  }
+
+  /// A number that no other client on the same monitor has used.
+  private static func anyID() -> Int64 { .random(in: 0..<1 << 40) }
+
+  /// Ends the conversation and begins a new one with the same path. Events that nobody took are lost.
+  ///
+  /// Throws as `init(connecting:timeout:)`; then the connection is of no use until a later
+  /// `reconnect` succeeds.
+  public func reconnect(timeout: Duration = .seconds(10)) throws(QMPError) {
+    let deadline = ContinuousClock.now + timeout
+    // QEMU takes the new client only when the old one is gone.
+    socket.shutdown()
+    socket = try asQMPError { () throws(SystemCallError) in
+      try UnixSocket.connect(to: path, timeout: timeout)
+    }
+    lines = LineBuffer(limit: lines.limit)
+    _ = events.takeAll()
+    version = nil
+    isCut = false
+    try greet(deadline: deadline, after: timeout)
+  }
+
+  /// Sends a command and waits for its answer.
+  ///
+  /// Throws `refused` with QEMU's own words, `timedOut`, `closed`, `malformed`, `unexpectedAnswer`,
+  /// `system`.
+  public func execute<Answer>(_ command: QMPCommand<Answer>) throws(QMPError) -> Answer {
+    let value = try execute(
+      command.name, arguments: command.arguments, passing: command.descriptors,
+      timeout: command.timeout)
+    return try command.read(QMPAnswer(value, to: command.name))
+  }
+
+  /// Sends two commands at once: QEMU carries out the second right after the first, or after what another client has sent until then.
+  ///
+  /// - Returns: both answers, and the events that came before the first, and since.
+  /// - Throws: as `execute(_:)`; of the first only where both were answered.
+  package func execute<First, Second>(
+    _ first: QMPCommand<First>, then second: QMPCommand<Second>
+  ) throws(QMPError) -> (First, Second, before: [QMPEvent], since: [QMPEvent]) {
+    let timeout = second.timeout ?? self.timeout
+    let deadline = ContinuousClock.now + timeout
+    let requests = [
+      request(first.name, first.arguments), request(second.name, second.arguments),
+    ]
+    try send(
+      requests.map(\.value), passing: [], for: second.name, deadline: deadline, timeout: timeout)
+    let firstValue = Result { () throws(QMPError) in
+      try answer(to: requests[0].id, first.name, deadline: deadline, timeout: timeout)
+    }
+    if case .failure(let error) = firstValue, !error.isRefusal { throw error }
+    let before = events.takeAll()
+    let secondValue = try answer(
+      to: requests[1].id, second.name, deadline: deadline, timeout: timeout)
+    return (
+      try first.read(QMPAnswer(try firstValue.get(), to: first.name)),
+      try second.read(QMPAnswer(secondValue, to: second.name)), before, try takeEvents()
+    )
+  }
+
+  /// Sends the command `name` and gives what QEMU returned.
+  ///
+  /// - Parameters:
+  ///   - arguments: an object.
+  ///   - descriptors: travel with the command, and stay the caller's.
+  ///   - timeout: how long to wait; `nil` for the connection's own time.
+  /// - Throws: as `execute(_:)`.
+  public func execute(
+    _ name: String, arguments: JSONValue = [:], passing descriptors: [CInt] = [],
+    timeout: Duration? = nil
+  ) throws(QMPError) -> JSONValue {
+    let timeout = timeout ?? self.timeout
+    let deadline = ContinuousClock.now + timeout
+    let request = request(name, arguments)
+    try send([request.value], passing: descriptors, for: name, deadline: deadline, timeout: timeout)
+    return try answer(to: request.id, name, deadline: deadline, timeout: timeout)
+  }
+
+  /// A command with an id that no other has.
+  private func request(
+    _ name: String, _ arguments: JSONValue
+  ) -> (id: JSONValue, value: JSONValue) {
+    lastID += 1
+    let id = JSONValue.integer(lastID)
+    return (
+      id,
+      arguments == [:]
+        ? ["execute": .string(name), "id": id]
+        : ["execute": .string(name), "arguments": arguments, "id": id]
+    )
+  }
+
+  private func answer(
+    to id: JSONValue, _ name: String, deadline: ContinuousClock.Instant, timeout: Duration
+  ) throws(QMPError) -> JSONValue {
+    while let message = try nextMessage(for: name, deadline: deadline) {
+      switch message {
+      case .success(id, let value): return value
+      case .failure(id, let errorClass, let description):
+        throw .refused(command: name, errorClass: errorClass, description: description)
+      default: break
+      }
+    }
+    throw .timedOut(command: name, path, after: timeout)
+  }
+
+  /// Has the human monitor carry out `line` (QMP `human-monitor-command`).
+  ///
+  /// - Returns: what it printed. Errors of the line itself are printed as well: they are no failure.
+  public func humanMonitor(_ line: String) throws(QMPError) -> String {
+    let name = "human-monitor-command"
+    let value = try execute(name, arguments: ["command-line": .string(line)])
+    return try QMPAnswer(value, to: name).string()
+  }
+}
+
+/// What `body` gives, with its error as a QMPError.
+func asQMPError<Value>(
+  _ body: () throws(SystemCallError) -> Value
+) throws(QMPError) -> Value {
+  do throws(SystemCallError) {
+    return try body()
+  } catch {
+    throw .system(error)
+  }
+}

@@ -1,0 +1,205 @@
+import Glibc
+import LinuxIO
+import LinuxProcesses
+import MappedRAMFormat
+import QEMUControl
+import QMP
+import SystemPackage
+import TestSupport
+import Testing
+
+/// Commands and answers, with a fake QEMU at the other end.
+@Suite struct QMPExecuteTests {
+  @Test func anAnswerIsGivenToItsCommand() throws {
+    try withConnection { qemu throws in
+      let request = try #require(try qemu.answer(["status": "running"]))
+      #expect(request["execute"] == "query-status")
+      #expect(request["arguments"] == nil)
+      let second = try #require(try qemu.answer(5))
+      #expect(second["arguments"] == ["path": "/machine", "n": 1])
+      #expect(second["id"] != request["id"])
+    } client: { connection throws in
+      #expect(try connection.execute("query-status") == ["status": "running"])
+      #expect(try connection.execute("qom-get", arguments: ["path": "/machine", "n": 1]) == 5)
+    }
+  }
+
+  @Test func aRefusalHasQEMUsOwnClassAndText() throws {
+    try withConnection { qemu throws in
+      let request = try #require(try qemu.request())
+      qemu.send(FakeQEMU.failure("GenericError", "not now", to: request))
+      try qemu.answer()
+    } client: { connection throws in
+      let error = thrown { _ = try connection.execute("stop") }
+      #expect(
+        error == .refused(command: "stop", errorClass: "GenericError", description: "not now"))
+      #expect(try connection.execute("stop") == [:])
+    }
+  }
+
+  @Test func whateverIsNotTheAnswerIsPassedOver() throws {
+    try withConnection { qemu throws in
+      try qemu.answer(
+        7,
+        before: #"""
+          {"event": "STOP", "timestamp": {"seconds": 1, "microseconds": 2}}
+          {"return": 1, "id": "another's"}
+          {"return": 2}
+
+          {"error": {"class": "GenericError", "desc": "JSON parse error"}}
+          {"error": {"class": "GenericError", "desc": "x"}, "id": 0}
+
+          """#,
+        after: #"{"event": "RESUME", "data": {"a": 1}, "future": []}"# + "\n")
+    } client: { connection throws in
+      #expect(try connection.execute("any") == 7)
+      let resumed = try connection.waitForEvent(["RESUME"], deadline: .now + .seconds(20))
+      #expect(resumed == QMPEvent(name: "RESUME", data: ["a": 1]))
+      #expect(try connection.takeEvents() == [QMPEvent(name: "STOP", microseconds: 1_000_002)])
+    }
+  }
+}
+
+/// What QEMU may do wrong, and how long it may take.
+@Suite struct QMPFailureTests {
+  @Test func anAnswerThatDoesNotComeIsATimeOut() throws {
+    try withConnection { qemu throws in
+      let first = try #require(try qemu.request())
+      let second = try #require(try qemu.request())
+      // Too late: the second command gets its own answer all the same.
+      qemu.send(FakeQEMU.success(1, to: first) + FakeQEMU.success(2, to: second))
+      while try qemu.request() != nil {}
+    } client: { connection throws in
+      let start = ContinuousClock.now
+      let error = thrown { _ = try connection.execute("slow", timeout: .milliseconds(50)) }
+      #expect(error == .timedOut(command: "slow", "fake", after: .milliseconds(50)))
+      #expect(start.duration(to: .now) >= .milliseconds(50))
+      #expect(try connection.execute("next") == 2)
+      connection.timeout = .milliseconds(30)
+      #expect(
+        thrown { _ = try connection.execute(.queryStatus) }
+          == .timedOut(command: "query-status", "fake", after: .milliseconds(30)))
+    }
+  }
+
+  /// The answer, cut after each of its bytes, then the end: never an answer, and always the same error.
+  @Test func anAnswerThatIsCutOffIsTheEndOfTheConnection() throws {
+    let answer: @Sendable (JSONValue) -> String = {
+      #"{"event": "STOP"}"# + "\n" + FakeQEMU.success(["a": "ä"], to: $0)
+    }
+    let count = answer(["id": 1_000_000_000_000]).utf8.count
+    for length in 0..<count - 1 {
+      try withConnection { qemu throws in
+        let request = try #require(try qemu.request())
+        let bytes = Array(answer(request).utf8.prefix(length))
+        try qemu.socket.send(bytes, deadline: .now + .seconds(20))
+      } client: { connection throws in
+        let error = thrown { _ = try connection.execute("any") }
+        // Ids differ in length, so the last few cuts may lie behind the answer's end.
+        if error != .closed(command: "any", "fake") {
+          #expect(error == nil && length > count - 14)
+        }
+      }
+    }
+  }
+
+  @Test func aConnectionThatIsClosedStaysSo() throws {
+    try withConnection { _ throws in
+    } client: { connection throws in
+      #expect(thrown { _ = try connection.execute("a") } == .closed(command: "a", "fake"))
+      #expect(thrown { _ = try connection.execute("b") } == .closed(command: "b", "fake"))
+      #expect(thrown { _ = try connection.takeEvents() } == .closed(command: nil, "fake"))
+      #expect(
+        thrown { _ = try connection.waitForEvent(["A"], deadline: .now + .seconds(20)) }
+          == .closed(command: nil, "fake"))
+      #expect(
+        thrown { try connection.reconnect(timeout: .milliseconds(50)) }
+          == .system(
+            SystemCallError(
+              call: .connect, errno: .noSuchFileOrDirectory, subject: .socket("fake"))))
+    }
+  }
+
+  @Test(arguments: [
+    "HMP text", "{", "[1", "\"", "{\"return\": tru}", "{\"return\":{}} x", "\u{0}",
+    String(repeating: "[", count: 200),
+  ])
+  func aLineThatIsNoJSONIsMalformed(line: String) throws {
+    try withConnection { qemu throws in
+      _ = try qemu.request()
+      qemu.send(line + "\n")
+    } client: { connection throws in
+      let error = thrown { _ = try connection.execute("any") }
+      guard case .malformed("fake", .text) = error else {
+        Issue.record("\(String(describing: error))")
+        return
+      }
+    }
+  }
+
+  @Test(arguments: ["{}", "[]", "5", #"{"execute": "stop"}"#, #"{"event": 5}"#])
+  func aLineThatIsNoMessageIsMalformed(line: String) throws {
+    try withConnection { qemu throws in
+      _ = try qemu.request()
+      qemu.send(line + "\n")
+    } client: { connection throws in
+      #expect(
+        thrown { _ = try connection.execute("any") }
+          == .malformed("fake", .shape(found: line)))
+    }
+  }
+
+  /// At the limit, and one byte past it.
+  @Test(arguments: [0, 1])
+  func aLineOverTheLimitIsRefused(extra: Int) throws {
+    let limit = 200_000
+    let count = try converse { qemu throws in
+      qemu.send(FakeQEMU.greeting)
+      try qemu.answer()
+      let request = try #require(try qemu.request())
+      let rest = FakeQEMU.success("", to: request).utf8.count - 1
+      let text = String(repeating: "x", count: limit - rest + extra)
+      qemu.send(FakeQEMU.success(.string(text), to: request))
+    } client: { socket throws in
+      let connection = try QMPConnection(socket: socket, name: "fake", lineLimit: limit)
+      do throws(QMPError) {
+        return try connection.execute("any").string?.utf8.count
+      } catch {
+        #expect(error == .malformed("fake", .tooLong(limit: limit)))
+        return nil
+      }
+    }
+    #expect((count != nil) == (extra == 0))
+  }
+
+  /// The kernel splits what is sent as it likes, so each byte comes alone here.
+  @Test func bytesThatComeOneByOneAreWhole() throws {
+    try withConnection { qemu throws in
+      let request = try #require(try qemu.request())
+      let text = #"{"event": "A"}"# + "\r\n\r\n" + FakeQEMU.success(["x": "äö"], to: request)
+      for byte in text.utf8 {
+        try qemu.socket.send([byte], deadline: .now + .seconds(20))
+        if byte == 0x0A { usleep(1000) }
+      }
+    } client: { connection throws in
+      #expect(try connection.execute("any") == ["x": "äö"])
+      #expect(try connection.takeEvents().map(\.name) == ["A"])
+    }
+  }
+
+  /// QEMU that does not read while a command is sent: a time-out, and then nothing more can be sent.
+  @Test func aCommandThatIsNotReadIsATimeOut() throws {
+    let isOver = Monitor(false)
+    try withConnection { _ throws in
+      isOver.wait { $0 ? () : nil }
+    } client: { connection throws in
+      defer { isOver.withLock { $0 = true } }
+      let big = JSONValue.string(String(repeating: "x", count: 1 << 22))
+      let error = thrown {
+        _ = try connection.execute("big", arguments: ["x": big], timeout: .milliseconds(50))
+      }
+      #expect(error == .timedOut(command: "big", "fake", after: .milliseconds(50)))
+      #expect(thrown { _ = try connection.execute("b") } == .closed(command: "b", "fake"))
+    }
+  }
+}
