@@ -90,14 +90,12 @@ extension CaptureObstacle: CustomStringConvertible {
     case .unknownPlatform(let target, let machineType):
       "What an image of a \(machineType) of \(target) begins with is not known."
     case .unknownProcess(let given?):
-      "Process \(given) is not this QEMU's: it does not have the VM's memory, or there is none of this number here. Give the "
-        + "right number with --pid, or leave that out."
+      "Process \(given) is not this QEMU's: it does not have the VM's memory, or there is none of this number here."
     case .unknownProcess(nil):
       "The process of this QEMU cannot be seen from here: it runs on another machine, or in another PID namespace. "
-        + "Give its number with --pid, or run this command where it runs."
+        + "Work where it runs, or give its number."
     case .foreignProcess(let process, let userID, let peerUserID):
-      "What QEMU says is its process, \(process), is user \(userID)'s, while user \(peerUserID) listens at the socket. If it is QEMU "
-        + "nevertheless, give its number with --pid."
+      "What QEMU says is its process, \(process), is user \(userID)'s, while user \(peerUserID) listens at the socket."
     case .unknownAddresses:
       "This QEMU does not say where it has the VM's memory (x-query-ramblock has no addresses)."
     case .notPermitted(let error):
