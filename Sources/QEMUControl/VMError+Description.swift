@@ -56,11 +56,12 @@ extension VMError: CustomStringConvertible {
     case .diskChanged(let node):
       "A disk (node \"\(node)\") was resized, changed, added or taken away while the VM was saved, so the snapshots would not fit: nothing was saved. "
         + "Try again."
-    case .snapshotsRemain(let paths, let cause, let reason):
+    case .snapshotsRemain(let paths, let cause, let reason, let isWatched):
       Self.text(
         cause,
         "The snapshots of the disks could not be taken back: the VM writes to "
-          + "\(paths.map(\.string).joined(separator: ", ")) now. \(reason)")
+          + "\(paths.map(\.string).joined(separator: ", ")) now. \(reason)"
+          + (isWatched ? " A watchdog goes on trying for an hour." : ""))
     case .leftPaused(let cause, let reason, let isWatched):
       Self.text(
         cause,

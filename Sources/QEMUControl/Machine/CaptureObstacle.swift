@@ -45,12 +45,6 @@ extension CaptureObstacle {
   /// with COLO a second VM follows this one.
   static let capabilities = ["dirty-bitmaps", "x-colo"]
 
-  /// States in which QEMU moves the VM's memory itself (QEMU 10.0, qapi/run-state.json).
-  static let runStates: Set<RunState> = [
-    .inMigrate, .finishMigrate, RunState(rawValue: "save-vm"),
-    RunState(rawValue: "restore-vm"), RunState(rawValue: "colo"),
-  ]
-
   /// The commands that a capture needs.
   static let commands = ["stop", "cont", "xen-save-devices-state"]
 
@@ -122,7 +116,7 @@ struct CaptureFacts {
     var found: [CaptureObstacle] = []
     if let status = migration.status, !status.isOver { found.append(.migrating(status)) }
     found += migration.blockedReasons.map(CaptureObstacle.blocked)
-    if CaptureObstacle.runStates.contains(runState) { found.append(.runState(runState)) }
+    if runState.isMoving { found.append(.runState(runState)) }
     if CaptureObstacle.hasIterableState(target: target, machineType: machineType) {
       found.append(.iterableState(target: target, machineType: machineType))
     }
