@@ -26,7 +26,7 @@ extension PlanError: CustomStringConvertible {
     case .unknownBlock(let idstr, let known):
       "There is no RAMBlock \"\(idstr)\"; the image has \(known.map { "\"\($0)\"" }.joined(separator: ", "))."
     case .noBlocks:
-      "There is no RAMBlock to save: name at least one with --block IDSTR=FILE."
+      "There is no RAMBlock to save; an image has one at least."
     case .sourceSize(let path, let idstr, let found, let expected):
       "\(path): the contents of RAMBlock \"\(idstr)\" have \(found) bytes; expected \(expected), its used length."
     case .mixedPageSizes(let idstr, let found, let expected):
@@ -35,13 +35,13 @@ extension PlanError: CustomStringConvertible {
       "\(path): the device has \(found) bytes; the image needs \(needed)."
     case .notAnImage(let path, let found):
       "\(path): this is \(found ?? "a file that is no image"), and would be lost: nothing was changed. Choose another name, "
-        + "or allow it to be replaced (--force)."
+        + "or allow it to be replaced."
     case .anotherVM(let path, let differences):
       "\(path): this is an image of another VM (\(differences.joined(separator: "; "))), and would be lost: nothing was changed. "
-        + "Choose another name, or allow it to be replaced (--force)."
+        + "Choose another name, or allow it to be replaced."
     case .fileExists(let path):
       "\(path): this file is there already, and would be lost: nothing was changed. Choose another name, or allow it to be "
-        + "replaced (--force)."
+        + "replaced."
     case .usedByQEMU(let path):
       "\(path): a QEMU has this as a disk (it holds locks on it): nothing was changed. Choose another name."
     case .prefixLength(let path, let found, let streamOffset):
@@ -93,7 +93,7 @@ extension PlanError: CustomStringConvertible {
     let since = "after \(rounds) round\(rounds == 1 ? "" : "s")"
     return "\(reason): \(since) the VM would stand still for about "
       + "\(expected.wholeMilliseconds) ms, and further rounds would not help; at most "
-      + "\(wanted.wholeMilliseconds) ms are allowed. Allow more with --max-downtime, or pause it all the same with --if-not-converging pause."
+      + "\(wanted.wholeMilliseconds) ms are allowed."
   }
 }
 

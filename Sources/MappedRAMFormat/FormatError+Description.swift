@@ -47,8 +47,8 @@ extension FormatError.Kind: CustomStringConvertible {
     case .notAStream(let found, let foreign?):
       "expected the magic \"QEVM\", found \(hex(found)): this looks like \(foreign.rawValue)."
     case .notAStream(let found, nil):
-      "expected the magic \"QEVM\", found \(hex(found)). This is no QEMU migration stream; if the stream "
-        + "begins later in the file, give its place with --offset."
+      "expected the magic \"QEVM\", found \(hex(found)). This is no QEMU migration stream, or the stream "
+        + "begins later in the file."
     case .unsupportedStreamVersion(let found):
       found == 2
         ? "version 2 is obsolete; QEMU reads only version 3."

@@ -3,7 +3,7 @@ extension LaunchRefusal: CustomStringConvertible {
   public var description: String {
     switch self {
     case .noProgram:
-      "No program to start. Give QEMU and its arguments behind --."
+      "No program to start."
     case .missingValue(let option):
       "\(option): the option takes a value, and nothing follows it."
     case .conflict(let option):
@@ -16,7 +16,7 @@ extension LaunchRefusal: CustomStringConvertible {
         + "arguments say \(arguments) (\(Self.size(arguments))). Use the size of the VM that was saved."
     case .needsSharedMemory(let option):
       "\(option): its other process would see the image's file instead of the guest's memory. "
-        + "Restore with --engine place, and memory that is shared."
+        + "Place the pages into memory that is shared."
     }
   }
 
@@ -34,7 +34,7 @@ extension LaunchRefusal.Conflict {
   fileprivate var reason: String {
     switch self {
     case .incoming: "we say where the VM comes from. Leave it out."
-    case .daemonize: "we could not follow the VM. Leave it out; use --detach instead."
+    case .daemonize: "we could not follow the VM. Leave it out."
     case .preconfig: "QEMU would wait for more than the image. Leave it out."
     case .loadvm: "the VM comes from the image. Leave it out."
     }

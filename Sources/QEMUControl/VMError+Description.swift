@@ -20,9 +20,6 @@ extension VMError: CustomStringConvertible {
     case .cannotCapture(let obstacles):
       "QEMU's memory cannot be used from outside: "
         + obstacles.map(\.description).joined(separator: " ")
-        // One that is too old to say where memory is has no mapped-ram either.
-        + (obstacles.contains(.unknownAddresses)
-          ? "" : " With --engine qemu, QEMU does the work by itself.")
     case .migrationFailed(let path, let reason, let hints):
       ([
         "\(path): QEMU's migration failed: "
@@ -31,7 +28,7 @@ extension VMError: CustomStringConvertible {
     case .deviceByQEMU(let path, let obstacles):
       (["\(path): QEMU cannot save into a block device by itself, and a capture"]
         + (obstacles.isEmpty
-          ? ["can (--engine capture)."] : ["is not possible."] + obstacles.map(\.description))
+          ? ["can."] : ["is not possible."] + obstacles.map(\.description))
         + ["A file will do."]).joined(separator: " ")
     case .disksTaken(let disks, let refusal):
       "\(refusal) Another program has \(disks.joined(separator: ", ")), probably the VM that was saved: end that, then restore again."
@@ -59,11 +56,12 @@ extension VMError: CustomStringConvertible {
     case .diskChanged(let node):
       "A disk (node \"\(node)\") was resized, changed, added or taken away while the VM was saved, so the snapshots would not fit: nothing was saved. "
         + "Try again."
-    case .snapshotsRemain(let paths, let cause, let reason):
+    case .snapshotsRemain(let paths, let cause, let reason, let isWatched):
       Self.text(
         cause,
         "The snapshots of the disks could not be taken back: the VM writes to "
-          + "\(paths.map(\.string).joined(separator: ", ")) now. \(reason)")
+          + "\(paths.map(\.string).joined(separator: ", ")) now. \(reason)"
+          + (isWatched ? " A watchdog goes on trying for an hour." : ""))
     case .leftPaused(let cause, let reason, let isWatched):
       Self.text(
         cause,
@@ -85,11 +83,11 @@ extension VMError: CustomStringConvertible {
       Self.text(
         cause,
         "The guest was asleep when QEMU saved it, and QEMU would not survive being told to resume it: its state is "
-          + "\"postmigrate\". A VM whose guest sleeps can be saved with --engine capture.")
+          + "\"postmigrate\". A VM whose guest sleeps can be captured.")
     case .pausedTooLong(let isResumed):
       "The VM was paused for too long, so its watchdog "
         + (isResumed ? "has resumed it" : "tries to resume it")
-        + ": nothing was saved. Find out what kept the save, or allow it more time (--max-downtime)."
+        + ": nothing was saved. Find out what kept the save, or allow it more time."
     case .resumedMeanwhile:
       "Somebody else resumed the VM while it was saved, so what was read does not fit together: nothing was saved. "
         + "Save it when nobody else controls it."
@@ -104,8 +102,7 @@ extension VMError: CustomStringConvertible {
         + "another place, or make room."
     case .managedByLibvirt(let domain):
       "libvirt manages this VM (domain \"\(domain ?? "?")\"), and does not expect another client to pause it: nothing was changed. "
-        + "Use virsh save, which writes this format from libvirt 11.2 on (save_image_format = \"sparse\" in qemu.conf), or give "
-        + "--managed-by-libvirt to save it from here all the same."
+        + "Use virsh save, which writes this format from libvirt 11.2 on (save_image_format = \"sparse\" in qemu.conf)."
     case .usedByVM(let path, let use):
       "\(path): the VM has this as \(use), and would lose it: nothing was changed. Choose another name for the image."
     case .liveSnapshots:
@@ -115,12 +112,12 @@ extension VMError: CustomStringConvertible {
       "QEMU has ended (\(Self.text(end))) before it could take the image."
         + (messages.isEmpty ? "" : " It said: \(messages)")
     case .cannotMap(.notMapped(let path)):
-      "\(path): QEMU does not have its memory from this image. Start QEMU by this command (-- qemu-system-…), or with a "
-        + "memory-backend-file whose mem-path, offset and size are those of the block, share=off,readonly=on,rom=off; "
+      "\(path): QEMU does not have its memory from this image. Start QEMU with a "
+        + "memory-backend-file whose mem-path, offset and size are those of the block, share=off,readonly=on,rom=off, "
         + "or use another engine."
     case .cannotMap(.staleSlots(let path, let found, let limit)):
       "\(path): slots of absent pages hold \(found) bytes of older versions, which each VM on this image would have to hide in memory of "
-        + "its own; at most \(limit) are allowed. Punch them out (mapped-ram compact), or use another engine."
+        + "its own; at most \(limit) are allowed. Punch them out, or use another engine."
     case .cannotMap(.noBlock(let path)):
       "\(path): none of the image's RAMBlocks is memory that QEMU's arguments can take from a file. Use another engine."
     }
@@ -148,7 +145,7 @@ extension MigrationHint: CustomStringConvertible {
     case .standardError: "What it wrote to its standard error may tell more."
     case .jobs(let jobs):
       "At the end QEMU opens its disks again, which the jobs \(jobs.joined(separator: ", ")) may be in the way of."
-    case .canCapture: "With --engine capture, QEMU does not have to."
+    case .canCapture: "For a capture, QEMU does not have to."
     }
   }
 }

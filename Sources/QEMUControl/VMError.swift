@@ -1,6 +1,7 @@
 public import LinuxIO
 public import LinuxProcesses
 public import MappedRAM
+import MappedRAMFormat
 public import QMP
 public import SystemPackage
 
@@ -41,8 +42,10 @@ public enum VMError: Error, Equatable, Sendable {
   case filteredDisk(disk: String, driver: String)
   /// The disk that shows this node was resized, changed, added or taken away while the VM was saved.
   case diskChanged(node: String)
-  /// The save failed, and snapshots of disks could not be undone: as far as it is known, the VM writes to these files.
-  indirect case snapshotsRemain([FilePath], cause: VMError?, reason: QMPError)
+  /// The save failed, and snapshots of disks could not be undone, as yet: as far as it is known, the VM writes to these files. A watchdog
+  /// goes on trying, if there is one.
+  indirect case snapshotsRemain(
+    [FilePath], cause: VMError?, reason: QMPError, isWatched: Bool)
   /// The VM could not be resumed, as yet: it is paused. The cause is why the save failed, if it did. A watchdog goes on trying, if
   /// there is one.
   indirect case leftPaused(cause: VMError?, reason: QMPError, isWatched: Bool)
@@ -102,33 +105,9 @@ public enum MapObstacle: Equatable, Sendable {
   case noBlock(FilePath)
 }
 
-/// What `body` gives, with its error as a VMError.
-func talking<Value>(_ body: () throws(QMPError) -> Value) throws(VMError) -> Value {
-  do throws(QMPError) {
-    return try body()
-  } catch {
-    throw .qmp(error)
-  }
-}
-
-/// What `body` gives, with its error as a VMError.
-func moving<Value: ~Copyable>(
-  _ body: () throws(ImageError) -> Value
-) throws(VMError) -> Value {
-  do throws(ImageError) {
-    return try body()
-  } catch {
-    throw .image(error)
-  }
-}
-
-/// What `body` gives, with its error as a VMError.
-func system<Value: ~Copyable>(
-  _ body: () throws(SystemCallError) -> Value
-) throws(VMError) -> Value {
-  do throws(SystemCallError) {
-    return try body()
-  } catch {
-    throw .system(error)
+extension VMError {
+  /// The VM is in the state `state`, in which it cannot be saved or resumed.
+  static func notRunning(_ state: RunState) -> VMError {
+    .state(found: state.rawValue, expected: ["running", "paused"])
   }
 }

@@ -168,7 +168,7 @@ public struct Ring: ~Copyable {
         // Nothing is in flight that could free memory: try for about a second.
         hungry += 1
         if hungry > 1000 { throw SystemCallError(.io_uring_enter, result) }
-        pauseForMillisecond()
+        sleep(for: .milliseconds(1))
       default: throw SystemCallError(.io_uring_enter, result)
       }
     } while unsafe io_uring_sq_ready(ring) > 0 || io_uring_cq_ready(ring) < wanted

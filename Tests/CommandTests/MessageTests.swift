@@ -1,4 +1,7 @@
 import LinuxIO
+import MappedRAMFormat
+import QEMUArguments
+import QEMUControl
 import SystemPackage
 import Testing
 
@@ -20,6 +23,63 @@ import Testing
       CommandError.offsetWithPrefix("d/image.json", expected: 4096).description
         == "d/image.json: what stands before the stream belongs to this image, so the stream begins at 4096. "
         + "Leave --offset out.")
+  }
+
+  /// The library says what is wrong; which option of the command helps comes behind that.
+  @Test(
+    arguments: [
+      (
+        .image(
+          .format(
+            FormatError(
+              .notAStream(found: [1, 2, 3, 4], looksLike: nil), at: .zero, in: .streamHeader),
+            in: "x"), output: nil), "Where it begins is said with --offset."
+      ),
+      (.image(.plan(.noBlocks), output: nil), "Name the files with --block IDSTR=FILE."),
+      (.image(.plan(.notAnImage("x", found: nil)), output: nil), "With --force it is replaced."),
+      (.image(.plan(.anotherVM("x", [])), output: nil), "With --force it is replaced."),
+      (.image(.plan(.fileExists("x")), output: nil), "With --force it is replaced."),
+      (
+        .vm(.cannotCapture([.missingCommand("x")]), output: nil),
+        "With --engine qemu, QEMU does the work by itself."
+      ),
+      (
+        .vm(.cannotCapture([.unknownProcess(given: 7)]), output: nil),
+        "Give the right number with --pid, or leave that out. "
+          + "With --engine qemu, QEMU does the work by itself."
+      ),
+      (.vm(.deviceByQEMU("x", []), output: nil), "That is --engine capture."),
+      (
+        .vm(.migrationFailed("x", reason: nil, hints: [.canCapture]), output: nil),
+        "That is --engine capture."
+      ),
+      (
+        .vm(.pausedTooLong(isResumed: true), output: nil), "More time is given with --max-downtime."
+      ),
+      (
+        .vm(.managedByLibvirt(domain: nil), output: nil),
+        "With --managed-by-libvirt it is saved from here all the same."
+      ),
+      (.vm(.launch(.refused(.noProgram)), output: nil), "Give QEMU and its arguments behind --."),
+      (.vm(.launch(.refused(.conflict(.daemonize))), output: nil), "Use --detach instead."),
+      (
+        .vm(.launch(.refused(.needsSharedMemory(option: "-x"))), output: nil),
+        "That is --engine place."
+      ),
+      (
+        .vm(.asleep(cause: .image(.plan(.noBlocks))), output: nil),
+        "Name the files with --block IDSTR=FILE. That is --engine capture."
+      ),
+    ] as [(CommandError, String)])
+  func theOptionThatHelpsIsNamed(error: CommandError, advice: String) {
+    #expect(error.description.hasSuffix(". \(advice)"), "\(error)")
+  }
+
+  @Test func whatIsThereAlreadyIsReplacedByForce() {
+    #expect(
+      CommandError.image(.plan(.fileExists("x")), output: nil).description
+        == "x: this file is there already, and would be lost: nothing was changed. Choose another "
+        + "name, or allow it to be replaced. With --force it is replaced.")
   }
 
   @Test func whatWasInterruptedAndWhatWouldBeLostIsSaid() {

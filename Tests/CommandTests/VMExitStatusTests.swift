@@ -33,7 +33,7 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
     .tooOld(QEMUVersion(8, 2)), .cannotMap(.notMapped("/i.img")),
     .snapshotsRemain(
       ["/s.qcow2"], cause: .migrationFailed("/i.img", reason: nil),
-      reason: .closed(command: "x", "/q")),
+      reason: .closed(command: "x", "/q"), isWatched: true),
     .relativeDisk(disk: "vda", file: "a.raw"),
     .ended(.exited(status: 1), messages: ""),
     .qmp(.refused(command: "stop", errorClass: "GenericError", description: "no")),

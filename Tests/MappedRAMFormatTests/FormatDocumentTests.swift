@@ -80,4 +80,31 @@ import Testing
     let document = try String(contentsOfFile: Self.path, encoding: .utf8)
     #expect(document.contains("\n" + halves.joined(separator: "   ") + "\n"))
   }
+
+  /// What the table of limits says that a reader should take is what this one takes.
+  @Test func limitsOfTheTableAreTheReaders() throws {
+    func mebibytes(_ count: ByteCount) -> String { "\(count.rawValue >> 20) MiB" }
+    func power(_ number: Int) -> String { "2^\(number.trailingZeroBitCount)" }
+    let name = "\(ImageLimits.nameBytes) bytes"
+    let text =
+      "\(mebibytes(ImageLimits.descriptionBytes)), \(power(ImageLimits.descriptionValues)) values, "
+      + "nested \(ImageLimits.descriptionDepth) deep"
+    let document = try String(contentsOfFile: Self.path, encoding: .utf8)
+    for row in [
+      "| idstr, capability | 1 to 255 bytes | \(name) |",
+      "| machine type | 1 to 2^32 − 1 bytes | \(name) |",
+      "| capabilities | 2^32 − 1 | \(ImageLimits.capabilities) |",
+      "| blocks | | \(ImageLimits.blocks) |",
+      "| sum of the used lengths | 64 bits | \(ImageLimits.ramBytes.rawValue >> 40) TiB |",
+      "| sections and commands | | \(power(ImageLimits.sections)) |",
+      "| body whose end must be searched for | | \(ImageLimits.searchedBodyBytes.rawValue >> 30) GiB |",
+      "| records in VFIO devices' sections | | \(power(ImageLimits.vfioRecords)) |",
+      "| between the configuration and `ram` | | \(mebibytes(ImageLimits.preambleBytes)) |",
+      "| description | 2^32 − 1 bytes | \(text) |",
+      "| libvirt's data area | 1 to 2^32 − 1 bytes | \(mebibytes(ImageLimits.libvirtDataBytes)) |",
+      "| devices in the area | 1 to \(ImageLimits.devices) | as the format |",
+      "| buffers in the area | 1 of each device, \(power(ImageLimits.deviceBuffers)) of all | as the format |",
+      "| bytes of a buffer in the area | 0 to \(power(ImageLimits.deviceBufferBytes)) (16 MiB) | as the format |",
+    ] { #expect(document.contains("\n\(row)\n")) }
+  }
 }

@@ -31,8 +31,8 @@ extension FormatErrorDescriptionTests {
     ),
     (
       .notAStream(found: [1, 2, 3, 4], looksLike: nil),
-      "expected the magic \"QEVM\", found 0x01 0x02 0x03 0x04. This is no QEMU migration stream; if the stream "
-        + "begins later in the file, give its place with --offset."
+      "expected the magic \"QEVM\", found 0x01 0x02 0x03 0x04. This is no QEMU migration stream, or the stream "
+        + "begins later in the file."
     ),
     (
       .unsupportedStreamVersion(found: 2), "version 2 is obsolete; QEMU reads only version 3."

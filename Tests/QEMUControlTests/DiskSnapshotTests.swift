@@ -28,8 +28,9 @@ import Testing
   private var files: [Bool] { plans.map { InodeType(at: $0.file) != nil } }
 
   /// Runs `client` against a QEMU that greets each connection and is played by `answer`, which gives nothing where the
-  /// connection is to end.
+  /// connection is to end, and that has these concluded jobs.
   private func with(
+    jobs: [String] = [],
     _ answer: @escaping @Sendable (String, JSONValue) -> String?,
     _ client: @escaping (DiskSnapshots, VMSession) throws -> Void
   ) throws {
@@ -43,6 +44,11 @@ import Testing
           if name == "bye" { return qemu.send(FakeQEMU.success([:], to: request)) }
           if name == "qmp_capabilities" {
             qemu.send(FakeQEMU.success([:], to: request))
+          } else if name == "query-jobs" {
+            let found = jobs.map { id -> JSONValue in
+              ["id": .string(id), "type": "create", "status": "concluded"]
+            }
+            qemu.send(FakeQEMU.success(.array(found), to: request))
           } else if let text = answer(name, request) {
             qemu.send(text)
           } else {
@@ -56,11 +62,10 @@ import Testing
     do {
       let connection = try QMPConnection(connecting: directory.file("qmp"))
       do {
-        let session = try VMSession(
-          connection, JournalSubject(socket: connection.path), stateBefore: .paused,
-          watchdog: "none")
+        let session = VMSession(
+          connection, JournalSubject(socket: connection.path), stateBefore: .paused)
         session.note { $0.snapshots = plans.map(\.snapshot) }
-        try client(DiskSnapshots(plans, by: connection), session)
+        try client(DiskSnapshots(plans), session)
       } catch {
         failure = error
       }
@@ -87,9 +92,7 @@ import Testing
   /// The error of a save that fails in the session.
   private func failed(_ session: VMSession) -> VMError? {
     vmError { () throws(VMError) in
-      try session.unwinding { () throws(VMError) in
-        throw .migrationFailed("/i.img", reason: "x")
-      }
+      throw session.unwind(after: .migrationFailed("/i.img", reason: "x"))
     }
   }
 
@@ -106,7 +109,9 @@ import Testing
     _ expected: [FilePath], in session: VMSession, location: SourceLocation = #_sourceLocation
   ) throws {
     let error = failed(session)
-    guard case .snapshotsRemain(let paths, .migrationFailed("/i.img", reason: "x", _)?, _)? = error
+    guard
+      case .snapshotsRemain(
+        let paths, .migrationFailed("/i.img", reason: "x", _)?, _, isWatched: false)? = error
     else {
       throw HarnessError("\(String(describing: error))")
     }
@@ -136,7 +141,7 @@ import Testing
           }), to: request)
     } _: { (snapshots, session) throws -> Void in
       var error: VMError?
-      do throws(VMError) { try snapshots.check() } catch let found { error = found }
+      do throws(VMError) { try snapshots.check(session) } catch let found { error = found }
       #expect(error == changed.map { .diskChanged(node: $0) })
     }
   }
@@ -149,6 +154,21 @@ import Testing
       #expect(failed(session) != nil)
       #expect(files == [false, false])
     }
+  }
+
+  /// A job that made a file and was given up is there as long as QEMU is, unless it is dismissed; another client's is left alone.
+  @Test func aJobThatWasGivenUpIsForgotten() throws {
+    let dismissed = Monitor([JSONValue]())
+    try with(jobs: ["o1", "other"]) { name, request in
+      if name == "job-dismiss", let id = request["arguments"]?["id"] {
+        dismissed.withLock { $0.append(id) }
+      }
+      return FakeQEMU.success([:], to: request)
+    } _: { (snapshots, session) throws -> Void in
+      #expect(failed(session) == .migrationFailed("/i.img", reason: "x"))
+      #expect(files == [false, false])
+    }
+    #expect(dismissed.withLock { $0 } == ["o1"])
   }
 
   /// Whether QEMU took them is not known, so no file goes away; then QEMU says that it did not.

@@ -47,7 +47,7 @@ import Testing
     #expect(obstacle == .foreignProcess(getpid(), userID: geteuid(), peerUserID: other))
     #expect(
       obstacle.description == "What QEMU says is its process, \(getpid()), is user \(geteuid())'s, "
-        + "while user \(other) listens at the socket. If it is QEMU nevertheless, give its number with --pid."
+        + "while user \(other) listens at the socket."
     )
     // Somebody has told it who is not QEMU.
     #expect(try GuestMemory.access(to: vm, processID: getpid()).get().processID == getpid())

@@ -8,7 +8,7 @@ import Testing
 
 /// What a watchdog reads of a save.
 @Suite struct JournalTests {
-  private static let subject = JournalSubject(socket: "/run/a \"b\".qmp", peer: 12, process: 34)
+  private static let subject = JournalSubject(socket: "/run/a \"b\".qmp", peer: 12, uuid: "5a")
 
   private static let full: Journal = {
     var journal = Journal()

@@ -6,14 +6,14 @@ import Testing
 @Suite struct LaunchMessageTests {
   @Test(
     arguments: [
-      (.noProgram, "No program to start. Give QEMU and its arguments behind --."),
+      (.noProgram, "No program to start."),
       (.missingValue(option: "-m"), "-m: the option takes a value, and nothing follows it."),
       (
         .conflict(.incoming), "-incoming: we say where the VM comes from. Leave it out."
       ),
       (
         .conflict(.daemonize),
-        "-daemonize: we could not follow the VM. Leave it out; use --detach instead."
+        "-daemonize: we could not follow the VM. Leave it out."
       ),
       (
         .unreadable(option: "-object", value: "{'a'}"),
@@ -27,7 +27,7 @@ import Testing
       (
         .needsSharedMemory(option: "-netdev vhost-user"),
         "-netdev vhost-user: its other process would see the image's file instead of the guest's "
-          + "memory. Restore with --engine place, and memory that is shared."
+          + "memory. Place the pages into memory that is shared."
       ),
     ] as [(LaunchRefusal, String)])
   func refusalSaysWhatToDo(refusal: LaunchRefusal, text: String) {

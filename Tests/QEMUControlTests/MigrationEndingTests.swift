@@ -12,16 +12,9 @@ import Testing
   }
 
   /// The numbers of the looks at which the migration is cancelled.
-  private func times(
-    _ infos: [MigrationInfo], hasChannels: Bool = true
-  ) -> [Int] {
-    var ending = FileMigration.Ending(hasChannels)
+  private func times(_ infos: [MigrationInfo]) -> [Int] {
+    var ending = MigrationEnding()
     return infos.indices.filter { ending.isTime(infos[$0]) }
-  }
-
-  @Test func withoutChannelsItIsCancelledAtOnceAndOnce() {
-    let busy = [info("setup", nil), info("active", 1), info("active", 1)]
-    #expect(times(busy, hasChannels: false) == [0])
   }
 
   @Test func channelsAreIdleAfterSomethingMovedAndThenNothing() {
@@ -30,7 +23,7 @@ import Testing
   }
 
   @Test func channelsThatNeverMoveAreIdleAfterSomeLooks() {
-    let patience = FileMigration.Ending.patience
+    let patience = MigrationEnding.patience
     #expect(times((0..<patience).map { _ in info("active", 7) }) == [])
     #expect(times((0...patience).map { _ in info("active", 7) }) == [patience])
   }

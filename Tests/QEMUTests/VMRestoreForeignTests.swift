@@ -85,7 +85,7 @@ extension RealQEMU {
     }
 
     private static func save(
-      _ qmp: QMPConnection, then afterwards: VMSave.Afterwards, to image: FilePath
+      _ qmp: QMPConnection, then afterwards: Ending, to image: FilePath
     ) throws {
       var save = VMSave.watched(to: image)
       save.engine = .capture

@@ -93,7 +93,7 @@ struct RestoredVM {
 func restoring<Value>(
   _ image: FilePath, at offset: UInt64? = nil, by engine: VMRestore.Engine,
   into configuration: QEMU.Configuration, in directory: TemporaryDirectory? = nil,
-  then afterwards: VMRestore.Afterwards? = nil,
+  then afterwards: Ending = .asBefore,
   devices: [DeviceIdentity: any DeviceStateTarget] = [:],
   clearing limit: UInt64 = VMRestore().clearedBytesLimit, _ body: (RestoredVM) throws -> Value
 ) throws -> Value {
@@ -126,7 +126,7 @@ func restoring<Value>(
 /// Restores `image` into a QEMU that waits, through its socket.
 func restoringIntoWaiting<Value>(
   _ image: FilePath, at offset: UInt64? = nil, by engine: VMRestore.Engine,
-  into configuration: QEMU.Configuration, then afterwards: VMRestore.Afterwards? = nil,
+  into configuration: QEMU.Configuration, then afterwards: Ending = .asBefore,
   _ body: (RestoredVM) throws -> Value
 ) throws -> Value {
   let qemu = try QEMU(configuration.destination)
@@ -147,7 +147,7 @@ func text(of path: FilePath) -> String {
   String(decoding: FileManager.default.contents(atPath: path.string) ?? Data(), as: UTF8.self)
 }
 
-/// Waits until `condition` holds; fails after a minute.
+/// Waits until `condition` holds; fails after five minutes.
 func waitUntil(
   _ condition: () throws -> Bool, sourceLocation: SourceLocation = #_sourceLocation
 ) throws {

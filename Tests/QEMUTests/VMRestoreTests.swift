@@ -86,11 +86,11 @@ extension RealQEMU {
     /// The VM does what it did when it was saved, unless something else is asked for.
     @Test(
       arguments: [
-        (true, nil, "running"), (false, nil, "paused"), (true, .pause, "paused"),
+        (true, .asBefore, "running"), (false, .asBefore, "paused"), (true, .pause, "paused"),
         (false, .resume, "running"),
-      ] as [(Bool, VMRestore.Afterwards?, String)])
+      ] as [(Bool, Ending, String)])
     func vmDoesWhatTheImageSaysOrIsAskedFor(
-      wasRunning: Bool, afterwards: VMRestore.Afterwards?, state: String
+      wasRunning: Bool, afterwards: Ending, state: String
     ) throws {
       let vm = try SavedVM(Variant("q35").with { $0.isLive = wasRunning })
       #expect(try RestoreSource(vm.image).wasRunning == wasRunning)

@@ -166,7 +166,7 @@ extension RealQEMU {
       let result = try save(qemu, ["--engine", "qemu"])
       #expect(result.status == 69, "\(result.errors)")
       #expect(result.errors.contains("\"the-job\"") == (job != nil), "\(result.errors)")
-      #expect(result.errors.contains("With --engine capture"))
+      #expect(result.errors.contains("That is --engine capture."))
       #expect(try save(qemu, ["--engine", "capture"]).status == 0)
       try qemu.expectGoesOn(sum: VMShape.guest.sum)
     }

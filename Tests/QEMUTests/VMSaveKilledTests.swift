@@ -35,7 +35,7 @@ extension RealQEMU {
       try vm.expectAsBefore(says: engine == .qemu)
     }
 
-    /// QEMU itself dies of some cancellations (see `FileMigration.Ending`), so of those it never sees one.
+    /// QEMU itself dies of some cancellations (see `MigrationEnding`), so of those it never sees one.
     @Test func interruptedAtAnyMomentAgainAndAgain() throws {
       let vm = try DisturbedVM()
       var generator = SeededGenerator()

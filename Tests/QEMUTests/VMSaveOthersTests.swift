@@ -338,6 +338,21 @@ extension RealQEMU {
       try expectRunsUnsaved()
     }
 
+    /// QEMU pauses the VM at the end of its own live save, and answers nothing any more: the bound holds from the pause on.
+    @Test func aLastRoundThatHangs() throws {
+      let (tool, proxy) = try save(
+        [.init("query-migrate", nth: 4, seconds: 25)],
+        ["--engine", "qemu", "--live", "--max-bandwidth", "4M", "--max-downtime", "1000"])
+      try tool.wait(for: "the pause", every: .milliseconds(1)) {
+        try qemu.status() != "running"
+      }
+      try qemu.wait(for: "the watchdog", seconds: 10) { try qemu.status() == "running" }
+      #expect(try tool.wait() == 69)
+      #expect(tool.errors.contains("paused for too long"), "\(tool.errors)")
+      try expectRunsUnsaved()
+      withExtendedLifetime(proxy) {}
+    }
+
     /// A device's command that hangs, a bound that is far away, and nothing that moves.
     @Test func aDeviceThatHangs() throws {
       let (tool, proxy) = try save([], ["--device", "x=|sleep 1000", "--max-downtime", "2000"])

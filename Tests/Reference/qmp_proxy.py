@@ -11,14 +11,14 @@ Listens at the Unix socket LISTEN, and passes each client on to the one at TARGE
     do        pass (by default), drop (QEMU never hears of it), refuse (an error comes back), close (the client's connection ends)
     before    QMP commands, each [name, arguments], that another client carries out before
     actor     the socket of that client
-    seconds   how long to wait after that, before the command is dealt with
+    seconds   how long to wait after that, before the command is dealt with, unless the client goes meanwhile
 """
 import json
 import os
+import select
 import socket
 import sys
 import threading
-import time
 
 
 class Client:
@@ -56,6 +56,13 @@ class Rules:
         return {}
 
 
+def hangs_up(client, seconds):
+    """Waits so long. Whether the client goes meanwhile."""
+    poll = select.poll()
+    poll.register(client, select.POLLRDHUP)
+    return bool(poll.poll(seconds * 1000))
+
+
 def forward(client, target, rules):
     """Passes commands on, line by line. A line's descriptors come with its first bytes."""
     rest, descriptors = b"", []
@@ -73,7 +80,8 @@ def forward(client, target, rules):
                 for name, arguments in rule["before"]:
                     other.execute(name, arguments)
                 other.socket.close()
-            time.sleep(rule.get("seconds", 0))
+            if hangs_up(client, rule.get("seconds", 0)):
+                return
             what = rule.get("do", "pass")
             if what == "close":
                 return

@@ -47,13 +47,7 @@ struct BenchCommand: ParsableCommand {
   @OptionGroup(title: "Report") var form: BenchOutput
   @OptionGroup(title: "Output options") var output: OutputArguments
 
-  @Option(
-    help: ArgumentHelp(
-      "Keep the image in the directory, under this name.", valueName: "name", visibility: .hidden))
-  var keep: String?
-
   func validate() throws {
-    if form.csv, output.json { throw ValidationError("Give either --csv or --json, not both.") }
     if rounds.against.contains(.qemu) {
       guard guest.size.byteCount % (1 << 20) == 0 else {
         throw ValidationError(
@@ -62,9 +56,6 @@ struct BenchCommand: ParsableCommand {
       guard guest.memory != .made else {
         throw ValidationError("--memory made is not for --against qemu: the guest is QEMU's.")
       }
-    }
-    if let keep, FilePath.Component(keep)?.kind != .regular {
-      throw ValidationError("--keep is \"\(keep)\"; expected the name of a file.")
     }
   }
 
@@ -76,7 +67,6 @@ struct BenchCommand: ParsableCommand {
         guard let old, let path = form.compare else { return }
         try BenchComparison.require(BenchJSON(report), comparableWith: old, at: path)
       }
-      report.isCSV = form.csv
       if form.explain {
         report.explanations = BenchExplanation.all(
           of: report.rows, processors: report.facts.processors)
@@ -138,9 +128,8 @@ struct BenchCommand: ParsableCommand {
       }
     } else {
       let memory = try GuestInMemory(pattern, guest.memory, session)
-      let keptName = keep.flatMap { FilePath.Component($0) }
       all += combinations.map {
-        EngineContestant(mix: mix, guest: memory, options: $0, keep: keptName)
+        EngineContestant(mix: mix, guest: memory, options: $0)
       }
     }
     guard !rounds.against.isEmpty else { return all }

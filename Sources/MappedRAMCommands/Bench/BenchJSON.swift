@@ -14,7 +14,7 @@ import SystemPackage
 ///   "ramBytes" : 1073741824,
 ///   "rounds" : 5,
 ///   "rows" : [ { … } ],
-///   "schemaVersion" : 2,
+///   "schemaVersion" : 3,
 ///   "seed" : 3735928559,
 ///   "type" : "report",
 ///   "verified" : true
@@ -22,7 +22,7 @@ import SystemPackage
 /// ```
 struct BenchJSON: Codable, Equatable {
   var type = "report"
-  var schemaVersion = 2
+  var schemaVersion = 3
   var command = "bench"
   var directory: String
   var ramBytes: UInt64
@@ -50,22 +50,13 @@ struct BenchJSON: Codable, Equatable {
     var reason: String
   }
 
-  /// Ours against another's; `atLeast` or `atMost` is what it is meant to be.
+  /// Ours against another's.
   struct Ratio: Codable, Equatable {
     var mix: String
     var what: String
     var value: Double
-    var atLeast: Double?
-    var atMost: Double?
-    var met: Bool
 
-    init(_ ratio: BenchRatio) {
-      (mix, what, value, met) = (ratio.mix, ratio.what, ratio.value, ratio.isMet)
-      switch ratio.goal {
-      case .atLeast(let limit): atLeast = limit
-      case .atMost(let limit): atMost = limit
-      }
-    }
+    init(_ ratio: BenchRatio) { (mix, what, value) = (ratio.mix, ratio.what, ratio.value) }
   }
 
   /// One row; rates are in bytes a second, of the median.

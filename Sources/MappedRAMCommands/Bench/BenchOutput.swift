@@ -5,9 +5,6 @@ import SystemPackage
 
 /// The options of `mapped-ram bench` that say in which form it tells.
 struct BenchOutput: ParsableArguments {
-  @Flag(help: "Print every sample as comma-separated values on standard output, not the table.")
-  var csv = false
-
   @Flag(help: "Say what bounded each result, from the run's own measurements.")
   var explain = false
 

@@ -6,23 +6,8 @@ struct BenchRatio: Equatable, Sendable {
   var what: String
   /// The number.
   var value: Double
-  /// What it is meant to be at least, or at most.
-  var goal: Goal
   /// What it is made of, in words.
   var terms: String
-
-  enum Goal: Equatable, Sendable {
-    case atLeast(Double)
-    case atMost(Double)
-  }
-
-  /// Whether the goal is reached.
-  var isMet: Bool {
-    switch goal {
-    case .atLeast(let limit): value >= limit
-    case .atMost(let limit): value <= limit
-    }
-  }
 }
 
 extension BenchRatio {
@@ -62,8 +47,8 @@ private struct RatiosOfMix {
   }
 
   private func ratio(
-    _ what: String, _ value: Double, _ goal: BenchRatio.Goal, _ terms: String
-  ) -> BenchRatio { BenchRatio(mix: mix, what: what, value: value, goal: goal, terms: terms) }
+    _ what: String, _ value: Double, _ terms: String
+  ) -> BenchRatio { BenchRatio(mix: mix, what: what, value: value, terms: terms) }
 
   private func gibibytes(_ rate: Double) -> String { NumberText.rate(bytesPerSecond: rate) }
 
@@ -73,7 +58,7 @@ private struct RatiosOfMix {
     }
     let (our, their) = (ours.seconds.median, theirs.seconds.median)
     return ratio(
-      "\(operation.rawValue): QEMU's time / ours", their / our, .atLeast(2),
+      "\(operation.rawValue): QEMU's time / ours", their / our,
       "\(NumberText.significant(their)) s (\(theirs.key.settings)) / \(NumberText.significant(our)) s"
     )
   }
@@ -84,14 +69,13 @@ private struct RatiosOfMix {
     else { return nil }
     return ratio(
       "\(operation.rawValue): our CPU-s per GiB / QEMU's", ours.median / theirs.median,
-      .atMost(0.5),
       "\(NumberText.significant(ours.median)) / \(NumberText.significant(theirs.median))")
   }
 
   private var saveAgainstFio: BenchRatio? {
     guard let ours = best(.save, .mappedRAM), let fio = best(.save, .fio) else { return nil }
     return ratio(
-      "save: our rate / fio's write", ours.rate.median / fio.rate.median, .atLeast(0.95),
+      "save: our rate / fio's write", ours.rate.median / fio.rate.median,
       "\(gibibytes(ours.rate.median)) / \(gibibytes(fio.rate.median))")
   }
 
@@ -104,7 +88,7 @@ private struct RatiosOfMix {
       bound = ("touching memory", touch.rate.median)
     }
     return ratio(
-      "restore: our rate / \(bound.name)", ours.rate.median / bound.rate, .atLeast(0.9),
+      "restore: our rate / \(bound.name)", ours.rate.median / bound.rate,
       "\(gibibytes(ours.rate.median)) / \(gibibytes(bound.rate))")
   }
 
@@ -112,7 +96,7 @@ private struct RatiosOfMix {
     guard let map = best(.map, .mappedRAM), let start = best(.start, .qemu) else { return nil }
     let milliseconds = (map.seconds.median - start.seconds.median) * 1000
     return ratio(
-      "map: milliseconds besides QEMU's start", milliseconds, .atMost(30),
+      "map: milliseconds besides QEMU's start", milliseconds,
       "\(NumberText.significant(map.seconds.median)) s - \(NumberText.significant(start.seconds.median)) s"
     )
   }
@@ -124,7 +108,7 @@ private struct RatiosOfMix {
     let bound = min(read.rate.median, write.rate.median)
     return ratio(
       "\(operation.rawValue): our rate / fio's slower one", ours.rate.median / bound,
-      .atLeast(0.9), "\(gibibytes(ours.rate.median)) / \(gibibytes(bound))")
+      "\(gibibytes(ours.rate.median)) / \(gibibytes(bound))")
   }
 
   /// Against what one disk gives to who reads from it and writes to it at once.
@@ -132,7 +116,7 @@ private struct RatiosOfMix {
     guard let ours = best(operation, .mappedRAM), let copy = best(.copy, .fio) else { return nil }
     return ratio(
       "\(operation.rawValue): our rate / fio's copy", ours.rate.median / copy.rate.median,
-      .atLeast(0.9), "\(gibibytes(ours.rate.median)) / \(gibibytes(copy.rate.median))")
+      "\(gibibytes(ours.rate.median)) / \(gibibytes(copy.rate.median))")
   }
 
   /// Only where nothing has to be written.
@@ -142,14 +126,14 @@ private struct RatiosOfMix {
     else { return nil }
     return ratio(
       "save of zeros: our rate / reading memory", ours.ramRate.median / memory.rate.median,
-      .atLeast(0.8), "\(gibibytes(ours.ramRate.median)) / \(gibibytes(memory.rate.median))")
+      "\(gibibytes(ours.ramRate.median)) / \(gibibytes(memory.rate.median))")
   }
 
   private var peakMemory: BenchRatio? {
     let peaks = rows.filter { $0.key.contestant == .mappedRAM }.compactMap(\.peakMemoryBytes)
     guard let peak = peaks.max() else { return nil }
     return ratio(
-      "our peak memory, MiB", Double(peak) / Double(1 << 20), .atMost(100),
+      "our peak memory, MiB", Double(peak) / Double(1 << 20),
       NumberText.bytes(peak))
   }
 }

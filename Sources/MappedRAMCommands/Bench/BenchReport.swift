@@ -11,7 +11,6 @@ struct BenchReport: CommandReport {
   var rows: [BenchRow]
   var notes: [String]
   var facts: BenchFacts
-  var isCSV = false
   /// What bounded the results, if that is wanted.
   var explanations: [BenchExplanation] = []
   /// What became of the rates of an older run.
@@ -27,7 +26,7 @@ struct BenchReport: CommandReport {
   }
 
   var table: String {
-    isCSV ? BenchCSV.document(rows) : rowsTable + latenciesTable + ratiosTable + explanationsText
+    rowsTable + latenciesTable + ratiosTable + explanationsText
   }
 
   private var explanationsText: String {
@@ -81,12 +80,11 @@ struct BenchReport: CommandReport {
       return ""
     }
     var table = TextTable([
-      .text("mix"), .text("ratio"), .number("value"), .number("goal"), .text("met"), .text("from"),
+      .text("mix"), .text("ratio"), .number("value"), .text("from"),
     ])
     for ratio in ratios {
       table.add([
-        ratio.mix, ratio.what, NumberText.significant(ratio.value), ratio.goal.text,
-        ratio.isMet ? "yes" : "no", ratio.terms,
+        ratio.mix, ratio.what, NumberText.significant(ratio.value), ratio.terms,
       ])
     }
     var text = "\n"
@@ -109,14 +107,4 @@ struct BenchReport: CommandReport {
   }
 
   var json: BenchJSON { BenchJSON(self) }
-}
-
-extension BenchRatio.Goal {
-  /// As people read it: `>= 2.00`.
-  var text: String {
-    switch self {
-    case .atLeast(let limit): ">= \(NumberText.significant(limit))"
-    case .atMost(let limit): "<= \(NumberText.significant(limit))"
-    }
-  }
 }

@@ -7,12 +7,9 @@ struct EngineContestant: BenchContestant {
   let mix: BenchMix
   let guest: GuestInMemory
   let options: ChannelOptions
-  /// The name under which the image is kept, if it is.
-  let keep: FilePath.Component?
 
   mutating func measure(_ session: BenchSession) throws(CommandError) {
-    let name = keep ?? FilePath.Component("mapped-ram-bench.img")
-    let path = session.directory.appending([name])
+    let path = session.directory.appending("mapped-ram-bench.img")
     let source = try guest.source
     let plan = try CommandError.image(to: session.directory) { () throws(ImageError) in
       try SyntheticGuest.plan(of: source, for: path)
@@ -35,11 +32,6 @@ struct EngineContestant: BenchContestant {
     let peak = try session.watchPeak()
     let (file, report) = try session.run.transfer("save", to: session.directory) {
       (progress, cancellation) throws(ImageError) in
-      if keep != nil {
-        let report = try save.run(to: path, progress: progress, cancellation: cancellation)
-        let file = try ImageFile(opening: path, directIO: options.directIO).file
-        return (file, report)
-      }
       let file = try BenchFile.create(beside: path, directIO: options.directIO)
       return (file, try save.run(into: file, progress: progress, cancellation: cancellation))
     }

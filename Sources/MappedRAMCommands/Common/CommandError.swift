@@ -97,8 +97,8 @@ extension CommandError: CustomStringConvertible {
     switch self {
     // In place it is another error.
     case .image(.cancelled, output: _?): "Interrupted; nothing was left behind."
-    case .image(let error, _): error.description
-    case .vm(let error, _): error.description
+    case .image(let error, _): Self.text("\(error)", error.advice)
+    case .vm(let error, _): Self.text("\(error)", error.advice)
     case .system(let error): error.description
     case .otherCommand(let path, let found, let words):
       "\(path): is a \(found.rawValue). Type: \(CommandLine.text(["mapped-ram"] + words))"
@@ -140,5 +140,9 @@ extension CommandError: CustomStringConvertible {
         + differences.map { "\($0.what) was \($0.old) and is \($0.new)" }.joined(separator: "; ")
         + "."
     }
+  }
+
+  private static func text(_ what: String, _ advice: String?) -> String {
+    advice.map { "\(what) \($0)" } ?? what
   }
 }

@@ -9,7 +9,7 @@ struct VMForecastText {
   /// Names and values.
   var facts: [(String, String)] {
     var facts = [("Engine", engine)]
-    facts += save.captureObstacles.map { ("  no capture", $0.description) }
+    facts += save.captureObstacles.map { ("  no capture", $0.text) }
     if save.engine == nil {
       facts += save.engineObstacles.map { ("  nor by QEMU", $0.description) }
     }

@@ -8,7 +8,13 @@ public import QEMUControl
 import SystemPackage
 
 extension VMRestore.Engine: ExpressibleByArgument {}
-extension VMRestore.Afterwards: ExpressibleByArgument {}
+
+/// The words of `--then`.
+enum AfterRestore: String, CaseIterable, ExpressibleByArgument {
+  case resume, pause
+
+  var ending: Ending { self == .resume ? .resume : .pause }
+}
 
 /// `mapped-ram restore`: restores a VM from an image.
 struct RestoreCommand: ParsableCommand {
@@ -101,7 +107,7 @@ struct RestoreMachine: ParsableArguments {
   @Option(
     help:
       "What to do with the VM afterwards. (default: resume it if it was running when it was saved)")
-  var then: VMRestore.Afterwards?
+  var then: AfterRestore?
 
   @Flag(
     help:

@@ -37,7 +37,7 @@ extension RestoreCommand {
   private func vmRestore() throws(VMError) -> VMRestore {
     var restore = VMRestore(options: channels.options)
     restore.engine = machine.engine
-    restore.afterwards = machine.then
+    restore.afterwards = machine.then?.ending ?? .asBefore
     restore.processID = process.pid
     do throws(ImageError) {
       restore.devices = try devices.targets(replacing: force.replacing)

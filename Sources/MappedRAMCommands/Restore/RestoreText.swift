@@ -23,7 +23,7 @@ struct RestoreReport: CommandReport {
     ]
     lines += ways.map { "  \($0)" }
     for reason in report.engineReasons {
-      lines.append("  Note: QEMU loaded the image by itself. \(reason.description)")
+      lines.append("  Note: QEMU loaded the image by itself. \(reason.text)")
     }
     lines += notes.map { "  Note: \($0.description)" }
     if !devicesLeft.isEmpty {

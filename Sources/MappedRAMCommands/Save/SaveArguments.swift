@@ -5,7 +5,19 @@ public import QEMUControl
 import SystemPackage
 
 extension VMSave.Engine: ExpressibleByArgument {}
-extension VMSave.Afterwards: ExpressibleByArgument {}
+
+/// The words of `--then`.
+enum AfterSave: String, CaseIterable, ExpressibleByArgument {
+  case resume, pause, quit
+
+  var ending: Ending {
+    switch self {
+    case .resume: .resume
+    case .pause: .pause
+    case .quit: .quit
+    }
+  }
+}
 extension LiveOptions.WhenStuck: ExpressibleByArgument {}
 
 /// `mapped-ram save`: saves a running VM into an image.
@@ -93,7 +105,7 @@ struct SaveMachine: ParsableArguments {
     help:
       "What to do with the VM afterwards. (default: resume it if it was running, else leave it paused)"
   )
-  var then: VMSave.Afterwards?
+  var then: AfterSave?
 
   @Option(
     help: ArgumentHelp(

@@ -31,7 +31,7 @@ extension SaveCommand {
     save.inPlace = target.writesInPlace(image)
     save.replacing = target.force.replacing
     save.engine = machine.engine
-    save.afterwards = machine.then
+    save.afterwards = machine.then?.ending ?? .asBefore
     save.live = live.options
     save.maximumDowntime = live.maximumDowntime
     save.watchdogProgram = VMSave.thisProgram

@@ -15,7 +15,7 @@ struct SaveReport: CommandReport {
       "  \(stillness)",
     ]
     for reason in report.engineReasons {
-      lines.append("  Note: QEMU wrote the image by itself. \(reason.description)")
+      lines.append("  Note: QEMU wrote the image by itself. \(reason.text)")
     }
     if let live = report.live { lines += LiveText(report: live).lines.map { "  \($0)" } }
     if let rounds = report.rounds {
@@ -32,7 +32,8 @@ struct SaveReport: CommandReport {
 
   var problem: String? {
     guard case .failed(let error, _) = report.after else { return nil }
-    return "The image is complete, but the VM may not be as it was to be: \(error.description)"
+    return
+      "The image is complete, but the VM may not be as it was to be: \(CommandError.vm(error, output: nil))"
   }
 
   /// What became of the VM.

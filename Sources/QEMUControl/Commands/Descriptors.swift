@@ -23,16 +23,6 @@ extension QMPCommand<QEMUDescriptor> {
   }
 }
 
-extension QMPCommand<Void> {
-  /// `getfd`: gives QEMU a descriptor under a name, which it keeps open, also when this connection has ended.
-  static func keepDescriptor(_ descriptor: CInt, as name: String) -> Self {
-    Self("getfd", ["fdname": .string(name)], passing: [descriptor])
-  }
-
-  /// `closefd`: lets QEMU close the descriptor that it keeps under a name.
-  static func closeDescriptor(_ name: String) -> Self { Self("closefd", ["fdname": .string(name)]) }
-}
-
 /// A descriptor in a set of QEMU's.
 public struct QEMUDescriptor: Equatable, Sendable {
   /// The set.
@@ -66,7 +56,7 @@ extension QMPCommand<Void> {
   }
 
   /// `getfd`: gives QEMU a descriptor, which stays the caller's, with a name for commands that
-  /// take one. The name does not begin with a digit.
+  /// take one. It keeps it, also when this connection has ended. The name does not begin with a digit.
   public static func getDescriptor(_ descriptor: CInt, named name: String) -> Self {
     Self("getfd", ["fdname": .string(name)], passing: [descriptor])
   }

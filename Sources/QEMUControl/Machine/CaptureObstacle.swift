@@ -45,12 +45,6 @@ extension CaptureObstacle {
   /// with COLO a second VM follows this one.
   static let capabilities = ["dirty-bitmaps", "x-colo"]
 
-  /// States in which QEMU moves the VM's memory itself (QEMU 10.0, qapi/run-state.json).
-  static let runStates: Set<RunState> = [
-    .inMigrate, .finishMigrate, RunState(rawValue: "save-vm"),
-    RunState(rawValue: "restore-vm"), RunState(rawValue: "colo"),
-  ]
-
   /// The commands that a capture needs.
   static let commands = ["stop", "cont", "xen-save-devices-state"]
 
@@ -90,14 +84,12 @@ extension CaptureObstacle: CustomStringConvertible {
     case .unknownPlatform(let target, let machineType):
       "What an image of a \(machineType) of \(target) begins with is not known."
     case .unknownProcess(let given?):
-      "Process \(given) is not this QEMU's: it does not have the VM's memory, or there is none of this number here. Give the "
-        + "right number with --pid, or leave that out."
+      "Process \(given) is not this QEMU's: it does not have the VM's memory, or there is none of this number here."
     case .unknownProcess(nil):
       "The process of this QEMU cannot be seen from here: it runs on another machine, or in another PID namespace. "
-        + "Give its number with --pid, or run this command where it runs."
+        + "Work where it runs, or give its number."
     case .foreignProcess(let process, let userID, let peerUserID):
-      "What QEMU says is its process, \(process), is user \(userID)'s, while user \(peerUserID) listens at the socket. If it is QEMU "
-        + "nevertheless, give its number with --pid."
+      "What QEMU says is its process, \(process), is user \(userID)'s, while user \(peerUserID) listens at the socket."
     case .unknownAddresses:
       "This QEMU does not say where it has the VM's memory (x-query-ramblock has no addresses)."
     case .notPermitted(let error):
@@ -124,7 +116,7 @@ struct CaptureFacts {
     var found: [CaptureObstacle] = []
     if let status = migration.status, !status.isOver { found.append(.migrating(status)) }
     found += migration.blockedReasons.map(CaptureObstacle.blocked)
-    if CaptureObstacle.runStates.contains(runState) { found.append(.runState(runState)) }
+    if runState.isMoving { found.append(.runState(runState)) }
     if CaptureObstacle.hasIterableState(target: target, machineType: machineType) {
       found.append(.iterableState(target: target, machineType: machineType))
     }

@@ -1,4 +1,5 @@
 import LinuxIO
+import LinuxProcesses
 public import MappedRAM
 public import MappedRAMFormat
 public import QMP
@@ -84,6 +85,15 @@ extension RunningVM {
       ).obstacles
   }
 
+  /// The same, with the error as one of the VM's.
+  init(lookingThrough connection: QMPConnection) throws(VMError) {
+    do throws(QMPError) {
+      try self.init(asking: connection)
+    } catch {
+      throw .qmp(error)
+    }
+  }
+
   /// The backend behind `block`; `nil` for a block that is QEMU's own, such as a ROM.
   public func backend(of block: GuestBlock) -> MemoryBackend? {
     // The whole name first: another backend's id may end in the same way.
@@ -103,5 +113,30 @@ extension RunningVM {
   public var ramByteCount: ByteCount {
     // At most `ImageLimits.blocks` blocks of `ImageLimits.ramBytes` each: no overflow.
     ByteCount(blocks.reduce(0) { $0 + $1.usedLength.rawValue })
+  }
+}
+
+extension RunningVM {
+  /// The processes that may be QEMU, the likeliest first: the one that the processors' threads belong to, and the one that made the
+  /// socket. Nobody has verified them yet: see `objection(to:)`.
+  public var possibleProcesses: [Int32] {
+    let owner = processorThreads.first.flatMap { ProcessOwner.ofThread($0) }
+    var found: [Int32] = []
+    for candidate in [owner, peerProcessID] {
+      if let candidate, !found.contains(candidate) { found.append(candidate) }
+    }
+    return found
+  }
+
+  /// Why the process cannot be what is at the other end, as far as users go; `nil` if it can be. QEMU tells its threads by itself, and one
+  /// that an attacker controls may tell anybody's.
+  ///
+  /// A socket of root's may have been made for a QEMU of another user (libvirt does so), or by QEMU before it became one (`-run-with
+  /// user=`); any other socket is QEMU's own.
+  func objection(to processID: Int32) -> CaptureObstacle? {
+    guard peerUserID != 0, let userID = ProcessOwner.user(of: processID)?.userID,
+      userID != peerUserID
+    else { return nil }
+    return .foreignProcess(processID, userID: userID, peerUserID: peerUserID)
   }
 }

@@ -61,9 +61,7 @@ extension VMInspection {
   /// - Parameter processID: QEMU's process, where it is not the one that listens at the socket.
   /// - Throws: `VMError.qmp`. That the process may not be looked at is no failure; `save` says so.
   public init(of connection: QMPConnection, processID: Int32? = nil) throws(VMError) {
-    self.init(
-      try talking { () throws(QMPError) in try RunningVM(asking: connection) },
-      processID: processID)
+    self.init(try RunningVM(lookingThrough: connection), processID: processID)
   }
 
   /// Looks at the process of `vm`, of which QEMU has told.

@@ -8,34 +8,44 @@ extension GuestMemory {
   /// A VM that waits has touched few of its pages. These are cleared, so that only pages which are not zero need to be
   /// written. Where more is there, as with `prealloc=on` or in a file that was used before, all pages are
   /// written.
-  func targets(
-    for names: Set<String>
-  ) throws(SystemCallError) -> [String: any PageTarget] {
+  func targets(for names: Set<String>) throws(VMError) -> [String: any PageTarget] {
     var targets: [String: any PageTarget] = [:]
-    for place in places where names.contains(place.block.idstr) {
-      targets[place.block.idstr] = try target(place)
+    do throws(SystemCallError) {
+      for place in places where names.contains(place.block.idstr) {
+        targets[place.block.idstr] = try target(place)
+      }
+    } catch {
+      throw .system(error)
     }
     return targets
   }
 
   /// Puts zeros over `bytes` of the block `idstr`.
-  func clear(_ bytes: Range<UInt64>, of idstr: String) throws(SystemCallError) {
+  func clear(_ bytes: Range<UInt64>, of idstr: String) throws(VMError) {
     guard let place = places.first(where: { $0.block.idstr == idstr }) else { return }
-    try clear(bytes, of: processPages(of: place))
+    do throws(SystemCallError) {
+      try clear(bytes, of: processPages(of: place))
+    } catch {
+      throw .system(error)
+    }
   }
 
   /// Clears the memory that comes from files with something in them, for a loader that leaves absent pages as they are:
   /// QEMU's own does (QEMU 10.0.2, tried).
-  func clearOldContents() throws(SystemCallError) {
+  func clearOldContents() throws(VMError) {
     for place in places {
       guard let (inode, start) = place.oldFile,
         let file = try? ProcessFiles.open(inode, of: processID, access: .read)
       else { continue }
       let pages = processPages(of: place)
       var rest = start..<(start + pages.byteCount)
-      while let run = try file.nextData(in: rest) {
-        try clear(run.lowerBound - start..<run.upperBound - start, of: pages)
-        rest = run.upperBound..<rest.upperBound
+      do throws(SystemCallError) {
+        while let run = try file.nextData(in: rest) {
+          try clear(run.lowerBound - start..<run.upperBound - start, of: pages)
+          rest = run.upperBound..<rest.upperBound
+        }
+      } catch {
+        throw .system(error)
       }
     }
   }

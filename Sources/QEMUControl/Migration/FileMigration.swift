@@ -6,20 +6,11 @@ import SystemPackage
 
 /// A migration that QEMU carries out, out of or into a file, watched from here.
 struct FileMigration {
-  let connection: QMPConnection
+  let session: VMSession
   /// The file as this process knows it, for errors.
   let path: FilePath
-  /// Whether QEMU writes with multifd, so that the migration is cancelled with care.
-  var hasChannels = false
   /// How the VM is saved while it runs; `nil` for one that is paused.
   var live: LiveOptions?
-  /// The session of a save, which notes what is done.
-  var session: VMSession?
-
-  /// States of a migration in which the VM runs.
-  private static let rounds: Set<MigrationInfo.Status> = [
-    .none, MigrationInfo.Status(rawValue: "setup"), .active,
-  ]
 
   /// How often QEMU is asked how far it is: at first, and later on.
   static let intervals = (
@@ -27,133 +18,164 @@ struct FileMigration {
     live: Duration.milliseconds(10)
   )
 
-  /// The parameters of a migration that all but stands still: less per tenth of a second than one batch of pages, which QEMU then
-  /// sends all the same. (Of 1 byte per second a tenth is 0, which is no limit.)
-  static let crawl: [String: JSONValue] = ["max-bandwidth": 1000]
-
   /// Lets the VM be saved to `uri`. Returns once it is `completed`, with the rounds that it took.
-  @discardableResult func save(
+  ///
+  /// - Throws: where the save is cancelled, or does not converge and is to fail then, with the migration under way: it is ended on the way
+  ///   back.
+  func save(
     to uri: String, _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) -> Int {
-    session?.note { $0.migration = .intended }
-    do throws(QMPError) {
-      try connection.execute(.migrate(uri: uri))
+    session.note { $0.migration = .intended }
+    do throws(VMError) {
+      try session.execute(.migrate(uri: uri))
     } catch {
       // The migration under way, if there is one, is somebody else's.
-      if case .refused = error { session?.note { $0.migration = nil } }
-      throw .qmp(error)
+      if case .qmp(.refused) = error { session.note { $0.migration = nil } }
+      throw error
     }
-    session?.note { $0.migration = .accepted }
-    return try wait(progress, cancellation, canCancel: true)
+    session.note { $0.migration = .accepted }
+    let rounds = try wait(progress, cancellation)
+    session.note { $0.migration = .completed }
+    return rounds
   }
 
   /// Lets the waiting VM load `uri`. Returns once it is `completed`.
   func load(
     from uri: String, _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) {
-    try talking { () throws(QMPError) in try connection.startIncoming(uri: uri) }
-    _ = try wait(progress, cancellation, canCancel: false)
+    do throws(QMPError) {
+      try session.connection.startIncoming(uri: uri)
+    } catch {
+      throw .qmp(error)
+    }
+    do throws(VMError) {
+      _ = try wait(progress, cancellation)
+    } catch .migrationFailed(let path, let reason, _) {
+      throw .migrationFailed(path, reason: reason, hints: [.standardError])
+    }
   }
 
   /// Waits for the end.
   private func wait(
-    _ progress: Progress, _ cancellation: Cancellation, canCancel: Bool
+    _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) -> Int {
     var interval = Self.intervals.shortest
     let longest = live == nil ? Self.intervals.longest : Self.intervals.live
-    var ending: Ending?
     var rounds = MigrationRounds()
     var stuck: PlanError?
+    var isPaused = false
     while true {
-      let info = try talking { () throws(QMPError) in
-        try connection.execute(.queryMigrate)
-      }
+      let info = try session.execute(.queryMigrate)
       if let ram = info.ram {
         progress.report(
           totalBytes: ram.total, doneBytes: ram.total - min(ram.remaining, ram.total),
           writtenBytes: ram.transferred)
       }
-      if live != nil, let status = info.status, !Self.rounds.contains(status) {
-        try session?.beginExpectedPause()
-      }
       if let live, let found = rounds.take(info) {
         progress.report(found)
-        if ending == nil, stuck == nil, let error = rounds.stuck(live) {
-          stuck = error
-          // A guest that stands still changes nothing more: QEMU comes to its end.
-          if live.whenStuck == .pause { try session?.pauseMigrating() }
-        }
+        if stuck == nil { stuck = rounds.stuck(live) }
       }
       switch info.status {
-      case .completed:
-        session?.note { $0.migration = .completed }
-        return rounds.number
+      case .completed: return rounds.number
       case .failed: throw .migrationFailed(path, reason: info.errorDescription)
-      case .cancelled:
-        guard ending != nil else { throw .migrationCancelled(path) }
-        throw .image(stuck.map { .plan($0) } ?? .cancelled)
+      case .cancelled: throw .migrationCancelled(path)
       default: break
       }
-      if ending == nil, cancellation.isCancelled || (stuck != nil && live?.whenStuck == .fail) {
-        guard canCancel else { throw .image(.cancelled) }
-        ending = Ending(hasChannels)
-        if hasChannels {
-          try talking { () throws(QMPError) in
-            try connection.execute(.setMigrationParameters(Self.crawl))
-          }
-        }
-        interval = Ending.interval
+      if cancellation.isCancelled { throw .image(.cancelled) }
+      if let stuck, !isPaused {
+        guard live?.whenStuck == .pause else { throw .image(.plan(stuck)) }
+        // A guest that is paused changes nothing more: QEMU comes to its end.
+        try session.pauseMigrating()
+        isPaused = true
       }
-      if ending?.isTime(info) == true {
-        try talking { () throws(QMPError) in try connection.execute(.migrateCancel) }
-      }
+      try session.lookAtExpectedPause()
       sleep(for: interval)
-      if ending == nil { interval = min(interval * 2, longest) }
+      interval = min(interval * 2, longest)
     }
   }
 }
 
 extension FileMigration {
-  /// When a migration may be cancelled.
+  /// The channels that QEMU saves with: one.
   ///
-  /// With multifd, QEMU 10.0.2 frees the bitmaps of a mapped-ram file while its channels may still have pages to write, and
-  /// the VM dies with it (SIGSEGV; tried: on a busy machine one cancellation in 17 with 8 channels, one in 30 with one). So it
-  /// is made to crawl first, and cancelled just after a batch, when the channels are idle and the next batch is a tenth of a
-  /// second away (tried: 4,000 cancellations on the same machine without a loss).
-  struct Ending {
-    /// How often to look.
-    static let interval = Duration.milliseconds(20)
-    /// After so many looks at which nothing moved, nothing will.
-    static let patience = 15
+  /// When a write fails, QEMU 10.0.2 frees the bitmaps of the mapped-ram file while its other channels may still have pages to
+  /// write, and the VM dies with it (SIGSEGV; tried on full disks: with 8 channels 5 VMs of 900, with one none of 9,200). A single
+  /// channel ends with its own error. It is as fast as 8 where the disk sets the speed, and takes up to twice as long where
+  /// most pages are zero (our measurement: `Tests/Benchmarks/Measured`).
+  static let savingChannels = 1
 
-    private var isAsked = false
-    private let hasChannels: Bool
-    private var last: UInt64?
-    private var hasMoved = false
-    private var looks = 0
+  /// The channels that QEMU loads fastest with, as far as it was measured, also on two processors.
+  static let loadingChannels = 8
 
-    /// - Parameter hasChannels: whether there are channels to wait for.
-    init(_ hasChannels: Bool) { self.hasChannels = hasChannels }
+  /// The longest pause that QEMU can be allowed (QEMU 10.0.2 refuses more than 2,000 s).
+  private static let longestPause = Duration.seconds(2000)
 
-    /// Whether to cancel now, as the migration is at `info`. Once.
-    mutating func isTime(_ info: MigrationInfo) -> Bool {
-      guard !isAsked else { return false }
-      isAsked = !hasChannels || isIdle(info)
-      return isAsked
+  /// QEMU's parameters for a save into a mapped-ram file at full speed, or as `live` says.
+  static func savingParameters(direct: Bool, live: LiveOptions? = nil) -> [String: JSONValue] {
+    var parameters = parameters(channels: savingChannels, direct: direct)
+    if let live {
+      let pause = min(live.maximumPause, longestPause)
+      parameters["downtime-limit"] = .integer(Int64(pause.wholeMilliseconds))
+      parameters["max-bandwidth"] = .integer(Int64(clamping: live.bytesPerSecond ?? 0))
     }
+    return parameters
+  }
 
-    /// Whether the channels have nothing to do, and will not for a while. Before it is active, there is no telling when they
-    /// begin; after it, in the last stage, nothing slows them down, and the end is near.
-    private mutating func isIdle(_ info: MigrationInfo) -> Bool {
-      guard info.status == .active, let transferred = info.ram?.transferred else { return false }
-      defer { last = transferred }
-      guard let last else { return false }
-      guard transferred == last else {
-        (hasMoved, looks) = (true, 0)
-        return false
-      }
-      looks += 1
-      return hasMoved || looks >= Self.patience
+  /// QEMU's parameters for loading a mapped-ram file at full speed.
+  static func loadingParameters(direct: Bool) -> [String: JSONValue] {
+    parameters(channels: loadingChannels, direct: direct)
+  }
+
+  private static func parameters(channels: Int, direct: Bool) -> [String: JSONValue] {
+    [
+      "multifd-channels": .integer(Int64(channels)), "multifd-compression": "none",
+      "direct-io": .bool(direct), "max-bandwidth": 0,
+    ]
+  }
+}
+
+/// The rounds of a live migration, as they are seen from outside.
+struct MigrationRounds {
+  /// The present round, from 1 on; 0 before.
+  private(set) var number = 0
+  private var dirtyBytesPerSecond: UInt64?
+  private var expectedPause: Duration?
+  /// For each round that has begun, the bytes that were left at its begin.
+  private var left: [UInt64] = []
+
+  /// Takes note of how far the migration is. Returns that for those who watch; `nil` before RAM is moved.
+  mutating func take(_ info: MigrationInfo) -> LiveProgress? {
+    guard let ram = info.ram, ram.rounds > 0 else { return nil }
+    // At the end all rounds are counted once more.
+    guard info.status == .active else { return progress }
+    if ram.rounds > UInt64(number) {
+      number = Int(clamping: ram.rounds)
+      left.append(ram.remaining)
     }
+    if ram.dirtyBytesPerSecond > 0 { dirtyBytesPerSecond = ram.dirtyBytesPerSecond }
+    // Before QEMU has measured anything, it tells the limit.
+    if number > 1 {
+      expectedPause = info.expectedDowntimeMilliseconds.map { .milliseconds(Int64(clamping: $0)) }
+    }
+    return progress
+  }
+
+  private var progress: LiveProgress {
+    LiveProgress(
+      round: max(number, 1), dirtyBytesPerSecond: dirtyBytesPerSecond,
+      expectedPause: expectedPause)
+  }
+
+  /// The error where further rounds would not shorten the pause, or there are to be no more; `nil` where they may go on.
+  ///
+  /// A round that begins with as much to write as an earlier one has come no further.
+  func stuck(_ live: LiveOptions) -> PlanError? {
+    let best = left.dropLast().min()
+    let isShrinking =
+      best.map { Double(left.last ?? 0) <= Double($0) * LiveStep.worthwhile } ?? true
+    guard number > live.maximumRounds || !isShrinking else { return nil }
+    return .stuck(
+      rounds: number, expected: expectedPause ?? .zero, wanted: live.maximumPause,
+      dirtyBytesPerSecond: dirtyBytesPerSecond.map { Double($0) })
   }
 }

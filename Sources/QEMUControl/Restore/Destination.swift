@@ -4,62 +4,123 @@ import MappedRAM
 import MappedRAMFormat
 import QMP
 
+/// How the RAM gets into a waiting VM.
+enum RestoreWay {
+  /// QEMU loads it by itself; its memory, where that can be got at.
+  case load(GuestMemory?)
+  /// Our channels write it.
+  case place(GuestMemory)
+  /// The guest runs on the image.
+  case map(GuestMemory)
+
+  /// The engine of that way.
+  var engine: VMRestore.Engine {
+    switch self {
+    case .load: .qemu
+    case .place: .place
+    case .map: .map
+    }
+  }
+}
+
 /// A waiting VM that fits an image, and the ways of the image into it.
 struct Destination {
   let source: RestoreSource
   let vm: RunningVM
-  let connection: QMPConnection
+  let session: VMSession
   let options: ChannelOptions
   let devices: [DeviceIdentity: any DeviceStateTarget]
 
   typealias BlockArrival = VMRestoreReport.BlockArrival
 
+  /// What the VM has mapped from the image.
+  struct Mapping {
+    /// The blocks.
+    var blocks: Set<String> = []
+    /// Their stale slots.
+    var stale: [String: PageBitmap] = [:]
+  }
+
   /// Blocks of fewer bytes go through the stream: tables and small ROMs, some of which QEMU resizes there.
   static let smallestPlaced: UInt64 = 1 << 20
 
-  /// Gives QEMU a descriptor of the image with a shared lock on it, which it keeps until it ends: nobody who asks for a lock writes
-  /// into the image meanwhile. Where `body` fails, a QEMU that goes on waiting does not keep it.
+  // MARK: Refuse
+
+  /// Looks whether the image can go this way, and has it stay as it is where it must. Nothing about the VM is changed.
   ///
-  /// - Throws: EWOULDBLOCK where somebody is writing into it now; the error of `body`.
-  func holdingImage<Value>(_ body: () throws(VMError) -> Value) throws(VMError) -> Value {
-    try lockImage()
-    do throws(VMError) {
-      return try body()
-    } catch {
-      // One that has ended keeps nothing.
-      try? connection.execute(.closeDescriptor(Self.descriptorName))
-      throw error
+  /// - Parameter limit: the most bytes of stale slots that zeros are put over.
+  func check(
+    _ way: RestoreWay, clearing limit: UInt64, _ cancellation: Cancellation
+  ) throws(VMError) -> Mapping {
+    switch way {
+    case .load:
+      guard !isMappedRAM || vm.capabilities[Configuration.mappedRAMCapability] != nil else {
+        throw .tooOld(vm.version)
+      }
+      return Mapping()
+    case .place: return Mapping()
+    case .map(let memory):
+      let mapped = try mappedBlocks(of: memory)
+      try lockImage()
+      return Mapping(
+        blocks: mapped, stale: try staleSlots(of: mapped, limit: limit, cancellation))
     }
   }
 
   /// The name under which QEMU keeps the image's descriptor.
   private static let descriptorName = "mapped-ram-image"
 
+  /// Gives QEMU a descriptor of the image with a shared lock on it, which it keeps until it ends: nobody who asks for a lock writes
+  /// into the image meanwhile.
+  ///
+  /// - Throws: EWOULDBLOCK where somebody is writing into it now.
   private func lockImage() throws(VMError) {
-    let descriptor = try moving { () throws(ImageError) in
-      try calling { () throws(SystemCallError) in
-        try source.file.openAgain(for: .reading, direct: false)
-      }
+    let descriptor: OwnedDescriptor
+    do throws(SystemCallError) {
+      descriptor = try source.file.openAgain(for: .reading, direct: false)
+    } catch {
+      throw .image(.system(error))
     }
-    try system { () throws(SystemCallError) in
+    do throws(SystemCallError) {
       try File.lock(descriptor, .shared, path: source.file.path)
+    } catch {
+      throw .system(error)
     }
-    try talking { () throws(QMPError) in
-      try connection.execute(.keepDescriptor(descriptor.rawValue, as: Self.descriptorName))
-    }
+    try session.execute(.getDescriptor(descriptor.rawValue, named: Self.descriptorName))
+  }
+
+  /// Leaves a VM that did not get the image: what it was handed is taken back from a QEMU that goes on waiting.
+  func leave(_ way: RestoreWay) {
+    session.takeBackFile()
+    // One that has ended keeps nothing; and it may never have had it.
+    if case .map = way { try? session.execute(.closeDescriptor(named: Self.descriptorName)) }
   }
 
   private var isMappedRAM: Bool { source.image.prologue?.configuration.isMappedRAM ?? true }
 
-  /// Fails where QEMU cannot load such an image.
-  func checkLoads() throws(VMError) {
-    guard !isMappedRAM || vm.capabilities[Configuration.mappedRAMCapability] != nil else {
-      throw .tooOld(vm.version)
+  // MARK: Work
+
+  /// Puts the image into the VM.
+  func take(
+    _ way: RestoreWay, _ mapping: Mapping, _ progress: Progress, _ cancellation: Cancellation
+  ) throws(VMError) -> ([BlockArrival], TransferReport?) {
+    switch way {
+    case .load(let memory):
+      try memory?.clearOldContents()
+      return (
+        try load(progress, cancellation),
+        devices.isEmpty ? nil : try restore(to: [:], progress, cancellation)
+      )
+    case .place(let memory), .map(let memory):
+      try clear(mapping.stale, in: memory)
+      return try place(in: memory, mapped: mapping.blocks, progress, cancellation)
     }
   }
 
   /// Lets QEMU load the image by itself.
-  func load(_ progress: Progress, _ cancellation: Cancellation) throws(VMError) -> [BlockArrival] {
+  private func load(
+    _ progress: Progress, _ cancellation: Cancellation
+  ) throws(VMError) -> [BlockArrival] {
     let file = source.file
     try load(
       file, direct: file.isDirect, offset: source.image.streamOffset.rawValue,
@@ -68,38 +129,31 @@ struct Destination {
     return source.image.blocks.map { arrival($0.block, .loaded) }
   }
 
-  /// Gives devices their states, and nothing else to anybody.
-  func loadDevices(
-    _ progress: Progress, _ cancellation: Cancellation
-  ) throws(VMError) -> TransferReport? {
-    guard !devices.isEmpty else { return nil }
-    return try moving { () throws(ImageError) in
-      try ImageRestore(
+  /// Gives devices their states, and blocks their contents.
+  private func restore(
+    to targets: [String: any PageTarget], _ progress: Progress, _ cancellation: Cancellation
+  ) throws(VMError) -> TransferReport {
+    do throws(ImageError) {
+      return try ImageRestore(
         source.file, streamOffset: source.image.streamOffset, options: options
       ).run(
         progress: progress, cancellation: cancellation, device: { devices[$0.identity] },
-        target: { _ in nil })
-    }.report
+        target: { targets[$0.block.idstr] }
+      ).report
+    } catch {
+      throw .image(error)
+    }
   }
 
   /// Puts what is not `mapped` in place, by our channels or in the stream, and then lets QEMU load the rest.
-  func place(
+  private func place(
     in memory: GuestMemory, mapped: Set<String>, _ progress: Progress,
     _ cancellation: Cancellation
   ) throws(VMError) -> ([BlockArrival], TransferReport?) {
     let placed = placedBlocks(besides: mapped)
     var transfer: TransferReport?
     if !placed.isEmpty || !devices.isEmpty {
-      let targets = try system { () throws(SystemCallError) in
-        try memory.targets(for: placed)
-      }
-      transfer = try moving { () throws(ImageError) in
-        try ImageRestore(
-          source.file, streamOffset: source.image.streamOffset, options: options
-        ).run(
-          progress: progress, cancellation: cancellation, device: { devices[$0.identity] },
-          target: { targets[$0.idstr] })
-      }.report
+      transfer = try restore(to: try memory.targets(for: placed), progress, cancellation)
     }
     let carried = Set(source.image.blocks.map(\.idstr)).subtracting(placed)
       .subtracting(mapped)
@@ -116,8 +170,13 @@ struct Destination {
   /// The blocks that the VM has mapped from the image, each at its place.
   ///
   /// - Throws: `cannotMap` where there is none: QEMU must have been started so.
-  func mappedBlocks(of memory: GuestMemory) throws(VMError) -> Set<String> {
-    let inode = try system { () throws(SystemCallError) in try source.file.mappedIdentity() }
+  private func mappedBlocks(of memory: GuestMemory) throws(VMError) -> Set<String> {
+    let inode: MappedFileIdentity
+    do throws(SystemCallError) {
+      inode = try source.file.mappedIdentity()
+    } catch {
+      throw .system(error)
+    }
     var mapped: Set<String> = []
     for block in source.image.blocks {
       guard let pages = block.layout.pages,
@@ -134,13 +193,16 @@ struct Destination {
   /// many of them as pages.
   ///
   /// - Throws: `MapObstacle.staleSlots` where they have more than `limit` bytes.
-  func staleSlots(
+  private func staleSlots(
     of mapped: Set<String>, limit: UInt64, _ cancellation: Cancellation
   ) throws(VMError) -> [String: PageBitmap] {
     if source.image.statesZeroSlots, source.file.kind == .regular { return [:] }
     let blocks = source.image.blocks.filter { mapped.contains($0.idstr) }
-    let stale = try moving { () throws(ImageError) in
-      try StaleSlots.find(in: blocks, of: source.file, cancellation: cancellation)
+    let stale: StaleSlots
+    do throws(ImageError) {
+      stale = try StaleSlots.find(in: blocks, of: source.file, cancellation: cancellation)
+    } catch {
+      throw .image(error)
     }
     let byteCount = stale.remaining.values.reduce(0) { $0 + UInt64($1.population) << pageShift }
     guard byteCount <= limit else {
@@ -152,12 +214,12 @@ struct Destination {
   private var pageShift: UInt64 { UInt64(source.image.blocks.first?.block.pageSize.shift ?? 0) }
 
   /// Puts zeros over stale slots in the VM's memory, which is a private mapping: the image stays as it is.
-  func clear(_ stale: [String: PageBitmap], in memory: GuestMemory) throws(VMError) {
+  private func clear(_ stale: [String: PageBitmap], in memory: GuestMemory) throws(VMError) {
     let shift = pageShift
     for (idstr, pages) in stale {
       for run in pages.runs {
         let bytes = UInt64(run.lowerBound) << shift..<UInt64(run.upperBound) << shift
-        try system { () throws(SystemCallError) in try memory.clear(bytes, of: idstr) }
+        try memory.clear(bytes, of: idstr)
       }
     }
   }
@@ -180,14 +242,18 @@ struct Destination {
   private func loadStream(
     carrying carried: Set<String>, _ cancellation: Cancellation
   ) throws(VMError) {
-    let stream = try moving { () throws(ImageError) in
-      try IncomingStream(source.image, in: source.file, carrying: carried)
+    let file: File
+    do throws(SystemCallError) {
+      file = try File.inMemory(name: "incoming stream", byteCount: 0)
+    } catch {
+      throw .system(error)
     }
-    let file = try system { () throws(SystemCallError) in
-      try File.inMemory(name: "incoming stream", byteCount: 0)
-    }
-    _ = try moving { () throws(ImageError) in
-      try stream.write(to: file, cancellation: cancellation)
+    let stream: IncomingStream
+    do throws(ImageError) {
+      stream = try IncomingStream(source.image, in: source.file, carrying: carried)
+      _ = try stream.write(to: file, cancellation: cancellation)
+    } catch {
+      throw .image(error)
     }
     try load(
       file, direct: false, offset: 0, capabilities: stream.configuration.capabilities,
@@ -198,20 +264,12 @@ struct Destination {
     _ file: File, direct: Bool, offset: UInt64, capabilities: [String],
     parameters: [String: JSONValue], _ progress: Progress, _ cancellation: Cancellation
   ) throws(VMError) {
-    var settings = MigrationSettings(of: vm)
-    settings.plan(capabilities: capabilities, parameters: parameters)
-    try talking { () throws(QMPError) in try settings.apply(on: connection) }
-    let set = try DescriptorSet(file, for: .reading, direct: direct, to: connection)
-    defer { set.remove() }
-    do throws(VMError) {
-      // Whatever the file is that QEMU loads: the user has given the image.
-      try FileMigration(connection: connection, path: source.file.path).load(
-        from: "file:\(set.path)" + (offset == 0 ? "" : ",offset=\(offset)"), progress,
-        cancellation)
-    } catch .migrationFailed(let path, let reason, _) {
-      throw .migrationFailed(path, reason: reason, hints: [.standardError])
-    }
-    try talking { () throws(QMPError) in try settings.restore(on: connection) }
+    try session.apply(ChangedSettings(of: vm, capabilities: capabilities, parameters: parameters))
+    let path = try session.lend(file, for: .reading, direct: direct)
+    // Whatever the file is that QEMU loads: the user has given the image.
+    try FileMigration(session: session, path: source.file.path).load(
+      from: "file:\(path)" + (offset == 0 ? "" : ",offset=\(offset)"), progress, cancellation)
+    try session.tidyUp()
   }
 
   private func arrival(_ block: RAMBlock, _ way: VMRestoreReport.Way) -> BlockArrival {

@@ -45,7 +45,7 @@ public struct VMLaunch: Sendable {
     do throws(LaunchRefusal) {
       line = try QEMUCommandLine(parsing: arguments)
       // `-S` of the user is as good as our own word for it.
-      if line.startsPaused, restore.afterwards == nil { restore.afterwards = .pause }
+      if line.startsPaused, restore.afterwards == .asBefore { restore.afterwards = .pause }
       try line.prepareForRestore()
       if restore.engine == .map { notes = try map(source, &line) }
     } catch .memorySize(let idstr, let expected, let found, _) {
@@ -65,15 +65,16 @@ public struct VMLaunch: Sendable {
     restore.startedProcess = child
     let report: VMRestoreReport
     do throws(VMError) {
-      let connection = try talking { () throws(QMPError) in
-        try QMPConnection(
-          socket: launch.control, name: FilePath(line.program), timeout: Self.patience)
-      }
       report = try restore.run(
-        source, into: connection, progress: progress, cancellation: cancellation
+        source, into: try Self.connection(to: launch, line), progress: progress,
+        cancellation: cancellation
       ) { (process) throws(VMError) in
         guard process.processID != child else { return }
-        try system { () throws(SystemCallError) in try launch.child.hold(process) }
+        do throws(SystemCallError) {
+          try launch.child.hold(process)
+        } catch {
+          throw .system(error)
+        }
       }
     } catch {
       throw explained(error, &launch)
@@ -83,6 +84,17 @@ public struct VMLaunch: Sendable {
 
   /// How long QEMU may take from its start to its greeting: it opens disks and touches memory that is to be there from the start.
   private static let patience = Duration.seconds(300)
+
+  private static func connection(
+    to launch: borrowing QEMULaunch, _ line: QEMUCommandLine
+  ) throws(VMError) -> QMPConnection {
+    do throws(QMPError) {
+      return try QMPConnection(
+        socket: launch.control, name: FilePath(line.program), timeout: patience)
+    } catch {
+      throw .qmp(error)
+    }
+  }
 
   /// Lets the memory come from the image.
   private func map(

@@ -26,96 +26,78 @@ extension VMRestore {
     cancellation: Cancellation, found: (ProcessHandle) throws(VMError) -> Void
   ) throws(VMError) -> VMRestoreReport {
     let start = ContinuousClock.now
-    let vm = try talking { () throws(QMPError) in try RunningVM(asking: connection) }
-    guard vm.runState == .inMigrate else {
-      throw .state(found: vm.runState.rawValue, expected: [RunState.inMigrate.rawValue])
-    }
-    if vm.migration.isUnderWay {
-      throw .state(
-        found: "migration: \(vm.migration.status?.rawValue ?? "?")",
-        expected: [RunState.inMigrate.rawValue])
-    }
-    try check(source, vm, connection)
-    try moving { () throws(ImageError) in try source.image.checkHasDevices(devices.keys) }
+    let vm = try RunningVM(lookingThrough: connection)
+    let session = VMSession(connection, vm, process: nil, reconnects: false)
+    // Refuse: before `stop`, so that a VM that then waits for another image is as it was.
+    try checkWaits(vm.runState, vm.migration)
+    try check(source, vm, session)
+    // Decide.
     let access =
       startedProcess.map { GuestMemory.access(to: vm, startedBy: $0) }
       ?? GuestMemory.access(to: vm, processID: processID)
+    if case .success(let memory) = access { try found(memory.process) }
+    let way = try way(access)
     let destination = Destination(
-      source: source, vm: vm, connection: connection, options: options, devices: devices)
+      source: source, vm: vm, session: session, options: options, devices: devices)
     var report = VMRestoreReport(
-      engine: engine, engineReasons: [], blocks: [], state: "",
-      processID: startedProcess ?? processID,
-      elapsed: .zero, transfer: nil)
-    if case .success(let memory) = access {
-      report.processID = memory.processID
-      try found(memory.process)
+      engine: way.engine, engineReasons: [], blocks: [], state: "",
+      processID: (try? access.get())?.processID ?? startedProcess ?? processID, elapsed: .zero,
+      transfer: nil)
+    if engine == .auto, case .failure(let obstacle) = access { report.engineReasons = [obstacle] }
+    do throws(VMError) {
+      let mapping = try destination.check(way, clearing: clearedBytesLimit, cancellation)
+      try hold(session)
+      // Work.
+      (report.blocks, report.transfer) = try destination.take(
+        way, mapping, progress, cancellation)
+    } catch {
+      destination.leave(way)
+      throw error
     }
-    // Whatever refuses this restore does so before `stop`: a VM that then waits for another one is as it was.
-    switch (engine, access) {
-    case (.qemu, _):
-      try destination.checkLoads()
-      try hold(connection)
-      if case .success(let memory) = access {
-        try system { () throws(SystemCallError) in try memory.clearOldContents() }
-      }
-      report.blocks = try destination.load(progress, cancellation)
-      report.transfer = try destination.loadDevices(progress, cancellation)
-    case (.auto, .failure(let obstacle)):
-      report.engine = .qemu
-      report.engineReasons = [obstacle]
-      try destination.checkLoads()
-      try hold(connection)
-      report.blocks = try destination.load(progress, cancellation)
-      report.transfer = try destination.loadDevices(progress, cancellation)
-    case (.place, .failure(let obstacle)), (.map, .failure(let obstacle)):
-      throw .cannotCapture([obstacle])
-    case (.auto, .success(let memory)), (.place, .success(let memory)):
-      report.engine = .place
-      try hold(connection)
-      (report.blocks, report.transfer) = try destination.place(
-        in: memory, mapped: [], progress, cancellation)
-    case (.map, .success(let memory)):
-      let mapped = try destination.mappedBlocks(of: memory)
-      (report.blocks, report.transfer) = try destination.holdingImage { () throws(VMError) in
-        let stale = try destination.staleSlots(
-          of: mapped, limit: clearedBytesLimit, cancellation)
-        try hold(connection)
-        try destination.clear(stale, in: memory)
-        return try destination.place(
-          in: memory, mapped: mapped, progress, cancellation)
-      }
-    }
-    report.state = try end(source, vm, connection, report.processID)
+    report.state = try end(source, vm, session, report.processID)
     report.elapsed = .now - start
     return report
   }
 
-  /// Keeps a waiting VM from going on by itself once it has its image.
-  ///
-  /// - Throws: `state` where it waits no more, or loads another image: somebody else restores into it. A VM that ran goes on.
-  private func hold(_ connection: QMPConnection) throws(VMError) {
-    let (found, migration) = try talking { () throws(QMPError) in
-      _ = try connection.takeEvents()
-      try connection.execute(.stop)
-      // One that waits says nothing at this (QEMU 10.0, monitor/qmp-cmds.c, qmp_stop; tried): it ran.
-      if try connection.takeEvents().contains(where: { $0.name == "STOP" }) {
-        try connection.execute(.cont)
-        return (RunState.running, MigrationInfo.Status?.none)
-      }
-      return (
-        try connection.execute(.queryStatus), try connection.execute(.queryMigrate).status
-      )
+  /// Who puts the RAM in place.
+  private func way(_ access: Result<GuestMemory, CaptureObstacle>) throws(VMError) -> RestoreWay {
+    switch (engine, access) {
+    case (.qemu, _): .load(try? access.get())
+    case (.auto, .failure): .load(nil)
+    case (.place, .failure(let obstacle)), (.map, .failure(let obstacle)):
+      throw .cannotCapture([obstacle])
+    case (.auto, .success(let memory)), (.place, .success(let memory)): .place(memory)
+    case (.map, .success(let memory)): .map(memory)
     }
+  }
+
+  /// Looks whether the VM waits for an image, and nobody gives it one.
+  private func checkWaits(_ state: RunState, _ migration: MigrationInfo) throws(VMError) {
     let expected = [RunState.inMigrate.rawValue]
-    guard found == .inMigrate else { throw .state(found: found.rawValue, expected: expected) }
-    if let migration, !migration.isOver {
-      throw .state(found: "migration: \(migration.rawValue)", expected: expected)
+    guard state == .inMigrate else { throw .state(found: state.rawValue, expected: expected) }
+    if let status = migration.status, !status.isOver {
+      throw .state(found: "migration: \(status.rawValue)", expected: expected)
     }
+  }
+
+  /// Keeps a waiting VM from running by itself once it has its image.
+  ///
+  /// - Throws: `state` where it waits no more, or loads another image: somebody else restores into it. A VM that ran is resumed.
+  private func hold(_ session: VMSession) throws(VMError) {
+    _ = try session.takeEvents()
+    try session.execute(.stop)
+    // One that waits says nothing at this (QEMU 10.0, monitor/qmp-cmds.c, qmp_stop; tried): it ran.
+    if try session.takeEvents().contains(where: { $0.name == "STOP" }) {
+      try session.execute(.cont)
+      throw .state(
+        found: RunState.running.rawValue, expected: [RunState.inMigrate.rawValue])
+    }
+    try checkWaits(try session.execute(.queryStatus), try session.execute(.queryMigrate))
   }
 
   /// Compares the VM with what the image needs.
   private func check(
-    _ source: RestoreSource, _ vm: RunningVM, _ connection: QMPConnection
+    _ source: RestoreSource, _ vm: RunningVM, _ session: VMSession
   ) throws(VMError) {
     let check = DestinationCheck(image: source.image)
     var mismatches = check.machineType(vm.machineType)
@@ -132,37 +114,41 @@ extension VMRestore {
           idstr: block.idstr, usedLength: block.usedLength, maximumLength: block.maxLength)
       })
     mismatches += blocks.filter { !isOtherMachine || !$0.isAboutDevice }
-    if !isOtherMachine, vm.tellsItsDevices, let devices = try devices(of: connection) {
+    if !isOtherMachine, vm.tellsItsDevices, let devices = try devices(of: session) {
       mismatches += check.devices(devices)
     }
     guard mismatches.isEmpty else { throw .mismatches(source.file.path, mismatches) }
+    do throws(ImageError) {
+      try source.image.checkHasDevices(self.devices.keys)
+    } catch {
+      throw .image(error)
+    }
   }
 
   /// The devices of a waiting VM that have state; `nil` where QEMU does not tell.
   ///
   /// It tells by writing their state, which harms nothing: that of the image comes over it.
-  private func devices(of connection: QMPConnection) throws(VMError) -> [SectionIdentity]? {
+  private func devices(of session: VMSession) throws(VMError) -> [SectionIdentity]? {
     do throws(VMError) {
-      return try DeviceStateCapture(connection: connection).read().devices.map(\.identity)
+      return try session.readDeviceState().devices.map(\.identity)
     } catch .qmp(.refused) {
       return nil
     }
   }
 
-  /// Lets the VM go on if it is to. Returns its state.
+  /// Resumes the VM if it is to run. Returns its state.
   private func end(
-    _ source: RestoreSource, _ vm: RunningVM, _ connection: QMPConnection, _ process: Int32?
+    _ source: RestoreSource, _ vm: RunningVM, _ session: VMSession, _ process: Int32?
   ) throws(VMError) -> String {
-    let goesOn = afterwards.map { $0 == .resume } ?? source.wasRunning
-    do throws(QMPError) {
-      if goesOn { try connection.execute(.cont) }
-      return try connection.execute(.queryStatus).rawValue
+    do throws(VMError) {
+      if afterwards.resumes(from: source.stateBefore) { try session.execute(.cont) }
+      return try session.execute(.queryStatus).rawValue
     } catch {
-      if case .refused = error {
-        let disks = takenDisks(of: vm, connection, process)
-        if !disks.isEmpty { throw .disksTaken(disks, refusal: error) }
+      if case .qmp(let refusal) = error, refusal.isRefusal {
+        let disks = takenDisks(of: vm, session.connection, process)
+        if !disks.isEmpty { throw .disksTaken(disks, refusal: refusal) }
       }
-      throw .qmp(error)
+      throw error
     }
   }
 

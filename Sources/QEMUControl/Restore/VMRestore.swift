@@ -7,8 +7,8 @@ public import SystemPackage
 public struct VMRestore: Sendable {
   /// Who puts the RAM in place.
   public var engine = Engine.auto
-  /// What becomes of the VM; `nil` for what it was when it was saved.
-  public var afterwards: Afterwards?
+  /// What becomes of the VM; as it was before is as it was when it was saved.
+  public var afterwards = Ending.asBefore
   /// How the channels work.
   public var options: ChannelOptions
   /// QEMU's process where it is not the one that listens at the socket.
@@ -28,11 +28,6 @@ public struct VMRestore: Sendable {
     case place
     /// QEMU loads by itself, with mapped-ram, multifd and direct-io.
     case qemu
-  }
-
-  /// What becomes of the VM.
-  public enum Afterwards: String, CaseIterable, Sendable {
-    case resume, pause
   }
 
   /// Stale slots that `map` puts zeros over, in bytes: the VM gets memory of its own for them. An image with more is refused.
@@ -73,9 +68,12 @@ public struct RestoreSource: Sendable {
   }
 
   /// Whether the VM ran when it was saved. libvirt stops it before, and keeps in its own header what it did.
-  public var wasRunning: Bool {
-    if case .libvirt(let container) = image.container { return container.header.wasRunning }
-    return runState?.goesOnAtOnce ?? false
+  public var wasRunning: Bool { stateBefore.isLive }
+
+  /// What the VM was doing before it was saved; `paused` where nobody says.
+  var stateBefore: RunState {
+    guard case .libvirt(let container) = image.container else { return runState ?? .paused }
+    return container.header.wasRunning ? .running : .paused
   }
 }
 

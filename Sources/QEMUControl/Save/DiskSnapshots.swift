@@ -1,4 +1,6 @@
+import Glibc
 import LinuxIO
+import MappedRAMFormat
 import QMP
 import SystemPackage
 
@@ -6,8 +8,7 @@ import SystemPackage
 /// they were at that moment.
 ///
 /// They are taken back where the save fails, by `Unwind`, also where this process is killed.
-final class DiskSnapshots {
-  let connection: QMPConnection
+struct DiskSnapshots {
   private let plans: [Plan]
   /// Who is to own the new files: QEMU's process.
   private let owner: FileOwner?
@@ -33,11 +34,9 @@ final class DiskSnapshots {
   /// - Throws: `noSnapshotDirectory`; `snapshotExists` where a file has the name; `relativeDisk` where it is not known what a disk's
   ///   file is; `unlinkedDisk` where it has no name any more; `encryptedDisk`, at whatever depth; `filteredDisk`.
   init(
-    of vm: RunningVM, processID: Int32?, owner: FileOwner?, in directory: FilePath,
+    of vm: RunningVM, _ places: DiskPlaces, owner: FileOwner?, in directory: FilePath,
     for image: FilePath, by connection: QMPConnection
   ) throws(VMError) {
-    self.connection = connection
-    let places = DiskPlaces(of: vm, processID: processID)
     let directory = DiskPlaces.absolute(directory)
     let found = InodeType(at: directory)
     // One that only QEMU may look at is there.
@@ -46,7 +45,12 @@ final class DiskSnapshots {
     }
     let stem = image.stem ?? "image"
     let mark = String(UInt32.random(in: 0x1000_0000...UInt32.max), radix: 16)
-    let graph = try talking { () throws(QMPError) in try BlockGraph(asking: connection) }
+    let graph: BlockGraph
+    do throws(QMPError) {
+      graph = try BlockGraph(asking: connection)
+    } catch {
+      throw .qmp(error)
+    }
     var planned: [Plan] = []
     for var disk in vm.writableDisks {
       guard let shown = disk.medium, let node = shown.node else { continue }
@@ -80,8 +84,7 @@ final class DiskSnapshots {
   }
 
   /// Snapshots that are planned already, with files that `owner` is to own.
-  init(_ plans: [Plan], owner: FileOwner? = nil, by connection: QMPConnection) {
-    self.connection = connection
+  init(_ plans: [Plan], owner: FileOwner? = nil) {
     self.plans = plans
     self.owner = owner
   }
@@ -104,11 +107,11 @@ final class DiskSnapshots {
   /// - Parameter session: notes them before.
   func prepare(_ session: VMSession) throws(VMError) {
     session.note { $0.snapshots = plans.map(\.snapshot) }
-    let jobs = SnapshotJobs(connection: connection)
+    let jobs = SnapshotJobs(connection: session.connection)
     for plan in plans {
       let (file, job) = (plan.snapshot.file, plan.snapshot.newNode)
       let isOurs = try makeFile(plan, session)
-      try talking { () throws(QMPError) in
+      do throws(QMPError) {
         if !isOurs {
           try jobs.finish(.createFile(file, job: job), job)
           File.narrow(plan.file)
@@ -116,6 +119,8 @@ final class DiskSnapshots {
         try jobs.finish(
           .createOverlay(
             file, of: plan.base, format: plan.format, byteCount: plan.byteCount, job: job), job)
+      } catch {
+        throw .qmp(error)
       }
     }
   }
@@ -155,8 +160,8 @@ final class DiskSnapshots {
   }
 
   /// Looks whether the disks are those for which the files were made: another medium may have the name of the node, and its size.
-  func check() throws(VMError) {
-    let disks = try talking { () throws(QMPError) in try connection.execute(.queryBlock) }
+  func check(_ session: VMSession) throws(VMError) {
+    let disks = try session.execute(.queryBlock)
     var now: [String: Disk.Medium] = [:]
     for medium in disks.filter(\.isWritable).compactMap(\.medium) {
       if let node = medium.node { now[node] = medium }
@@ -169,5 +174,112 @@ final class DiskSnapshots {
     }
     // One that was plugged in since then is in the image, and would have no snapshot.
     if let node = now.keys.min() { throw .diskChanged(node: node) }
+  }
+}
+
+/// QEMU's jobs that make snapshots' files, and that take snapshots back.
+struct SnapshotJobs {
+  let connection: QMPConnection
+
+  /// Has the disk write to its old file again. Only where this does not throw, the new one is of no use any more.
+  ///
+  /// It may be called again, over another connection, whatever was done before.
+  func takeBack(_ snapshot: DiskSnapshot) throws(QMPError) {
+    if try topmostNodes().contains(snapshot.node) { return }
+    var failure: QMPError?
+    do throws(QMPError) {
+      try commit(snapshot)
+    } catch {
+      failure = error
+    }
+    // A job that fails goes away as one that succeeds: only the disk tells.
+    if try topmostNodes().contains(snapshot.node) { return }
+    throw commitFailure(of: snapshot) ?? failure
+      ?? .unexpectedAnswer(
+        command: "query-block", place: "inserted.node-name", expected: snapshot.node)
+  }
+
+  private func commit(_ snapshot: DiskSnapshot) throws(QMPError) {
+    let job = snapshot.newNode
+    if try !connection.execute(.queryBlockJobs).contains(where: { $0.id == job }) {
+      try connection.execute(
+        .blockCommit(job: job, device: snapshot.newNode, baseNode: snapshot.node))
+    }
+    try wait(job) { $0?.isReady ?? true }
+    try connection.execute(.blockJobComplete(job))
+    try wait(job) { $0 == nil }
+  }
+
+  /// The nodes that the disks show.
+  ///
+  /// QEMU carries out one command after the other, and forgets those of a client that has gone (10.0.2, monitor/qmp.c): what it
+  /// answers over a new connection holds for the commands before.
+  private func topmostNodes() throws(QMPError) -> Set<String> {
+    Set(try connection.execute(.queryBlock).compactMap { $0.medium?.node })
+  }
+
+  /// What QEMU said when the job of `snapshot` failed.
+  private func commitFailure(of snapshot: DiskSnapshot) -> QMPError? {
+    guard let events = try? connection.takeEvents() else { return nil }
+    for event in events where event.name == "BLOCK_JOB_COMPLETED" {
+      if event.data["device"] == .string(snapshot.newNode),
+        case .string(let text)? = event.data["error"]
+      {
+        return .refused(
+          command: "block-commit", errorClass: "GenericError", description: text)
+      }
+    }
+    return nil
+  }
+
+  /// How long a job may take before it is given up: what was written in the time of a save is little.
+  private static var patience: Duration { .seconds(60) }
+
+  /// Waits until the job is as wanted.
+  private func wait(_ id: String, _ isDone: (BlockJob?) -> Bool) throws(QMPError) {
+    try wait("block-commit") { () throws(QMPError) in
+      let jobs = try connection.execute(.queryBlockJobs)
+      return isDone(jobs.first { $0.id == id })
+    }
+  }
+
+  /// Forgets those of the jobs `ids` that have come to their ends: what was given up may have done so since, and would be there as long as
+  /// QEMU is.
+  func dismiss(_ ids: Set<String>) throws(QMPError) {
+    do throws(QMPError) {
+      for job in try connection.execute(.queryConcludedJobs) where ids.contains(job.id) {
+        try connection.execute(.dismiss(job: job.id))
+      }
+    } catch {
+      // One that stays harms nobody.
+      if error.isEndOfConversation { throw error }
+    }
+  }
+
+  /// Runs the job that `command` begins, to its end.
+  func finish(_ command: QMPCommand<Void>, _ id: String) throws(QMPError) {
+    try connection.execute(command)
+    var ended: ConcludedJob?
+    try wait(command.name) { () throws(QMPError) in
+      ended = try connection.execute(.queryConcludedJobs).first { $0.id == id }
+      return ended != nil
+    }
+    try connection.execute(.dismiss(job: id))
+    if let failure = ended?.failure {
+      throw .refused(
+        command: command.name, errorClass: "GenericError", description: failure)
+    }
+  }
+
+  private func wait(
+    _ command: String, _ isDone: () throws(QMPError) -> Bool
+  ) throws(QMPError) {
+    let deadline = ContinuousClock.now + Self.patience
+    while try !isDone() {
+      guard ContinuousClock.now < deadline else {
+        throw .timedOut(command: command, connection.path, after: Self.patience)
+      }
+      usleep(2000)
+    }
   }
 }

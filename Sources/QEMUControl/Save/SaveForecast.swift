@@ -1,6 +1,8 @@
+import LinuxIO
 import MappedRAM
 public import MappedRAMFormat
 public import QMP
+import SystemPackage
 
 /// What a save of a VM would do.
 public struct SaveForecast: Equatable, Sendable {
@@ -64,12 +66,6 @@ extension SaveForecast {
 }
 
 extension SaveObstacle {
-  /// States in which QEMU refuses to migrate: it waits for an image, has given up its disks, or moves the memory already
-  /// (QEMU 10.0, migration/migration.c, `migrate_prepare`; seen with 10.0.2).
-  private static var runStates: Set<RunState> {
-    CaptureObstacle.runStates.union([.postMigrate])
-  }
-
   /// What is in QEMU's way.
   static func all(of vm: RunningVM) -> [SaveObstacle] {
     var found: [SaveObstacle] = []
@@ -78,7 +74,7 @@ extension SaveObstacle {
     }
     found += vm.migration.blockedReasons.map(SaveObstacle.blocked)
     if let status = vm.migration.status, !status.isOver { found.append(.migrating(status)) }
-    if runStates.contains(vm.runState) { found.append(.runState(vm.runState)) }
+    if !vm.runState.canMigrate { found.append(.runState(vm.runState)) }
     return found
   }
 }
@@ -93,4 +89,87 @@ extension SaveObstacle: CustomStringConvertible {
     case .runState(let state): "QEMU takes no migration in this state (\(state.rawValue))."
     }
   }
+}
+
+/// Whether a VM can be captured, with what is needed for it.
+enum CaptureChoice {
+  case possible(GuestMemory, GuestPlatform)
+  case impossible([CaptureObstacle])
+
+  /// Looks at the VM, whose memory can or cannot be got at.
+  init(_ vm: RunningVM, memory: Result<GuestMemory, CaptureObstacle>) {
+    var obstacles = vm.obstacles
+    let platform = GuestPlatform(architecture: vm.target, machineType: vm.machineType)
+    if platform == nil {
+      obstacles.append(.unknownPlatform(target: vm.target, machineType: vm.machineType))
+    }
+    switch memory {
+    case .failure(let obstacle): obstacles.append(obstacle)
+    case .success(let memory):
+      if let platform, obstacles.isEmpty {
+        self = .possible(memory, platform)
+        return
+      }
+    }
+    self = .impossible(obstacles)
+  }
+
+  /// What is in the way.
+  var obstacles: [CaptureObstacle] {
+    if case .impossible(let obstacles) = self { obstacles } else { [] }
+  }
+}
+
+extension VMSave {
+  /// Looks whether an image of `vm` fits where it is to be, as far as that is known while the VM still runs.
+  ///
+  /// On a device each page has a place, whether it is written or not; in a file zero pages take no room, and how many there are is known
+  /// only once they have been read.
+  ///
+  /// - Parameter presentBytes: the most that the pages can take, asked only where it matters.
+  /// - Returns: a warning where it may not fit.
+  /// - Throws: `VMError.noRoom`, or `PlanError.targetTooSmall` of a device.
+  func checkRoom(
+    _ vm: RunningVM, presentBytes: () -> UInt64
+  ) throws(VMError) -> VMSaveWarning? {
+    guard let layout = SaveForecast.layout(of: vm) else { return nil }
+    if File.isBlockDevice(image) {
+      let found = try ofImage { (file) throws(SystemCallError) in try file.size() }
+      guard layout.tail.rawValue <= found else {
+        throw .image(.plan(.targetTooSmall(image, found: found, needed: layout.tail.rawValue)))
+      }
+      return nil
+    }
+    guard var available = FileSystem.room(at: image) else { return nil }
+    if inPlace {
+      // What the file has now it gives back first. What is replaced is there until the new image is whole.
+      let freed = try ofImage { (file) throws(SystemCallError) in try file.allocatedBytes() }
+      available += min(freed, .max - available)
+    }
+    // Bitmaps are written whole.
+    let bitmaps = layout.bitmapBytes
+    guard bitmaps <= available else {
+      throw .noRoom(image, available: available, neededAtLeast: bitmaps)
+    }
+    guard bitmaps + vm.ramByteCount.rawValue > available else { return nil }
+    let most = bitmaps + presentBytes()
+    return most > available
+      ? .mayNotFit(image, available: available, neededAtMost: most) : nil
+  }
+
+  /// What `body` gives of the file or device that is written where it is.
+  private func ofImage(
+    _ body: (File) throws(SystemCallError) -> UInt64
+  ) throws(VMError) -> UInt64 {
+    do throws(SystemCallError) {
+      return try body(try File.open(image, access: .read, directIO: .off))
+    } catch {
+      throw .image(.system(error))
+    }
+  }
+}
+
+extension ImageLayout {
+  /// Bytes of all bitmaps.
+  var bitmapBytes: UInt64 { blocks.reduce(0) { $0 + ($1.bitmap?.byteCount.rawValue ?? 0) } }
 }

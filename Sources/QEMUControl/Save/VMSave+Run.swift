@@ -5,6 +5,41 @@ import MappedRAMFormat
 public import QMP
 import SystemPackage
 
+/// Who reads a VM and writes its image. `VMSave.save` has the order of a save; an engine has the steps in which a capture and QEMU's own
+/// save differ. Each is called once.
+///
+/// One is made with everything that can be refused looked at, while nothing about the VM has been touched.
+protocol SaveEngine: AnyObject {
+  /// What is known of the VM once it is paused, and needed for its pages.
+  associatedtype State
+
+  /// Moves pages while the VM runs and nothing about it has been changed.
+  func runRounds() throws(VMError)
+  /// Pauses the VM, or notes that it will be paused while pages are moved.
+  func pause(_ limit: PauseLimit) throws(VMError)
+  /// Looks whether what was planned holds for the VM as it is now, and takes its device state where that is not saved with the pages.
+  func takeState() throws(VMError) -> State
+  /// Moves the pages that are left, calls `pagesAreRead` once the VM is not read any more, and completes the image; calls
+  /// `session.keepSnapshots` right before that gets its name.
+  func write(
+    _ state: State, pagesAreRead: () throws(VMError) -> Void
+  ) throws(VMError) -> VMSaveReport
+  /// Looks whether the VM has been left alone while its pages were read.
+  func checkPause() throws(VMError)
+}
+
+/// What both engines work on.
+struct SaveJob {
+  let save: VMSave
+  let vm: RunningVM
+  let session: VMSession
+  let progress: Progress
+  let cancellation: Cancellation
+
+  /// How the VM is saved while it runs, if it does.
+  var live: LiveOptions? { vm.runState.isLive ? save.live : nil }
+}
+
 extension VMSave {
   /// Saves the VM behind `connection`.
   ///
@@ -17,37 +52,44 @@ extension VMSave {
     _ connection: QMPConnection, progress: Progress = Progress(),
     cancellation: Cancellation = Cancellation(), onWarning: (VMSaveWarning) -> Void = { _ in }
   ) throws(VMError) -> VMSaveReport {
-    let vm = try talking { () throws(QMPError) in try RunningVM(asking: connection) }
-    guard allowsLibvirt || !vm.isManagedByLibvirt else {
-      throw .managedByLibvirt(domain: vm.name)
-    }
-    try Self.check(vm)
+    // Look: what cannot be saved, or would do harm, is refused.
+    let vm = try RunningVM(lookingThrough: connection)
     let access = GuestMemory.access(to: vm, processID: processID)
+    try check(vm)
     try checkTarget(vm, access, connection)
-    let warning = try checkRoom(vm) {
-      VMInspection.memory(of: vm, access).reduce(0) { $0 + $1.savedBytesAtMost }
-    }
-    if let warning { onWarning(warning) }
-    if inPlace, let warning = VMSaveWarning(ofReadersOf: image) { onWarning(warning) }
-    let places = DiskPlaces(of: vm, processID: processID)
-    let unlinked = vm.writableDisks.filter { places.isUnlinked($0) }
+    for warning in try warnings(vm, access) { onWarning(warning) }
+    // Choose.
     let choice = CaptureChoice(vm, memory: access)
     try checkEngine(choice)
+    // Plan.
+    let process = (try? access.get())?.process
+    let places = DiskPlaces(of: vm, processID: processID)
     let snapshots = try snapshotDirectory.map { (directory) throws(VMError) in
       try DiskSnapshots(
-        of: vm, processID: processID, owner: Self.user(of: access), in: directory, for: image,
-        by: connection)
+        of: vm, places, owner: process.flatMap { ProcessOwner.user(of: $0.processID) },
+        in: directory, for: image, by: connection)
     }
     // Snapshots of such disks are refused.
+    let unlinked = vm.writableDisks.filter { places.isUnlinked($0) }
     if !unlinked.isEmpty { onWarning(.unlinkedDisks(unlinked.map(\.label))) }
-    if afterwards == .resume, !vm.runState.canBeResumed {
-      throw .state(found: vm.runState.rawValue, expected: ["running", "paused"])
+    let session = VMSession(
+      connection, vm, process: process, progress: progress, cancellation: cancellation)
+    if try !session.arm(watchdogProgram) { onWarning(.noWatchdog(watchdogProgram)) }
+    let job = SaveJob(
+      save: self, vm: vm, session: session, progress: progress, cancellation: cancellation)
+    // Work.
+    var report: VMSaveReport
+    if engine != .qemu, case .possible(let memory, let platform) = choice {
+      report = try save(by: try CaptureEngine(job, memory, platform), job, snapshots)
+    } else {
+      do throws(VMError) {
+        guard job.live == nil || snapshots == nil else { throw .liveSnapshots }
+        report = try save(by: try QEMUEngine(job), job, snapshots)
+      } catch .migrationFailed(let path, let reason, _) {
+        throw .migrationFailed(path, reason: reason, hints: Self.hints(choice, connection))
+      }
+      if engine == .auto { report.engineReasons = choice.obstacles }
     }
-    let session = try VMSession(
-      connection, vm, process: Self.process(of: access), watchdog: watchdogProgram,
-      progress: progress, cancellation: cancellation)
-    if try !session.arm() { onWarning(.noWatchdog(watchdogProgram)) }
-    var report = try save(vm, choice, snapshots, session, progress, cancellation)
     report.stateBefore = session.stateBefore.rawValue
     report.disks = vm.writableDisks.map { disk in
       VMSaveReport.DiskOfImage(
@@ -59,38 +101,111 @@ extension VMSave {
     return report
   }
 
-  /// QEMU's process, where it is known for certain: it has the VM's memory.
-  private static func process(of access: Result<GuestMemory, CaptureObstacle>) -> Int32? {
-    guard case .success(let memory) = access else { return nil }
-    return memory.processID
-  }
-
-  /// The user as which QEMU opens files, where its process is known for certain: it has the VM's memory.
-  private static func user(
-    of access: Result<GuestMemory, CaptureObstacle>
-  ) -> FileOwner? {
-    process(of: access).flatMap { ProcessOwner.user(of: $0) }
-  }
-
-  /// Saves with the engine of the choice.
-  private func save(
-    _ vm: RunningVM, _ choice: CaptureChoice, _ snapshots: DiskSnapshots?,
-    _ session: VMSession, _ progress: Progress, _ cancellation: Cancellation
+  /// The order of every save.
+  private func save<Engine: SaveEngine>(
+    by engine: Engine, _ job: SaveJob, _ snapshots: DiskSnapshots?
   ) throws(VMError) -> VMSaveReport {
-    if case .possible(let memory, let platform) = choice, engine != .qemu {
-      let capture = CaptureSave(
-        save: self, vm: vm, memory: memory, platform: platform, session: session,
-        snapshots: snapshots)
-      return VMSaveReport(vm, try capture.run(progress, cancellation), memory)
-    }
-    let save = QEMUSave(save: self, vm: vm, session: session, snapshots: snapshots)
+    let session = job.session
     do throws(VMError) {
-      var report = VMSaveReport(vm, try save.run(progress, cancellation))
-      if engine == .auto { report.engineReasons = choice.obstacles }
-      return report
-    } catch .migrationFailed(let path, let reason, _) {
-      throw .migrationFailed(path, reason: reason, hints: Self.hints(choice, session.connection))
+      try engine.runRounds()
+      try snapshots?.prepare(session)
+      try engine.pause(pauseLimit(of: job.vm))
+      try snapshots?.check(session)
+      try snapshots?.take(session)
+      let state = try engine.takeState()
+      // A save whose pages arrive while the VM runs on would resume it here.
+      return try engine.write(state) { () throws(VMError) in
+        try engine.checkPause()
+        afterwards.resumes(from: session.stateBefore) ? session.resume() : session.keepPaused()
+      }
+    } catch {
+      throw session.unwind(after: error)
     }
+  }
+
+  /// Does what is to be done with a VM whose image is in place, and looks what it is then. Nothing that fails here takes the image away.
+  private func end(_ session: VMSession) -> VMSaveReport.After {
+    let resumes = afterwards.resumes(from: session.stateBefore)
+    let failure = session.complete(resumes: resumes)
+    do throws(VMError) {
+      if afterwards == .quit {
+        try session.quit()
+        return .ended
+      }
+      var state = try session.execute(.queryStatus)
+      if let failure { return .failed(failure, state: state.rawValue) }
+      // One that was paused before.
+      if resumes, !state.isLive, !session.stateBefore.isLive {
+        do throws(VMError) {
+          try session.resumePaused()
+        } catch {
+          return .failed(error, state: state.rawValue)
+        }
+        state = try session.execute(.queryStatus)
+      }
+      if state.isLive == resumes { return .state(state.rawValue) }
+      let expected = afterwards.state(from: session.stateBefore)
+      return .failed(
+        .state(found: state.rawValue, expected: [expected.rawValue]), state: state.rawValue)
+    } catch {
+      return .failed(failure ?? error, state: nil)
+    }
+  }
+
+  /// How long `vm` may be paused.
+  private func pauseLimit(of vm: RunningVM) -> PauseLimit {
+    if let maximumDowntime {
+      return PauseLimit(total: maximumDowntime, standstill: maximumDowntime)
+    }
+    let seconds = vm.ramByteCount.rawValue / (25 << 20)
+    // A VM that is to stay paused has time.
+    return PauseLimit(
+      total: afterwards.resumes(from: .running)
+        ? .seconds(60 + Int64(clamping: seconds)) : PauseLimit.unlimited,
+      standstill: .seconds(30))
+  }
+
+  // MARK: What is refused
+
+  /// A VM of somebody else's, a state that no engine can save, a migration that somebody else has begun, and which is not ours to end, nor
+  /// to be disturbed.
+  private func check(_ vm: RunningVM) throws(VMError) {
+    guard allowsLibvirt || !vm.isManagedByLibvirt else {
+      throw .managedByLibvirt(domain: vm.name)
+    }
+    for obstacle in SaveObstacle.all(of: vm) {
+      switch obstacle {
+      case .migrating(let status):
+        throw .state(found: "migration: \(status.rawValue)", expected: ["no migration under way"])
+      // A capture can save a VM that has been migrated.
+      case .runState(let state) where state != .postMigrate: throw .notRunning(state)
+      // Of the rest it depends on the engine.
+      case .runState, .tooOld, .blocked: break
+      }
+    }
+    if afterwards == .resume, !vm.runState.canBeResumed { throw .notRunning(vm.runState) }
+  }
+
+  /// The image must not take the place of what the VM uses, nor, unless that is allowed, of anything but an image.
+  private func checkTarget(
+    _ vm: RunningVM, _ access: Result<GuestMemory, CaptureObstacle>, _ connection: QMPConnection
+  ) throws(VMError) {
+    let files = try FilesInUse(by: vm, processID: processID, memory: access, asking: connection)
+    if let use = files.use(of: image) { throw .usedByVM(image, use) }
+    do throws(ImageError) {
+      try TargetContents.check(image, inPlace: inPlace, replacing: replacing, vm: vm.identity)
+    } catch {
+      throw .image(error)
+    }
+  }
+
+  private func warnings(
+    _ vm: RunningVM, _ access: Result<GuestMemory, CaptureObstacle>
+  ) throws(VMError) -> [VMSaveWarning] {
+    let room = try checkRoom(vm) {
+      VMInspection.memory(of: vm, access).reduce(0) { $0 + $1.savedBytesAtMost }
+    }
+    return [room, inPlace ? VMSaveWarning(ofReadersOf: image) : nil].compactMap { $0 }
   }
 
   /// Looks whether the engine that will be taken can do what is asked.
@@ -108,33 +223,6 @@ extension VMSave {
     }
   }
 
-  /// A migration that somebody else has begun is not ours to end, nor to be disturbed.
-  private static func check(_ vm: RunningVM) throws(VMError) {
-    for obstacle in SaveObstacle.all(of: vm) {
-      switch obstacle {
-      case .migrating(let status):
-        throw .state(found: "migration: \(status.rawValue)", expected: ["no migration under way"])
-      // A capture can save a VM that has been migrated.
-      case .runState(let state) where state != .postMigrate:
-        throw .state(found: state.rawValue, expected: ["running", "paused"])
-      // Of the rest it depends on the engine.
-      case .runState, .tooOld, .blocked: break
-      }
-    }
-  }
-
-  /// The image must not take the place of what the VM uses, nor, unless that is allowed, of anything but an image.
-  private func checkTarget(
-    _ vm: RunningVM, _ access: Result<GuestMemory, CaptureObstacle>, _ connection: QMPConnection
-  ) throws(VMError) {
-    let files = try FilesInUse(by: vm, processID: processID, memory: access, asking: connection)
-    if let use = files.use(of: image) { throw .usedByVM(image, use) }
-    try moving { () throws(ImageError) in
-      try TargetContents.check(
-        image, inPlace: inPlace, replacing: replacing, vm: vm.identity)
-    }
-  }
-
   /// What may have kept QEMU from saving a VM, and how to do without it.
   private static func hints(
     _ choice: CaptureChoice, _ connection: QMPConnection
@@ -145,42 +233,5 @@ extension VMSave {
     if !jobs.isEmpty { hints.append(.jobs(jobs.map { "\"\($0.id)\" (\($0.kind))" })) }
     if case .possible = choice { hints.append(.canCapture) }
     return hints
-  }
-
-  /// Does what is to be done with a VM whose image is in place, and looks what it is then. Nothing that fails here takes the image away.
-  private func end(_ session: VMSession) -> VMSaveReport.After {
-    let failure = session.complete(resumes: resumes)
-    do throws(VMError) {
-      if afterwards == .quit {
-        try session.quit()
-        return .ended
-      }
-      var state = try session.execute(.queryStatus)
-      if let failure { return .failed(failure, state: state.rawValue) }
-      if afterwards == .resume, !state.isLive, !session.stateBefore.isLive {
-        do throws(VMError) {
-          try session.resumePaused()
-        } catch {
-          return .failed(error, state: state.rawValue)
-        }
-        state = try session.execute(.queryStatus)
-      }
-      let expected = expectedState(of: session)
-      return state.isLive == expected.isLive
-        ? .state(state.rawValue)
-        : .failed(
-          .state(found: state.rawValue, expected: [expected.rawValue]), state: state.rawValue)
-    } catch {
-      return .failed(failure ?? error, state: nil)
-    }
-  }
-
-  /// What the VM is to be in the end: it runs, or does not.
-  private func expectedState(of session: VMSession) -> RunState {
-    switch afterwards {
-    case .resume: .running
-    case .pause, .quit: .paused
-    case nil: session.stateBefore
-    }
   }
 }

@@ -14,8 +14,8 @@ public struct VMSave: Sendable {
   public var allowsLibvirt = false
   /// Who writes the image.
   public var engine = Engine.auto
-  /// What becomes of the VM; `nil` for what it was before.
-  public var afterwards: Afterwards?
+  /// What becomes of the VM.
+  public var afterwards = Ending.asBefore
   /// How the VM is saved while it runs; `nil` for a VM that stands still from the beginning. One that is paused is saved as it is.
   public var live: LiveOptions?
   /// Where external snapshots of the disks go, if there are to be any.
@@ -44,31 +44,9 @@ public struct VMSave: Sendable {
     case qemu
   }
 
-  /// What becomes of the VM.
-  public enum Afterwards: String, CaseIterable, Sendable {
-    case resume, pause, quit
-  }
-
   /// A save into `image`.
   public init(to image: FilePath, options: ChannelOptions = .standard) {
     self.image = image
     self.options = options
-  }
-}
-
-extension VMSave {
-  /// Whether the VM is resumed once it can be, if it ran.
-  var resumes: Bool { afterwards == nil || afterwards == .resume }
-
-  /// How long `vm` may be paused.
-  func pauseLimit(of vm: RunningVM) -> PauseLimit {
-    if let maximumDowntime {
-      return PauseLimit(total: maximumDowntime, standstill: maximumDowntime)
-    }
-    let seconds = vm.ramByteCount.rawValue / (25 << 20)
-    // A VM that is to stay paused has time.
-    return PauseLimit(
-      total: resumes ? .seconds(60 + Int64(clamping: seconds)) : PauseLimit.unlimited,
-      standstill: .seconds(30))
   }
 }

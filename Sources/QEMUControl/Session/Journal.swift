@@ -65,24 +65,21 @@ struct PauseLimit: Equatable, Sendable {
   static let unlimited = Duration.seconds(315_360_000)
 }
 
-/// Migration capabilities and parameters that were changed.
-struct ChangedSettings: Equatable, Sendable {
-  /// The capabilities as they were; each has been turned.
-  var capabilities: [String: Bool] = [:]
-  /// The parameters as they were.
-  var parameters: [String: JSONValue] = [:]
-  /// The parameters as they were set.
-  var wanted: [String: JSONValue] = [:]
-}
-
 /// Who the journal is about, and how to get there.
 struct JournalSubject: Equatable, Sendable {
   /// The socket of QEMU's monitor.
   var socket: FilePath
   /// The process that made it, where it can be seen: another one's socket at the same path is not this VM's.
   var peer: Int32?
-  /// QEMU's process, where it is known for certain.
-  var process: Int32?
+  /// What `-uuid` gave, if it did: after a restart of QEMU, or of what made the socket, another VM may be behind it.
+  var uuid: String?
+
+  /// Whether `connection` leads to it, as far as can be told.
+  func isBehind(_ connection: QMPConnection) throws(QMPError) -> Bool {
+    if let peer, try connection.peerProcessID() != peer { return false }
+    if let uuid, try connection.execute(.queryUUID) != uuid { return false }
+    return true
+  }
 }
 
 // What a watchdog reads is what the same program has written a moment ago, so its form is nobody else's.
@@ -92,7 +89,7 @@ extension Journal {
     var text: [UInt8] = []
     JSONValue.members([
       "socket": .string(subject.socket.string), "peer": subject.peer.map { .integer(Int64($0)) },
-      "process": subject.process.map { .integer(Int64($0)) }, "pause": pause?.json,
+      "uuid": subject.uuid.map { .string($0) }, "pause": pause?.json,
       "migration": migration.map { .string($0.rawValue) },
       "descriptorSet": descriptorSet.map { .integer(Int64($0)) }, "settings": settings?.json,
       "hadDisks": .bool(hadDisks), "snapshotsMayBeUsed": .bool(snapshotsMayBeUsed),
@@ -108,7 +105,7 @@ extension Journal {
     else { return nil }
     let subject = JournalSubject(
       socket: FilePath(socket), peer: json["peer"]?.number.flatMap(Int32.init(exactly:)),
-      process: json["process"]?.number.flatMap(Int32.init(exactly:)))
+      uuid: json["uuid"]?.string)
     var journal = Journal()
     journal.pause = json["pause"].flatMap(Pause.init)
     journal.migration = json["migration"]?.string.flatMap(Migration.init)

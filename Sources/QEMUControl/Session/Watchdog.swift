@@ -13,16 +13,19 @@ import SystemPackage
 final class Watchdog {
   private var child: ChildProcess
   private let link: UnixSocket
-  private let note: SharedNote
+  /// The journal, and words beside it.
+  let note: SharedNote
 
   /// How long the program may take to be ready.
   private static let patience = Duration.seconds(30)
 
   /// Starts `program`, which is to call `VMWatchdog.run` when its only argument is `VMWatchdog.verb`.
   ///
+  /// - Parameter process: QEMU's, where it is known for certain.
   /// - Throws: what starting it gives, as ENOENT; EPROTO where the program is another one.
   init(
-    _ program: String, reading note: SharedNote, over connection: QMPConnection
+    _ program: String, reading note: SharedNote, over connection: QMPConnection,
+    _ process: ProcessHandle?
   ) throws(SystemCallError) {
     self.note = note
     let (ours, theirs) = try UnixSocket.pair(named: "watchdog")
@@ -39,6 +42,7 @@ final class Watchdog {
     do throws(SystemCallError) {
       try send(.journal, passing: note.descriptor)
       try send(.connection, passing: connection.socket.descriptor)
+      if let process { try send(.process, passing: process.descriptor) }
     } catch {
       // Another program, which does not read.
       guard [.brokenPipe, .connectionReset].contains(error.errno) else { throw error }
@@ -104,6 +108,7 @@ public enum VMWatchdog {
   enum Word: UInt8 {
     case journal = 0x4A
     case connection = 0x43
+    case process = 0x50
     case image = 0x49
     case release = 0x52
   }
@@ -140,7 +145,8 @@ private struct Watch {
   /// The connection of whom it watches over.
   private var connection: UnixSocket?
   private var image: File?
-  private let qemu: ProcessHandle?
+  /// QEMU's process, as it was verified: a pidfd that was handed on.
+  private var qemu: UnixSocket?
   private let subject: JournalSubject
   private var overdue = Overdue()
 
@@ -159,7 +165,6 @@ private struct Watch {
     else { return nil }
     self.note = note
     self.subject = subject
-    qemu = subject.process.flatMap { try? ProcessHandle($0) }
     try? link.send([VMWatchdog.ready], deadline: .now + .seconds(10))
   }
 
@@ -172,6 +177,7 @@ private struct Watch {
       case .word(.release, _): return
       case .end: return goBack()
       case .word(.connection, let passed): connection = passed ?? connection
+      case .word(.process, let passed?): qemu = passed
       case .word(.image, let passed?):
         image = try? File.open(
           FilePath("/proc/self/fd/\(passed.descriptor)"), access: .read, directIO: .off)
@@ -218,7 +224,7 @@ private struct Watch {
         note[.answer] = VMWatchdog.Answer.undone.rawValue
         return
       }
-      if qemu?.hasEnded == true { break }
+      if let qemu, ProcessHandle.hasEnded(behind: qemu.descriptor) { break }
       do throws(QMPError) {
         let handsOff = try goBack(journal)
         let answer = handsOff == nil ? VMWatchdog.Answer.undone : .leftAlone
@@ -262,7 +268,9 @@ private struct Watch {
     }
     // QEMU talks to one client at a time, and that connection is open as long as anybody has it.
     connection?.shutdown()
-    return try QMPConnection(greetedOver: socket, path: subject.socket, timeout: timeout)
+    let found = try QMPConnection(greetedOver: socket, path: subject.socket, timeout: timeout)
+    guard try subject.isBehind(found) else { throw .closed(command: nil, subject.socket) }
+    return found
   }
 }
 

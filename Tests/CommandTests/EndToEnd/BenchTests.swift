@@ -84,16 +84,6 @@ import Testing
     #expect(refused.errors.contains("guest's memory was 4.00 MiB and is 8.00 MiB"))
   }
 
-  @Test func samplesAreCommaSeparatedOnRequest() throws {
-    let text = try Tool.succeed([
-      "bench", directory.path.string, "--size", "4M", "--repeat", "2", "--memory", "made", "--csv",
-    ]).text
-    let lines = text.split(separator: "\n")
-    #expect(lines.count == 5)
-    #expect(
-      lines.allSatisfy { $0.split(separator: ",", omittingEmptySubsequences: false).count == 14 })
-  }
-
   @Test func whatBoundedARowIsSaidOnRequest() throws {
     let report = try report(["--size", "4M", "--repeat", "1", "--memory", "made", "--explain"])
     #expect(report.explanations?.map(\.operation) == ["save", "restore"])

@@ -32,7 +32,7 @@ struct InterruptionTests {
       """
     let parts = directory.file("parts")
     try FileManager.default.createDirectory(
-      atPath: parts.string, withIntermediateDirectories: false)
+      atPath: parts.string, withIntermediateDirectories: true)
     func write(_ name: String, _ data: Data) throws {
       try data.write(to: URL(fileURLWithPath: parts.appending(name).string))
     }
@@ -80,9 +80,7 @@ struct InterruptionTests {
   @Test func anInterruptedSaveInPlaceLeavesNoImage() throws {
     let old = output.file("vm.img")
     // A whole image is there before.
-    try Tool.succeed([
-      "bench", output.path.string, "--size", "4K", "--repeat", "1", "--keep", "vm.img",
-    ])
+    try Tool.succeed(["pack", try makeParts(areForced: false), old.string])
     let tool = try startSave(["--in-place"])
     tool.send(SIGINT)
     #expect(try tool.wait() == 130)

@@ -1,4 +1,4 @@
-import Glibc
+import CLiburing
 public import LinuxIO
 import SystemPackage
 
@@ -50,5 +50,42 @@ extension Ring.Availability: CustomStringConvertible {
   }
 }
 
-/// In a file without CLiburing, whose declarations and Glibc's are ambiguous together.
-func pauseForMillisecond() { usleep(1000) }
+extension Ring {
+  /// What the kernel says that its io_uring can do: the names of its IORING_FEAT_ flags, and
+  /// `defer-taskrun` where a ring can be told to complete requests when it is asked.
+  ///
+  /// - Throws: what io_uring_setup(2) gives where there is none.
+  public static func features() throws(SystemCallError) -> [String] {
+    let plain = setUp(flags: 0)
+    guard plain.result == 0 else {
+      throw SystemCallError(
+        call: .io_uring_setup, errno: Errno(rawValue: -plain.result), subject: .ring)
+    }
+    var found: [String] = []
+    for (bit, name) in names.enumerated() where plain.features & 1 << UInt32(bit) != 0 {
+      found.append(name)
+    }
+    let deferred = setUp(
+      flags: UInt32(IORING_SETUP_SINGLE_ISSUER) | UInt32(IORING_SETUP_DEFER_TASKRUN))
+    if deferred.result == 0 { found.append("defer-taskrun") }
+    return found
+  }
+
+  /// In the order of their bits (linux/io_uring.h).
+  private static let names = [
+    "single-mmap", "nodrop", "submit-stable", "rw-cur-pos", "cur-personality", "fast-poll",
+    "poll-32bits", "sqpoll-nonfixed", "ext-arg", "native-workers", "rsrc-tags", "cqe-skip",
+    "linked-file",
+  ]
+
+  /// Makes a ring and drops it.
+  private static func setUp(flags: UInt32) -> (result: Int32, features: UInt32) {
+    var ring = unsafe io_uring()
+    var parameters = io_uring_params()
+    parameters.flags = flags
+    // SAFETY: both are this function's own, and the ring is gone before it returns.
+    let result = unsafe io_uring_queue_init_params(1, &ring, &parameters)
+    if result == 0 { unsafe io_uring_queue_exit(&ring) }
+    return (result, parameters.features)
+  }
+}

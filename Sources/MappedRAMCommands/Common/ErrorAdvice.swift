@@ -1,0 +1,101 @@
+import MappedRAM
+import MappedRAMFormat
+import QEMUArguments
+import QEMUControl
+
+// The library says what is wrong; which option helps is this program's to say.
+
+extension ImageError {
+  /// What to do about it with this program; `nil` where the error says all.
+  var advice: String? {
+    switch self {
+    case .format(let error, _): error.kind.advice
+    case .plan(let error): error.advice
+    case .system, .endedEarly, .device, .cancelled: nil
+    }
+  }
+}
+
+extension FormatError.Kind {
+  fileprivate var advice: String? {
+    switch self {
+    case .notAStream(_, looksLike: nil): "Where it begins is said with --offset."
+    default: nil
+    }
+  }
+}
+
+extension PlanError {
+  fileprivate var advice: String? {
+    switch self {
+    case .noBlocks: "Name the files with --block IDSTR=FILE."
+    case .notAnImage, .anotherVM, .fileExists: "With --force it is replaced."
+    case .stuck:
+      "Allow more with --max-downtime, or pause the VM all the same with --if-not-converging pause."
+    default: nil
+    }
+  }
+}
+
+extension VMError {
+  /// What to do about it with this program; `nil` where the error says all.
+  var advice: String? {
+    switch self {
+    case .image(let error): error.advice
+    case .cannotCapture(let obstacles):
+      Self.joined(
+        obstacles.map(\.advice)
+          // One that is too old to say where memory is has no mapped-ram either.
+          + [
+            obstacles.contains(.unknownAddresses)
+              ? nil : "With --engine qemu, QEMU does the work by itself."
+          ])
+    case .deviceByQEMU(_, let obstacles):
+      obstacles.isEmpty ? Self.useCapture : Self.joined(obstacles.map(\.advice))
+    case .migrationFailed(_, _, let hints): hints.contains(.canCapture) ? Self.useCapture : nil
+    case .asleep(let cause): Self.joined([cause?.advice, Self.useCapture])
+    case .pausedTooLong: "More time is given with --max-downtime."
+    case .managedByLibvirt: "With --managed-by-libvirt it is saved from here all the same."
+    case .launch(.refused(let refusal)): refusal.advice
+    case .cannotMap(.notMapped):
+      "Or let this program start QEMU: give its command line behind --."
+    case .cannotMap(.staleSlots): "\"mapped-ram compact\" punches them out."
+    case .snapshotsRemain(_, let cause, _), .leftPaused(let cause, _, _),
+      .notUndone(let cause, _, _), .leftAlone(_, let cause):
+      cause?.advice
+    default: nil
+    }
+  }
+
+  private static let useCapture = "That is --engine capture."
+
+  private static func joined(_ sentences: [String?]) -> String? {
+    let all = sentences.compactMap(\.self)
+    return all.isEmpty ? nil : all.joined(separator: " ")
+  }
+}
+
+extension LaunchRefusal {
+  fileprivate var advice: String? {
+    switch self {
+    case .noProgram: "Give QEMU and its arguments behind --."
+    case .conflict(.daemonize): "Use --detach instead."
+    case .needsSharedMemory: "That is --engine place."
+    default: nil
+    }
+  }
+}
+
+extension CaptureObstacle {
+  fileprivate var advice: String? {
+    switch self {
+    case .unknownProcess(.some): "Give the right number with --pid, or leave that out."
+    case .unknownProcess(nil): "The number is given with --pid."
+    case .foreignProcess: "If it is QEMU nevertheless, give its number with --pid."
+    default: nil
+    }
+  }
+
+  /// The reason, and what to do about it with this program.
+  var text: String { [description, advice].compactMap(\.self).joined(separator: " ") }
+}

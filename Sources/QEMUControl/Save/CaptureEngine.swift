@@ -1,0 +1,167 @@
+import LinuxIO
+import LinuxProcesses
+import MappedRAM
+import MappedRAMFormat
+import QMP
+import SystemPackage
+
+/// A save by capture: QEMU gives the device state of the paused VM, the RAM is read from outside.
+final class CaptureEngine: SaveEngine {
+  private let job: SaveJob
+  private let memory: GuestMemory
+  private let platform: GuestPlatform
+  /// The save of a VM that runs.
+  private var rounds: OngoingSave?
+
+  private var save: VMSave { job.save }
+  private var vm: RunningVM { job.vm }
+  private var session: VMSession { job.session }
+
+  /// A save of the memory `memory`.
+  init(_ job: SaveJob, _ memory: GuestMemory, _ platform: GuestPlatform) throws(VMError) {
+    self.job = job
+    self.memory = memory
+    self.platform = platform
+    guard let live = job.live else { return }
+    let processID = memory.processID
+    do throws(ImageError) {
+      // The plan without what only the paused VM can tell: the device state.
+      let head = try SavePlan(
+        prologue: StreamPrologue(
+          configuration: platform.configuration(machineType: job.vm.machineType)),
+        blocks: memory.planned(pageSize: platform.pageSize), tail: [], for: job.save.image)
+      rounds = try ImageSave(head, options: job.save.options).begin(
+        to: job.save.image, inPlace: job.save.inPlace, replacing: job.save.replacing, live: live,
+        guestTime: { Self.processorTime(of: processID) }, progress: job.progress,
+        cancellation: job.cancellation)
+    } catch {
+      throw .image(error)
+    }
+  }
+
+  /// What QEMU has used of the processors so far; `nil` where it has ended, which is found elsewhere, or /proc hides it.
+  private static func processorTime(of processID: Int32) -> Duration? {
+    do throws(SystemCallError) {
+      return try ProcessorTime.used(by: processID)
+    } catch {
+      return nil
+    }
+  }
+
+  func runRounds() throws(VMError) {
+    do throws(ImageError) {
+      try rounds?.runRounds()
+    } catch {
+      throw .image(error)
+    }
+  }
+
+  func pause(_ limit: PauseLimit) throws(VMError) { try session.pause(limit) }
+
+  /// The plan of the paused VM.
+  func takeState() throws(VMError) -> SavePlan {
+    let memory = try memoryNow()
+    try session.checkCanBeCaptured()
+    let state = try session.readDeviceState()
+    do throws(ImageError) {
+      return try plan(of: state, memory)
+    } catch {
+      throw .image(error)
+    }
+  }
+
+  /// The memory as it is now: resizable blocks may have grown until the VM was paused. A live save has found places for them all.
+  private func memoryNow() throws(VMError) -> GuestMemory {
+    let blocks = try session.ramBlocks().filter(\.isMigratable)
+    guard blocks != vm.blocks else { return memory }
+    guard rounds == nil else { throw .image(.plan(.slotsDiffer(save.image))) }
+    var now = vm
+    now.blocks = blocks
+    switch GuestMemory.access(to: now, processID: memory.processID) {
+    case .success(let memory): return memory
+    case .failure(let obstacle): throw .cannotCapture([obstacle])
+    }
+  }
+
+  private func plan(
+    of state: DeviceStateStream, _ memory: GuestMemory
+  ) throws(ImageError) -> SavePlan {
+    // A migration's stream has a configuration of its own. The section id of RAM must be one that no device has.
+    let prologue = state.prologue(
+      state.configuration == nil ? platform.configuration(machineType: vm.machineType) : nil)
+    return try SavePlan(
+      prologue: prologue,
+      blocks: memory.planned(pageSize: platform.pageSize),
+      tail: state.tail(
+        after: prologue, pageSize: platform.pageSize, switchoverStart: announcesSwitchover,
+        runState: session.stateBefore.inImage),
+      statesZeroSlots: true, for: save.image
+    ).with(devices: save.devices)
+  }
+
+  /// Machine types from 10.0 on, and those without a version from QEMU 10.0 on, have SWITCHOVER_START in their streams.
+  private var announcesSwitchover: Bool {
+    MachineVersion(of: vm.machineType)?.announcesSwitchover ?? (vm.version.major >= 10)
+  }
+
+  func write(
+    _ plan: SavePlan, pagesAreRead: () throws(VMError) -> Void
+  ) throws(VMError) -> VMSaveReport {
+    var failure: VMError?
+    let transfer: TransferReport
+    do throws(ImageError) {
+      let pagesAreRead = { () throws(ImageError) in
+        do throws(VMError) {
+          try pagesAreRead()
+        } catch {
+          failure = error
+          throw .cancelled
+        }
+      }
+      if let rounds = rounds.take() {
+        transfer = try rounds.finish(
+          plan, pagesAreRead: pagesAreRead, beforeCommit: session.keepSnapshots)
+      } else {
+        transfer = try ImageSave(plan, options: save.options).run(
+          to: save.image, inPlace: save.inPlace, replacing: save.replacing,
+          progress: job.progress, cancellation: job.cancellation, pagesAreRead: pagesAreRead,
+          beforeCommit: session.keepSnapshots)
+      }
+    } catch {
+      throw failure ?? .image(error)
+    }
+    var report = VMSaveReport(
+      of: vm, by: .capture, blocks: plan.blocks.map(\.idstr), fileSize: plan.end,
+      transfer: transfer)
+    report.memory = memory.blocks
+    report.live = transfer.live
+    return report
+  }
+
+  func checkPause() throws(VMError) { try session.checkPause() }
+}
+
+extension VMSession {
+  /// All RAMBlocks, as they are now.
+  fileprivate func ramBlocks() throws(VMError) -> [GuestBlock] {
+    do throws(QMPError) {
+      return try connection.ramBlocks()
+    } catch {
+      throw .qmp(error)
+    }
+  }
+
+  /// Looks once more whether the VM can be captured.
+  ///
+  /// - Throws: `cannotCapture` where it has got a device meanwhile that cannot migrate: QEMU 10.0.2 would not survive being asked for its
+  ///   state.
+  fileprivate func checkCanBeCaptured() throws(VMError) {
+    let obstacles: [CaptureObstacle]
+    do throws(QMPError) {
+      obstacles = try connection.captureObstacles()
+    } catch {
+      throw .qmp(error)
+    }
+    guard obstacles.isEmpty else { throw .cannotCapture(obstacles) }
+  }
+}

@@ -1,0 +1,102 @@
+import LinuxIO
+import MappedRAM
+import MappedRAMFormat
+import QMP
+
+/// A save by QEMU itself, into a file that we open, check and give its name.
+final class QEMUEngine: SaveEngine {
+  private let job: SaveJob
+  private let settings: ChangedSettings
+  private let target: File
+  private let isDirect: Bool
+  private var file: ForeignDraft?
+  private let stopwatch = Stopwatch()
+
+  private var session: VMSession { job.session }
+
+  /// - Throws: where QEMU cannot save this VM.
+  init(_ job: SaveJob) throws(VMError) {
+    let (save, vm) = (job.save, job.vm)
+    guard vm.capabilities[Configuration.mappedRAMCapability] != nil else {
+      throw .tooOld(vm.version)
+    }
+    try Self.check(vm.runState)
+    let file: ForeignDraft
+    do throws(ImageError) {
+      // In place, this is the end of what the file held: all that can be asked before has been.
+      file = try ForeignDraft.begin(
+        at: save.image, inPlace: save.inPlace, replacing: save.replacing, vm: vm.identity,
+        directIO: save.options.directIO)
+    } catch {
+      throw .image(error)
+    }
+    self.job = job
+    target = file.file
+    self.file = consume file
+    isDirect = target.isDirect && vm.parameters["direct-io"] != nil
+    settings = ChangedSettings(
+      of: vm, capabilities: [Configuration.mappedRAMCapability, "multifd"],
+      parameters: FileMigration.savingParameters(direct: isDirect, live: job.live),
+      touched: Set(MigrationEnding.crawl.keys))
+    job.session.isWritten(target)
+  }
+
+  /// From `postmigrate` QEMU does not migrate again, and it does not survive being told to resume a guest that was asleep.
+  private static func check(_ state: RunState) throws(VMError) {
+    if state == .postMigrate || state == .suspended { throw .notRunning(state) }
+  }
+
+  func runRounds() {}
+
+  func pause(_ limit: PauseLimit) throws(VMError) {
+    session.note { $0.hadDisks = job.vm.disks.allSatisfy { $0.medium?.isActive ?? true } }
+    job.live == nil ? try session.pause(limit) : try session.expectPause(limit)
+  }
+
+  func takeState() throws(VMError) {
+    if job.live == nil { try Self.check(session.stateBefore) }
+    try session.apply(settings)
+  }
+
+  func write(
+    _: Void, pagesAreRead: () throws(VMError) -> Void
+  ) throws(VMError) -> VMSaveReport {
+    let path = try session.lend(target, for: .writing, direct: isDirect)
+    let rounds = try FileMigration(session: session, path: job.save.image, live: job.live)
+      .save(to: "file:\(path)", job.progress, job.cancellation)
+    // The VM's disks are given up until it is resumed: that comes before everything else.
+    try pagesAreRead()
+    // Where that fails, it is tried again at the end.
+    try? session.tidyUp()
+    let image = try commit()
+    var report = VMSaveReport(
+      of: job.vm, by: .qemu, blocks: image.blocks.map(\.idstr), fileSize: image.fileSize,
+      transfer: stopwatch.report(of: image, in: target))
+    if job.live != nil { report.rounds = rounds }
+    return report
+  }
+
+  func checkPause() throws(VMError) {
+    // QEMU itself has paused a VM that is saved live.
+    job.live == nil ? try session.checkPause() : session.lookAtWrittenImage()
+  }
+
+  private func commit() throws(VMError) -> Image {
+    guard let file = file.take() else { preconditionFailure("an image is completed once") }
+    do throws(ImageError) {
+      if job.live != nil { try clearStaleSlots() }
+      return try file.commit(
+        runState: session.stateBefore.inImage, cancellation: job.cancellation,
+        beforeCommit: session.keepSnapshots)
+    } catch {
+      throw .image(error)
+    }
+  }
+
+  /// Clears what QEMU has left in slots of pages that became zero while the VM ran.
+  private func clearStaleSlots() throws(ImageError) {
+    let image = try Image(reading: target, cancellation: job.cancellation)
+    guard image.problems.isEmpty else { return }
+    _ = try StaleSlots.clear(in: image.blocks, of: target, cancellation: job.cancellation)
+  }
+}
