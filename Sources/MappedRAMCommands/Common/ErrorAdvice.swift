@@ -60,7 +60,7 @@ extension VMError {
     case .cannotMap(.notMapped):
       "Or let this program start QEMU: give its command line behind --."
     case .cannotMap(.staleSlots): "\"mapped-ram compact\" punches them out."
-    case .snapshotsRemain(_, let cause, _), .leftPaused(let cause, _, _),
+    case .snapshotsRemain(_, let cause, _, _), .leftPaused(let cause, _, _),
       .notUndone(let cause, _, _), .leftAlone(_, let cause):
       cause?.advice
     default: nil
