@@ -45,7 +45,7 @@ struct BlockDeviceTests {
     _ = try ImageSave(plan).run(to: path)
     let apart = directory.file("apart")
     _ = try DirectoryRestore(ImageRestore(File.open(path, access: .read)), to: apart).run()
-    _ = try ImageSave(DirectorySave.plan(from: apart)).run(to: device.path)
+    _ = try ImageSave(SavePlan.ofDirectory(apart)).run(to: device.path)
 
     let stating = try Image(reading: File.open(path, access: .read))
     let image = try Image(reading: File.open(device.path, access: .read))

@@ -204,7 +204,7 @@ import Testing
     let manifest = try DirectoryManifest(readingFrom: target)
     #expect(manifest.blocks[0].presentZeroPages == [[3, 2], [199, 1]])
     let copy = directory.file("copy")
-    _ = try ImageSave(DirectorySave.plan(from: target)).run(to: copy)
+    _ = try ImageSave(SavePlan.ofDirectory(target)).run(to: copy)
     #expect(try sha256(copy) == sha256(path))
     #expect(try dataMap(copy) == dataMap(path))
   }

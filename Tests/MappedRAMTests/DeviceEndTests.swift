@@ -199,7 +199,7 @@ import Testing
     #expect(
       try file.readBytes(at: 0, count: Int(try file.size())) == devices[0].state.flatMap { $0 })
     let copy = harness.directory.file("copy")
-    _ = try ImageSave(DirectorySave.plan(from: apart)).run(to: copy)
+    _ = try ImageSave(SavePlan.ofDirectory(apart)).run(to: copy)
     #expect(try sha256(copy) == sha256(harness.image))
   }
 
@@ -217,7 +217,7 @@ import Testing
       changed.devices?[0].buffers = buffers
       try File.make(apart.appending(DirectoryManifest.fileName), changed.encoded())
       #expect {
-        try DirectorySave.plan(from: apart)
+        try SavePlan.ofDirectory(apart)
       } throws: { error in
         if case .plan(.manifest)? = error as? ImageError { true } else { false }
       }
@@ -228,7 +228,7 @@ import Testing
     #expect(
       throws: ImageError.plan(
         .deviceSize(state, DeviceHarness.identity(0), found: 2, expected: 3))
-    ) { try DirectorySave.plan(from: apart) }
+    ) { try SavePlan.ofDirectory(apart) }
   }
 
   /// A target of its own for one device; one that the image lacks is an error, and leaves nothing.

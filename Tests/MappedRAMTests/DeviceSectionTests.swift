@@ -61,7 +61,7 @@ import Testing
       ImageRestore(try File.open(image.path, access: .read)), to: apart
     ).run()
     // A section that is there is replaced; the same one gives the same image.
-    let plan = try DirectorySave.plan(from: apart).with(
+    let plan = try SavePlan.ofDirectory(apart).with(
       devices: [DeviceSource(DeviceIdentity("gpu"), from: device, placement: .section(version: 1))])
     let copy = harness.directory.file("copy")
     _ = try ImageSave(plan).run(to: copy)

@@ -82,7 +82,7 @@ import Testing
     _ message: String, in file: FilePath? = nil, location: SourceLocation = #_sourceLocation
   ) throws {
     #expect(sourceLocation: location) {
-      _ = try DirectorySave.plan(from: directory.path)
+      _ = try SavePlan.ofDirectory(directory.path)
     } throws: { error in
       guard let error = error as? ImageError else { return false }
       let isRight =
@@ -162,7 +162,7 @@ import Testing
     let end = try file.size()
     // Spaces behind JSON are JSON.
     try file.write([UInt8](repeating: 0x20, count: Int(limit - end)), at: end)
-    _ = try DirectorySave.plan(from: directory.path)
+    _ = try SavePlan.ofDirectory(directory.path)
     try file.write([0x20], at: limit)
     try expectFailure("the file has \(limit + 1) bytes; at most \(limit) fit")
   }
@@ -183,7 +183,7 @@ import Testing
     try file.write(Array(text.replacing("mapped-ram", with: "xbzrle").utf8), at: 0)
     let target = directory.file("again")
     #expect(throws: ImageError.plan(.manifest(path, .notMappedRAM))) {
-      try ImageSave(DirectorySave.plan(from: directory.path)).run(to: target)
+      try ImageSave(SavePlan.ofDirectory(directory.path)).run(to: target)
     }
     #expect(try !names(in: directory).contains("again"))
   }

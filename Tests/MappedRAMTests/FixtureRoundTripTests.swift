@@ -25,7 +25,7 @@ import Testing
     let directory = try TemporaryDirectory()
     let outcome = try takeApart(fixture, in: directory)
     let copy = directory.file("copy.img")
-    _ = try ImageSave(DirectorySave.plan(from: outcome.path)).run(to: copy)
+    _ = try ImageSave(SavePlan.ofDirectory(outcome.path)).run(to: copy)
     #expect(try sha256(copy) == fixture.expected.sha256)
     let original = directory.file(fixture.name + ".img")
     #expect(try dataMap(copy) == dataMap(original))
@@ -37,7 +37,7 @@ import Testing
     let directory = try TemporaryDirectory()
     let outcome = try takeApart(fixture, in: directory)
     let copy = directory.file("copy.img")
-    _ = try ImageSave(DirectorySave.plan(from: outcome.path)).run(to: copy)
+    _ = try ImageSave(SavePlan.ofDirectory(outcome.path)).run(to: copy)
     let read = try ImageDecoderOracle.read(copy, offset: fixture.expected.streamOffset)
     let blocks = try #require(read.blocks)
     for (block, expected) in zip(blocks, try #require(fixture.expected.blocks)) {
@@ -52,11 +52,12 @@ import Testing
     _ fixture: Fixture, in directory: TemporaryDirectory
   ) throws -> (path: FilePath, manifest: DirectoryManifest) {
     let image = try fixture.unpack(into: directory)
-    let file = try File.open(image, access: .read)
     let isLibvirt = fixture.expected.libvirt != nil
     let offset = isLibvirt ? nil : FileOffset(fixture.expected.streamOffset)
     let path = directory.file("apart")
-    _ = try DirectoryRestore(ImageRestore(file, streamOffset: offset), to: path).run()
+    let outcome = try DirectoryRestore(ImageRestore(at: image, streamOffset: offset), to: path)
+      .run()
+    #expect(try outcome.image == Image(at: image, streamOffset: offset))
     return (path, try DirectoryManifest(readingFrom: path))
   }
 }

@@ -28,7 +28,7 @@ import Testing
     let file = try File.open(original, access: .read)
     #expect(try Image(reading: file).prologue?.hasFooters == false)
     _ = try DirectoryRestore(ImageRestore(file), to: parts).run()
-    _ = try ImageSave(DirectorySave.plan(from: parts)).run(to: copy)
+    _ = try ImageSave(SavePlan.ofDirectory(parts)).run(to: copy)
     #expect(try sha256(copy) == sha256(original))
   }
 }

@@ -54,7 +54,7 @@ import Testing
     let original = try image(devices, at: places, in: directory)
     let (parts, copy) = (directory.file("parts"), directory.file("copy"))
     _ = try DirectoryRestore(ImageRestore(File.open(original, access: .read)), to: parts).run()
-    _ = try ImageSave(DirectorySave.plan(from: parts)).run(to: copy)
+    _ = try ImageSave(SavePlan.ofDirectory(parts)).run(to: copy)
     let file = try File.open(copy, access: .read)
     let area = try #require(try Image(reading: file).deviceArea, sourceLocation: location)
     #expect(area.devices.map(\.identity) == devices.map(\.identity), sourceLocation: location)

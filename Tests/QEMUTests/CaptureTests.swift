@@ -30,7 +30,7 @@ extension RealQEMU {
       let apart = try other.takeApart(to: "apart")
       #expect(apart.manifest.machineType == type)
       let blocks = apart.blocks.map { $0.idstr == main ? (main, directory.file("main")) : $0 }
-      let save = HandmadeSave(machineType: type, blocks: blocks, vmstate: vmstate)
+      let save = PlanFromFiles(machineType: type, blocks: blocks, vmstate: vmstate)
       let image = directory.file("captured.img")
       for options in [ChannelOptions(), ChannelOptions(method: .sync, directIO: .off)] {
         _ = try ImageSave(save.plan(directIO: options.directIO), options: options).run(to: image)
@@ -55,7 +55,7 @@ extension RealQEMU {
       try source.execute("pmemsave", ["val": 0, "size": 8 << 20, "filename": memory.string])
       // There the guest sees ROM; the RAM under it is zero.
       try File.open(memory, access: .readWrite, directIO: .off).punchHole(0xA_0000..<0x10_0000)
-      let save = HandmadeSave(
+      let save = PlanFromFiles(
         machineType: type,
         blocks: apart.blocks.map { $0.idstr == "pc.ram" ? ("pc.ram", memory) : $0 },
         vmstate: vmstate, streamOffset: 4096)

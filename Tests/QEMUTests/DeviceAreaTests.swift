@@ -47,7 +47,7 @@ extension RealQEMU {
       let vm = try SavedVM(Variant("q35"))
       let apart = try vm.takeApart(to: "apart")
       let copy = vm.directory.file("copy.img")
-      let plan = try DirectorySave.plan(from: apart.path)
+      let plan = try SavePlan.ofDirectory(apart.path)
         .with(devices: try sources(in: vm.directory))
       _ = try ImageSave(plan).run(to: copy)
       let image = try Image(reading: File.open(copy, access: .read))
@@ -78,7 +78,7 @@ extension RealQEMU {
       }
       try #require(saves.count >= 2)
       let copy = vm.directory.file("copy.img")
-      _ = try ImageSave(DirectorySave.plan(from: apart.path).with(devices: saves)).run(to: copy)
+      _ = try ImageSave(SavePlan.ofDirectory(apart.path).with(devices: saves)).run(to: copy)
       let image = try Image(reading: File.open(copy, access: .read))
       #expect(image.problems.isEmpty && image.deviceArea == nil)
       #expect(image.sections.count { $0.type == .full } == stream.devices.count)

@@ -25,7 +25,7 @@ extension RealQEMU {
       let vm = try SavedVM(variant)
       let apart = try vm.takeApart(to: "apart")
       let copy = vm.directory.file("copy.img")
-      _ = try ImageSave(DirectorySave.plan(from: apart.path)).run(to: copy)
+      _ = try ImageSave(SavePlan.ofDirectory(apart.path)).run(to: copy)
       for load in LoadOptions.allCases { try vm.expectRestored(copy, load) }
     }
 
@@ -34,7 +34,7 @@ extension RealQEMU {
     func imageMovedToAnOffsetRunsOn(_ offset: UInt64) throws {
       let vm = try SavedVM(Variant("microvm", machine: "microvm"))
       let apart = try vm.takeApart(to: "apart")
-      let plan = try DirectorySave.plan(from: apart.path)
+      let plan = try SavePlan.ofDirectory(apart.path)
       let moved = try SavePlan(
         prologue: plan.prologue, blocks: plan.blocks, tail: plan.tail,
         prefix: .bytes(Array("somebody else's".utf8)), streamOffset: FileOffset(offset),
@@ -53,7 +53,7 @@ extension RealQEMU {
       let copy = vm.directory.file("copy.img")
       let old = Data(repeating: 0xEE, count: 20 << 20)
       try old.write(to: URL(fileURLWithPath: copy.string))
-      _ = try ImageSave(DirectorySave.plan(from: apart.path)).run(
+      _ = try ImageSave(SavePlan.ofDirectory(apart.path)).run(
         to: copy, inPlace: true, replacing: .anything)
       try expectSame(vm.image, copy)
       try vm.expectRestored(copy, .plain)
@@ -64,7 +64,7 @@ extension RealQEMU {
     func handmadeImageOfARestoreRunsOn(_ variant: Variant) throws {
       let vm = try SavedVM(variant)
       let apart = try vm.takeApart(to: "apart")
-      let save = HandmadeSave(
+      let save = PlanFromFiles(
         machineType: apart.manifest.machineType, blocks: apart.blocks,
         vmstate: apart.path.appending(apart.manifest.vmstateFile))
       let copy = vm.directory.file("copy.img")

@@ -66,7 +66,7 @@ extension RealQEMU {
     ) throws {
       for option in options {
         let copy = vm.directory.file("copy.img")
-        let plan = try DirectorySave.plan(from: apart.path, directIO: option.directIO)
+        let plan = try SavePlan.ofDirectory(apart.path, directIO: option.directIO)
         _ = try ImageSave(plan, options: option).run(to: copy)
         guard vm.variant.isLive else {
           try expectSame(vm.image, copy)
@@ -112,7 +112,7 @@ extension RealQEMU {
       try expectSame(memory, apart.appending("mach-virt.ram.ram"))
       try expectSame(blob, memory, skipping: (0, 0x30_0000), count: 1 << 20)
       let copy = directory.file("copy.img")
-      _ = try ImageSave(DirectorySave.plan(from: apart)).run(to: copy)
+      _ = try ImageSave(SavePlan.ofDirectory(apart)).run(to: copy)
       try expectSame(image, copy)
       #expect(try dataMap(copy) == dataMap(image))
     }

@@ -54,7 +54,7 @@ struct DirectoryContestant: BenchContestant {
     let (file, report) = try session.run.transfer("build", to: session.directory) {
       (progress, cancellation) throws(ImageError) in
       let file = try BenchFile.create(beside: path, directIO: options.directIO)
-      let plan = try DirectorySave.plan(from: parts, directIO: options.directIO)
+      let plan = try SavePlan.ofDirectory(parts, directIO: options.directIO)
       return (
         file,
         try ImageSave(plan, options: options).run(

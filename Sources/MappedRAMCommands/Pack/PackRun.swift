@@ -44,7 +44,7 @@ extension PackCommand {
     }
     guard hasManifest else { throw .noManifest(manifest) }
     let plan = try CommandError.image(to: nil) { () throws(ImageError) in
-      try DirectorySave.plan(from: directory, directIO: channels.directIO)
+      try SavePlan.ofDirectory(directory, directIO: channels.directIO)
     }
     let planned = plan.layout.streamOffset
     guard let offset = place.offset, offset.byteCount != planned.rawValue else { return plan }
@@ -63,7 +63,7 @@ extension PackCommand {
     guard let machine = contents.machine, let vmstate = contents.vmstate else {
       preconditionFailure("validated")
     }
-    return try HandmadeSave(
+    return try PlanFromFiles(
       machineType: machine, blocks: contents.block.map { ($0.idstr, directory.pushing($0.file)) },
       vmstate: directory.pushing(vmstate),
       pageSize: contents.pageSize.flatMap { PageSize(byteCount: $0.byteCount) } ?? .fourKiB,

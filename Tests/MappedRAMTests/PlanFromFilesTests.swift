@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Images of device state that somebody has as a file.
-@Suite struct HandmadeSaveTests {
+@Suite struct PlanFromFilesTests {
   private func plan(
     of fixture: OpenFixture, vmstate: [UInt8]
   ) throws -> (plan: SavePlan, path: FilePath) {
@@ -15,7 +15,7 @@ import Testing
     try Subprocess.succeed(["touch", path.string])
     try Subprocess.succeed(["truncate", "-s", "1M", ram.string])
     try File.open(path, access: .readWrite, directIO: .off).write(vmstate, at: 0)
-    let save = HandmadeSave(
+    let save = PlanFromFiles(
       machineType: "pc-i440fx-10.0", blocks: [("pc.ram", ram)], vmstate: path)
     return (try save.plan(), fixture.directory.file("made.img"))
   }

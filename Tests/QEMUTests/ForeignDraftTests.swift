@@ -8,7 +8,7 @@ import Testing
 
 extension RealQEMU {
   /// Images that QEMU writes into a file of ours that has no name yet.
-  @Suite struct ForeignSaveTests {
+  @Suite struct ForeignDraftTests {
     @Test(
       arguments: [
         Variant("q35"),

@@ -3,7 +3,7 @@ public import MappedRAMFormat
 public import SystemPackage
 
 /// Plans an image from raw files and device state that did not come out of an image.
-public struct HandmadeSave: Sendable {
+public struct PlanFromFiles: Sendable {
   /// The machine type with its version, as QEMU names it: `pc-q35-10.0`.
   public var machineType: String
   /// The blocks' names and files, in the order of the list. QEMU's own order is the largest first.

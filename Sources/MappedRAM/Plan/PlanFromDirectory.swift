@@ -2,14 +2,13 @@ public import LinuxIO
 import MappedRAMFormat
 public import SystemPackage
 
-/// Plans an image from a directory that `DirectoryRestore` made, or from files that somebody else did.
-public enum DirectorySave {
-  /// The plan of the image that `directory`'s manifest describes.
+extension SavePlan {
+  /// The plan of the image that the manifest of `directory` describes, which `DirectoryRestore` made, or somebody else.
   ///
   /// - Throws: `ImageError`: where a file cannot be read, the manifest is not right, a file is missing or has the wrong size, or the
   ///   device state is not what follows the manifest's blocks.
-  public static func plan(
-    from directory: FilePath, directIO: DirectIOPolicy = .auto
+  public static func ofDirectory(
+    _ directory: FilePath, directIO: DirectIOPolicy = .auto
   ) throws(ImageError) -> SavePlan {
     let manifest = try DirectoryManifest(readingFrom: directory)
     let files = Files(directory: directory)
@@ -35,7 +34,7 @@ public enum DirectorySave {
       try whole(files.open(name))
     }
     let vmstate = try files.open(manifest.vmstateFile)
-    try check(vmstate, behind: prologue, blocks[0].block.pageSize, in: path)
+    try checkState(vmstate, behind: prologue, blocks[0].pageSize, in: path)
     let devices = try (manifest.devices ?? []).map { (device) throws(ImageError) in
       try device.save(from: try files.open(device.file))
     }
@@ -74,7 +73,7 @@ public enum DirectorySave {
   ///
   /// - Throws: `ManifestProblem.ramSectionID`, or one about `hasFooters`, where the state is right with another of these; else what is
   ///   wrong with the state.
-  private static func check(
+  private static func checkState(
     _ vmstate: File, behind prologue: StreamPrologue, _ pageSize: PageSize, in manifest: FilePath
   ) throws(ImageError) {
     func failure(id: UInt32, hasFooters: Bool) -> ImageError? {
@@ -99,5 +98,4 @@ public enum DirectorySave {
     }
     throw error
   }
-
 }

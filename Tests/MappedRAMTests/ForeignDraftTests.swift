@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Images that somebody else writes into a file of ours.
-@Suite struct ForeignSaveTests {
+@Suite struct ForeignDraftTests {
   let directory: TemporaryDirectory
   let path: FilePath
   let bytes: [UInt8]
