@@ -9,7 +9,6 @@ extension ImageError: CustomStringConvertible {
     switch self {
     case .format(let error, let path): "\(path): \(error)"
     case .system(let error): "\(error)"
-    case .file(let error): "\(error)"
     case .endedEarly(let path, let offset):
       "\(path): the file ends at 0x\(String(offset, radix: 16)) where more was expected: "
         + "it was cut off while it was being read."
@@ -103,7 +102,6 @@ extension DeviceFailure: CustomStringConvertible {
   public var description: String {
     switch self {
     case .system(let error): "\(error)"
-    case .file(let error): "\(error)"
     case .endedEarly(let found, let expected):
       "the state ended after \(found) bytes; expected \(expected)."
     case .tooLong(let expected):

@@ -6,10 +6,8 @@ public import SystemPackage
 public enum ImageError: Error, Equatable, Sendable {
   /// The bytes of an image are not right.
   case format(FormatError, in: FilePath)
-  /// A system call failed.
+  /// A system call failed, or a file is not of a kind that can be used.
   case system(SystemCallError)
-  /// A file is not of a kind that can be used.
-  case file(FileError)
   /// A file ended while its bytes were being moved: it was cut off under way.
   case endedEarly(FilePath, at: UInt64)
   /// A plan, a directory or an argument does not fit.
@@ -21,23 +19,12 @@ public enum ImageError: Error, Equatable, Sendable {
 }
 
 /// Calls `body` and gives its error as an `ImageError`.
-package func calling<Value>(
+package func calling<Value: ~Copyable>(
   _ body: () throws(SystemCallError) -> Value
 ) throws(ImageError) -> Value {
   do throws(SystemCallError) {
     return try body()
   } catch {
     throw .system(error)
-  }
-}
-
-/// Calls `body` and gives its error as an `ImageError`.
-package func opening<Value: ~Copyable>(
-  _ body: () throws(FileError) -> Value
-) throws(ImageError) -> Value {
-  do throws(FileError) {
-    return try body()
-  } catch {
-    throw .file(error)
   }
 }

@@ -23,6 +23,8 @@ public struct TransferReport: Equatable, Sendable {
   public var peakMemoryBytes: UInt64
   /// What became of devices' states.
   public var devices: [DeviceReport] = []
+  /// How the rounds of a live save went; `nil` for other work.
+  public var live: LiveReport?
 }
 
 /// Measures from its making on.
@@ -38,16 +40,16 @@ public struct Stopwatch: Sendable {
   public func report(of image: Image, in file: File) -> TransferReport {
     let blocks = image.blocks
     return report(
-      ramBytes: blocks.reduce(0) { $0 + $1.block.usedLength.rawValue },
+      ramBytes: blocks.reduce(0) { $0 + $1.usedLength.rawValue },
       presentBytes: blocks.reduce(0) {
-        $0 + UInt64($1.pagesPresent ?? 0) * UInt64($1.block.pageSize.byteCount)
+        $0 + UInt64($1.pagesPresent ?? 0) * UInt64($1.pageSize.byteCount)
       }, channels: .idle, options: ChannelOptions(method: .sync), image: file)
   }
 
   /// The report of a transfer that is over now.
   func report(
     ramBytes: UInt64, presentBytes: UInt64, channels: ChannelReport, options: ChannelOptions,
-    image: File, devices: [DeviceReport] = []
+    image: File, devices: [DeviceReport] = [], live: LiveReport? = nil
   ) -> TransferReport {
     let used = ResourceUsage.current().since(usage)
     let isRefused = channels.notes.contains {
@@ -58,6 +60,6 @@ public struct Stopwatch: Sendable {
       notes: channels.notes,
       method: isRefused ? .sync : options.method, directIO: image.directIO,
       elapsed: ContinuousClock.now - start, cpuTime: used.cpuTime,
-      peakMemoryBytes: used.maximumResidentBytes, devices: devices)
+      peakMemoryBytes: used.maximumResidentBytes, devices: devices, live: live)
   }
 }

@@ -33,6 +33,7 @@ extension FormatError.Kind: CustomStringConvertible {
   /// What was found, what was expected, what to do; without the place.
   public var description: String {
     switch self {
+    // Anything
     case .truncated(let needed, let available):
       "\(needed == 1 ? "1 byte is" : "\(needed) bytes are") needed and the file has \(available) more. "
         + "It is cut off."
@@ -42,32 +43,7 @@ extension FormatError.Kind: CustomStringConvertible {
     case .nameEmpty: "the name is empty."
     case .nameNotPrintable(let bytes):
       "the name has bytes that are not printable ASCII: \(hex(bytes.prefix(16)))."
-    case .notAStream, .unsupportedStreamVersion, .missingConfiguration,
-      .unknownConfigurationSubsection, .unsupportedSubsectionVersion, .targetPageBits,
-      .uuidLength, .notMappedRAM, .notPlain:
-      headMessage
-    case .unknownSectionType, .misplacedSection, .unknownCommand, .commandLength, .missingFooter,
-      .footerMismatch, .unknownSectionID, .sectionLengthUnknown, .missingRAMSection,
-      .ramSectionTwice, .ramSectionVersion, .ramSectionInstance:
-      sectionMessage
-    case .ramFlags, .secondBlockList, .duplicateBlock, .usedLengthZero, .usedLengthUnaligned,
-      .totalMismatch, .mappedRAMVersion, .pageSize, .pageSizeDiffers, .bitmapOffset,
-      .pagesUnaligned, .pagesBeforeBitmapEnd, .pastEndOfFile, .ignoredBlockWithoutCapability:
-      blockMessage
-    case .ramRecordFlags, .ramFillByte, .recordWithoutBlock, .unlistedBlock, .pageOutsideBlock:
-      recordMessage
-    case .incompleteSave, .missingEndOfStream, .description, .descriptionShape,
-      .descriptionElsewhere:
-      endMessage
-    case .libvirtIncomplete, .libvirtVersion, .libvirtFormat, .libvirtDataLength,
-      .libvirtCookieOffset, .libvirtTextNotTerminated:
-      libvirtMessage
-    case .deviceArea(let problem): problem.description
-    }
-  }
-
-  private var headMessage: String {
-    switch self {
+    // The stream's head
     case .notAStream(let found, let foreign?):
       "expected the magic \"QEVM\", found \(hex(found)): this looks like \(foreign.rawValue)."
     case .notAStream(let found, nil):
@@ -93,12 +69,7 @@ extension FormatError.Kind: CustomStringConvertible {
     case .notPlain:
       "the capability \"mapped-ram\" is in the configuration. This is an image, whose pages have fixed places; expected a plain "
         + "migration stream."
-    default: ""
-    }
-  }
-
-  private var sectionMessage: String {
-    switch self {
+    // Sections
     case .unknownSectionType(let byte):
       "\(hex([byte])) is no section type."
     case .misplacedSection(let type):
@@ -123,12 +94,7 @@ extension FormatError.Kind: CustomStringConvertible {
       "version \(found) of the RAM section is unknown; expected 4."
     case .ramSectionInstance(let found):
       "the RAM section has instance id \(found); expected 0."
-    default: ""
-    }
-  }
-
-  private var blockMessage: String {
-    switch self {
+    // The block list
     case .ramFlags(let found):
       "a word with flags \(hexNumber(found)); a mapped-ram file has only MEM_SIZE (0x4) and EOS (0x10)."
     case .secondBlockList:
@@ -157,12 +123,7 @@ extension FormatError.Kind: CustomStringConvertible {
       "it ends at \(end), past the end of the file at \(fileSize). The file is cut off or the number is wrong."
     case .ignoredBlockWithoutCapability:
       "the block has no place in the file, and \"x-ignore-shared\" is not in the configuration."
-    default: ""
-    }
-  }
-
-  private var recordMessage: String {
-    switch self {
+    // Records of pages
     case .ramRecordFlags(let found):
       "a record with flags \(hexNumber(found)); expected PAGE (0x8), ZERO (0x2), EOS (0x10) or MULTIFD_FLUSH (0x200)."
     case .ramFillByte(let found):
@@ -173,12 +134,7 @@ extension FormatError.Kind: CustomStringConvertible {
       "a page of this block, which is not in the block list."
     case .pageOutsideBlock(let offset, let usedLength):
       "a page at \(hexNumber(offset)) of a block of \(hexNumber(usedLength.rawValue)) bytes."
-    default: ""
-    }
-  }
-
-  private var endMessage: String {
-    switch self {
+    // The end
     case .incompleteSave:
       "there is no END section of RAM, so the save was broken off or made by background-snapshot, and the bitmaps "
         + "mean nothing. Save the VM again."
@@ -191,16 +147,7 @@ extension FormatError.Kind: CustomStringConvertible {
     case .descriptionElsewhere(let found, let expected):
       "by the lengths of \(Self.description(at: expected)) the stream leads to "
         + "\(Self.description(at: found)). They contradict each other."
-    default: ""
-    }
-  }
-
-  private static func description(at offset: FileOffset?) -> String {
-    offset.map { "the description at \($0)" } ?? "no description"
-  }
-
-  private var libvirtMessage: String {
-    switch self {
+    // libvirt's container
     case .libvirtIncomplete:
       "the magic is \"LibvirtQemudPart\": libvirt did not finish this save. Save the domain again."
     case .libvirtVersion(let found):
@@ -213,8 +160,13 @@ extension FormatError.Kind: CustomStringConvertible {
       "the cookie is said to be at \(found) of a data area of \(dataLength) bytes."
     case .libvirtTextNotTerminated:
       "the text has no terminating zero."
-    default: ""
+    // The states of devices behind the stream
+    case .deviceArea(let problem): problem.description
     }
+  }
+
+  private static func description(at offset: FileOffset?) -> String {
+    offset.map { "the description at \($0)" } ?? "no description"
   }
 }
 
@@ -248,20 +200,6 @@ extension FormatError.Limit: CustomStringConvertible {
     case .devices: "the number of devices"
     case .deviceBuffers: "the number of buffers"
     case .deviceBufferBytes: "the length of the buffer"
-    }
-  }
-}
-
-extension JSONProblem: CustomStringConvertible {
-  /// The problem as a clause.
-  public var description: String {
-    switch self {
-    case .endOfText: "it ends in the middle of a value"
-    case .unexpectedByte(let byte): "unexpected byte \(hex([byte]))"
-    case .tooDeep: "values are nested deeper than \(ImageLimits.descriptionDepth)"
-    case .numberOutOfRange: "a number is out of range"
-    case .badString: "a string has bytes or escapes that are not allowed"
-    case .trailingBytes: "something follows the value"
     }
   }
 }

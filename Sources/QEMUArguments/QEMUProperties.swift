@@ -92,7 +92,7 @@ package struct QEMUProperties: Equatable {
   }
 
   private static func members(of text: String) -> [JSONValue.Member]? {
-    do throws(FormatError) {
+    do throws(JSONError) {
       guard case .object(let members) = try JSONValue(parsing: [UInt8](text.utf8)) else {
         return nil
       }

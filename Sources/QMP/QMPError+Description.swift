@@ -60,7 +60,7 @@ extension QMPError.Malformation: CustomStringConvertible {
   public var description: String {
     switch self {
     case .text(let error):
-      "byte \(error.offset.rawValue): \(error.kind)"
+      "byte \(error.position): the text is not JSON: \(error.problem)."
     case .shape(let found):
       "found \(found.debugDescription); expected an object with return, error or event."
     case .tooLong(let limit):

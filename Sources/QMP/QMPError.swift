@@ -25,7 +25,7 @@ public enum QMPError: Error, Equatable, Sendable {
   /// What is wrong with a line from QEMU.
   public enum Malformation: Equatable, Sendable {
     /// It is no JSON, or has too many values.
-    case text(FormatError)
+    case text(JSONError)
     /// It is JSON, but no object with `return`, `error` or `event`.
     case shape(found: String)
     /// It is longer than `limit` bytes.

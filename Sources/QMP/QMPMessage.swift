@@ -27,7 +27,7 @@ enum QMPMessage {
   /// Reads a line. Members that are not known are passed over.
   init(parsing line: Span<UInt8>) throws(QMPMessageError) {
     let value: JSONValue
-    do throws(FormatError) {
+    do throws(JSONError) {
       value = try JSONValue(parsing: line)
     } catch {
       throw QMPMessageError(.text(error))

@@ -26,16 +26,8 @@ extension Ring {
 
   private static func disabledSetting() -> Int? {
     let path = FilePath("/proc/sys/kernel/io_uring_disabled")
-    do throws(FileError) {
-      let file = try File.open(path, access: .read, directIO: .off)
-      return number(file)
-    } catch {
-      return nil
-    }
-  }
-
-  private static func number(_ file: File) -> Int? {
     do throws(SystemCallError) {
+      let file = try File.open(path, access: .read, directIO: .off)
       let text = String(decoding: try file.readBytes(at: 0, count: 16), as: UTF8.self)
       return Int(text.prefix { $0.isNumber })
     } catch {

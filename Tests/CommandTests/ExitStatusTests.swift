@@ -58,7 +58,7 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
   @Test(arguments: [InodeType.directory, .fifo, .characterDevice, .socket, .unknown])
   func theWrongKindOfFileIs65AsInputAnd73AsOutput(type: InodeType) {
     func error(_ path: FilePath) -> ImageError {
-      .file(.unsuitable(path, found: type, expected: [.regular]))
+      .system(.unsuitable(path, found: type, expected: [.regular]))
     }
     #expect(status(error("/in.img")) == .badData)
     #expect(status(error(Self.output)) == .cannotCreate)
@@ -91,20 +91,20 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
 
   @Test func errorsInFilesCountAsThoseOfTheirCalls() {
     let error = SystemCallError(call: .open, errno: .permissionDenied, subject: .file("/in.img"))
-    #expect(status(.file(.system(error))) == .notPermitted)
+    #expect(status(.system(error)) == .notPermitted)
     let range = SystemCallError(
       call: .pwrite, errno: .noSpace, subject: .range(Self.output, 0..<4096))
     #expect(status(.system(range)) == .ioError)
   }
 
   @Test func refusedDirectIOIs69() {
-    #expect(status(.file(.directIORefused("/in.img", .notOffered))) == .unavailable)
-    #expect(status(.file(.directIORefused(Self.output, .asked))) == .unavailable)
+    #expect(status(.system(.directIORefused("/in.img", .notOffered))) == .unavailable)
+    #expect(status(.system(.directIORefused(Self.output, .asked))) == .unavailable)
   }
 
   @Test func theRest() {
     #expect(status(.endedEarly("/in.img", at: 5)) == .ioError)
-    #expect(status(.file(.outsideFile("/in.img", range: 0..<2, byteCount: 1))) == .badData)
+    #expect(status(.system(.outsideFile("/in.img", range: 0..<2, byteCount: 1))) == .badData)
     #expect(status(.plan(.targetTooSmall("/dev/vdb", found: 1, needed: 2))) == .cannotCreate)
     #expect(status(.cancelled) == .interrupted)
   }

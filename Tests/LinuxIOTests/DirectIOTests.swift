@@ -30,7 +30,7 @@ import Testing
   }
 
   @Test func requiredDoesNotFallBack() throws {
-    #expect(throws: FileError.directIORefused(path, .asked)) {
+    #expect(throws: SystemCallError.directIORefused(path, .asked)) {
       try File.open(path, access: .read, directIO: .required, probe: .refuse)
     }
   }

@@ -97,7 +97,7 @@ import Testing
 
   @Test(arguments: [0..<0, 5..<5, 0..<10_001, 10_000..<10_001, 20_000..<20_001, 0..<UInt64.max])
   func aRangeNotInTheFileIsAnError(range: Range<UInt64>) throws {
-    let expected = FileError.outsideFile(file.path, range: range, byteCount: 10_000)
+    let expected = SystemCallError.outsideFile(file.path, range: range, byteCount: 10_000)
     #expect(throws: expected) { try Mapping(file, range: range, mode: .read) }
   }
 
@@ -118,7 +118,7 @@ import Testing
     let reader = try File.open(file.path, access: .read)
     let expected = SystemCallError(
       call: .mmap, errno: .permissionDenied, subject: .range(file.path, 0..<1))
-    #expect(throws: FileError.system(expected)) {
+    #expect(throws: expected) {
       try Mapping(reader, range: 0..<1, mode: .sharedWrite)
     }
   }

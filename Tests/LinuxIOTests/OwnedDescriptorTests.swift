@@ -57,11 +57,11 @@ import Testing
         let path = FilePath("/proc/self/exe")
         _ = try File.open(path, access: .read)
         for refused in ["/", "/dev/null"] {
-          do { _ = try File.open(FilePath(refused), access: .read) } catch is FileError {}
+          do { _ = try File.open(FilePath(refused), access: .read) } catch is SystemCallError {}
         }
         do {
           _ = try File.open(path, access: .read, directIO: .required, probe: .refuse)
-        } catch is FileError {}
+        } catch is SystemCallError {}
         _ = try PendingFile.create(at: "/tmp/mapped-ram-never-there")
       }
       let after = openDescriptors()

@@ -69,14 +69,15 @@ import Testing
   }
 
   @Test func unsuitableFileSaysWhatItIsAndWhatIsNeeded() {
-    let error = FileError.unsuitable("/dev", found: .directory, expected: [.regular, .blockDevice])
+    let error = SystemCallError.unsuitable(
+      "/dev", found: .directory, expected: [.regular, .blockDevice])
     #expect(
       error.description
         == "/dev: is a directory, but a regular file or a block device is needed.")
   }
 
   @Test func refusalOfDirectIOSaysWhy() {
-    let error = FileError.directIORefused("/dev/shm/vm.img", .memoryFileSystem)
+    let error = SystemCallError.directIORefused("/dev/shm/vm.img", .memoryFileSystem)
     #expect(
       error.description
         == "/dev/shm/vm.img: direct I/O is not possible: the file system keeps its files in "
@@ -95,7 +96,7 @@ import Testing
   }
 
   @Test func rangeOutsideTheFileNamesBothEnds() {
-    let error = FileError.outsideFile("/vm.img", range: 0x1000..<0x3000, byteCount: 0x2000)
+    let error = SystemCallError.outsideFile("/vm.img", range: 0x1000..<0x3000, byteCount: 0x2000)
     #expect(
       error.description
         == "/vm.img: bytes 0x1000 to 0x3000 are wanted, but the file ends at 0x2000.")

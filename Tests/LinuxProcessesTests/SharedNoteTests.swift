@@ -61,7 +61,7 @@ import Testing
 
   @Test func somethingElseIsNoNote() throws {
     let small = try File.inMemory(name: "small", byteCount: 100)
-    #expect(throws: FileError.self) { try SharedNote(opening: small.bufferedDescriptor) }
-    #expect(throws: FileError.self) { try SharedNote(opening: 1_000_000) }
+    #expect(throws: SystemCallError.self) { try SharedNote(opening: small.bufferedDescriptor) }
+    #expect(throws: SystemCallError.self) { try SharedNote(opening: 1_000_000) }
   }
 }

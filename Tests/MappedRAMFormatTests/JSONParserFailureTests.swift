@@ -3,21 +3,15 @@ import TestSupport
 import Testing
 
 @Suite("Text that is not JSON") struct JSONParserFailureTests {
-  private func error(_ text: [UInt8]) throws -> FormatError {
-    try failure(text, at: 0x1000) { (input) throws(FormatError) in
-      let offset = input.offset
-      return try JSONValue(
-        parsing: input.readBytes(input.remaining, in: .description), at: offset)
-    }
+  private func error(_ text: [UInt8]) throws -> JSONError {
+    try #require(#expect(throws: JSONError.self) { try JSONValue(parsing: text) })
   }
 
   private func expect(
     _ text: [UInt8], _ problem: JSONProblem, at index: Int,
     sourceLocation: SourceLocation = #_sourceLocation
   ) throws {
-    let expected = FormatError(
-      .description(problem), at: FileOffset(UInt64(0x1000 + index)), in: .description)
-    #expect(try error(text) == expected, sourceLocation: sourceLocation)
+    #expect(try error(text) == JSONError(problem, at: index), sourceLocation: sourceLocation)
   }
 
   @Test(
@@ -74,7 +68,7 @@ import Testing
       _ = try JSONValue(parsing: ascii(good))
       let deep = String(repeating: open, count: 200)
       let error = try error(ascii(deep))
-      #expect(error.kind == .description(.tooDeep))
+      #expect(error.problem == .tooDeep)
     }
     try expect(ascii(String(repeating: "[", count: 200)), .tooDeep, at: 128)
   }
@@ -84,8 +78,7 @@ import Testing
     _ = try JSONValue(parsing: text)
     for count in 0..<text.count {
       let error = try error(Array(text.prefix(count)))
-      #expect(error.kind == .description(.endOfText), "\(count) bytes")
-      #expect(error.offset == FileOffset(UInt64(0x1000 + count)))
+      #expect(error == JSONError(.endOfText, at: count))
     }
   }
 
@@ -99,11 +92,10 @@ import Testing
         damaged[Int.random(in: damaged.indices, using: &random)] = UInt8.random(
           in: 0...255, using: &random)
       }
-      do throws(FormatError) {
-        _ = try JSONValue(parsing: damaged, at: 0x1000)
+      do throws(JSONError) {
+        _ = try JSONValue(parsing: damaged)
       } catch {
-        #expect(error.offset >= 0x1000 && error.offset <= FileOffset(UInt64(0x1000 + text.count)))
-        #expect(error.context == .description)
+        #expect((0...text.count).contains(error.position))
       }
     }
   }
@@ -114,10 +106,13 @@ import Testing
     var text = ascii("[" + String(repeating: "0,", count: limit - 2) + "0]")
     _ = try JSONValue(parsing: text)
     text.replaceSubrange((text.count - 1)..., with: ascii(",0]"))
+    #expect(try error(text) == JSONError(.tooMany, at: text.count - 2))
+    // In a description, it is a limit of the format.
+    let place = FileOffset(UInt64(0x1000 + text.count - 2))
     #expect(
-      try error(text)
-        == FormatError(
-          .overLimit(.descriptionValues, found: UInt64(limit + 1), limit: UInt64(limit)),
-          at: FileOffset(UInt64(0x1000 + text.count - 2)), in: .description))
+      throws: FormatError(
+        .overLimit(.descriptionValues, found: UInt64(limit + 1), limit: UInt64(limit)),
+        at: place, in: .description)
+    ) { try DeviceDescription(text: text, at: 0x1000) }
   }
 }

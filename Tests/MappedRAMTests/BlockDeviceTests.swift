@@ -21,7 +21,7 @@ struct BlockDeviceTests {
     let original = try guest.plan()
     let plan = try SavePlan(
       prologue: original.prologue, blocks: original.blocks,
-      tail: [.file(state, 0..<(try state.size()))], for: device.path)
+      tail: [.file(state, 0..<FileOffset(try state.size()))], for: device.path)
     _ = try ImageSave(plan).run(to: device.path)
 
     let file = try File.open(device.path, access: .read)
@@ -64,10 +64,10 @@ struct BlockDeviceTests {
     let device = try Self.device(directory.file("disk"), byteCount: 16 << 20, filledWith: 0xAA)
     let guest = try TestGuest(pages: 400, step: 2)
     let stating = try #require(
-      try guest.plan(tail: TestGuest.describedTail(), statesZeroSlots: true).statingZeroSlots())
+      try guest.plan(tail: TestGuest.describedTail(), statesZeroSlots: true).statingZeroSlots)
     for (path, states) in [(device.path, false), (directory.file("image"), true)] {
-      var save = try LiveSave(
-        stating, to: path, replacing: .anything, live: LiveSaveTests.rounds(1))
+      var save = try ImageSave(stating).begin(
+        to: path, replacing: .anything, live: LiveSaveTests.rounds(1))
       try save.runRounds()
       _ = try save.finish(stating)
       let image = try Image(reading: File.open(path, access: .read))

@@ -73,7 +73,7 @@ struct DamagedFileTests {
     } catch {
       switch error {
       case .format(_, let path): #expect(path == damaged.path, "\(damaged)")
-      case .file: #expect(damaged.name.hasPrefix("kind-"), "\(damaged)")
+      case .system: #expect(damaged.name.hasPrefix("kind-"), "\(damaged)")
       default: Issue.record("\(damaged): \(error)")
       }
       expectOneSentence("\(error)", about: damaged.path, damaged.name)
@@ -82,7 +82,9 @@ struct DamagedFileTests {
   }
 
   private func opened(_ path: FilePath) throws(ImageError) -> File {
-    do throws(FileError) { return try File.open(path, access: .read) } catch { throw .file(error) }
+    do throws(SystemCallError) { return try File.open(path, access: .read) } catch {
+      throw .system(error)
+    }
   }
 
   private func names(in directory: FilePath) throws -> [String] {

@@ -60,7 +60,7 @@ import Testing
       switch part {
       case .bytes(let bytes): bytes
       case .file(let file, let range):
-        try file.readBytes(at: range.lowerBound, count: range.count)
+        try file.readBytes(at: range.lowerBound.rawValue, count: Int(range.byteCount.rawValue))
       case .reserved: []
       }
     }

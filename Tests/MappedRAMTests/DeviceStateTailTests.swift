@@ -97,7 +97,7 @@ import Testing
       case .reserved: throw HarnessError("nobody writes these")
       case .file(let file, let range):
         all += try file.readBytes(
-          at: range.lowerBound, count: Int(range.upperBound - range.lowerBound))
+          at: range.lowerBound.rawValue, count: Int(range.byteCount.rawValue))
       }
     }
   }
@@ -107,7 +107,7 @@ import Testing
   ) throws {
     let prologue = stream.prologue()
     let tail = try stream.tail(
-      after: prologue, pageSize: stream.blocks[0].block.pageSize,
+      after: prologue, pageSize: stream.blocks[0].pageSize,
       switchoverStart: switchoverStart)
     let plan = try SavePlan(
       prologue: prologue,

@@ -25,14 +25,14 @@ import Testing
     try Subprocess.succeed(["rm", file.path.string])
   }
 
-  private func write(_ bytes: some Sequence<UInt8>, to save: borrowing ForeignSave) throws {
+  private func write(_ bytes: some Sequence<UInt8>, to save: borrowing ForeignDraft) throws {
     let descriptor = try save.file.openAgain(for: .writing, direct: false)
     try FileDescriptor(rawValue: descriptor.rawValue).writeAll(bytes)
   }
 
   /// The error with which a commit fails.
   private func failure(
-    of save: consuming ForeignSave, expecting blocks: [String: ByteCount]? = nil,
+    of save: consuming ForeignDraft, expecting blocks: [String: ByteCount]? = nil,
     cancellation: Cancellation = Cancellation(), beforeCommit: ImageSave.Hook = {}
   ) -> ImageError? {
     do throws(ImageError) {
@@ -52,7 +52,7 @@ import Testing
   @Test(arguments: [true, false])
   func aGoodImageGetsItsName(_ isInPlace: Bool) throws {
     if isInPlace { try Subprocess.succeed(["truncate", "-s", "99M", path.string]) }
-    let save = try ForeignSave(to: path, inPlace: isInPlace)
+    let save = try ForeignDraft.begin(at: path, inPlace: isInPlace)
     try write(bytes, to: save)
     #expect(try names() == (isInPlace ? ["saved"] : []))
     var calls = 0
@@ -64,7 +64,7 @@ import Testing
 
   /// The writer's descriptor cannot read, begins at 0, and does direct I/O where it was asked to.
   @Test func theWritersDescriptorWritesAlone() throws {
-    let save = try ForeignSave(to: path)
+    let save = try ForeignDraft.begin(at: path)
     let isActive = if case .active = save.file.directIO { true } else { false }
     let plain = try save.file.openAgain(for: .writing, direct: false)
     try write(bytes, to: save)
@@ -80,7 +80,7 @@ import Testing
       let direct = try save.file.openAgain(for: .writing, direct: true)
       #expect(try openFlags(direct) != openFlags(plain))
     } else {
-      #expect(throws: FileError.self) {
+      #expect(throws: SystemCallError.self) {
         _ = try save.file.openAgain(for: .writing, direct: true).rawValue
       }
     }
@@ -95,7 +95,7 @@ import Testing
   }
 
   @Test func theRunStateIsSet() throws {
-    let save = try ForeignSave(to: path)
+    let save = try ForeignDraft.begin(at: path)
     try write(bytes, to: save)
     _ = try save.commit(runState: .running)
     let file = try File.open(path, access: .read)
@@ -107,7 +107,7 @@ import Testing
   @Test(arguments: [0, 7, 1 << 20, -1, -50_000], [true, false])
   func anImageThatIsNotWholeIsNotKept(_ count: Int, _ isInPlace: Bool) throws {
     if isInPlace { try Subprocess.succeed(["truncate", "-s", "99M", path.string]) }
-    let save = try ForeignSave(to: path, inPlace: isInPlace)
+    let save = try ForeignDraft.begin(at: path, inPlace: isInPlace)
     let eof = Int(try #require(Self.fixture.get().expected.eofOffset))
     try write(bytes.prefix(count < 0 ? eof + 1 + count : count), to: save)
     let error = failure(of: save)
@@ -122,8 +122,8 @@ import Testing
   func aSaveThatIsDroppedLeavesNoImage(_ isInPlace: Bool, _ streamOffset: UInt64) throws {
     if isInPlace { try Subprocess.succeed(["truncate", "-s", "99M", path.string]) }
     do {
-      let save = try ForeignSave(
-        to: path, inPlace: isInPlace, streamOffset: FileOffset(streamOffset))
+      let save = try ForeignDraft.begin(
+        at: path, inPlace: isInPlace, streamOffset: FileOffset(streamOffset))
       let descriptor = try save.file.openAgain(for: .writing, direct: false)
       try FileDescriptor(rawValue: descriptor.rawValue).writeAll(
         toAbsoluteOffset: Int64(streamOffset), bytes)
@@ -146,7 +146,7 @@ import Testing
     other["zz"] = 4096
     cases.append((other, ("zz", nil, 4096)))
     for (expected, error) in cases {
-      let save = try ForeignSave(to: path)
+      let save = try ForeignDraft.begin(at: path)
       try write(bytes, to: save)
       #expect(
         failure(of: save, expecting: expected)
@@ -156,11 +156,11 @@ import Testing
   }
 
   @Test func aFailingHookOrACancellationLeavesNothing() throws {
-    let save = try ForeignSave(to: path)
+    let save = try ForeignDraft.begin(at: path)
     try write(bytes, to: save)
     let error = failure(of: save) { () throws(ImageError) in throw .cancelled }
     #expect(error == .cancelled)
-    let second = try ForeignSave(to: path)
+    let second = try ForeignDraft.begin(at: path)
     try write(bytes, to: second)
     let cancellation = Cancellation()
     cancellation.cancel()
@@ -175,7 +175,7 @@ import Testing
     let bytes = try image.readBytes(at: 0, count: Int(image.size()))
     let offset = FileOffset(fixture.expected.streamOffset)
     try Subprocess.succeed(["cp", image.path.string, path.string])
-    let save = try ForeignSave(to: path, inPlace: true, streamOffset: offset)
+    let save = try ForeignDraft.begin(at: path, inPlace: true, streamOffset: offset)
     #expect(try save.file.size() == offset.rawValue)
     let descriptor = try save.file.openAgain(for: .writing, direct: false)
     try FileDescriptor(rawValue: descriptor.rawValue).writeAll(
@@ -189,9 +189,10 @@ import Testing
     let device = try LoopDevice(byteCount: 8 << 20, in: directory)
     for isInPlace in [true, false] {
       #expect {
-        _ = try ForeignSave(to: device.path, inPlace: isInPlace)
+        _ = try ForeignDraft.begin(at: device.path, inPlace: isInPlace)
       } throws: { error in
-        if case .file(.unsuitable)? = error as? ImageError { true } else { false }
+        guard case .system(let error)? = error as? ImageError else { return false }
+        if case .unsuitable = error.subject { return true } else { return false }
       }
     }
   }

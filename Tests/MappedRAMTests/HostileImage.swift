@@ -136,7 +136,7 @@ extension HostileImage {
     do throws(ImageError) {
       let outcome = try restore.run { (block) throws(ImageError) in
         do throws(SystemCallError) {
-          return try MemoryPages(byteCount: Int(block.block.usedLength.rawValue))
+          return try MemoryPages(byteCount: Int(block.usedLength.rawValue))
         } catch {
           throw .system(error)
         }
@@ -162,11 +162,11 @@ extension HostileImage {
       if let bitmap = block.layout.bitmap, let pages = block.layout.pages {
         #expect(block.layout.entry < bitmap.lowerBound, "\(damage)")
         #expect(bitmap.upperBound <= pages.lowerBound, "\(damage)")
-        #expect(pages.byteCount == block.block.usedLength, "\(damage)")
-        #expect((block.pagesPresent ?? -1) <= block.block.pageCount, "\(damage)")
+        #expect(pages.byteCount == block.usedLength, "\(damage)")
+        #expect((block.pagesPresent ?? -1) <= block.pageCount, "\(damage)")
       }
       last = block.layout.end
-      sum += block.block.usedLength
+      sum += block.usedLength
     }
     #expect(sum == image.ramTotal, "\(damage)")
     #expect((image.tail?.lowerBound ?? .zero) >= last, "\(damage)")

@@ -141,7 +141,7 @@ import Testing
     for round in 1...5 {
       for (block, pages) in guest.blocks {
         pool.enqueue(
-          BlockSave(
+          PageRound(
             block, from: pages, to: file, slots: 1_048_576, forced: nil, extentBytes: 256 << 10))
       }
       try pool.sync()

@@ -21,8 +21,8 @@ import Testing
     #expect(stream.description == open.image.description)
     #expect(stream.blocks.map(\.address) == open.image.blocks.map(\.block.address))
     for (block, expected) in zip(stream.blocks, try #require(fixture.expected.blocks)) {
-      #expect(block.block.idstr == expected.idstr)
-      #expect(block.block.usedLength.rawValue == expected.usedLength)
+      #expect(block.idstr == expected.idstr)
+      #expect(block.usedLength.rawValue == expected.usedLength)
       if let contents = block.contents {
         #expect(
           try sha256(of: contents, in: open.directory) == expected.sha256, "\(expected.idstr)")
@@ -54,16 +54,16 @@ import Testing
   /// Only the blocks that were asked for have pages, and the stream is about as long as they are.
   @Test func onlyChosenBlocksTravel() throws {
     let open = try OpenFixture("q35")
-    let others = Set(open.image.blocks.map(\.block.idstr)).subtracting(["pc.ram"])
+    let others = Set(open.image.blocks.map(\.idstr)).subtracting(["pc.ram"])
     let (bytes, stream) = try readBack(
       IncomingStream(open.image, in: open.file, carrying: others))
-    let present = open.image.blocks.filter { others.contains($0.block.idstr) }
+    let present = open.image.blocks.filter { others.contains($0.idstr) }
       .reduce(0) { $0 + ($1.pagesPresent ?? 0) }
     #expect(bytes.count < present * 4120 + 200_000)
     for block in stream.blocks {
-      let expected = open.image.blocks.first { $0.block.idstr == block.block.idstr }
-      let isCarried = others.contains(block.block.idstr) && expected?.pagesPresent != 0
-      #expect((block.contents != nil) == isCarried, "\(block.block.idstr)")
+      let expected = open.image.blocks.first { $0.idstr == block.idstr }
+      let isCarried = others.contains(block.idstr) && expected?.pagesPresent != 0
+      #expect((block.contents != nil) == isCarried, "\(block.idstr)")
     }
     let (empty, _) = try readBack(IncomingStream(open.image, in: open.file, carrying: []))
     #expect(empty.count < 200_000)
@@ -71,10 +71,10 @@ import Testing
 
   @Test func blocksAreRenamed() throws {
     let open = try OpenFixture("microvm")
-    let names = open.image.blocks.map(\.block.idstr)
+    let names = open.image.blocks.map(\.idstr)
     let (_, stream) = try readBack(
       IncomingStream(open.image, in: open.file, renaming: [names[0]: names[1], names[1]: names[0]]))
-    #expect(stream.blocks.map(\.block.idstr) == [names[1], names[0]] + names[2...])
+    #expect(stream.blocks.map(\.idstr) == [names[1], names[0]] + names[2...])
     let expected = try #require(open.fixture.expected.blocks)
     for index in 0...1 {
       let contents = try #require(stream.blocks[index].contents)
@@ -84,7 +84,7 @@ import Testing
 
   @Test func namesThatCannotBeAreRefused() throws {
     let open = try OpenFixture("microvm")
-    let names = open.image.blocks.map(\.block.idstr)
+    let names = open.image.blocks.map(\.idstr)
     let unknown = ImageError.plan(.unknownBlock("x", known: names))
     #expect(throws: unknown) {
       try IncomingStream(open.image, in: open.file, carrying: ["x", names[0]])

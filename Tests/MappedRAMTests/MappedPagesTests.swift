@@ -61,7 +61,7 @@ import Testing
     let test = try LiveSaveTests()
     let file = try memory(pattern)
     let plan = try plan(file)
-    var save = try LiveSave(plan, to: test.path, live: LiveSaveTests.rounds(1))
+    var save = try ImageSave(plan).begin(to: test.path, live: LiveSaveTests.rounds(1))
     try save.runRounds()
     try file.write([255], at: 800 * 4096)
     let before = try file.allocatedBytes()

@@ -197,7 +197,7 @@ import Testing
     #expect {
       try SavePlan(
         prologue: StreamPrologue(configuration: .mappedRAM(machineType: "none")),
-        blocks: [Self.block()], tail: [.file(file, 0..<UInt64.max)], for: "made-up")
+        blocks: [Self.block()], tail: [.file(file, 0..<FileOffset(.max))], for: "made-up")
     } throws: { error in
       guard case .format(let error, in: "made-up")? = error as? ImageError else { return false }
       return error.kind == .numberOverflow

@@ -76,7 +76,7 @@ import Testing
     let file = try File.open(fixture.unpack(into: directory), access: .read, directIO: .off)
     var found: [String] = []
     let image = try Image(reading: file) { block, bitmap in
-      found.append(block.block.idstr)
+      found.append(block.idstr)
       #expect(block.pagesPresent == bitmap.population)
     }
     #expect(found == image.blocks.filter { !$0.block.isIgnored }.map(\.block.idstr))

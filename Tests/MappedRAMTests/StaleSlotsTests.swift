@@ -46,7 +46,7 @@ import Testing
     #expect(found.remaining.values.allSatisfy { $0.population > 0 })
     #expect(try sha256(file.path) == open.fixture.expected.sha256)
     for (idstr, pages) in found.remaining {
-      let block = try #require(open.image.blocks.first { $0.block.idstr == idstr })
+      let block = try #require(open.image.blocks.first { $0.idstr == idstr })
       var both = try #require(try block.readBitmap(from: file))
       both.formIntersection(pages)
       #expect(both.population == 0)
@@ -55,7 +55,7 @@ import Testing
 
   @Test func otherBlocksAreLeftAlone() throws {
     let open = try OpenFixture("live")
-    let others = open.image.blocks.filter { $0.block.idstr != "pc.ram" }
+    let others = open.image.blocks.filter { $0.idstr != "pc.ram" }
     let found = try StaleSlots.clear(in: others, of: open.file)
     #expect(found == (try StaleSlots.clear(in: [], of: open.file)))
     #expect(try sha256(open.file.path) == open.fixture.expected.sha256)
@@ -104,7 +104,7 @@ import Testing
     _ image: Image, _ file: File, _ present: PageBitmap, before: [UInt8]
   ) throws {
     let after = try slots(image, file)
-    let pageSize = image.blocks[0].block.pageSize.byteCount
+    let pageSize = image.blocks[0].pageSize.byteCount
     for page in 0..<present.pageCount {
       let range = page * pageSize..<(page + 1) * pageSize
       #expect(

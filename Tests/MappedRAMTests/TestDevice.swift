@@ -164,7 +164,7 @@ struct DeviceHarness {
       device: { (device) throws(ImageError) in targets[device.identity] },
       target: { (block) throws(ImageError) in
         try calling { () throws(SystemCallError) in
-          try MemoryPages(byteCount: Int(block.block.usedLength.rawValue))
+          try MemoryPages(byteCount: Int(block.usedLength.rawValue))
         }
       })
   }

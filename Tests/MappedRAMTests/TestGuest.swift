@@ -98,7 +98,7 @@ func restoreToMemory(
   var targets: [MemoryPages] = []
   _ = try restore.run { (block) throws(ImageError) in
     let pages = try calling { () throws(SystemCallError) in
-      try MemoryPages(byteCount: Int(block.block.usedLength.rawValue))
+      try MemoryPages(byteCount: Int(block.usedLength.rawValue))
     }
     unsafe pages.withUnsafeMutableBytes { bytes in
       _ = unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0xEE)

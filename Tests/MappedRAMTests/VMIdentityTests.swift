@@ -32,7 +32,7 @@ import Testing
   func fixturesTell(_ fixture: Fixture) throws {
     let directory = try TemporaryDirectory()
     let file = try File.open(try fixture.unpack(into: directory), access: .read, directIO: .off)
-    let identity = try VMIdentity(ofImage: file, streamOffset: nil)
+    let identity = try VMIdentity(ofImage: ImageFile(file), streamOffset: nil)
     let image = try Image(reading: file)
     guard image.prologue != nil else { return }
     #expect(identity.machineType == image.prologue?.configuration.machineType)
@@ -69,6 +69,6 @@ import Testing
     let path = directory.file("image")
     try Data([0x51, 0x45, 0x56, 0x4D, 0, 0]).write(to: URL(fileURLWithPath: path.string))
     let file = try File.open(path, access: .read, directIO: .off)
-    #expect(try VMIdentity(ofImage: file, streamOffset: nil) == VMIdentity())
+    #expect(try VMIdentity(ofImage: ImageFile(file), streamOffset: nil) == VMIdentity())
   }
 }

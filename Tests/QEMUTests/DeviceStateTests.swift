@@ -24,7 +24,7 @@ extension RealQEMU {
       let (source, stream) = try migrated(in: directory)
       #expect(stream.configuration?.capabilities == ["x-ignore-shared"])
       #expect(stream.hasSwitchoverStart)
-      let main = try #require(stream.blocks.first { $0.block.idstr == "pc.ram" })
+      let main = try #require(stream.blocks.first { $0.idstr == "pc.ram" })
       #expect(main.contents == nil && main.address == 0)
       #expect(stream.blocks.contains { $0.contents != nil })
       let image = directory.file("captured.img")
@@ -107,7 +107,7 @@ extension RealQEMU {
     ) throws -> [SavePlan.Block] {
       try stream.blocks.map { block in
         let pages =
-          block.block.idstr == "pc.ram"
+          block.idstr == "pc.ram"
           ? try FilePages(reading: directory.file("main")) : block.contents
         return SavePlan.Block(block.block, pages: pages)
       }

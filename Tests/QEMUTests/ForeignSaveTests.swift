@@ -20,7 +20,7 @@ extension RealQEMU {
       let qemu = try QEMU(variant.configuration(in: directory))
       try qemu.waitForGuestLines(2)
       let image = directory.file("saved.img")
-      let save = try ForeignSave(to: image, streamOffset: FileOffset(variant.offset))
+      let save = try ForeignDraft.begin(at: image, streamOffset: FileOffset(variant.offset))
       // The harness cannot pass descriptors, but QEMU opens ours by its number, without a name as well.
       let link = FilePath(
         "/proc/\(ProcessInfo.processInfo.processIdentifier)/fd/\(save.file.bufferedDescriptor)")

@@ -52,9 +52,9 @@ extension RealQEMU {
     private func expectMappedImageRunsOn(_ vm: SavedVM, _ name: String) throws {
       let file = try File.open(vm.image, access: .read)
       let image = try Image(reading: file)
-      let main = try #require(image.blocks.first { $0.block.idstr == "pc.ram" })
+      let main = try #require(image.blocks.first { $0.idstr == "pc.ram" })
       let slots = try #require(main.layout.pages).lowerBound.rawValue
-      let others = Set(image.blocks.map(\.block.idstr)).subtracting(["pc.ram"])
+      let others = Set(image.blocks.map(\.idstr)).subtracting(["pc.ram"])
       let stream = try vm.stream(to: "stream") { image, file throws(ImageError) in
         try IncomingStream(image, in: file, carrying: others, renaming: ["pc.ram": name])
       }

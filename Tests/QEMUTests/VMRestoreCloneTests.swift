@@ -125,7 +125,7 @@ extension RealQEMU {
       let vm = try Self.withStaleSlots()
       let block = try #require(
         try Image(reading: File.open(vm.image, access: .read)).blocks.first {
-          $0.block.idstr == "pc.ram"
+          $0.idstr == "pc.ram"
         })
       let pages = try #require(block.layout.pages)
       let waiting = try QEMU(
@@ -134,7 +134,7 @@ extension RealQEMU {
           $0.arguments += [
             "-object",
             "memory-backend-file,id=pc.ram,mem-path=\(vm.image),offset=\(pages.lowerBound.rawValue),"
-              + "size=\(block.block.usedLength.rawValue),share=off,readonly=on,rom=off",
+              + "size=\(block.usedLength.rawValue),share=off,readonly=on,rom=off",
           ]
         }.destination)
       var restore = VMRestore()
@@ -171,7 +171,7 @@ extension RealQEMU {
       let file = try File.open(vm.image, access: .readWrite, directIO: .off)
       var places: [UInt64] = []
       _ = try Image(reading: file) { (block, bitmap) throws(ImageError) in
-        guard block.block.idstr == "pc.ram", let pages = block.layout.pages else { return }
+        guard block.idstr == "pc.ram", let pages = block.layout.pages else { return }
         places = (0..<bitmap.pageCount).filter { !bitmap[$0] }.prefix(3)
           .map { pages.lowerBound.rawValue + UInt64($0) * 4096 }
       }

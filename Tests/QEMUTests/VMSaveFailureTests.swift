@@ -86,7 +86,7 @@ extension RealQEMU {
           $0.engine = engine
         }
       } throws: { error in
-        guard case .image(.file(.system(let error))) = error as? VMError else { return false }
+        guard case .image(.system(let error)) = error as? VMError else { return false }
         return error.errno == .noSuchFileOrDirectory
       }
       try paused.expectAsBefore()

@@ -58,7 +58,7 @@ struct BusyVM {
       for run in found.stalePages.runs {
         let bytes = try file.readBytes(
           at: slots.lowerBound.rawValue + UInt64(run.lowerBound) * 4096, count: run.count * 4096)
-        #expect(bytes.allSatisfy { $0 == 0 }, "\(block.block.idstr) pages \(run)")
+        #expect(bytes.allSatisfy { $0 == 0 }, "\(block.idstr) pages \(run)")
       }
     }
   }

@@ -113,7 +113,7 @@ extension RealQEMU {
       // Of the VM's blocks none is missing, and the image says what the VM was doing.
       let file = try File.open(image, access: .read, directIO: .off)
       let found = try Image(reading: file)
-      #expect(found.blocks.map(\.block.idstr) == report.blocks)
+      #expect(found.blocks.map(\.idstr) == report.blocks)
       #expect(try found.runState(in: file) == .running)
       try expectLoaded(
         image, into: shape.configuration, from: source, sum: VMShape.guest.sum,

@@ -156,7 +156,7 @@ extension RealQEMU {
       #expect {
         try qemu.saveVM(to: device.path) { $0.replacing = .anything }
       } throws: {
-        guard case .image(.file(.system(let error))) = $0 as? VMError else { return false }
+        guard case .image(.system(let error)) = $0 as? VMError else { return false }
         return error.errno == .resourceBusy
       }
       try Subprocess.succeed(["umount", place.string])

@@ -46,7 +46,7 @@ import Testing
         + "mode=control."
     ),
     (
-      .malformed("/run/qmp", .text(FormatError(.description(.badString), at: 5, in: .description))),
+      .malformed("/run/qmp", .text(JSONError(.badString, at: 5))),
       "/run/qmp: QEMU sent a line that is no QMP: byte 5: the text is not JSON: a string has bytes or "
         + "escapes that are not allowed."
     ),

@@ -29,17 +29,6 @@ package func check(
   }
 }
 
-/// What `body` gives, with its error as a FileError.
-package func asFileError<Value: ~Copyable>(
-  _ body: () throws(SystemCallError) -> Value
-) throws(FileError) -> Value {
-  do throws(SystemCallError) {
-    return try body()
-  } catch {
-    throw .system(error)
-  }
-}
-
 /// Opens `path`, always with O_CLOEXEC.
 ///
 /// With a `directory` the path is relative to it. Throws what openat(2) gives.

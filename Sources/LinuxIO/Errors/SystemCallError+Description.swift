@@ -23,11 +23,31 @@ extension SystemCallError: CustomStringConvertible {
       return "process \(number): \(call.rawValue) at \(place): \(reason)"
     case .ring, .thread, .process:
       return "\(call.rawValue): \(reason)"
+    case .unsuitable(let path, let found, let expected):
+      return "\(path): is a \(found.rawValue), but a \(InodeType.list(expected)) is needed."
+    case .foreignLink(let path):
+      return
+        "\(path): this symbolic link is another user's, in a directory where everybody may make one, so it is not followed."
+    case .directIO(let path, let refusal):
+      return "\(path): direct I/O is not possible: \(refusal)."
+    case .outside(let path, let range, let byteCount):
+      return "\(path): bytes 0x\(String(range.lowerBound, radix: 16)) to "
+        + "0x\(String(range.upperBound, radix: 16)) are wanted, but the file ends at "
+        + "0x\(String(byteCount, radix: 16))."
     }
   }
 
   /// What the user can do about the error, in whole sentences; nil where nothing is known.
   public var advice: String? {
+    switch subject {
+    case .unsuitable, .outside: nil
+    case .foreignLink: "Choose another name, or another directory."
+    case .directIO: "Allow buffered I/O, or choose another file system."
+    default: callAdvice
+    }
+  }
+
+  private var callAdvice: String? {
     switch (call, errno) {
     case (.io_uring_setup, .notPermitted), (.io_uring_setup, .permissionDenied):
       "io_uring is refused to this process: by the sysctl kernel.io_uring_disabled, or by the "
@@ -114,28 +134,6 @@ extension SystemCallError.Subject {
     let parts = path.components.map(\.string)
     return path.isAbsolute && parts.count > 2 && parts[0] == "proc"
       && parts[1].allSatisfy { $0.isASCII && $0.isNumber }
-  }
-}
-
-extension FileError: CustomStringConvertible {
-  /// The message: the path, what was found, what was expected.
-  public var description: String {
-    switch self {
-    case .system(let error):
-      error.description
-    case .unsuitable(let path, let found, let expected):
-      "\(path): is a \(found.rawValue), but a \(InodeType.list(expected)) is needed."
-    case .foreignLink(let path):
-      "\(path): this symbolic link is another user's, in a directory where everybody may make one, so it is not followed. Choose "
-        + "another name, or another directory."
-    case .directIORefused(let path, let refusal):
-      "\(path): direct I/O is not possible: \(refusal). Allow buffered I/O, or choose another "
-        + "file system."
-    case .outsideFile(let path, let range, let byteCount):
-      "\(path): bytes 0x\(String(range.lowerBound, radix: 16)) to "
-        + "0x\(String(range.upperBound, radix: 16)) are wanted, but the file ends at "
-        + "0x\(String(byteCount, radix: 16))."
-    }
   }
 }
 

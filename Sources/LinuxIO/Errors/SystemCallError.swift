@@ -1,6 +1,6 @@
 public import SystemPackage
 
-/// A system call that failed: which, why, and on what.
+/// A system call that failed, or that was not made since it could not do what was asked: which, why, and on what.
 ///
 /// Its `description` is a whole message with the place and, for known causes, what to do.
 public struct SystemCallError: Error, Equatable, Sendable {
@@ -29,6 +29,14 @@ public struct SystemCallError: Error, Equatable, Sendable {
     case processMemory(Int32, Range<UInt64>)
     /// A socket by its path, or by a name that says what it is.
     case socket(FilePath)
+    /// A path that leads to something else than one of the `expected` types.
+    case unsuitable(FilePath, found: InodeType, expected: [InodeType])
+    /// A symbolic link of another user, in a directory where everybody may make one: where it leads to is not his to say.
+    case foreignLink(FilePath)
+    /// A file of which direct I/O was required, and is not possible.
+    case directIO(FilePath, DirectIORefusal)
+    /// Bytes that are not all inside the file, which ends at `byteCount`.
+    case outside(FilePath, Range<UInt64>, byteCount: UInt64)
   }
 
   /// An error of `call`, which gave `errno`, about `subject`.
@@ -36,6 +44,38 @@ public struct SystemCallError: Error, Equatable, Sendable {
     self.call = call
     self.errno = errno
     self.subject = subject
+  }
+}
+
+extension SystemCallError {
+  /// The path leads to something else than one of the `expected` types.
+  public static func unsuitable(
+    _ path: FilePath, found: InodeType, expected: [InodeType]
+  ) -> SystemCallError {
+    SystemCallError(
+      call: .open, errno: .invalidArgument,
+      subject: .unsuitable(path, found: found, expected: expected))
+  }
+
+  /// A symbolic link is not followed. The kernel gives the same where it follows by itself (proc_sys_fs(5), protected_symlinks).
+  public static func foreignLink(_ path: FilePath) -> SystemCallError {
+    SystemCallError(call: .open, errno: .permissionDenied, subject: .foreignLink(path))
+  }
+
+  /// Direct I/O was required and is not possible.
+  public static func directIORefused(
+    _ path: FilePath, _ refusal: DirectIORefusal
+  ) -> SystemCallError {
+    SystemCallError(call: .open, errno: .invalidArgument, subject: .directIO(path, refusal))
+  }
+
+  /// The bytes `range` are not all inside the file, which ends at `byteCount`.
+  public static func outsideFile(
+    _ path: FilePath, range: Range<UInt64>, byteCount: UInt64
+  ) -> SystemCallError {
+    SystemCallError(
+      call: .mmap, errno: .invalidArgument,
+      subject: .outside(path, range, byteCount: byteCount))
   }
 }
 

@@ -40,7 +40,7 @@ extension File {
     static func open(
       like buffered: borrowing OwnedDescriptor, path: FilePath, access: Access,
       policy: DirectIOPolicy, probe: DirectIOProbe
-    ) throws(FileError) -> Direct {
+    ) throws(SystemCallError) -> Direct {
       guard policy != .off else { return off }
       let direct = attempt(like: buffered, path: path, access: access, probe: probe)
       if policy == .required, case .refused(let refusal) = direct.state {

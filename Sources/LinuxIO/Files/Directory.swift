@@ -59,6 +59,26 @@ extension FilePath {
   }
 }
 
+/// What a path can lead to, from `st_mode` (inode(7)). The raw value is the name in messages.
+public enum InodeType: String, CaseIterable, Sendable {
+  /// S_IFREG.
+  case regular = "regular file"
+  /// S_IFBLK.
+  case blockDevice = "block device"
+  /// S_IFCHR.
+  case characterDevice = "character device"
+  /// S_IFDIR.
+  case directory = "directory"
+  /// S_IFIFO.
+  case fifo = "FIFO"
+  /// S_IFSOCK.
+  case socket = "socket"
+  /// S_IFLNK.
+  case symbolicLink = "symbolic link"
+  /// None of these, as with an anonymous inode.
+  case unknown = "file of unknown type"
+}
+
 extension InodeType {
   /// What is at `path`, after symbolic links; `nil` if nothing is, or it may not be looked at.
   public init?(at path: FilePath) {

@@ -16,7 +16,7 @@ extension File {
   /// - Throws: `directIORefused` where `direct` is set and the file refused it when it was opened, or does now; `system`.
   public func openAgain(
     for purpose: Purpose, direct: Bool
-  ) throws(FileError) -> OwnedDescriptor {
+  ) throws(SystemCallError) -> OwnedDescriptor {
     if direct, case .refused(let refusal) = directIO { throw .directIORefused(path, refusal) }
     let mode = purpose == .reading ? O_RDONLY : O_WRONLY
     let flags = mode | (direct ? CLinux_O_DIRECT : 0)
@@ -24,7 +24,7 @@ extension File {
       return try openDescriptor(
         FilePath("/proc/self/fd/\(buffered.rawValue)"), named: path, flags: flags)
     } catch {
-      guard direct, error.errno == .invalidArgument else { throw .system(error) }
+      guard direct, error.errno == .invalidArgument else { throw error }
       throw .directIORefused(path, .openFailed(error.errno))
     }
   }

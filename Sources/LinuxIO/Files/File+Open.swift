@@ -6,23 +6,21 @@ extension File {
   /// Opens the regular file or block device at `path`.
   ///
   /// Symbolic links are followed. A FIFO, a socket, a character device or a directory is refused
-  /// with `FileError.unsuitable` at once: the file is opened with O_NONBLOCK, so nobody waits for
+  /// with `SystemCallError.unsuitable` at once: the file is opened with O_NONBLOCK, so nobody waits for
   /// a writer. Nothing is created or cut.
   ///
   /// With `isExclusive` a block device that is mounted, or that somebody else has opened so, is refused: EBUSY (open(2), O_EXCL
   /// without O_CREAT). For other files it means nothing.
   ///
-  /// Throws `.system` where open or fstat fails, `.unsuitable`, and `.directIORefused` where
+  /// Throws what open and fstat give, `.unsuitable`, and `.directIORefused` where
   /// `directIO` is `required` and the file has none.
   public static func open(
     _ path: FilePath, access: Access, directIO: DirectIOPolicy = .auto,
     probe: DirectIOProbe = .kernel, isExclusive: Bool = false
-  ) throws(FileError) -> File {
+  ) throws(SystemCallError) -> File {
     let isExclusive = isExclusive && File.isBlockDevice(path)
     let buffered = try openWithoutWaiting(path, access, isExclusive ? O_EXCL : 0)
-    let type = try asFileError { () throws(SystemCallError) in
-      InodeType(mode: try status(of: buffered.rawValue, path).st_mode)
-    }
+    let type = InodeType(mode: try status(of: buffered.rawValue, path).st_mode)
     return try File(
       adopting: buffered, type: type, path: path, access: access, directIO: directIO, probe: probe)
   }
@@ -33,7 +31,7 @@ extension File {
   public static func open(
     descriptor: CInt, access: Access, directIO: DirectIOPolicy = .auto,
     probe: DirectIOProbe = .kernel
-  ) throws(FileError) -> File {
+  ) throws(SystemCallError) -> File {
     try open(
       FilePath("/proc/self/fd/\(descriptor)"), access: access, directIO: directIO, probe: probe)
   }
@@ -58,7 +56,7 @@ extension File {
   convenience init(
     adopting buffered: consuming OwnedDescriptor, type: InodeType, path: FilePath, access: Access,
     directIO: DirectIOPolicy, probe: DirectIOProbe
-  ) throws(FileError) {
+  ) throws(SystemCallError) {
     let kind: Kind
     switch type {
     case .regular: kind = .regular
@@ -66,7 +64,7 @@ extension File {
     default: throw .unsuitable(path, found: type, expected: [.regular, .blockDevice])
     }
     let number = buffered.rawValue
-    try asFileError { () throws(SystemCallError) in try File.clearNonBlocking(number, path) }
+    try File.clearNonBlocking(number, path)
     let direct = try Direct.open(
       like: buffered, path: path, access: access, policy: directIO, probe: probe)
     self.init(path: path, kind: kind, buffered: buffered, direct: direct)
@@ -86,7 +84,7 @@ extension File {
 
   private static func openWithoutWaiting(
     _ path: FilePath, _ access: Access, _ flags: CInt
-  ) throws(FileError) -> OwnedDescriptor {
+  ) throws(SystemCallError) -> OwnedDescriptor {
     do throws(SystemCallError) {
       return try openDescriptor(path, flags: access.flag | O_NONBLOCK | O_NOCTTY | flags)
     } catch {
@@ -94,7 +92,7 @@ extension File {
       if let found = unsuitableType(path, error) {
         throw .unsuitable(path, found: found, expected: [.regular, .blockDevice])
       }
-      throw .system(error)
+      throw error
     }
   }
 

@@ -6,28 +6,25 @@ extension PendingFile {
   /// Makes an empty file that will appear at `path`.
   ///
   /// What is at the path now may be nothing or a regular file; it is neither opened nor changed. A
-  /// directory, a device, a FIFO or a socket is refused with `FileError.unsuitable`. Throws
+  /// directory, a device, a FIFO or a socket is refused with `SystemCallError.unsuitable`. Throws
   /// `.system` where the directory cannot be opened or written, and `.directIORefused` where
   /// `directIO` is `required` and the file system has none.
   public static func create(
     at path: FilePath, directIO: DirectIOPolicy = .auto, probe: DirectIOProbe = .kernel,
     naming: Naming = .unnamedIfPossible
-  ) throws(FileError) -> PendingFile {
+  ) throws(SystemCallError) -> PendingFile {
     let target = try followLinks(path)
     guard let name = target.lastComponent, name.kind == .regular else {
       throw .unsuitable(path, found: .directory, expected: [.regular])
     }
     let parent = target.removingLastComponent()
-    let directory = try asFileError { () throws(SystemCallError) in
-      try openDescriptor(
-        parent.isEmpty ? "." : parent, named: target, flags: O_RDONLY | O_DIRECTORY)
-    }
-    let temporary = try asFileError { () throws(SystemCallError) in
-      try Temporary(in: directory.rawValue, for: name, naming: naming, reported: target)
-    }
+    let directory = try openDescriptor(
+      parent.isEmpty ? "." : parent, named: target, flags: O_RDONLY | O_DIRECTORY)
+    let temporary = try Temporary(
+      in: directory.rawValue, for: name, naming: naming, reported: target)
     let temporaryName = temporary.name
     let file: File
-    do throws(FileError) {
+    do throws(SystemCallError) {
       file = try File(
         adopting: temporary.descriptor, type: .regular, path: path, access: .readWrite,
         directIO: directIO, probe: probe)
@@ -44,7 +41,7 @@ extension PendingFile {
   /// A link is looked at through a descriptor of its own, so that nobody swaps it meanwhile.
   ///
   /// Throws `.unsuitable` where something else than a regular file is there, `.foreignLink`.
-  private static func followLinks(_ path: FilePath) throws(FileError) -> FilePath {
+  private static func followLinks(_ path: FilePath) throws(SystemCallError) -> FilePath {
     var current = path
     // The kernel's own limit (path_resolution(7)).
     for _ in 0...40 {
@@ -52,45 +49,35 @@ extension PendingFile {
       // Not normalized: `..` after a link to a directory is the kernel's business.
       current = current.removingLastComponent().pushing(target)
     }
-    throw .system(
-      SystemCallError(call: .open, errno: .tooManySymbolicLinkLevels, subject: .file(path)))
+    throw SystemCallError(call: .open, errno: .tooManySymbolicLinkLevels, subject: .file(path))
   }
 
   /// What the symbolic link at `current` holds; `nil` where a regular file or nothing is there.
   private static func linkTarget(
     _ current: FilePath, named path: FilePath
-  ) throws(FileError) -> FilePath? {
+  ) throws(SystemCallError) -> FilePath? {
     guard !current.isEmpty else {
-      throw .system(
-        SystemCallError(call: .open, errno: .noSuchFileOrDirectory, subject: .file(path)))
+      throw SystemCallError(call: .open, errno: .noSuchFileOrDirectory, subject: .file(path))
     }
     guard let name = current.lastComponent else {
       throw .unsuitable(path, found: .directory, expected: [.regular])
     }
     let parent = current.removingLastComponent()
-    let directory = try asFileError { () throws(SystemCallError) in
-      try openDescriptor(
-        parent.isEmpty ? "." : parent, named: current, flags: CLinux_O_PATH | O_DIRECTORY)
-    }
+    let directory = try openDescriptor(
+      parent.isEmpty ? "." : parent, named: current, flags: CLinux_O_PATH | O_DIRECTORY)
     let number = directory.rawValue
     guard
-      let found = try asFileError({ () throws(SystemCallError) in
-        try openUnfollowed(name, number, path)
-      })
+      let found = try openUnfollowed(name, number, path)
     else { return nil }
-    let link = try asFileError { () throws(SystemCallError) in
-      try status(of: found.rawValue, path)
-    }
+    let link = try status(of: found.rawValue, path)
     switch InodeType(mode: link.st_mode) {
     case .regular: return nil
     case .symbolicLink:
-      let place = try asFileError { () throws(SystemCallError) in try status(of: number, path) }
+      let place = try status(of: number, path)
       guard mayBeFollowed(link, in: place) else { throw .foreignLink(current) }
       let link = found.rawValue
-      return try asFileError { () throws(SystemCallError) in
-        // Of the descriptor itself (readlink(2)).
-        try FilePath("").linkTarget(in: link)
-      }
+      // Of the descriptor itself (readlink(2)).
+      return try FilePath("").linkTarget(in: link)
     case let type: throw .unsuitable(path, found: type, expected: [.regular])
     }
   }

@@ -37,11 +37,9 @@ public final class Mapping: @unchecked Sendable {
   /// Maps the bytes `range` of `file`. The range need not begin or end at a page boundary.
   ///
   /// Throws `outsideFile` where it is empty or goes past the file's end (touching such memory would
-  /// raise SIGBUS), and `.system` for what fstat and mmap give.
-  public init(_ file: File, range: Range<UInt64>, mode: Mode) throws(FileError) {
-    let (size, page) = try asFileError { () throws(SystemCallError) in
-      (try file.size(), try file.mappingPageBytes())
-    }
+  /// raise SIGBUS), and what fstat and mmap give.
+  public init(_ file: File, range: Range<UInt64>, mode: Mode) throws(SystemCallError) {
+    let (size, page) = (try file.size(), try file.mappingPageBytes())
     let lead = Int(range.lowerBound % UInt64(page))
     guard !range.isEmpty, range.upperBound <= size, range.upperBound <= UInt64(off_t.max) else {
       throw .outsideFile(file.path, range: range, byteCount: size)
@@ -60,16 +58,15 @@ public final class Mapping: @unchecked Sendable {
     let found = unsafe mmap(
       nil, mappedByteCount, protection, flags, file.bufferedDescriptor, offset)
     guard let found = unsafe found, unsafe found != MAP_FAILED else {
-      throw .system(
-        SystemCallError(
-          call: .mmap, errno: Errno(rawValue: errno), subject: .range(file.path, range)))
+      throw SystemCallError(
+        call: .mmap, errno: Errno(rawValue: errno), subject: .range(file.path, range))
     }
     do throws(SystemCallError) {
       try unsafe leaveOutOfCoreDumps(found, byteCount: mappedByteCount)
     } catch {
       // SAFETY: the mapping was made above, and nobody else has it.
       _ = unsafe munmap(found, mappedByteCount)
-      throw .system(error)
+      throw error
     }
     unsafe start = found + lead
   }

@@ -40,12 +40,10 @@ public struct ResourceUsage: Equatable, Sendable {
 
   /// The number in the line "VmHWM:    1234 kB" of /proc/self/status.
   private static func residentHighWater() -> UInt64? {
-    do throws(FileError) {
+    do throws(SystemCallError) {
       // A file of proc(5) has a size of 0, but reads as a regular file all the same.
       let file = try File.open("/proc/self/status", access: .read, directIO: .off)
-      let bytes = try asFileError { () throws(SystemCallError) in
-        try file.readBytes(at: 0, count: 16384)
-      }
+      let bytes = try file.readBytes(at: 0, count: 16384)
       let line = bytes.split(separator: UInt8(ascii: "\n")).first {
         $0.starts(with: "VmHWM:".utf8)
       }
@@ -65,17 +63,13 @@ extension ResourceUsage {
   /// Lets `maximumResidentBytes` begin anew with what is resident now (proc(5), clear_refs).
   ///
   /// - Throws: what writing there gives; before Linux 4.0, and in some containers, it is refused.
-  public static func forgetMaximum() throws(FileError) {
+  public static func forgetMaximum() throws(SystemCallError) {
     let path: FilePath = "/proc/self/clear_refs"
-    let descriptor = try asFileError { () throws(SystemCallError) in
-      try openDescriptor(path, flags: O_WRONLY)
-    }
+    let descriptor = try openDescriptor(path, flags: O_WRONLY)
     let byte: [UInt8] = [UInt8(ascii: "5")]
-    _ = try asFileError { () throws(SystemCallError) in
-      try retryingInterrupted(.write, .file(path)) {
-        // SAFETY: one byte of this function's own.
-        unsafe byte.withUnsafeBytes { unsafe write(descriptor.rawValue, $0.baseAddress, 1) }
-      }
+    _ = try retryingInterrupted(.write, .file(path)) {
+      // SAFETY: one byte of this function's own.
+      unsafe byte.withUnsafeBytes { unsafe write(descriptor.rawValue, $0.baseAddress, 1) }
     }
   }
 }

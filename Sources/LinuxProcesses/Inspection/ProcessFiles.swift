@@ -13,14 +13,14 @@ public enum ProcessFiles {
   /// - Complexity: O(descriptors of the process).
   public static func open(
     _ wanted: MappedFileIdentity, of processID: Int32, access: File.Access
-  ) throws(FileError) -> File? {
+  ) throws(SystemCallError) -> File? {
     let directory = FilePath("/proc/\(processID)/fd")
-    var refusal: FileError?
-    for name in try asFileError({ () throws(SystemCallError) in try names(in: directory) }) {
+    var refusal: SystemCallError?
+    for name in try names(in: directory) {
       let path = directory.appending(name)
       // Asked before it is opened: opening some files does something. The descriptor may be gone by now.
       guard InodeType(at: path) == .regular else { continue }
-      do throws(FileError) {
+      do throws(SystemCallError) {
         let file = try File.open(path, access: .read, directIO: .off)
         guard file.isMapped(as: wanted) else { continue }
         guard access != .read else { return file }

@@ -25,24 +25,22 @@ public final class SharedNote: Sendable {
 
   /// Memory of its own, which `descriptor` hands to the other process.
   ///
-  /// - Throws: what memfd_create(2), ftruncate(2) and mmap(2) give, as `.system`.
-  public convenience init() throws(FileError) {
+  /// - Throws: what memfd_create(2), ftruncate(2) and mmap(2) give.
+  public convenience init() throws(SystemCallError) {
     try self.init(
-      try asFileError { () throws(SystemCallError) in
-        try File.inMemory(name: "shared note", byteCount: UInt64(Self.head + 2 * Self.limit))
-      })
+      try File.inMemory(name: "shared note", byteCount: UInt64(Self.head + 2 * Self.limit)))
   }
 
   /// The memory of another process, which `descriptor` is of; the caller keeps it.
   ///
-  /// - Throws: what open(2) and mmap(2) give, as `.system`; `.unsuitable`, `.outsideFile` for something that is no such memory.
-  public convenience init(opening descriptor: CInt) throws(FileError) {
+  /// - Throws: what open(2) and mmap(2) give; `.unsuitable`, `.outsideFile` for something that is no such memory.
+  public convenience init(opening descriptor: CInt) throws(SystemCallError) {
     try self.init(
       try File.open(
         FilePath("/proc/self/fd/\(descriptor)"), access: .readWrite, directIO: .off))
   }
 
-  private init(_ file: File) throws(FileError) {
+  private init(_ file: File) throws(SystemCallError) {
     self.file = file
     mapping = try Mapping(
       file, range: 0..<UInt64(Self.head + 2 * Self.limit), mode: .sharedWrite)

@@ -70,10 +70,8 @@ struct DeviceTasks: ~Copyable {
 
 /// Why the state of a device could not be saved or loaded.
 public enum DeviceFailure: Error, Equatable, Sendable {
-  /// A system call failed.
+  /// A system call failed, or a file is not of a kind that can be used.
   case system(SystemCallError)
-  /// A file is not of a kind that can be used.
-  case file(FileError)
   /// The state ended before it had as many bytes as were announced.
   case endedEarly(found: UInt64, expected: UInt64)
   /// There are more bytes of state than were announced.

@@ -1,4 +1,5 @@
 import LinuxIO
+import MappedRAMFormat
 import LinuxProcesses
 public import SystemPackage
 
@@ -24,11 +25,10 @@ public struct FileStateSource: DeviceStateSource {
     }
     switch type {
     case .directory, .socket:
-      throw .file(
+      throw .system(
         .unsuitable(path, found: type, expected: [.regular, .fifo, .characterDevice]))
     case .regular:
-      let file = try openForReading(path)
-      return try calling { () throws(SystemCallError) in try file.size() }
+      return try ImageFile(opening: path).end().rawValue
     default: return nil
     }
   }
@@ -72,10 +72,10 @@ public struct FileStateTarget: DeviceStateTarget {
 
   private func make(_ feed: DeviceStateFeed) throws(DeviceFailure) {
     let pending: PendingFile
-    do throws(FileError) {
+    do throws(SystemCallError) {
       pending = try PendingFile.create(at: path, directIO: .off)
     } catch {
-      throw .file(error)
+      throw .system(error)
     }
     try BufferedFileTarget(file: pending.file).load(from: feed)
     do throws(SystemCallError) {

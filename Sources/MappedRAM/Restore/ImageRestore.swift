@@ -48,12 +48,12 @@ public struct ImageRestore: Sendable {
   ) throws(ImageError) -> Outcome {
     let stopwatch = Stopwatch()
     var reader = try ImageReader(
-      file, streamOffset: streamOffset, cancellation: cancellation)
+      ImageFile(file, cancellation: cancellation), streamOffset: streamOffset)
     // Before an area behind the stream is found, which is no part of what is read.
-    var image = Image(path: file.path, fileSize: reader.window.end)
+    var image = Image(path: file.path, fileSize: reader.cursor.window.end)
     try fail(with: try reader.readContainer())
     try fail(with: try reader.locateArea())
-    try reader.locateDescription()
+    try reader.cursor.locateDescription()
     image.prologue = try reader.readPrologue()
     image.ramTotal = reader.list.total
 
@@ -61,7 +61,7 @@ public struct ImageRestore: Sendable {
     while var block = try reader.nextBlock() {
       if session == nil {
         session = try Session(
-          self, pageSize: block.block.pageSize, progress: progress, cancellation: cancellation)
+          self, pageSize: block.pageSize, progress: progress, cancellation: cancellation)
       }
       if let bitmap = try reader.readBitmap(of: block) {
         block.pagesPresent = bitmap.population
@@ -153,11 +153,11 @@ public struct ImageRestore: Sendable {
 
     mutating func enqueue(_ block: ImageBlock, _ bitmap: PageBitmap, to pages: any PageTarget) {
       guard let slots = block.layout.pages else { return }
-      progress.plan(block.block.usedLength.rawValue)
+      progress.plan(block.usedLength.rawValue)
       let restore = BlockRestore(
         block.block, bitmap: bitmap, from: file, slots: slots.lowerBound, to: pages,
         extentBytes: extentBytes)
-      restores[block.block.idstr] = restore
+      restores[block.idstr] = restore
       pool.enqueue(restore)
     }
   }

@@ -3,6 +3,15 @@ import MappedRAMFormat
 public import SystemPackage
 
 /// Saves blocks and device state into an image, whole or not at all.
+///
+/// What does not change meanwhile is saved by `run`. A VM that runs is saved in rounds, and paused for the last one:
+///
+/// ```swift
+/// var save = try ImageSave(plan).begin(to: path, live: LiveOptions())
+/// try save.runRounds()
+/// // pause the VM, take its device state
+/// let report = try save.finish(wholePlan)
+/// ```
 public struct ImageSave: Sendable {
   /// What is saved.
   public var plan: SavePlan
@@ -18,6 +27,12 @@ public struct ImageSave: Sendable {
   public init(_ plan: SavePlan, options: ChannelOptions = .standard) {
     self.plan = plan
     self.options = options
+  }
+
+  /// The same, with channels whose I/O `factory` makes; for tests.
+  init(_ plan: SavePlan, options: ChannelOptions = .standard, factory: (any ChannelIOFactory)?) {
+    self.init(plan, options: options)
+    self.factory = factory
   }
 
   /// Writes the image to `path`.
@@ -41,12 +56,10 @@ public struct ImageSave: Sendable {
     progress: Progress = Progress(), cancellation: Cancellation = Cancellation(),
     pagesAreRead: Hook = {}, beforeCommit: Hook = {}
   ) throws(ImageError) -> TransferReport {
-    let stopwatch = Stopwatch()
-    let target = try ImageTarget(
-      at: path, inPlace: inPlace, streamOffset: plan.layout.streamOffset, replacing: replacing,
-      vm: plan.vm, directIO: options.directIO)
-    return try write(
-      target, stopwatch, progress, cancellation, pagesAreRead, beforeCommit)
+    try begin(
+      to: path, inPlace: inPlace, replacing: replacing, progress: progress,
+      cancellation: cancellation
+    ).finish(pagesAreRead: pagesAreRead, beforeCommit: beforeCommit)
   }
 
   /// Writes the image into `file`, where it stays; as into a file with `inPlace`.
@@ -59,30 +72,31 @@ public struct ImageSave: Sendable {
     into file: File, progress: Progress = Progress(), cancellation: Cancellation = Cancellation(),
     pagesAreRead: Hook = {}, beforeCommit: Hook = {}
   ) throws(ImageError) -> TransferReport {
-    try write(ImageTarget(file), Stopwatch(), progress, cancellation, pagesAreRead, beforeCommit)
+    let stopwatch = Stopwatch()
+    let draft = try ImageDraft.begin(plan, in: ImageFile(file, cancellation: cancellation))
+    return try OngoingSave(self, draft, nil, stopwatch, progress)
+      .finish(pagesAreRead: pagesAreRead, beforeCommit: beforeCommit)
   }
 
-  private func write(
-    _ target: consuming ImageTarget, _ stopwatch: Stopwatch, _ progress: Progress,
-    _ cancellation: Cancellation, _ pagesAreRead: Hook, _ beforeCommit: Hook
-  ) throws(ImageError) -> TransferReport {
-    let file = target.file
-    try target.prepare(for: plan)
-    let written = try ImageWriter(plan, to: file, cancellation: cancellation)
-      .writePages(options, factory: factory, progress: progress)
-    try pagesAreRead()
-    var plan = plan
-    if file.kind == .regular, plan.statesZeroSlots, written.fillsGaps,
-      let stating = try plan.statingZeroSlots()
-    {
-      plan = stating
-      try target.resize(for: plan)
+  /// Begins the image at `path`, as `run` does, and leaves it to the caller when its pages are written.
+  ///
+  /// - Parameters:
+  ///   - live: how pages are saved that change meanwhile; `nil` where none will.
+  ///   - guestTime: what the guest has used of this machine's processors so far, which the last round will have for itself; `nil`
+  ///     where that is not known.
+  /// - Throws: as `run`.
+  public func begin(
+    to path: FilePath, inPlace: Bool = false, replacing: Replacing = .images,
+    live: LiveOptions? = nil, guestTime: @escaping @Sendable () -> Duration? = { nil },
+    progress: Progress = Progress(), cancellation: Cancellation = Cancellation()
+  ) throws(ImageError) -> OngoingSave {
+    let stopwatch = Stopwatch()
+    let rounds = try live.map { (live) throws(ImageError) in
+      try LiveRounds(of: plan, live, guestTime: guestTime)
     }
-    try target.commit(plan, written.contents, cancellation, beforeCommit: beforeCommit)
-    let pages = written.contents.bitmaps.reduce(0) { $0 + ($1?.population ?? 0) }
-    return stopwatch.report(
-      ramBytes: plan.ramTotal.rawValue,
-      presentBytes: UInt64(pages) * UInt64(plan.pageSize.byteCount), channels: written.report,
-      options: options, image: file, devices: written.devices)
+    let draft = try ImageDraft.begin(
+      plan, at: path, inPlace: inPlace, replacing: replacing, directIO: options.directIO,
+      cancellation: cancellation)
+    return try OngoingSave(self, draft, rounds, stopwatch, progress)
   }
 }

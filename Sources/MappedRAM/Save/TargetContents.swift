@@ -23,16 +23,15 @@ package enum TargetContents: Equatable {
   case other(String?)
 
   /// Looks at `file`, in which an image's stream may begin at `streamOffset`.
-  init(of file: File, streamOffset: FileOffset) throws(ImageError) {
-    let size = try calling { () throws(SystemCallError) in try file.size() }
-    guard size > 0 else {
+  init(of file: ImageFile, streamOffset: FileOffset) throws(ImageError) {
+    let head = try file.readUp(to: Self.headByteCount, at: .zero)
+    guard !head.isEmpty else {
       self = .nothing
       return
     }
-    let head = try Self.bytes(of: file, at: 0, count: Self.headByteCount, size)
     let stream =
-      streamOffset == .zero
-      ? head : try Self.bytes(of: file, at: streamOffset.rawValue, count: 4, size)
+      streamOffset == .zero || streamOffset.rawValue > UInt64(Int64.max) - 4
+      ? head : try file.readUp(to: 4, at: streamOffset)
     if StreamHeader.isPresent(in: head) || LibvirtHeader.isPresent(in: head) {
       self = .image(streamOffset: nil)
     } else if StreamHeader.isPresent(in: stream) {
@@ -57,7 +56,7 @@ package enum TargetContents: Equatable {
     vm: VMIdentity
   ) throws(ImageError) {
     if inPlace || File.isBlockDevice(path) {
-      _ = try ImageTarget.openInPlace(
+      _ = try ImageDraft.openInPlace(
         path, streamOffset: streamOffset, replacing: replacing, vm: vm, directIO: .off)
     } else {
       try checkReplaced(path, streamOffset: streamOffset, replacing, vm)
@@ -80,9 +79,7 @@ package enum TargetContents: Equatable {
   ) throws(ImageError) {
     // What is no file is told when the new one is made.
     guard case .images = replacing, InodeType(at: path) == .regular else { return }
-    let file = try opening { () throws(FileError) in
-      try File.open(path, access: .read, directIO: .off)
-    }
+    let file = try ImageFile(opening: path)
     switch try TargetContents(of: file, streamOffset: streamOffset) {
     case .nothing: break
     case .image(let offset): try checkOwner(of: file, offset, vm)
@@ -95,7 +92,7 @@ package enum TargetContents: Equatable {
   ///
   /// - Throws: `PlanError.notAnImage` or `.anotherVM` unless it may be.
   static func checkOverwritten(
-    _ file: File, streamOffset: FileOffset, _ replacing: Replacing, _ vm: VMIdentity
+    _ file: ImageFile, streamOffset: FileOffset, _ replacing: Replacing, _ vm: VMIdentity
   ) throws(ImageError) {
     guard case .images = replacing else { return }
     let contents = try TargetContents(of: file, streamOffset: streamOffset)
@@ -109,21 +106,11 @@ package enum TargetContents: Equatable {
   }
 
   private static func checkOwner(
-    of file: File, _ streamOffset: FileOffset?, _ vm: VMIdentity
+    of file: ImageFile, _ streamOffset: FileOffset?, _ vm: VMIdentity
   ) throws(ImageError) {
     let found = try VMIdentity(ofImage: file, streamOffset: streamOffset)
     let differences = vm.differences(from: found)
     guard differences.isEmpty else { throw .plan(.anotherVM(file.path, differences)) }
-  }
-
-  private static func bytes(
-    of file: File, at offset: UInt64, count: Int, _ size: UInt64
-  ) throws(ImageError) -> [UInt8] {
-    guard offset < size else { return [] }
-    let count = Int(min(UInt64(count), size - offset))
-    return try calling { () throws(SystemCallError) in
-      try file.readBytes(at: offset, count: count)
-    }
   }
 
   /// Bytes in which all signatures are.

@@ -98,7 +98,6 @@ private struct StreamParts {
   mutating func append(_ bytes: [UInt8]) { all.append(.bytes(bytes)) }
 
   mutating func append(_ range: Range<FileOffset>) {
-    let range = range.lowerBound.rawValue..<range.upperBound.rawValue
     if case .file(let file, let last)? = all.last, last.upperBound == range.lowerBound {
       all[all.count - 1] = .file(file, last.lowerBound..<range.upperBound)
     } else {

@@ -13,7 +13,7 @@ public import MappedRAMFormat
 /// The file must stay as it is as long as this is in use: sections are copied from it.
 public struct DeviceStateStream: Sendable {
   /// The file that the stream is in.
-  public let file: File
+  public private(set) var file: File
   /// The CONFIGURATION section, if there is one.
   public internal(set) var configuration: Configuration?
   /// The elements before RAM, as they stand in the stream; empty where there is no RAM.
@@ -39,6 +39,15 @@ public struct DeviceStateStream: Sendable {
     public var address: UInt64?
     /// The pages that were in the stream; `nil` where none was: the block is ignored, or all zero.
     public var contents: FilePages?
+
+    /// Its name.
+    public var idstr: String { block.idstr }
+    /// Bytes in use.
+    public var usedLength: ByteCount { block.usedLength }
+    /// The size of its pages.
+    public var pageSize: PageSize { block.pageSize }
+    /// How many pages it has.
+    public var pageCount: Int { block.pageCount }
   }
 
   /// A device's section.
@@ -84,11 +93,11 @@ public struct DeviceStateStream: Sendable {
   ) throws(ImageError) {
     self.file = file
     self.ramSectionID = ramSectionID
-    var reader = DeviceStateReader(
-      reader: try ImageReader(file, streamOffset: streamOffset, cancellation: cancellation),
-      pageSize: pageSize, cancellation: cancellation)
-    reader.reader.scanner.hasFooters = hasFooters
-    try reader.read(&self)
+    let window = try ImageWindow(ImageFile(file, cancellation: cancellation))
+    var cursor = StreamCursor(window, at: streamOffset)
+    cursor.hasFooters = hasFooters
+    var reader = PlainStreamReader(cursor, into: self, pageSize: pageSize)
+    self = try reader.read()
   }
 
   /// Why this cannot stand behind the block list of an image, if so.

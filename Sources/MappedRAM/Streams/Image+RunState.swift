@@ -14,7 +14,7 @@ extension Image {
   package func globalState(in file: File) throws(ImageError) -> GlobalState? {
     guard let body = globalState else { return nil }
     let count = min(Int(body.byteCount.rawValue), GlobalState.tellingByteCount)
-    let bytes = try file.readAll(count, at: body.lowerBound.rawValue)
+    let bytes = try ImageFile(file).read(count, at: body.lowerBound)
     do throws(FormatError) {
       var input = ByteInput(bytes.span, at: body.lowerBound)
       return try GlobalState(parsing: &input)
@@ -34,9 +34,7 @@ extension Image {
     guard let body = globalState, try self.runState(in: file) != nil else { return false }
     var output = ByteOutput(at: body.lowerBound)
     GlobalState(runState).encode(into: &output)
-    try calling { () throws(SystemCallError) in
-      try file.write(output.bytes, at: output.base.rawValue)
-    }
+    try ImageFile(file).write(output)
     return true
   }
 

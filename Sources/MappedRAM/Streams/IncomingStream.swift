@@ -44,7 +44,7 @@ public struct IncomingStream: Sendable {
     guard var prologue = image.prologue, let tail = image.tail else {
       preconditionFailure("an image that was read")
     }
-    let known = image.blocks.map(\.block.idstr)
+    let known = image.blocks.map(\.idstr)
     for idstr in Array(carrying ?? []) + Array(renaming.keys) where !known.contains(idstr) {
       throw .plan(.unknownBlock(idstr, known: known))
     }
@@ -106,8 +106,8 @@ public struct IncomingStream: Sendable {
     _ sink: consuming StreamSink, _ progress: Progress
   ) throws(ImageError) -> UInt64 {
     var sink = sink
-    for block in image.blocks where carried.contains(block.block.idstr) {
-      progress.plan(block.block.usedLength.rawValue)
+    for block in image.blocks where carried.contains(block.idstr) {
+      progress.plan(block.usedLength.rawValue)
     }
     try writeHead(to: &sink)
     var hasPages = false
@@ -143,7 +143,7 @@ public struct IncomingStream: Sendable {
   /// Writes all up to the end of RAM's START section.
   private func writeHead(to sink: inout StreamSink) throws(ImageError) {
     try sink.write(prologue.encoded(at: .zero).bytes)
-    let total = image.blocks.reduce(ByteCount.zero) { $0 + $1.block.usedLength }
+    let total = image.blocks.reduce(ByteCount.zero) { $0 + $1.usedLength }
     try sink.write { RAMWord.memorySize(total).encode(into: &$0) }
     let form = RAMBlockEntry.Form(configuration)
     for block in image.blocks.map(\.block) {
@@ -160,11 +160,71 @@ public struct IncomingStream: Sendable {
     to sink: inout StreamSink, _ progress: Progress
   ) throws(ImageError) {
     try sink.write { StreamElement.part(id: prologue.ramSectionID).encode(into: &$0) }
-    for block in image.blocks where carried.contains(block.block.idstr) {
+    for block in image.blocks where carried.contains(block.idstr) {
       let records = PageRecords(
-        block: block, file: file, idstr: name(of: block.block), writesZeros: writesZeros)
+        block: block, file: ImageFile(file), idstr: name(of: block.block), writesZeros: writesZeros)
       try records.write(to: &sink, progress: progress)
     }
     try sink.write(prologue.encodedListEnd(at: .zero).bytes)
+  }
+}
+
+/// Writes a block's pages as records of a plain stream, read from an image's slots.
+struct PageRecords {
+  let block: ImageBlock
+  let file: ImageFile
+  /// The block's name in the stream.
+  let idstr: String
+  /// Whether absent pages are written too, as zeros.
+  let writesZeros: Bool
+
+  /// Appends the records to `sink`: ascending, the first with the block's name.
+  func write(to sink: inout StreamSink, progress: Progress) throws(ImageError) {
+    // A block that the image itself lacks has none.
+    defer { progress.finish(block.usedLength.rawValue) }
+    guard let slots = block.layout.pages, let present = try file.bitmap(of: block) else {
+      return
+    }
+    var name: String? = idstr
+    var position = 0
+    for run in present.runs {
+      try writeZeros(position..<run.lowerBound, &name, to: &sink)
+      try writePages(run, at: slots.lowerBound, &name, to: &sink)
+      position = run.upperBound
+    }
+    try writeZeros(position..<block.pageCount, &name, to: &sink)
+  }
+
+  private func writePages(
+    _ run: Range<Int>, at slots: FileOffset, _ name: inout String?, to sink: inout StreamSink
+  ) throws(ImageError) {
+    let pageSize = block.pageSize
+    let step = ImageFile.chunkBytes >> pageSize.shift
+    for first in stride(from: run.lowerBound, to: run.upperBound, by: step) {
+      let count = min(step, run.upperBound - first)
+      let offset = UInt64(first) << UInt64(pageSize.shift)
+      let bytes = try file.read(pageSize.bytes(inPages: count), at: slots + ByteCount(offset))
+      for page in 0..<count {
+        let start = pageSize.bytes(inPages: page)
+        try sink.write { output in
+          RAMRecord.page(offset: offset + UInt64(start), idstr: name).encode(into: &output)
+        }
+        try sink.write(bytes[start..<(start + pageSize.byteCount)])
+        name = nil
+      }
+    }
+  }
+
+  private func writeZeros(
+    _ pages: Range<Int>, _ name: inout String?, to sink: inout StreamSink
+  ) throws(ImageError) {
+    guard writesZeros else { return }
+    for page in pages {
+      let offset = UInt64(page) << UInt64(block.pageSize.shift)
+      try sink.write { output in
+        RAMRecord.zero(offset: offset, idstr: name).encode(into: &output)
+      }
+      name = nil
+    }
   }
 }

@@ -90,16 +90,12 @@ struct BenchComparison: Equatable {
   /// - Throws: `notABench` where it is something else.
   static func read(_ path: FilePath) throws(CommandError) -> BenchJSON {
     let bytes: [UInt8]
-    do throws(FileError) {
+    do throws(SystemCallError) {
       let file = try File.open(path, access: .read, directIO: .off)
-      do throws(SystemCallError) {
-        // Far more than any run makes.
-        bytes = try file.readBytes(at: 0, count: Int(min(try file.size(), 256 << 20)))
-      } catch {
-        throw FileError.system(error)
-      }
+      // Far more than any run makes.
+      bytes = try file.readBytes(at: 0, count: Int(min(try file.size(), 256 << 20)))
     } catch {
-      throw .image(.file(error), output: nil)
+      throw .image(.system(error), output: nil)
     }
     guard let report = try? JSONDecoder().decode(BenchJSON.self, from: Data(bytes)),
       report.command == "bench"

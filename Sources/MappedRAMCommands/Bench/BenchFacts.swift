@@ -33,12 +33,12 @@ extension BenchFacts {
     fileSystem = place?.type
     device = place?.source
     let file: File
-    do throws(FileError) {
+    do throws(SystemCallError) {
       file = try PendingFile.create(
         at: directory.appending("mapped-ram-bench"), directIO: .auto
       ).file
     } catch {
-      throw .image(.file(error), output: directory)
+      throw .image(.system(error), output: directory)
     }
     directIO = file.directIO.name
     if case .active(let memory, let offset) = file.directIO {

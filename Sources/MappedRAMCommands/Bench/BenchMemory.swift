@@ -56,10 +56,10 @@ enum BenchMemory {
     let pages = try CommandError.system { () throws(SystemCallError) in
       try FilePages(file, startingAt: 0, byteCount: byteCount)
     }
-    do throws(FileError) {
+    do throws(SystemCallError) {
       return try MappedPages(pages)
     } catch {
-      throw .image(.file(error), output: nil)
+      throw .image(.system(error), output: nil)
     }
   }
 
@@ -72,10 +72,10 @@ enum BenchMemory {
       return try CommandError.image(to: nil) { () throws(ImageError) in try body(holder.pages) }
     case .file(let file, let byteCount):
       let mapping: Mapping
-      do throws(FileError) {
+      do throws(SystemCallError) {
         mapping = try Mapping(file, range: 0..<byteCount, mode: .sharedWrite)
       } catch {
-        throw .image(.file(error), output: nil)
+        throw .image(.system(error), output: nil)
       }
       // SAFETY: only the number of the address is used, by the kernel; the mapping lives until the body is over.
       let address = unsafe UInt64(UInt(bitPattern: mapping.baseAddress))

@@ -74,7 +74,7 @@ final class BenchSession {
 
   /// Begins to watch this process's memory anew, as far as the kernel does that.
   func watchPeak() throws(CommandError) -> PeakWatch {
-    do throws(FileError) {
+    do throws(SystemCallError) {
       try ResourceUsage.forgetMaximum()
     } catch {
       add(note: "The peak of memory is that of the whole run: \(error)")

@@ -149,17 +149,17 @@ enum BenchFile {
   static func create(
     beside path: FilePath, directIO: DirectIOPolicy
   ) throws(ImageError) -> File {
-    try opening { () throws(FileError) in
+    try calling { () throws(SystemCallError) in
       try PendingFile.create(at: path, directIO: directIO).file
     }
   }
 
   /// Opens a file that was measured, for reading.
   static func open(_ path: FilePath, directIO: DirectIOPolicy) throws(CommandError) -> File {
-    do throws(FileError) {
+    do throws(SystemCallError) {
       return try File.open(path, access: .read, directIO: directIO)
     } catch {
-      throw .image(.file(error), output: nil)
+      throw .image(.system(error), output: nil)
     }
   }
 

@@ -11,7 +11,7 @@ extension ImageError {
     switch self {
     case .format(let error, _): error.kind.advice
     case .plan(let error): error.advice
-    case .system, .file, .endedEarly, .device, .cancelled: nil
+    case .system, .endedEarly, .device, .cancelled: nil
     }
   }
 }

@@ -25,7 +25,6 @@ extension ExitStatus {
     switch error {
     case .format: self = .badData
     case .system(let error): self.init(error, output: output)
-    case .file(let error): self.init(error, output: output)
     case .endedEarly: self = .ioError
     case .plan(let error): self.init(error)
     case .device(_, let failure): self.init(failure, output: output)
@@ -75,31 +74,30 @@ extension ExitStatus {
       ? .unavailable : ExitStatus(error, output: nil)
   }
 
-  private init(_ error: FileError, output: FilePath?) {
-    switch error {
-    case .system(let error): self.init(error, output: output)
-    case .unsuitable(let path, _, _): self = path.isPart(of: output) ? .cannotCreate : .badData
-    case .foreignLink: self = .notPermitted
-    case .directIORefused: self = .unavailable
-    case .outsideFile: self = .badData
+  private init(_ error: SystemCallError, output: FilePath?) {
+    switch (error.subject, error.errno) {
+    case (.unsuitable(let path, _, _), _):
+      self = path.isPart(of: output) ? .cannotCreate : .badData
+    case (.directIO, _): self = .unavailable
+    case (.outside, _): self = .badData
+    case (_, .permissionDenied), (_, .notPermitted): self = .notPermitted
+    default:
+      let isPathsFault = Self.pathErrors.contains(error.errno)
+      self =
+        isPathsFault && error.subject.path?.isPart(of: output) == true ? .cannotCreate : .ioError
     }
   }
 
-  private init(_ error: SystemCallError, output: FilePath?) {
-    switch error.errno {
-    case .permissionDenied, .notPermitted: self = .notPermitted
-    case .noSuchFileOrDirectory, .notDirectory, .isDirectory, .fileExists, .readOnlyFileSystem,
-      .fileNameTooLong, .tooManySymbolicLinkLevels, .resourceBusy, .wouldBlock:
-      self = error.subject.path?.isPart(of: output) == true ? .cannotCreate : .ioError
-    default: self = .ioError
-    }
-  }
+  /// What is wrong with a path, and not with the bytes in the file.
+  private static let pathErrors: [Errno] = [
+    .noSuchFileOrDirectory, .notDirectory, .isDirectory, .fileExists, .readOnlyFileSystem,
+    .fileNameTooLong, .tooManySymbolicLinkLevels, .resourceBusy, .wouldBlock,
+  ]
 
   /// The status for the failure of a device's own source or target.
   private init(_ failure: DeviceFailure, output: FilePath?) {
     switch failure {
     case .system(let error): self.init(error, output: output)
-    case .file(let error): self.init(error, output: output)
     case .endedEarly, .tooLong, .sequence, .notAllTaken, .command, .refused, .stopped:
       self = .ioError
     }
@@ -125,7 +123,9 @@ extension SystemCallError.Subject {
   /// The file that it is about.
   fileprivate var path: FilePath? {
     switch self {
-    case .file(let path), .range(let path, _): path
+    case .file(let path), .range(let path, _), .unsuitable(let path, _, _), .foreignLink(let path),
+      .directIO(let path, _), .outside(let path, _, _):
+      path
     case .ring, .memory, .thread, .process, .processMemory, .socket: nil
     }
   }

@@ -9,33 +9,24 @@ enum TextFile {
   /// - Throws: `notAPicture` where a file is there that is no SVG and not empty.
   static func writePicture(_ text: String, to path: FilePath) throws(CommandError) {
     let mayBeReplaced = try CommandError.image(to: path) { () throws(ImageError) in
-      try opening { () throws(FileError) in try Self.mayBeReplaced(path) }
+      try calling { () throws(SystemCallError) in try Self.mayBeReplaced(path) }
     }
     guard mayBeReplaced else { throw .notAPicture(path) }
-    do throws(FileError) {
+    do throws(SystemCallError) {
       let pending = try PendingFile.create(at: path, directIO: .off)
-      do throws(SystemCallError) {
-        try pending.file.write(Array(text.utf8), at: 0)
-        try pending.commit()
-      } catch {
-        throw .system(error)
-      }
+      try pending.file.write(Array(text.utf8), at: 0)
+      try pending.commit()
     } catch {
-      throw .image(.file(error), output: path)
+      throw .image(.system(error), output: path)
     }
   }
 
   /// Whether a picture may take this name: nothing is there, or a picture, or an empty file.
-  private static func mayBeReplaced(_ path: FilePath) throws(FileError) -> Bool {
+  private static func mayBeReplaced(_ path: FilePath) throws(SystemCallError) -> Bool {
     // What is no file is told when the new one is made.
     guard InodeType(at: path) == .regular else { return true }
     let file = try File.open(path, access: .read, directIO: .off)
-    let head: [UInt8]
-    do throws(SystemCallError) {
-      head = try file.readBytes(at: 0, count: Int(min(try file.size(), 256)))
-    } catch {
-      throw .system(error)
-    }
+    let head = try file.readBytes(at: 0, count: Int(min(try file.size(), 256)))
     let text = String(decoding: head, as: UTF8.self)
     let isPicture = text.hasPrefix("<svg") || text.hasPrefix("<?xml") && text.contains("<svg")
     return isPicture || text.isEmpty

@@ -17,18 +17,17 @@ extension CompactCommand {
   }
 
   private func compact(_ cancellation: Cancellation) throws(ImageError) -> CompactReport {
-    let file = try opening { () throws(FileError) in
-      try File.open(image, access: .readWrite, directIO: .off, isExclusive: true)
-    }
-    try calling { () throws(SystemCallError) in try file.lock(.exclusive) }
+    let opened = try ImageFile(opening: image, access: .readWrite, isExclusive: true)
+    try opened.lock(.exclusive)
+    let file = opened.file
     let found = try Image(
       reading: file, streamOffset: place.streamOffset, cancellation: cancellation)
     if let problem = found.problems.first { throw .format(problem, in: image) }
-    let before = try calling { () throws(SystemCallError) in try file.allocatedBytes() }
+    let before = try calling(file.allocatedBytes)
     let slots = try StaleSlots.clear(in: found.blocks, of: file, cancellation: cancellation)
-    try calling { () throws(SystemCallError) in try file.syncData() }
+    try opened.sync()
     if let refusal = slots.refusal, !slots.remaining.isEmpty { throw .system(refusal) }
-    let after = try calling { () throws(SystemCallError) in try file.allocatedBytes() }
+    let after = try calling(file.allocatedBytes)
     return CompactReport(
       image: image, clearedPages: slots.clearedPages,
       freedBytes: before > after ? before - after : 0)

@@ -55,9 +55,7 @@ struct DeviceFacts: Equatable, Sendable {
   private static func decode(
     _ device: DescribedDevice, _ body: Range<FileOffset>, of file: File, _ budget: inout Int
   ) throws(ImageError) -> DecodedDevice {
-    let bytes = try calling { () throws(SystemCallError) in
-      try file.readBytes(at: body.lowerBound.rawValue, count: Int(body.byteCount.rawValue))
-    }
+    let bytes = try ImageFile(file).read(Int(body.byteCount.rawValue), at: body.lowerBound)
     // SAFETY: a UInt8 has no padding, so each of the bytes has a value.
     var input = ByteInput(unsafe bytes.span.bytes, at: body.lowerBound)
     return DeviceStateDecoder.decode(device, from: &input, budget: &budget)

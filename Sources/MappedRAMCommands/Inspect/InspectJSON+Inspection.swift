@@ -41,12 +41,12 @@ extension InspectJSON {
 
 extension InspectJSON.Block {
   init(_ block: ImageBlock, _ slots: SlotFacts) {
-    idstr = block.block.idstr
-    usedLength = block.block.usedLength.rawValue
-    pageSize = block.block.pageSize.byteCount
+    idstr = block.idstr
+    usedLength = block.usedLength.rawValue
+    pageSize = block.pageSize.byteCount
     bitmapOffset = OrNull(block.layout.bitmap?.lowerBound.rawValue)
     pagesOffset = OrNull(block.layout.pages?.lowerBound.rawValue)
-    pageCount = block.block.pageCount
+    pageCount = block.pageCount
     pagesPresent = OrNull(block.pagesPresent)
     presentBytes = OrNull(block.presentBytes)
     pagesStale = OrNull(slots.pagesStale)

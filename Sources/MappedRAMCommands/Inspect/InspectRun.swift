@@ -52,9 +52,7 @@ struct InspectRun {
   }
 
   private func open() throws(ImageError) -> File {
-    try opening { () throws(FileError) in
-      try File.open(options.image, access: .read, directIO: .off)
-    }
+    try ImageFile(opening: options.image).file
   }
 
   private var wishes: Inspection.Wishes {

@@ -57,10 +57,10 @@ extension Inspection {
     image = try Image(reading: file, streamOffset: streamOffset, cancellation: cancellation) {
       (block, bitmap) throws(ImageError) in
       let allocation = try SlotAllocation.find(block, present: bitmap, in: file)
-      slots[block.block.idstr] = SlotFacts(bitmap, allocation, wishes: wishes)
+      slots[block.idstr] = SlotFacts(bitmap, allocation, wishes: wishes)
     }
-    self.slots = image.blocks.map { slots[$0.block.idstr] ?? SlotFacts() }
-    allocatedBytes = try calling { () throws(SystemCallError) in try file.allocatedBytes() }
+    self.slots = image.blocks.map { slots[$0.idstr] ?? SlotFacts() }
+    allocatedBytes = try calling(file.allocatedBytes)
     if case .libvirt(let container) = image.container {
       domain = LibvirtDomain(xml: container.xml)
     }

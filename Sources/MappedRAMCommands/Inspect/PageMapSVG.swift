@@ -58,11 +58,11 @@ enum PageMapSVG {
   private static func strip(
     _ block: ImageBlock, _ map: PageMap, from top: inout Int, to body: inout String
   ) {
-    let step = NumberText.bytes(UInt64(block.block.pageSize.bytes(inPages: map.pagesInCell)))
+    let step = NumberText.bytes(UInt64(block.pageSize.bytes(inPages: map.pagesInCell)))
     let (present, stale) = map.cells.reduce((0, 0)) { ($0.0 + $1.present, $0.1 + $1.stale) }
     let stalePart = stale > 0 ? ", \(stale) stale" : ""
     let text =
-      "\(block.block.idstr): \(NumberText.bytes(block.block.usedLength.rawValue)), \(present) of "
+      "\(block.idstr): \(NumberText.bytes(block.usedLength.rawValue)), \(present) of "
       + "\(NumberText.count(map.pageCount, "page")) present\(stalePart); a cell is "
       + "\(NumberText.count(map.pagesInCell, "page")) (\(step))"
     body += "<g><title>\(escaped(text))</title>\n"

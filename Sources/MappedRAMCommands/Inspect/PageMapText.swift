@@ -31,8 +31,8 @@ enum PageMapText {
   private static func write(
     _ block: ImageBlock, _ whole: PageMap, width: Int, to output: (String) -> Void
   ) {
-    let pageSize = block.block.pageSize
-    let digits = String(block.block.usedLength.rawValue - 1, radix: 16).count
+    let pageSize = block.pageSize
+    let digits = String(block.usedLength.rawValue - 1, radix: 16).count
     // "  0x", digits, " |" and "|"
     let columns = powerOfTwo(atMost: max(8, width - digits - 7))
     let map = whole.reduced(toCells: columns * lineLimit)
@@ -40,7 +40,7 @@ enum PageMapText {
     let step = NumberText.bytes(UInt64(pageSize.bytes(inPages: map.pagesInCell)))
     let stalePart = stale > 0 ? ", \(stale) stale" : ""
     output(
-      "\n\(block.block.idstr): \(present) of \(NumberText.count(map.pageCount, "page")) present\(stalePart); a "
+      "\n\(block.idstr): \(present) of \(NumberText.count(map.pageCount, "page")) present\(stalePart); a "
         + "character is \(NumberText.count(map.pagesInCell, "page")) (\(step))\n")
     var before = ""
     var isRepeating = false

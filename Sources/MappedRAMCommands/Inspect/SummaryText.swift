@@ -157,8 +157,8 @@ extension SummaryText {
       .number("Pages"), .number("Present"), .number("Bytes"), .number("On disk"), .number("Stale"),
     ])
     for (block, slots) in zip(image.blocks, inspection.slots) {
-      let name = block.block.idstr
-      let (length, pages) = (block.block.usedLength.rawValue, block.block.pageCount)
+      let name = block.idstr
+      let (length, pages) = (block.usedLength.rawValue, block.pageCount)
       guard let bitmap = block.layout.bitmap, let region = block.layout.pages else {
         table.add([
           name, NumberText.bytes(length), "not in the file", "-", "\(pages)", "-", "-", "-", "-",

@@ -18,7 +18,7 @@ struct PackReport: CommandReport {
     JSON(
       image: image.string, machineType: plan.prologue.configuration.machineType,
       streamOffset: plan.layout.streamOffset.rawValue, fileSize: plan.end.rawValue,
-      blocks: plan.blocks.map(\.block.idstr), transfer: TransferJSON(report))
+      blocks: plan.blocks.map(\.idstr), transfer: TransferJSON(report))
   }
 
   /// ```json

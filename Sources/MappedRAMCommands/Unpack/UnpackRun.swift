@@ -7,9 +7,7 @@ extension UnpackCommand {
     try CommandRun.perform(output) { (run) throws(CommandError) in
       let outcome = try run.transfer("unpack", to: directory) {
         (progress, cancellation) throws(ImageError) in
-        let file = try opening { () throws(FileError) in
-          try File.open(image, access: .read, directIO: channels.directIO)
-        }
+        let file = try ImageFile(opening: image, directIO: channels.directIO).file
         var unpacking = DirectoryRestore(
           ImageRestore(file, streamOffset: place.streamOffset, options: channels.options),
           to: directory, selection: contents.block.isEmpty ? nil : contents.block)

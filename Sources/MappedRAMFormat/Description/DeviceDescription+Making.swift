@@ -5,7 +5,7 @@ extension DeviceDescription {
   public func replacing(
     _ configuration: Configuration
   ) throws(FormatError) -> DeviceDescription {
-    guard case .object(var members) = try JSONValue(parsing: text) else { return self }
+    guard case .object(var members) = try Self.value(of: text) else { return self }
     let member = JSONValue.Member(
       name: "configuration", value: Self.described(configuration))
     if let index = members.firstIndex(where: { $0.name == member.name }) {
@@ -44,7 +44,7 @@ extension DeviceDescription {
   public func replacing(
     devices: [(identity: SectionIdentity, bodyBytes: ByteCount)]
   ) throws(FormatError) -> DeviceDescription {
-    guard case .object(var members) = try JSONValue(parsing: text),
+    guard case .object(var members) = try Self.value(of: text),
       let index = members.firstIndex(where: { $0.name == "devices" }),
       case .array(let values) = members[index].value
     else { return self }
@@ -81,7 +81,7 @@ extension DeviceDescription {
 
   private func othersThanOwnMember() throws(FormatError) -> [JSONValue.Member] {
     // The text of a description that exists is an object.
-    guard case .object(let members) = try JSONValue(parsing: text) else { return [] }
+    guard case .object(let members) = try Self.value(of: text) else { return [] }
     return members.filter { $0.name != Self.ownMember.name }
   }
 

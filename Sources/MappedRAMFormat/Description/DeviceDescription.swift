@@ -38,7 +38,7 @@ public struct DeviceDescription: Equatable, Sendable {
     guard ByteCount(text.count) <= limit else {
       throw Self.overLimit(ByteCount(text.count), at: offset)
     }
-    let root = try JSONValue(parsing: text, at: offset)
+    let root = try Self.value(of: text, at: offset)
     self.text = text
     do throws(DescriptionShapeError) {
       let object = try DescriptionObject(root)
@@ -52,6 +52,22 @@ public struct DeviceDescription: Equatable, Sendable {
         } ?? false
     } catch {
       throw error.formatError(at: offset)
+    }
+  }
+
+  /// The text as a value.
+  static func value(of text: [UInt8], at offset: FileOffset = .zero) throws(FormatError)
+    -> JSONValue
+  {
+    do throws(JSONError) {
+      return try JSONValue(parsing: text)
+    } catch {
+      let limit = UInt64(ImageLimits.descriptionValues)
+      let kind: FormatError.Kind =
+        error.problem == .tooMany
+        ? .overLimit(.descriptionValues, found: limit + 1, limit: limit)
+        : .description(error.problem)
+      throw FormatError(kind, at: offset + ByteCount(error.position), in: .description)
     }
   }
 

@@ -28,6 +28,14 @@ public struct PageSize: Hashable, Sendable {
   /// Bytes in `count` pages.
   public func bytes(inPages count: Int) -> Int { count << shift }
 
+  /// The slots of `pages` of a block whose slots begin at `start`.
+  ///
+  /// - Precondition: the block has these pages and lies in a file.
+  package func bytes(of pages: Range<Int>, in start: FileOffset) -> Range<FileOffset> {
+    let first = start + ByteCount(UInt64(pages.lowerBound) << UInt64(shift))
+    return first..<(first + ByteCount(UInt64(pages.count) << UInt64(shift)))
+  }
+
   /// Whole pages in `length`, or `nil` if it is no multiple of the page size.
   public func pages(in length: ByteCount) -> Int? {
     guard length.rawValue & UInt64(byteCount - 1) == 0 else { return nil }

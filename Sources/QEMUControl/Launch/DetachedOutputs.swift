@@ -88,18 +88,14 @@ final class DetachedOutputs {
     case .regular: break
     default: return false
     }
-    do throws(FileError) {
+    do throws(SystemCallError) {
       let file = try File.open(path, access: .read, directIO: .off)
-      do throws(SystemCallError) {
-        let head = try file.readBytes(at: 0, count: Int(min(try file.size(), 4096)))
-        return !marks.contains { head.starts(with: $0.utf8) } && !head.starts(with: qcowMark)
-          && head.count { $0 == 0 } <= max(8, head.count / 8)
-      } catch {
-        throw .system(error)
-      }
+      let head = try file.readBytes(at: 0, count: Int(min(try file.size(), 4096)))
+      return !marks.contains { head.starts(with: $0.utf8) } && !head.starts(with: qcowMark)
+        && head.count { $0 == 0 } <= max(8, head.count / 8)
     } catch {
       // A log that may be written and not read is one, too.
-      guard case .system(let error) = error, error.errno != .permissionDenied else { return true }
+      guard error.errno != .permissionDenied else { return true }
       throw .system(error)
     }
   }
@@ -140,18 +136,14 @@ final class NewLog: Sendable {
 
   /// What has been written to it since the last call, but `limit` bytes at most.
   func take(limit: UInt64) -> String {
-    do throws(FileError) {
+    do throws(SystemCallError) {
       let file = try File.open(path, access: .read, directIO: .off)
-      do throws(SystemCallError) {
-        let start = taken.load(ordering: .sequentiallyConsistent)
-        let size = try file.size()
-        guard size > start else { return "" }
-        let bytes = try file.readBytes(at: start, count: Int(min(size - start, limit)))
-        taken.store(start + UInt64(bytes.count), ordering: .sequentiallyConsistent)
-        return String(decoding: bytes, as: UTF8.self)
-      } catch {
-        throw .system(error)
-      }
+      let start = taken.load(ordering: .sequentiallyConsistent)
+      let size = try file.size()
+      guard size > start else { return "" }
+      let bytes = try file.readBytes(at: start, count: Int(min(size - start, limit)))
+      taken.store(start + UInt64(bytes.count), ordering: .sequentiallyConsistent)
+      return String(decoding: bytes, as: UTF8.self)
     } catch {
       // Somebody has removed it: there is nothing to be told.
       return ""

@@ -75,10 +75,10 @@ extension VMSession {
     note { $0.descriptorSet = set }
     for isDirect in direct ? [false, true] : [false] {
       let descriptor: OwnedDescriptor
-      do throws(FileError) {
+      do throws(SystemCallError) {
         descriptor = try file.openAgain(for: purpose, direct: isDirect)
       } catch {
-        throw .image(.file(error))
+        throw .image(.system(error))
       }
       _ = try execute(.addDescriptor(descriptor.rawValue, to: set, note: "mapped-ram"))
     }

@@ -76,10 +76,10 @@ struct Destination {
   /// - Throws: EWOULDBLOCK where somebody is writing into it now.
   private func lockImage() throws(VMError) {
     let descriptor: OwnedDescriptor
-    do throws(FileError) {
+    do throws(SystemCallError) {
       descriptor = try source.file.openAgain(for: .reading, direct: false)
     } catch {
-      throw .image(.file(error))
+      throw .image(.system(error))
     }
     do throws(SystemCallError) {
       try File.lock(descriptor, .shared, path: source.file.path)
@@ -138,7 +138,7 @@ struct Destination {
         source.file, streamOffset: source.image.streamOffset, options: options
       ).run(
         progress: progress, cancellation: cancellation, device: { devices[$0.identity] },
-        target: { targets[$0.block.idstr] }
+        target: { targets[$0.idstr] }
       ).report
     } catch {
       throw .image(error)
@@ -155,11 +155,11 @@ struct Destination {
     if !placed.isEmpty || !devices.isEmpty {
       transfer = try restore(to: try memory.targets(for: placed), progress, cancellation)
     }
-    let carried = Set(source.image.blocks.map(\.block.idstr)).subtracting(placed)
+    let carried = Set(source.image.blocks.map(\.idstr)).subtracting(placed)
       .subtracting(mapped)
     try loadStream(carrying: carried, cancellation)
     let arrivals = source.image.blocks.map { block in
-      let idstr = block.block.idstr
+      let idstr = block.idstr
       return arrival(
         block.block,
         mapped.contains(idstr) ? .mapped : placed.contains(idstr) ? .placed : .stream)
@@ -180,10 +180,10 @@ struct Destination {
     var mapped: Set<String> = []
     for block in source.image.blocks {
       guard let pages = block.layout.pages,
-        case .privateFile(inode, let offset, _)? = memory.backing(of: block.block.idstr),
+        case .privateFile(inode, let offset, _)? = memory.backing(of: block.idstr),
         offset == pages.lowerBound.rawValue
       else { continue }
-      mapped.insert(block.block.idstr)
+      mapped.insert(block.idstr)
     }
     guard mapped.isEmpty else { return mapped }
     throw .cannotMap(.notMapped(source.file.path))
@@ -197,7 +197,7 @@ struct Destination {
     of mapped: Set<String>, limit: UInt64, _ cancellation: Cancellation
   ) throws(VMError) -> [String: PageBitmap] {
     if source.image.statesZeroSlots, source.file.kind == .regular { return [:] }
-    let blocks = source.image.blocks.filter { mapped.contains($0.block.idstr) }
+    let blocks = source.image.blocks.filter { mapped.contains($0.idstr) }
     let stale: StaleSlots
     do throws(ImageError) {
       stale = try StaleSlots.find(in: blocks, of: source.file, cancellation: cancellation)
@@ -228,8 +228,8 @@ struct Destination {
   private func placedBlocks(besides mapped: Set<String>) -> Set<String> {
     var placed: Set<String> = []
     for block in source.image.blocks where block.layout.pages != nil {
-      let idstr = block.block.idstr
-      guard !mapped.contains(idstr), block.block.usedLength.rawValue >= Self.smallestPlaced,
+      let idstr = block.idstr
+      guard !mapped.contains(idstr), block.usedLength.rawValue >= Self.smallestPlaced,
         let target = vm.blocks.first(where: { $0.idstr == idstr }),
         target.usedLength == target.maxLength
       else { continue }

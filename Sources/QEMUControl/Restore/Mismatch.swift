@@ -75,7 +75,7 @@ struct DestinationCheck {
         continue
       }
     }
-    let known = Set(image.blocks.map(\.block.idstr))
+    let known = Set(image.blocks.map(\.idstr))
     for other in found where !known.contains(other.idstr) {
       mismatches.append(.extraBlock(idstr: other.idstr, other.usedLength))
     }

@@ -103,7 +103,7 @@ public struct VMLaunch: Sendable {
     let blocks = source.image.blocks.compactMap { block in
       block.layout.pages.map {
         MappedMemory.Block(
-          idstr: block.block.idstr, byteCount: block.block.usedLength.rawValue,
+          idstr: block.idstr, byteCount: block.usedLength.rawValue,
           offset: $0.lowerBound.rawValue)
       }
     }

@@ -60,11 +60,7 @@ public struct RestoreSource: Sendable {
     _ path: FilePath, streamOffset: FileOffset? = nil, directIO: DirectIOPolicy = .auto,
     cancellation: Cancellation = Cancellation()
   ) throws(ImageError) {
-    do throws(FileError) {
-      file = try File.open(path, access: .read, directIO: directIO)
-    } catch {
-      throw .file(error)
-    }
+    file = try ImageFile(opening: path, directIO: directIO).file
     image = try Image(
       reading: file, streamOffset: streamOffset, cancellation: cancellation)
     if let problem = image.problems.first { throw .format(problem, in: path) }

@@ -11,7 +11,7 @@ final class CaptureEngine: SaveEngine {
   private let memory: GuestMemory
   private let platform: GuestPlatform
   /// The save of a VM that runs.
-  private var rounds: LiveSave?
+  private var rounds: OngoingSave?
 
   private var save: VMSave { job.save }
   private var vm: RunningVM { job.vm }
@@ -30,9 +30,8 @@ final class CaptureEngine: SaveEngine {
         prologue: StreamPrologue(
           configuration: platform.configuration(machineType: job.vm.machineType)),
         blocks: memory.planned(pageSize: platform.pageSize), tail: [], for: job.save.image)
-      rounds = try LiveSave(
-        head, to: job.save.image, inPlace: job.save.inPlace, replacing: job.save.replacing,
-        options: job.save.options, live: live,
+      rounds = try ImageSave(head, options: job.save.options).begin(
+        to: job.save.image, inPlace: job.save.inPlace, replacing: job.save.replacing, live: live,
         guestTime: { Self.processorTime(of: processID) }, progress: job.progress,
         cancellation: job.cancellation)
     } catch {
@@ -109,7 +108,7 @@ final class CaptureEngine: SaveEngine {
     _ plan: SavePlan, pagesAreRead: () throws(VMError) -> Void
   ) throws(VMError) -> VMSaveReport {
     var failure: VMError?
-    let (transfer, live): (TransferReport, LiveReport?)
+    let transfer: TransferReport
     do throws(ImageError) {
       let pagesAreRead = { () throws(ImageError) in
         do throws(VMError) {
@@ -120,23 +119,22 @@ final class CaptureEngine: SaveEngine {
         }
       }
       if let rounds = rounds.take() {
-        (transfer, live) = try rounds.finish(
+        transfer = try rounds.finish(
           plan, pagesAreRead: pagesAreRead, beforeCommit: session.keepSnapshots)
       } else {
         transfer = try ImageSave(plan, options: save.options).run(
           to: save.image, inPlace: save.inPlace, replacing: save.replacing,
           progress: job.progress, cancellation: job.cancellation, pagesAreRead: pagesAreRead,
           beforeCommit: session.keepSnapshots)
-        live = nil
       }
     } catch {
       throw failure ?? .image(error)
     }
     var report = VMSaveReport(
-      of: vm, by: .capture, blocks: plan.blocks.map(\.block.idstr), fileSize: plan.end,
+      of: vm, by: .capture, blocks: plan.blocks.map(\.idstr), fileSize: plan.end,
       transfer: transfer)
     report.memory = memory.blocks
-    report.live = live
+    report.live = transfer.live
     return report
   }
 

@@ -9,7 +9,7 @@ final class QEMUEngine: SaveEngine {
   private let settings: ChangedSettings
   private let target: File
   private let isDirect: Bool
-  private var file: ForeignSave?
+  private var file: ForeignDraft?
   private let stopwatch = Stopwatch()
 
   private var session: VMSession { job.session }
@@ -21,11 +21,11 @@ final class QEMUEngine: SaveEngine {
       throw .tooOld(vm.version)
     }
     try Self.check(vm.runState)
-    let file: ForeignSave
+    let file: ForeignDraft
     do throws(ImageError) {
       // In place, this is the end of what the file held: all that can be asked before has been.
-      file = try ForeignSave(
-        to: save.image, inPlace: save.inPlace, replacing: save.replacing, vm: vm.identity,
+      file = try ForeignDraft.begin(
+        at: save.image, inPlace: save.inPlace, replacing: save.replacing, vm: vm.identity,
         directIO: save.options.directIO)
     } catch {
       throw .image(error)
@@ -70,7 +70,7 @@ final class QEMUEngine: SaveEngine {
     try? session.tidyUp()
     let image = try commit()
     var report = VMSaveReport(
-      of: job.vm, by: .qemu, blocks: image.blocks.map(\.block.idstr), fileSize: image.fileSize,
+      of: job.vm, by: .qemu, blocks: image.blocks.map(\.idstr), fileSize: image.fileSize,
       transfer: stopwatch.report(of: image, in: target))
     if job.live != nil { report.rounds = rounds }
     return report

@@ -161,14 +161,8 @@ extension VMSave {
   private func ofImage(
     _ body: (File) throws(SystemCallError) -> UInt64
   ) throws(VMError) -> UInt64 {
-    let file: File
-    do throws(FileError) {
-      file = try File.open(image, access: .read, directIO: .off)
-    } catch {
-      throw .image(.file(error))
-    }
     do throws(SystemCallError) {
-      return try body(file)
+      return try body(try File.open(image, access: .read, directIO: .off))
     } catch {
       throw .image(.system(error))
     }

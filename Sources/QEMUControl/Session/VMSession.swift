@@ -85,10 +85,10 @@ final class VMSession {
   /// - Throws: where it cannot be started for another reason.
   func arm(_ program: String) throws(VMError) -> Bool {
     let note: SharedNote
-    do throws(FileError) {
+    do throws(SystemCallError) {
       note = try SharedNote()
     } catch {
-      throw .image(.file(error))
+      throw .image(.system(error))
     }
     do throws(SystemCallError) {
       try note.write(journal.encoded(of: subject))

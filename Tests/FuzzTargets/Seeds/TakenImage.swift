@@ -96,7 +96,7 @@ struct TakenImage {
   /// The description with nothing but `sections`.
   private func descriptionText(of sections: [ImageSection]) throws(Finding) -> [UInt8]? {
     guard let text = found.description?.text else { return nil }
-    let root = try succeed("the description of \(name)") { () throws(FormatError) in
+    let root = try succeed("the description of \(name)") { () throws(JSONError) in
       try JSONValue(parsing: text)
     }
     guard case .object(var members) = root,

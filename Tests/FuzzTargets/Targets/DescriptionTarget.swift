@@ -91,12 +91,12 @@ enum JSONText {
   /// A value is read as it was written.
   static func check(_ text: [UInt8]) throws(Finding) {
     let value: JSONValue
-    do throws(FormatError) {
+    do throws(JSONError) {
       value = try JSONValue(parsing: text)
     } catch {
       return
     }
-    let read = try succeed("a JSON value, written") { () throws(FormatError) in
+    let read = try succeed("a JSON value, written") { () throws(JSONError) in
       try JSONValue(parsing: Array(value.text.utf8))
     }
     try require(read == value, "a JSON value is read as another than it was written")

@@ -17,7 +17,7 @@ enum ImageTarget {
     let file = try File.holding(bytes)
     var bitmaps: [String: PageBitmap] = [:]
     let image = try succeed("inspect") { () throws(ImageError) in
-      try Image(reading: file) { block, bitmap in bitmaps[block.block.idstr] = bitmap }
+      try Image(reading: file) { block, bitmap in bitmaps[block.idstr] = bitmap }
     }
     for problem in image.problems { _ = problem.description }
     try lookCloser(at: image, bitmaps, file)
@@ -36,7 +36,7 @@ enum ImageTarget {
     at image: Image, _ bitmaps: [String: PageBitmap], _ file: File
   ) throws(Finding) {
     for block in image.blocks {
-      guard let bitmap = bitmaps[block.block.idstr] else { continue }
+      guard let bitmap = bitmaps[block.idstr] else { continue }
       _ = try succeed("slots") { () throws(ImageError) in
         try SlotAllocation.find(block, present: bitmap, in: file)
       }
@@ -72,12 +72,12 @@ enum ImageTarget {
           stored.byteCount <= deviceBytes ? CollectedState(stored) : nil
         },
         target: { (block) throws(ImageError) in
-          guard block.block.usedLength <= blockBytes else {
+          guard block.usedLength <= blockBytes else {
             memory.append(nil)
             return nil
           }
           let pages = try calling { () throws(SystemCallError) in
-            try MemoryPages(byteCount: Int(block.block.usedLength.rawValue))
+            try MemoryPages(byteCount: Int(block.usedLength.rawValue))
           }
           memory.append(pages)
           return pages
@@ -117,12 +117,12 @@ enum ImageTarget {
       if let bitmap = block.layout.bitmap, let pages = block.layout.pages {
         try require(
           block.layout.entry < bitmap.lowerBound && bitmap.upperBound <= pages.lowerBound
-            && pages.byteCount == block.block.usedLength
-            && (block.pagesPresent ?? .max) <= block.block.pageCount,
+            && pages.byteCount == block.usedLength
+            && (block.pagesPresent ?? .max) <= block.pageCount,
           "the regions of a block overlap")
       }
       last = block.layout.end
-      sum += block.block.usedLength
+      sum += block.usedLength
     }
     guard let tail = image.tail else { throw Finding("a whole image has a tail") }
     try require(sum == image.ramTotal, "the blocks are not all of RAM")
@@ -151,9 +151,9 @@ enum ImageTarget {
       try compare(output, with: file)
       output = ByteOutput(at: block.layout.entry)
       RAMBlockEntry(
-        idstr: block.block.idstr, usedLength: block.block.usedLength,
+        idstr: block.idstr, usedLength: block.usedLength,
         address: form.hasAddress ? block.block.address : nil,
-        header: block.layout.header(pageSize: block.block.pageSize)
+        header: block.layout.header(pageSize: block.pageSize)
       ).encode(into: &output)
     }
     try compare(output, with: file)
@@ -169,10 +169,10 @@ enum ImageTarget {
     _ memory: [MemoryPages?], _ image: Image, _ bitmaps: [String: PageBitmap], _ file: File
   ) throws(Finding) {
     for (block, pages) in zip(image.blocks, memory) {
-      guard let pages, let slots = block.layout.pages, let bitmap = bitmaps[block.block.idstr]
+      guard let pages, let slots = block.layout.pages, let bitmap = bitmaps[block.idstr]
       else { continue }
       var expected = [UInt8](repeating: 0, count: Int(pages.byteCount))
-      let pageSize = block.block.pageSize
+      let pageSize = block.pageSize
       for run in bitmap.runs {
         let bytes =
           pageSize.bytes(inPages: run.lowerBound)..<pageSize.bytes(inPages: run.upperBound)
@@ -182,7 +182,7 @@ enum ImageTarget {
           with: try file.contents(
             (start + UInt64(bytes.lowerBound))..<(start + UInt64(bytes.upperBound))))
       }
-      try require(pages.bytes == expected, "block \(block.block.idstr) was restored wrongly")
+      try require(pages.bytes == expected, "block \(block.idstr) was restored wrongly")
     }
   }
 
@@ -203,8 +203,8 @@ enum ImageTarget {
     }
     try require(read.configuration == stream.configuration, "the stream has another CONFIGURATION")
     try require(
-      read.blocks.map(\.block.idstr) == image.blocks.map(\.block.idstr)
-        && read.blocks.map(\.block.usedLength) == image.blocks.map(\.block.usedLength),
+      read.blocks.map(\.idstr) == image.blocks.map(\.idstr)
+        && read.blocks.map(\.usedLength) == image.blocks.map(\.usedLength),
       "the stream has other blocks")
     let devices = image.sections.filter { $0.type == .full }
     try require(

@@ -16,7 +16,7 @@ enum StreamTarget {
     }
     for block in stream.blocks {
       try require(
-        block.contents.map { $0.byteCount == block.block.usedLength.rawValue } ?? true,
+        block.contents.map { $0.byteCount == block.usedLength.rawValue } ?? true,
         "a block has contents of another length")
     }
     for (section, next) in zip(stream.sections, stream.sections.dropFirst()) {
@@ -66,9 +66,7 @@ enum StreamTarget {
     switch part {
     case .bytes(let bytes): return bytes
     case .file(let file, let range):
-      return try calling { () throws(SystemCallError) in
-        try file.readBytes(at: range.lowerBound, count: range.count)
-      }
+      return try ImageFile(file).read(Int(range.byteCount.rawValue), at: range.lowerBound)
     case .reserved: return []
     }
   }

@@ -34,15 +34,15 @@ import Testing
     inPlace: Bool = false, factory: (any ChannelIOFactory)? = nil, change: (Int) throws -> Void
   ) throws -> LiveReport {
     let plan = try guest.plan()
-    var save = try LiveSave(
-      plan, to: path, inPlace: inPlace, options: options, live: Self.rounds(1),
-      factory: factory)
+    var save = try ImageSave(plan, options: options, factory: factory).begin(
+      to: path, inPlace: inPlace, live: Self.rounds(1))
     for round in 1...rounds {
       if round > 1 { try change(round) }
       try save.runRounds()
     }
     try change(rounds + 1)
-    return try save.finish(plan).live
+    let report = try save.finish(plan)
+    return try #require(report.live)
   }
 
   /// What each block holds now is what the image gives back, and no slot of an absent page holds anything.
@@ -52,14 +52,14 @@ import Testing
     for block in try Image(reading: file).blocks {
       let present = try #require(try block.readBitmap(from: file))
       let slots = try #require(block.layout.pages)
-      let pageBytes = block.block.pageSize.byteCount
+      let pageBytes = block.pageSize.byteCount
       for page in 0..<present.pageCount where !present[page] {
         let bytes = try file.readBytes(
           at: slots.lowerBound.rawValue + UInt64(page * pageBytes), count: pageBytes)
-        #expect(bytes.allSatisfy { $0 == 0 }, "page \(page) of \(block.block.idstr)")
+        #expect(bytes.allSatisfy { $0 == 0 }, "page \(page) of \(block.idstr)")
       }
       // As in a stopped save, zero pages are absent.
-      let pages = guest.blocks.first { $0.block.idstr == block.block.idstr }?.pages
+      let pages = guest.blocks.first { $0.block.idstr == block.idstr }?.pages
       let contents = try #require(pages).allBytes
       for page in 0..<present.pageCount {
         let bytes = contents[(page * pageBytes)..<((page + 1) * pageBytes)]
@@ -102,8 +102,8 @@ import Testing
     var generator = SeededGenerator()
     let guest = try TestGuest(pages: [65], using: &generator)
     let times = Monitor([begin, end])
-    var save = try LiveSave(
-      guest.plan(), to: path, live: Self.rounds(1),
+    var save = try ImageSave(guest.plan()).begin(
+      to: path, live: Self.rounds(1),
       guestTime: { times.withLock { $0.removeFirst() }.map { .seconds($0) } })
     try save.runRounds()
     #expect(save.rounds.count == 1)

@@ -71,10 +71,11 @@ import Testing
     }
     let plan = try plan(file, way)
     let written: Int
-    var save: LiveSave
+    var save: OngoingSave
     do {
       defer { isOver.withLock { $0 = true } }
-      save = try LiveSave(plan, to: test.path, options: options, live: LiveSaveTests.rounds(1))
+      save = try ImageSave(plan, options: options).begin(
+        to: test.path, live: LiveSaveTests.rounds(1))
       for _ in 0..<4 { try save.runRounds() }
     }
     written = try guest.join()
@@ -115,12 +116,13 @@ import Testing
       }
     }
     try put(0)
-    var save = try LiveSave(plan, to: test.path, live: LiveSaveTests.rounds(1))
+    var save = try ImageSave(plan).begin(to: test.path, live: LiveSaveTests.rounds(1))
     try save.runRounds()
     try put(1)
     try save.runRounds()
     try put(2)
-    let report = try save.finish(plan).live
+    let finished = try save.finish(plan)
+    let report = try #require(finished.live)
     let contents = try file.readBytes(at: 0, count: Self.pageCount * 4096)
     #expect(try restoreToMemory(test.path) == [contents])
     try expectNoStaleSlots(test.path)

@@ -1,0 +1,93 @@
+import LinuxIO
+import MappedRAMFormat
+
+extension ImageDraft {
+  /// Writes everything but the pages and the stream's first eight bytes; bitmaps last.
+  func writeStructures(_ contents: Contents) throws(ImageError) {
+    if let prefix = plan.prefix { try file.write(prefix, at: .zero) }
+    let head = plan.prologue.encoded(at: plan.layout.streamOffset)
+    try file.write(
+      Array(head.bytes.dropFirst(StreamHeader.byteCount)),
+      at: plan.layout.streamOffset + ByteCount(StreamHeader.byteCount))
+    var total = ByteOutput(at: plan.layout.blockList)
+    RAMWord.memorySize(plan.ramTotal).encode(into: &total)
+    try file.write(total)
+    for (block, layout) in zip(plan.blocks, plan.layout.blocks) {
+      try file.cancellation.check()
+      try writeEntry(block.block, layout)
+    }
+    try file.write(plan.prologue.encodedListEnd(at: plan.layout.listEnd))
+    try writeTail()
+    if let area = contents.area { try write(area) }
+    for (bitmap, layout) in zip(contents.bitmaps, plan.layout.blocks) {
+      guard let place = layout.bitmap else { continue }
+      // On a device what was there before stands where nothing is written.
+      try write(bitmap ?? PageBitmap(pageCount: Int(place.byteCount.rawValue) * 8), at: place)
+    }
+  }
+
+  /// The stream's first eight bytes.
+  var streamHeader: ByteOutput {
+    var output = ByteOutput(at: plan.layout.streamOffset)
+    StreamHeader().encode(into: &output)
+    return output
+  }
+
+  /// Writes the stream's first eight bytes: from now on the image is one.
+  func writeStreamHeader() throws(ImageError) { try file.write(streamHeader) }
+
+  /// Makes whatever image was there before unreadable.
+  func clearStreamHeader() throws(ImageError) {
+    try file.write(
+      Array(repeating: 0, count: StreamHeader.byteCount), at: plan.layout.streamOffset)
+  }
+
+  private func write(_ bitmap: PageBitmap, at place: Range<FileOffset>) throws(ImageError) {
+    let words = bitmap.words
+    let step = ImageFile.chunkBytes / 8
+    for first in stride(from: 0, to: words.count, by: step) {
+      try file.cancellation.check()
+      var output = ByteOutput(at: place.lowerBound + ByteCount(first * 8))
+      bitmap.encode(first..<min(first + step, words.count), into: &output)
+      try file.write(output)
+    }
+  }
+
+  private func writeEntry(_ block: RAMBlock, _ layout: BlockLayout) throws(ImageError) {
+    var output = ByteOutput(at: layout.entry)
+    let form = RAMBlockEntry.Form(plan.prologue.configuration)
+    RAMBlockEntry(
+      idstr: block.idstr, usedLength: block.usedLength,
+      address: form.hasAddress ? block.address ?? 0 : nil,
+      header: layout.header(pageSize: block.pageSize)
+    ).encode(into: &output)
+    try file.write(output)
+  }
+
+  private func writeTail() throws(ImageError) {
+    var position = plan.layout.tail
+    for part in plan.tail {
+      try file.write(part, at: position)
+      position = position + part.byteCount
+    }
+    // Behind an EOF byte on a device an old 0x06 would begin a description.
+    if file.kind == .blockDevice, try file.end() > position {
+      try file.write([0], at: position)
+    }
+  }
+
+  /// Writes what leads to the buffers, which are there, and cuts the file behind it.
+  private func write(_ area: DeviceArea) throws(ImageError) {
+    let (header, table) = area.encoded()
+    let end = try file.end()
+    switch file.kind {
+    case .regular: try file.truncate(to: area.end)
+    case .blockDevice where end < area.end:
+      throw .plan(
+        .targetTooSmall(file.path, found: end.rawValue, needed: area.end.rawValue))
+    case .blockDevice: break
+    }
+    try file.write(table)
+    try file.write(header)
+  }
+}

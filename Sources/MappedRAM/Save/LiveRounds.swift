@@ -1,0 +1,129 @@
+import LinuxIO
+import MappedRAMFormat
+
+/// The rounds of a live save: what they know of the pages, how they went, and whether there is to be another.
+struct LiveRounds {
+  /// What is known of each block's pages; `nil` for a block that is left out.
+  let states: [RoundPages?]
+  /// What holds the writes of all rounds but the last up, if anything does.
+  let limit: BandwidthLimit?
+  /// Those that are over.
+  private(set) var rounds: [LiveRound] = []
+  private let options: LiveOptions
+  private let guestTime: @Sendable () -> Duration?
+  private var isStuck = false
+
+  /// The rounds of a save of `plan`.
+  ///
+  /// - Throws: where there is not as much memory as they may need.
+  init(
+    of plan: SavePlan, _ options: LiveOptions, guestTime: @escaping @Sendable () -> Duration?
+  ) throws(ImageError) {
+    do throws(SystemCallError) {
+      states = try plan.blocks.map { (block) throws(SystemCallError) in
+        block.pages == nil || block.block.isIgnored ? nil : try RoundPages(block.block)
+      }
+    } catch {
+      throw .system(error)
+    }
+    limit = options.bytesPerSecond.map { BandwidthLimit(bytesPerSecond: $0) }
+    self.options = options
+    self.guestTime = guestTime
+  }
+
+  /// When a round began, and who had used how much of the processors by then.
+  struct Start {
+    let time = ContinuousClock.now
+    let saveTime = ResourceUsage.current().cpuTime
+    let guestTime: Duration?
+  }
+
+  /// Notes that a round begins that looks at `byteCount` bytes of memory.
+  func begin(_ progress: Progress, of byteCount: ByteCount) -> Start {
+    progress.begin(round: rounds.count + 1, of: byteCount.rawValue)
+    return Start(guestTime: guestTime())
+  }
+
+  /// Notes that the round is over, whose passes were these.
+  mutating func end(_ start: Start, _ passes: [PageRound?], channels: Int) {
+    rounds.append(
+      LiveRound(
+        readBytes: passes.reduce(0) { $0 + ($1?.readBytes ?? 0) },
+        changedBytes: passes.reduce(0) { $0 + ($1?.changedBytes ?? 0) },
+        elapsed: ContinuousClock.now - start.time,
+        limited: (limit?.takeWaited() ?? .zero) / channels,
+        processors: shares(since: start, channels)))
+  }
+
+  /// Who has had the processors since then.
+  private func shares(since start: Start, _ channels: Int) -> ProcessorShares? {
+    guard let before = start.guestTime, let now = guestTime() else { return nil }
+    return ProcessorShares(
+      save: ResourceUsage.current().cpuTime - start.saveTime, guest: now - before,
+      count: min(channels, Machine.processors))
+  }
+
+  /// Whether another round is to follow while the VM runs.
+  ///
+  /// - Throws: `PlanError.stuck`.
+  mutating func goesOn(_ progress: Progress) throws(ImageError) -> Bool {
+    let forecast = LiveForecast(after: rounds)
+    progress.forecast(forecast)
+    switch LiveStep.next(after: rounds, options) {
+    case .goOn: return true
+    case .pause: return false
+    case .stuck:
+      isStuck = true
+      guard options.whenStuck == .pause else {
+        throw .plan(
+          .stuck(
+            rounds: rounds.count, expected: forecast.expectedPause, wanted: options.maximumPause,
+            dirtyBytesPerSecond: forecast.dirtyBytesPerSecond))
+      }
+      return false
+    }
+  }
+
+  /// Clears the slots of `plan` in `file` that hold an older version of a page that is zero now, and tells how the rounds went, of
+  /// which the last was made while the VM stood still.
+  consuming func finish(_ plan: SavePlan, in file: ImageFile) throws(ImageError) -> LiveReport {
+    var clearedPages = 0
+    for (index, state) in states.enumerated() {
+      guard let state, let slots = plan.layout.blocks[index].pages else { continue }
+      let stale = state.stalePages
+      let pageSize = plan.pageSize
+      for run in stale.runs {
+        let range = pageSize.bytes(of: run, in: slots.lowerBound)
+        do throws(ImageError) {
+          try file.punch(range)
+        } catch {
+          // Where the file can have no holes.
+          try file.zero(range)
+        }
+      }
+      clearedPages += stale.population
+    }
+    let before = rounds.dropLast()
+    return LiveReport(
+      rounds: Array(before), lastRound: rounds[before.count],
+      forecast: before.isEmpty ? nil : LiveForecast(after: Array(before)), isStuck: isStuck,
+      hashBytes: states.reduce(0) { $0 + UInt64($1?.hashByteCount ?? 0) },
+      clearedPages: clearedPages)
+  }
+}
+
+/// How a live save went.
+public struct LiveReport: Equatable, Sendable {
+  /// The rounds while the VM ran.
+  public var rounds: [LiveRound]
+  /// The round while it stood still.
+  public var lastRound: LiveRound
+  /// What followed from the rounds right before the pause; `nil` where there was none.
+  public var forecast: LiveForecast?
+  /// Whether the VM was paused though the pause would be longer than was wished.
+  public var isStuck: Bool
+  /// Bytes of memory for hashes, at most: 16 a page.
+  public var hashBytes: UInt64
+  /// Slots that held an older version of a page that is zero now, and were cleared.
+  public var clearedPages: Int
+}

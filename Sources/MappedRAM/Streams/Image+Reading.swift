@@ -1,0 +1,87 @@
+public import LinuxIO
+public import MappedRAMFormat
+
+extension Image {
+  /// Reads an image's structures, never its pages.
+  ///
+  /// A damaged image is no error: what is wrong stands in `problems`, after which reading stopped.
+  ///
+  /// - Parameters:
+  ///   - file: the image.
+  ///   - streamOffset: where the stream begins; `nil` where the container says, or at 0.
+  ///   - cancellation: ends the reading.
+  ///   - onBitmap: called with each block that has a bitmap, and the bitmap, as soon as they are read; none is kept.
+  /// - Throws: `ImageError.system` where the file cannot be read; `.cancelled`.
+  /// - Complexity: O(bitmaps + sections); 2 MiB of bitmap a 64 GiB of RAM.
+  public init(
+    reading file: File, streamOffset: FileOffset? = nil,
+    cancellation: Cancellation = Cancellation(),
+    onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void = { _, _ in }
+  ) throws(ImageError) {
+    try self.init(
+      ImageFile(file, cancellation: cancellation), streamOffset: streamOffset, onBitmap: onBitmap)
+  }
+
+  /// As the other, with the bytes of `overlay` taken for those of the file.
+  init(
+    _ file: ImageFile, streamOffset: FileOffset?, overlay: ByteOutput? = nil,
+    onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void = { _, _ in }
+  ) throws(ImageError) {
+    var reader = try ImageReader(file, streamOffset: streamOffset, overlay: overlay)
+    self.init(path: file.path, fileSize: reader.cursor.window.end)
+    do throws(ImageError) {
+      try read(with: &reader, onBitmap)
+    } catch {
+      guard case .format(let problem, _) = error else { throw error }
+      problems.append(problem)
+      // With it, there might have been more to read.
+      if let other = reader.cursor.descriptionProblem, other != problem { problems.append(other) }
+    }
+    take(reader)
+  }
+
+  /// Takes over what a reader has found besides the blocks.
+  mutating func take(_ reader: ImageReader) {
+    // Whether there are footers is known only behind the block list.
+    prologue?.hasFooters = reader.cursor.hasFooters
+    container = reader.container
+    streamOffset = reader.streamOffset
+    sections = reader.cursor.sections
+    description = reader.cursor.description
+    deviceArea = reader.area
+    remarks = reader.cursor.remarks
+  }
+
+  private mutating func read(
+    with reader: inout ImageReader, _ onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void
+  ) throws(ImageError) {
+    if let problem = try reader.readContainer() { problems.append(problem) }
+    let areaProblem = try reader.locateArea()
+    if let areaProblem { problems.append(areaProblem) }
+    try reader.cursor.locateDescription()
+    prologue = try reader.readPrologue()
+    ramTotal = reader.list.total
+    while var block = try reader.nextBlock() {
+      let bitmap = try reader.readBitmap(of: block)
+      block.pagesPresent = bitmap?.population
+      blocks.append(block)
+      if let bitmap { try onBitmap(block, bitmap) }
+    }
+    let tailStart = reader.position
+    let end = try reader.readTail()
+    tail = tailStart..<end
+    if areaProblem == nil { try reader.readArea() }
+    if let problem = reader.incompleteness { problems.append(problem) }
+  }
+}
+
+extension ImageBlock {
+  /// Reads the block's page bitmap anew from the image `file`.
+  ///
+  /// - Returns: `nil` for a block without a bitmap.
+  /// - Complexity: O(bytes of the bitmap).
+  /// - Throws: `ImageError`: the file cannot be read, or ends before the bitmap does.
+  public func readBitmap(from file: File) throws(ImageError) -> PageBitmap? {
+    try ImageFile(file).bitmap(of: self)
+  }
+}
