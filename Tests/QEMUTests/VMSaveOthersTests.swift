@@ -79,6 +79,31 @@ extension RealQEMU {
       withExtendedLifetime(proxy) {}
     }
 
+    /// The paused VM is resumed: what was read does not fit together, so there is no image.
+    @Test func resumedInThePause() throws {
+      let (tool, proxy) = try save(
+        [.init("query-status", nth: 5, before: [.init("cont")], over: other)],
+        ["--engine", "capture"])
+      #expect(try tool.wait() == 69)
+      #expect(tool.errors.contains("resumed the VM while it was saved"), "\(tool.errors)")
+      try expectRunsUnsaved()
+      withExtendedLifetime(proxy) {}
+    }
+
+    /// QEMU is told to end while its VM is saved: that is seen at once, and there is no image.
+    @Test(arguments: [VMSave.Engine.capture, .qemu])
+    func endedInThePause(engine: VMSave.Engine) throws {
+      let (tool, proxy) = try save(
+        [.init("query-status", nth: 5, seconds: 1, before: [.init("quit")], over: other)],
+        ["--engine", engine.rawValue])
+      let start = ContinuousClock.now
+      #expect(try tool.wait() == 69)
+      #expect(ContinuousClock.now - start < .seconds(30))
+      #expect(tool.errors.contains("QEMU"), "\(tool.errors)")
+      #expect(try directory.names() == [])
+      withExtendedLifetime(proxy) {}
+    }
+
     /// Killed while somebody else migrates the paused VM: the watchdog leaves it alone.
     @Test func migratedAwayFromADeadSave() throws {
       let (tool, proxy) = try save(
