@@ -7,6 +7,8 @@ let package = Package(
   dependencies: [.package(name: "mapped-ram", path: "../..")],
   targets: [
     .executableTarget(
+      name: "Images", dependencies: [.product(name: "MappedRAM", package: "mapped-ram")]),
+    .executableTarget(
       name: "VMs", dependencies: [.product(name: "QEMUControl", package: "mapped-ram")]),
   ],
   swiftLanguageModes: [.v6]

@@ -1,4 +1,5 @@
 import LinuxIO
+import LinuxProcesses
 import MappedRAMFormat
 import SystemPackage
 import TestSupport
@@ -57,5 +58,55 @@ import Testing
       entry(&changed)
       #expect(!changed.isEmpty)
     }
+  }
+}
+
+/// When a watchdog takes over.
+@Suite struct OverdueTests {
+  private let note: SharedNote
+  private let start = ContinuousClock.now
+  private static let limit = PauseLimit(total: .seconds(60), standstill: .seconds(30))
+
+  init() throws { note = try SharedNote() }
+
+  private func write(_ limit: PauseLimit?) throws {
+    var journal = Journal()
+    journal.pause = limit.map { Journal.Pause(isOurs: true, limit: $0) }
+    try note.write(journal.encoded(of: JournalSubject(socket: "s")))
+  }
+
+  /// Whether it is, after so many seconds in which the work went on, or did not.
+  private func isOverdue(_ overdue: inout Overdue, after seconds: Int, beats: Bool = true) -> Bool {
+    if beats { note[.beat] = note[.beat] &+ 1 }
+    return overdue.isSo(note, now: start + .seconds(seconds))
+  }
+
+  @Test func aPauseHasItsTimeFromItsBeginOn() throws {
+    var overdue = Overdue()
+    try write(nil)
+    #expect(!isOverdue(&overdue, after: 0) && !isOverdue(&overdue, after: 1000))
+    try write(Self.limit)
+    #expect(!isOverdue(&overdue, after: 1001) && !isOverdue(&overdue, after: 1061))
+    #expect(isOverdue(&overdue, after: 1062))
+  }
+
+  @Test func whatDoesNotMoveIsOverdueBefore() throws {
+    var overdue = Overdue()
+    try write(Self.limit)
+    #expect(!isOverdue(&overdue, after: 0))
+    #expect(!isOverdue(&overdue, after: 30, beats: false))
+    #expect(isOverdue(&overdue, after: 31, beats: false))
+  }
+
+  /// The rounds before it may have lasted longer than a pause may.
+  @Test func aPauseByQEMUHasItsTimeFromItsBeginOn() throws {
+    var overdue = Overdue()
+    try write(Self.limit.withoutTotal)
+    for seconds in stride(from: 0, through: 600, by: 20) {
+      #expect(!isOverdue(&overdue, after: seconds))
+    }
+    try write(Self.limit)
+    #expect(!isOverdue(&overdue, after: 601) && !isOverdue(&overdue, after: 661))
+    #expect(isOverdue(&overdue, after: 662))
   }
 }

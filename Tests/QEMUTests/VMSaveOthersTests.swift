@@ -79,6 +79,31 @@ extension RealQEMU {
       withExtendedLifetime(proxy) {}
     }
 
+    /// The paused VM is resumed: what was read does not fit together, so there is no image.
+    @Test func resumedInThePause() throws {
+      let (tool, proxy) = try save(
+        [.init("query-status", nth: 5, before: [.init("cont")], over: other)],
+        ["--engine", "capture"])
+      #expect(try tool.wait() == 69)
+      #expect(tool.errors.contains("resumed the VM while it was saved"), "\(tool.errors)")
+      try expectRunsUnsaved()
+      withExtendedLifetime(proxy) {}
+    }
+
+    /// QEMU is told to end while its VM is saved: that is seen at once, and there is no image.
+    @Test(arguments: [VMSave.Engine.capture, .qemu])
+    func endedInThePause(engine: VMSave.Engine) throws {
+      let (tool, proxy) = try save(
+        [.init("query-status", nth: 5, seconds: 1, before: [.init("quit")], over: other)],
+        ["--engine", engine.rawValue])
+      let start = ContinuousClock.now
+      #expect(try tool.wait() == 69)
+      #expect(ContinuousClock.now - start < .seconds(30))
+      #expect(tool.errors.contains("QEMU"), "\(tool.errors)")
+      #expect(try directory.names() == [])
+      withExtendedLifetime(proxy) {}
+    }
+
     /// Killed while somebody else migrates the paused VM: the watchdog leaves it alone.
     @Test func migratedAwayFromADeadSave() throws {
       let (tool, proxy) = try save(
@@ -340,17 +365,17 @@ extension RealQEMU {
 
     /// QEMU pauses the VM at the end of its own live save, and answers nothing any more: the bound holds from the pause on.
     @Test func aLastRoundThatHangs() throws {
-      let (tool, proxy) = try save(
-        [.init("query-migrate", nth: 4, seconds: 25)],
-        ["--engine", "qemu", "--live", "--max-bandwidth", "4M", "--max-downtime", "1000"])
-      try tool.wait(for: "the pause", every: .milliseconds(1)) {
-        try qemu.status() != "running"
+      let proxy = try QMPProxy(before: qemu, [.init("query-migrate", nth: 4, seconds: 25)])
+      var save = VMSave.watched(to: image)
+      save.engine = .qemu
+      save.live = LiveOptions(maximumPause: .seconds(1), bytesPerSecond: 4 << 20)
+      save.maximumDowntime = .seconds(1)
+      let start = ContinuousClock.now
+      #expect(throws: VMError.pausedTooLong(isResumed: true)) {
+        try save.run(try QMPConnection(connecting: proxy.socket))
       }
-      try qemu.wait(for: "the watchdog", seconds: 10) { try qemu.status() == "running" }
-      #expect(try tool.wait() == 69)
-      #expect(tool.errors.contains("paused for too long"), "\(tool.errors)")
+      #expect(ContinuousClock.now - start < .seconds(15))
       try expectRunsUnsaved()
-      withExtendedLifetime(proxy) {}
     }
 
     /// A device's command that hangs, a bound that is far away, and nothing that moves.

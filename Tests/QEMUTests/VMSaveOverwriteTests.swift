@@ -9,7 +9,7 @@ import Testing
 extension RealQEMU {
   /// Nothing that a VM uses is replaced by its image, by whatever name and whoever writes; nor anything else that is no image.
   @Suite struct VMSaveOverwriteTests {
-    /// A VM with a disk over a backing file, a disk below a filter, one by `json:`, one by a relative path, and a memory file.
+    /// A VM with a disk over a backing file, a disk below a filter, one by `json:`, one by a relative path, flash memory, and a memory file.
     fileprivate struct BusyFiles {
       let directory: TemporaryDirectory
       let links: TemporaryDirectory
@@ -23,9 +23,10 @@ extension RealQEMU {
         try Subprocess.succeed(
           ["qemu-img", "create", "-q", "-f", "qcow2", "-b", file("base").string, "-F", "raw"]
             + [file("overlay").string])
-        for name in ["filtered", "json", "drive", "flash"] {
-          try QEMU.makeDisk(file(name), mebibytes: name == "flash" ? 4 : 1)
+        for name in ["filtered", "json", "drive"] {
+          try QEMU.makeDisk(file(name), mebibytes: 1)
         }
+        try Subprocess.succeed(["cp", try Self.firmware(), file("flash").string])
         let here = FilePath(FileManager.default.currentDirectoryPath)
         let relative =
           String(repeating: "../", count: here.components.count) + file("drive").string.dropFirst()
@@ -39,6 +40,7 @@ extension RealQEMU {
               "-drive",
               "if=virtio,file.driver=file,format=raw,file.filename=\(file("json"))",
               "-drive", "if=virtio,format=raw,file=\(relative)",
+              "-drive", "if=pflash,format=raw,file=\(file("flash"))",
               "-object",
               "memory-backend-file,id=more,size=16M,mem-path=\(file("memory")),share=on",
               "-device", "pc-dimm,memdev=more",
@@ -48,7 +50,15 @@ extension RealQEMU {
         try qemu.waitForGuestLines(2)
       }
 
-      static let names = ["base", "overlay", "filtered", "json", "drive", "memory"]
+      static let names = ["base", "overlay", "filtered", "json", "drive", "flash", "memory"]
+
+      /// QEMU's own firmware, which can be flash memory as well.
+      private static func firmware() throws -> String {
+        let places = try Subprocess.succeed(["qemu-system-x86_64", "-L", "help"]).text
+        return try #require(
+          places.split(separator: "\n").map { "\($0)/bios-256k.bin" }
+            .first(where: FileManager.default.fileExists(atPath:)))
+      }
 
       /// The file's own path, a symbolic link to it, and a hard link.
       func ways(to name: String) throws -> [FilePath] {

@@ -136,6 +136,23 @@ extension RealQEMU {
       try theirs.expectGoesOn(sum: VMShape.guest.sum)
     }
 
+    /// Where it cannot be seen in which directory QEMU is, a relative path leads nowhere: said before anything is done.
+    @Test(.enabled(if: Unprivileged.isAvailable, "needs root and setpriv"))
+    func relativeDiskOfAProcessThatCannotBeSeen() throws {
+      for place in [directory, snapshots, images] { try place.give(to: Unprivileged.nobody) }
+      try Subprocess.succeed(["chmod", "-R", "a+rwX", qemu.directory.path.string])
+      let tool = images.file("mapped-ram")
+      try Subprocess.succeed(["cp", Tool.path, tool.string])
+      let result = try Subprocess.run(
+        Unprivileged.prefix() + [tool.string, "save", qemu.qmpSocket.string, image.string]
+          + ["--snapshot-disks", snapshots.path.string])
+      #expect(result.status == 69, "\(result.errors)")
+      #expect(result.errors.contains("drive"), "\(result.errors)")
+      #expect(result.errors.contains("absolute"), "\(result.errors)")
+      #expect(try snapshots.names() == [] && images.names() == ["mapped-ram"])
+      #expect(try qemu.status() == "running")
+    }
+
     /// The files are called after the disks, and never the same.
     @Test func namesOfOverlays() throws {
       let first = try qemu.saveVM(to: image) { $0.snapshotDirectory = snapshots.path }

@@ -211,7 +211,8 @@ public struct ChildProcess: ~Copyable, Sendable {
     _ = reap(spawned.process, blocks: true)
   }
 
-  /// How the child `process` has ended; nil where it still runs and `blocks` is not set. It is told once.
+  /// How the child `process` has ended; nil where it still runs and `blocks` is not set. The kernel
+  /// tells it once.
   static func reap(
     _ process: Int32, blocks: Bool
   ) -> Result<ChildEnd?, SystemCallError> {

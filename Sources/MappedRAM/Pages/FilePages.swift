@@ -10,7 +10,8 @@ public struct FilePages: PageSource, PageTarget {
   public let start: UInt64
   /// Bytes in the block.
   public let byteCount: UInt64
-  /// Whether all bytes are zero. At first: whether the file is all holes. Who clears what is no hole may say so.
+  /// Whether all bytes are zero: whether the file is all holes, unless somebody has cleared the rest
+  /// and set this.
   public var startsZero: Bool
 
   /// The whole of `file`, to be read from.

@@ -26,7 +26,7 @@ public final class MemoryPages: PageSource, PageTarget, CopyingSource, CopyingTa
   public var readAccess: SourceAccess { .copy(self) }
   /// Copied by calls.
   public var writeAccess: TargetAccess { .copy(self) }
-  /// A fresh buffer has only zeros.
+  /// Not known: its owner may have written to it.
   public var startsZero: Bool { false }
 
   /// Gives `body` the bytes.

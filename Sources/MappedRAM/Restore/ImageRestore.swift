@@ -1,5 +1,6 @@
 public import LinuxIO
 public import MappedRAMFormat
+public import SystemPackage
 
 /// Takes an image's RAM out of it, into targets of any kind.
 public struct ImageRestore: Sendable {
@@ -19,6 +20,16 @@ public struct ImageRestore: Sendable {
     self.file = file
     self.streamOffset = streamOffset
     self.options = options
+  }
+
+  /// A restore from the file or device at `path`.
+  ///
+  /// - Throws: `ImageError.system`.
+  public init(
+    at path: FilePath, streamOffset: FileOffset? = nil, options: ChannelOptions = .standard
+  ) throws(ImageError) {
+    let file = try ImageFile(opening: path, directIO: options.directIO).file
+    self.init(file, streamOffset: streamOffset, options: options)
   }
 
   /// What was restored.

@@ -1,5 +1,6 @@
 public import LinuxIO
 public import MappedRAMFormat
+public import SystemPackage
 
 extension Image {
   /// Reads an image's structures, never its pages.
@@ -20,6 +21,15 @@ extension Image {
   ) throws(ImageError) {
     try self.init(
       ImageFile(file, cancellation: cancellation), streamOffset: streamOffset, onBitmap: onBitmap)
+  }
+
+  /// As the other, of the file or device at `path`.
+  public init(
+    at path: FilePath, streamOffset: FileOffset? = nil,
+    cancellation: Cancellation = Cancellation()
+  ) throws(ImageError) {
+    try self.init(
+      ImageFile(opening: path, cancellation: cancellation), streamOffset: streamOffset)
   }
 
   /// As the other, with the bytes of `overlay` taken for those of the file.

@@ -18,7 +18,7 @@ public struct DeviceArea: Equatable, Sendable {
 
   /// An area of its parts.
   ///
-  /// - Precondition: as `DeviceArea.Reader` asks for it: names, limits, places.
+  /// - Precondition: names, limits and places are as a reader of the area asks for.
   public init(start: FileOffset, table: FileOffset, devices: [StoredDevice]) {
     self.start = start
     self.table = table

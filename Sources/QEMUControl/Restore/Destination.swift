@@ -138,7 +138,7 @@ struct Destination {
         source.file, streamOffset: source.image.streamOffset, options: options
       ).run(
         progress: progress, cancellation: cancellation, device: { devices[$0.identity] },
-        target: { targets[$0.block.idstr] }
+        target: { targets[$0.idstr] }
       ).report
     } catch {
       throw .image(error)

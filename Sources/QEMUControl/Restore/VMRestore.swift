@@ -1,6 +1,8 @@
 public import LinuxIO
+import LinuxProcesses
 public import MappedRAM
 public import MappedRAMFormat
+public import QMP
 public import SystemPackage
 
 /// Puts an image into a QEMU that waits for it (`-incoming defer`).
@@ -114,5 +116,170 @@ public struct VMRestoreReport: Equatable, Sendable {
     case stream
     /// QEMU loaded it from its slots.
     case loaded
+  }
+}
+
+extension VMRestore {
+  /// Restores `source` into the VM behind `connection`.
+  ///
+  /// Before anything is touched the VM is compared with what the image needs. If this throws later, the VM holds a part of the
+  /// image: it must be started anew.
+  ///
+  /// - Throws: `VMError`.
+  public func run(
+    _ source: RestoreSource, into connection: QMPConnection, progress: Progress = Progress(),
+    cancellation: Cancellation = Cancellation()
+  ) throws(VMError) -> VMRestoreReport {
+    try run(
+      source, into: connection, progress: progress, cancellation: cancellation, found: { _ in })
+  }
+
+  /// The same; `found` is given QEMU's process once that has been found.
+  func run(
+    _ source: RestoreSource, into connection: QMPConnection, progress: Progress,
+    cancellation: Cancellation, found: (ProcessHandle) throws(VMError) -> Void
+  ) throws(VMError) -> VMRestoreReport {
+    let start = ContinuousClock.now
+    let vm = try RunningVM(lookingThrough: connection)
+    let session = VMSession(connection, vm, process: nil, reconnects: false)
+    // Refuse: before `stop`, so that a VM that then waits for another image is as it was.
+    try checkWaits(vm.runState, vm.migration)
+    try check(source, vm, session)
+    // Decide.
+    let access =
+      startedProcess.map { GuestMemory.access(to: vm, startedBy: $0) }
+      ?? GuestMemory.access(to: vm, processID: processID)
+    if case .success(let memory) = access { try found(memory.process) }
+    let way = try way(access)
+    let destination = Destination(
+      source: source, vm: vm, session: session, options: options, devices: devices)
+    var report = VMRestoreReport(
+      engine: way.engine, engineReasons: [], blocks: [], state: "",
+      processID: (try? access.get())?.processID ?? startedProcess ?? processID, elapsed: .zero,
+      transfer: nil)
+    if engine == .auto, case .failure(let obstacle) = access { report.engineReasons = [obstacle] }
+    do throws(VMError) {
+      let mapping = try destination.check(way, clearing: clearedBytesLimit, cancellation)
+      try hold(session)
+      // Work.
+      (report.blocks, report.transfer) = try destination.take(
+        way, mapping, progress, cancellation)
+    } catch {
+      destination.leave(way)
+      throw error
+    }
+    report.state = try end(source, vm, session, report.processID)
+    report.elapsed = .now - start
+    return report
+  }
+
+  /// Who puts the RAM in place.
+  private func way(_ access: Result<GuestMemory, CaptureObstacle>) throws(VMError) -> RestoreWay {
+    switch (engine, access) {
+    case (.qemu, _): .load(try? access.get())
+    case (.auto, .failure): .load(nil)
+    case (.place, .failure(let obstacle)), (.map, .failure(let obstacle)):
+      throw .cannotCapture([obstacle])
+    case (.auto, .success(let memory)), (.place, .success(let memory)): .place(memory)
+    case (.map, .success(let memory)): .map(memory)
+    }
+  }
+
+  /// Looks whether the VM waits for an image, and nobody gives it one.
+  private func checkWaits(_ state: RunState, _ migration: MigrationInfo) throws(VMError) {
+    let expected = [RunState.inMigrate.rawValue]
+    guard state == .inMigrate else { throw .state(found: state.rawValue, expected: expected) }
+    if let status = migration.status, !status.isOver {
+      throw .state(found: "migration: \(status.rawValue)", expected: expected)
+    }
+  }
+
+  /// Keeps a waiting VM from running by itself once it has its image.
+  ///
+  /// - Throws: `state` where it waits no more, or loads another image: somebody else restores into it. A VM that ran is resumed.
+  private func hold(_ session: VMSession) throws(VMError) {
+    _ = try session.takeEvents()
+    try session.execute(.stop)
+    // One that waits says nothing at this (QEMU 10.0, monitor/qmp-cmds.c, qmp_stop; tried): it ran.
+    if try session.takeEvents().contains(where: { $0.name == "STOP" }) {
+      try session.execute(.cont)
+      throw .state(
+        found: RunState.running.rawValue, expected: [RunState.inMigrate.rawValue])
+    }
+    try checkWaits(try session.execute(.queryStatus), try session.execute(.queryMigrate))
+  }
+
+  /// Compares the VM with what the image needs.
+  private func check(
+    _ source: RestoreSource, _ vm: RunningVM, _ session: VMSession
+  ) throws(VMError) {
+    let check = DestinationCheck(image: source.image)
+    var mismatches = check.machineType(vm.machineType)
+    // Another machine has other devices: to list them all would hide what is wrong.
+    let isOtherMachine = !mismatches.isEmpty
+    if let platform = GuestPlatform(architecture: vm.target, machineType: vm.machineType),
+      let pageSize = source.image.blocks.first?.block.pageSize, pageSize != platform.pageSize
+    {
+      mismatches.append(.pageSize(found: platform.pageSize, expected: pageSize))
+    }
+    let blocks = check.blocks(
+      vm.blocks.map { block in
+        DestinationCheck.Block(
+          idstr: block.idstr, usedLength: block.usedLength, maximumLength: block.maxLength)
+      })
+    mismatches += blocks.filter { !isOtherMachine || !$0.isAboutDevice }
+    if !isOtherMachine, vm.tellsItsDevices, let devices = try devices(of: session) {
+      mismatches += check.devices(devices)
+    }
+    guard mismatches.isEmpty else { throw .mismatches(source.file.path, mismatches) }
+    do throws(ImageError) {
+      try source.image.checkHasDevices(self.devices.keys)
+    } catch {
+      throw .image(error)
+    }
+  }
+
+  /// The devices of a waiting VM that have state; `nil` where QEMU does not tell.
+  ///
+  /// It tells by writing their state, which harms nothing: that of the image comes over it.
+  private func devices(of session: VMSession) throws(VMError) -> [SectionIdentity]? {
+    do throws(VMError) {
+      return try session.readDeviceState().devices.map(\.identity)
+    } catch .qmp(.refused) {
+      return nil
+    }
+  }
+
+  /// Resumes the VM if it is to run. Returns its state.
+  private func end(
+    _ source: RestoreSource, _ vm: RunningVM, _ session: VMSession, _ process: Int32?
+  ) throws(VMError) -> String {
+    do throws(VMError) {
+      if afterwards.resumes(from: source.stateBefore) { try session.execute(.cont) }
+      return try session.execute(.queryStatus).rawValue
+    } catch {
+      if case .qmp(let refusal) = error, refusal.isRefusal {
+        let disks = takenDisks(of: vm, session.connection, process)
+        if !disks.isEmpty { throw .disksTaken(disks, refusal: refusal) }
+      }
+      throw error
+    }
+  }
+
+  /// The disks that QEMU has not got, with their files, where somebody has locked them. QEMU 10.0 tells which it has got; its refusal
+  /// itself names none.
+  private func takenDisks(
+    of vm: RunningVM, _ connection: QMPConnection, _ process: Int32?
+  ) -> [String] {
+    let places = DiskPlaces(of: vm, processID: process)
+    // That it cannot be asked any more says less than why it came to it.
+    return ((try? connection.execute(.queryBlock)) ?? []).compactMap { disk in
+      guard let medium = disk.medium, !medium.isActive,
+        let path = medium.bottomFile.flatMap({ places.absoluteName(of: $0) }),
+        let file = try? File.open(FilePath(path), access: .read, directIO: .off),
+        (try? file.isLockedByQEMU()) == true
+      else { return nil }
+      return "disk \(disk.label) (\(path))"
+    }
   }
 }

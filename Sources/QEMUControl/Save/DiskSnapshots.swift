@@ -1,4 +1,3 @@
-import Glibc
 import LinuxIO
 import MappedRAMFormat
 import QMP
@@ -279,7 +278,7 @@ struct SnapshotJobs {
       guard ContinuousClock.now < deadline else {
         throw .timedOut(command: command, connection.path, after: Self.patience)
       }
-      usleep(2000)
+      sleep(for: .milliseconds(2))
     }
   }
 }

@@ -1,5 +1,8 @@
+import LinuxIO
+import LinuxProcesses
 public import MappedRAM
 import MappedRAMFormat
+public import QMP
 public import SystemPackage
 
 /// Saves a VM into an image, from outside its QEMU.
@@ -48,5 +51,236 @@ public struct VMSave: Sendable {
   public init(to image: FilePath, options: ChannelOptions = .standard) {
     self.image = image
     self.options = options
+  }
+}
+
+/// Who reads a VM and writes its image. `VMSave.save` has the order of a save; an engine has the steps in which a capture and QEMU's own
+/// save differ. Each is called once.
+///
+/// One is made with everything that can be refused looked at, while nothing about the VM has been touched.
+protocol SaveEngine: AnyObject {
+  /// What is known of the VM once it is paused, and needed for its pages.
+  associatedtype State
+
+  /// Moves pages while the VM runs and nothing about it has been changed.
+  func runRounds() throws(VMError)
+  /// Pauses the VM, or notes that it will be paused while pages are moved.
+  func pause(_ limit: PauseLimit) throws(VMError)
+  /// Looks whether what was planned holds for the VM as it is now, and takes its device state where that is not saved with the pages.
+  func takeState() throws(VMError) -> State
+  /// Moves the pages that are left, calls `pagesAreRead` once the VM is not read any more, and completes the image; calls
+  /// `session.keepSnapshots` right before that gets its name.
+  func write(
+    _ state: State, pagesAreRead: () throws(VMError) -> Void
+  ) throws(VMError) -> VMSaveReport
+  /// Looks whether the VM has been left alone while its pages were read.
+  func checkPause() throws(VMError)
+}
+
+/// What both engines work on.
+struct SaveJob {
+  let save: VMSave
+  let vm: RunningVM
+  let session: VMSession
+  let progress: Progress
+  let cancellation: Cancellation
+
+  /// How the VM is saved while it runs, if it does.
+  var live: LiveOptions? { vm.runState.isLive ? save.live : nil }
+}
+
+extension VMSave {
+  /// Saves the VM behind `connection`.
+  ///
+  /// The image appears under its name complete and durable, or not at all. Whatever goes wrong, also the sudden end of this
+  /// process, the VM is afterwards what it was before.
+  ///
+  /// - Parameter onWarning: told what the save goes on in spite of, before the VM is paused.
+  /// - Throws: `VMError`.
+  public func run(
+    _ connection: QMPConnection, progress: Progress = Progress(),
+    cancellation: Cancellation = Cancellation(), onWarning: (VMSaveWarning) -> Void = { _ in }
+  ) throws(VMError) -> VMSaveReport {
+    // Look: what cannot be saved, or would do harm, is refused.
+    let vm = try RunningVM(lookingThrough: connection)
+    let access = GuestMemory.access(to: vm, processID: processID)
+    try check(vm)
+    try checkTarget(vm, access, connection)
+    for warning in try warnings(vm, access) { onWarning(warning) }
+    // Choose.
+    let choice = CaptureChoice(vm, memory: access)
+    try checkEngine(choice)
+    // Plan.
+    let process = (try? access.get())?.process
+    let places = DiskPlaces(of: vm, processID: processID)
+    let snapshots = try snapshotDirectory.map { (directory) throws(VMError) in
+      try DiskSnapshots(
+        of: vm, places, owner: process.flatMap { ProcessOwner.user(of: $0.processID) },
+        in: directory, for: image, by: connection)
+    }
+    // Snapshots of such disks are refused.
+    let unlinked = vm.writableDisks.filter { places.isUnlinked($0) }
+    if !unlinked.isEmpty { onWarning(.unlinkedDisks(unlinked.map(\.label))) }
+    let session = VMSession(
+      connection, vm, process: process, progress: progress, cancellation: cancellation)
+    if try !session.arm(watchdogProgram) { onWarning(.noWatchdog(watchdogProgram)) }
+    let job = SaveJob(
+      save: self, vm: vm, session: session, progress: progress, cancellation: cancellation)
+    // Work.
+    var report: VMSaveReport
+    if engine != .qemu, case .possible(let memory, let platform) = choice {
+      report = try save(by: try CaptureEngine(job, memory, platform), job, snapshots)
+    } else {
+      do throws(VMError) {
+        guard job.live == nil || snapshots == nil else { throw .liveSnapshots }
+        report = try save(by: try QEMUEngine(job), job, snapshots)
+      } catch .migrationFailed(let path, let reason, _) {
+        throw .migrationFailed(path, reason: reason, hints: Self.hints(choice, connection))
+      }
+      if engine == .auto { report.engineReasons = choice.obstacles }
+    }
+    report.stateBefore = session.stateBefore.rawValue
+    report.disks = vm.writableDisks.map { disk in
+      VMSaveReport.DiskOfImage(
+        name: disk.label, file: places.name(of: disk),
+        overlay: snapshots?.overlay(of: disk), isUnlinked: unlinked.contains(disk))
+    }
+    report.after = end(session)
+    report.pause = session.downtime
+    return report
+  }
+
+  /// The order of every save.
+  private func save<Engine: SaveEngine>(
+    by engine: Engine, _ job: SaveJob, _ snapshots: DiskSnapshots?
+  ) throws(VMError) -> VMSaveReport {
+    let session = job.session
+    do throws(VMError) {
+      try engine.runRounds()
+      try snapshots?.prepare(session)
+      try engine.pause(pauseLimit(of: job.vm))
+      try snapshots?.check(session)
+      try snapshots?.take(session)
+      let state = try engine.takeState()
+      // A save whose pages arrive while the VM runs on would resume it here.
+      return try engine.write(state) { () throws(VMError) in
+        try engine.checkPause()
+        afterwards.resumes(from: session.stateBefore) ? session.resume() : session.keepPaused()
+      }
+    } catch {
+      throw session.unwind(after: error)
+    }
+  }
+
+  /// Does what is to be done with a VM whose image is in place, and looks what it is then. Nothing that fails here takes the image away.
+  private func end(_ session: VMSession) -> VMSaveReport.After {
+    let resumes = afterwards.resumes(from: session.stateBefore)
+    let failure = session.complete(resumes: resumes)
+    do throws(VMError) {
+      if afterwards == .quit {
+        try session.quit()
+        return .ended
+      }
+      var state = try session.execute(.queryStatus)
+      if let failure { return .failed(failure, state: state.rawValue) }
+      // One that was paused before.
+      if resumes, !state.isLive, !session.stateBefore.isLive {
+        do throws(VMError) {
+          try session.resumePaused()
+        } catch {
+          return .failed(error, state: state.rawValue)
+        }
+        state = try session.execute(.queryStatus)
+      }
+      if state.isLive == resumes { return .state(state.rawValue) }
+      let expected = afterwards.state(from: session.stateBefore)
+      return .failed(
+        .state(found: state.rawValue, expected: [expected.rawValue]), state: state.rawValue)
+    } catch {
+      return .failed(failure ?? error, state: nil)
+    }
+  }
+
+  /// How long `vm` may be paused.
+  private func pauseLimit(of vm: RunningVM) -> PauseLimit {
+    if let maximumDowntime {
+      return PauseLimit(total: maximumDowntime, standstill: maximumDowntime)
+    }
+    let seconds = vm.ramByteCount.rawValue / (25 << 20)
+    // A VM that is to stay paused has time.
+    return PauseLimit(
+      total: afterwards.resumes(from: .running)
+        ? .seconds(60 + Int64(clamping: seconds)) : PauseLimit.unlimited,
+      standstill: .seconds(30))
+  }
+
+  // MARK: What is refused
+
+  /// A VM of somebody else's, a state that no engine can save, a migration that somebody else has begun, and which is not ours to end, nor
+  /// to be disturbed.
+  private func check(_ vm: RunningVM) throws(VMError) {
+    guard allowsLibvirt || !vm.isManagedByLibvirt else {
+      throw .managedByLibvirt(domain: vm.name)
+    }
+    for obstacle in SaveObstacle.all(of: vm) {
+      switch obstacle {
+      case .migrating(let status):
+        throw .state(found: "migration: \(status.rawValue)", expected: ["no migration under way"])
+      // A capture can save a VM that has been migrated.
+      case .runState(let state) where state != .postMigrate: throw .notRunning(state)
+      // Of the rest it depends on the engine.
+      case .runState, .tooOld, .blocked: break
+      }
+    }
+    if afterwards == .resume, !vm.runState.canBeResumed { throw .notRunning(vm.runState) }
+  }
+
+  /// The image must not take the place of what the VM uses, nor, unless that is allowed, of anything but an image.
+  private func checkTarget(
+    _ vm: RunningVM, _ access: Result<GuestMemory, CaptureObstacle>, _ connection: QMPConnection
+  ) throws(VMError) {
+    let files = try FilesInUse(by: vm, processID: processID, memory: access, asking: connection)
+    if let use = files.use(of: image) { throw .usedByVM(image, use) }
+    do throws(ImageError) {
+      try TargetContents.check(image, inPlace: inPlace, replacing: replacing, vm: vm.identity)
+    } catch {
+      throw .image(error)
+    }
+  }
+
+  private func warnings(
+    _ vm: RunningVM, _ access: Result<GuestMemory, CaptureObstacle>
+  ) throws(VMError) -> [VMSaveWarning] {
+    let room = try checkRoom(vm) {
+      VMInspection.memory(of: vm, access).reduce(0) { $0 + $1.savedBytesAtMost }
+    }
+    return [room, inPlace ? VMSaveWarning(ofReadersOf: image) : nil].compactMap { $0 }
+  }
+
+  /// Looks whether the engine that will be taken can do what is asked.
+  private func checkEngine(_ choice: CaptureChoice) throws(VMError) {
+    let isDevice = File.isBlockDevice(image)
+    switch (engine, choice) {
+    case (.capture, .impossible(let obstacles)): throw .cannotCapture(obstacles)
+    // QEMU knows nothing of these devices.
+    case (.auto, .impossible(let obstacles)) where !devices.isEmpty:
+      throw .cannotCapture(obstacles)
+    case (.auto, .impossible(let obstacles)) where isDevice:
+      throw .deviceByQEMU(image, obstacles)
+    case (.qemu, _) where isDevice: throw .deviceByQEMU(image, choice.obstacles)
+    default: break
+    }
+  }
+
+  /// What may have kept QEMU from saving a VM, and how to do without it.
+  private static func hints(
+    _ choice: CaptureChoice, _ connection: QMPConnection
+  ) -> [MigrationHint] {
+    // That the jobs cannot be had says less than why it came to it.
+    let jobs = (try? connection.execute(.queryBlockJobs)) ?? []
+    var hints: [MigrationHint] = []
+    if !jobs.isEmpty { hints.append(.jobs(jobs.map { "\"\($0.id)\" (\($0.kind))" })) }
+    if case .possible = choice { hints.append(.canCapture) }
+    return hints
   }
 }
