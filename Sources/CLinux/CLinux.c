@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <linux/ioprio.h>
 #include <linux/stat.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -32,6 +33,14 @@ const int32_t CLinux_SEEK_DATA = SEEK_DATA;
 const int32_t CLinux_SEEK_HOLE = SEEK_HOLE;
 const int32_t CLinux_MADV_POPULATE_READ = MADV_POPULATE_READ;
 const int32_t CLinux_MADV_POPULATE_WRITE = MADV_POPULATE_WRITE;
+
+const int32_t CLinux_IOPRIO_BEST_EFFORT = IOPRIO_CLASS_BE;
+const int32_t CLinux_IOPRIO_IDLE = IOPRIO_CLASS_IDLE;
+
+int32_t CLinux_setIOPriority(int32_t kind, int32_t level) {
+  int priority = IOPRIO_PRIO_VALUE(kind, level);
+  return syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, priority) == 0 ? 0 : -errno;
+}
 
 int32_t CLinux_directIOAlignment(int32_t descriptor, uint32_t *memory, uint32_t *offset) {
   struct statx found;

@@ -37,3 +37,19 @@ extension QMPError {
   /// Whether QEMU has answered, and refused.
   package var isRefusal: Bool { if case .refused = self { true } else { false } }
 }
+
+extension QMPError {
+  /// What programs are told of it.
+  public var details: ErrorDetails {
+    switch self {
+    case .system(let error):
+      var details = error.details
+      if details.kind != .notPermitted { details.kind = .unavailable }
+      return details
+    case .timedOut(_, let path, _), .closed(_, let path), .noGreeting(let path, _),
+      .notQMP(let path, _), .malformed(let path, _):
+      return ErrorDetails(.unavailable, path)
+    case .refused, .unexpectedAnswer: return ErrorDetails(.unavailable)
+    }
+  }
+}

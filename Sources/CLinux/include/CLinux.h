@@ -56,6 +56,13 @@ int32_t CLinux_terminalWidth(int32_t descriptor, uint32_t *columns);
 /// linkat(2) through /proc/self/fd: gives an O_TMPFILE file the name `name` in `directory`.
 int32_t CLinux_linkDescriptor(int32_t descriptor, int32_t directory, const char *name);
 
+/// The classes of ioprio_set(2).
+extern const int32_t CLinux_IOPRIO_BEST_EFFORT;
+extern const int32_t CLinux_IOPRIO_IDLE;
+
+/// ioprio_set(2), IOPRIO_WHO_PROCESS: the I/O priority of this thread.
+int32_t CLinux_setIOPriority(int32_t kind, int32_t level);
+
 /// memfd_create(2), MFD_CLOEXEC; returns the descriptor.
 int32_t CLinux_memoryFile(const char *name);
 

@@ -87,7 +87,7 @@ public enum SystemCall: String, CaseIterable, Sendable {
   case mmap, munmap, madvise, mincore, memfd_create, posix_fadvise, eventfd, pipe2
   case process_vm_readv, process_vm_writev
   case io_uring_setup, io_uring_enter, io_uring_register
-  case pthread_create, fork, execvp, waitid
+  case pthread_create, fork, execvp, waitid, ioprio_set
   case pidfd_open, pidfd_send_signal, signalfd
   case socket, socketpair, setsockopt, getsockopt, connect
   case sendmsg, recvmsg, poll

@@ -32,12 +32,21 @@ package struct SignalSet: Sendable {
     unsafe pthread_sigmask(how, &set, nil)
   }
 
-  /// Waits until one of them is pending, and takes it (sigwait(3)); `nil` where something else ended the waiting. They must be blocked.
-  package func wait() -> CInt? {
+  /// Waits until one of them is pending, and takes it (sigwait(3), sigtimedwait(2)); `nil` where the time is over, or something else
+  /// ended the waiting. They must be blocked.
+  package func wait(until deadline: ContinuousClock.Instant? = nil) -> CInt? {
     var set = set
-    var number: CInt = 0
-    // SAFETY: both are this call's own.
-    return unsafe sigwait(&set, &number) == 0 ? number : nil
+    guard let deadline else {
+      var number: CInt = 0
+      // SAFETY: both are this call's own.
+      return unsafe sigwait(&set, &number) == 0 ? number : nil
+    }
+    let rest = max(deadline - .now, .zero).components
+    var time = timespec(
+      tv_sec: Int(rest.seconds), tv_nsec: Int(rest.attoseconds / 1_000_000_000))
+    // SAFETY: both are this call's own, and what is known of the signal is not asked for.
+    let number = unsafe sigtimedwait(&set, nil, &time)
+    return number > 0 ? number : nil
   }
 
   /// Whether this process ignores the signal, as nohup and shells have it for work in the background.

@@ -13,6 +13,8 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
   private let queue: WorkQueue
   private let counters: ChannelCounters
   private let requestBytes: Int
+  /// What all channels together may move out of files or into them.
+  private let limit: BandwidthLimit?
   private var isStopping = false
   /// Whether the I/O itself failed, so that no completion can be waited for.
   private var isBroken = false
@@ -27,7 +29,7 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
   /// - Precondition: `arena` has room for them, and outlives the channel.
   init(
     io: consuming IO, arena: UnsafeMutableRawBufferPointer, shape: ChannelShape,
-    queue: WorkQueue, counters: ChannelCounters
+    limit: BandwidthLimit? = nil, queue: WorkQueue, counters: ChannelCounters
   ) {
     precondition(arena.count >= shape.arenaBytes, "memory for each buffer")
     let extentBytes = shape.extentBytes
@@ -37,6 +39,7 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
           rebasing: arena[(index * extentBytes)..<((index + 1) * extentBytes)]))
     }
     requestBytes = shape.requestBytes
+    self.limit = limit
     requests = RequestTable(capacity: io.capacity)
     self.io = io
     self.queue = queue
@@ -107,7 +110,10 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
       try claim.transfer.chooseReads(of: buffers[index].extent, into: &buffers[index].runs)
       switch claim.transfer.source {
       case .file:
-        break
+        if let limit {
+          wait(until: limit.take(buffers[index].runBytes))
+          if isStopping { return }
+        }
       case .memory(let mapping):
         buffers[index].point(into: mapping)
         if mapping.isShared {
@@ -138,8 +144,8 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
     unsafe claim.transfer.chooseWrites(
       of: buffers[index].extent, in: buffers[index].extentBytes, read: buffers[index].read,
       into: &buffers[index].runs)
-    if let limit = claim.transfer.limit {
-      wait(until: limit.take(buffers[index].runs.reduce(0) { $0 + $1.count }))
+    if let limit = claim.transfer.limit ?? (claim.transfer.source.isFile ? nil : limit) {
+      wait(until: limit.take(buffers[index].runBytes))
       if isStopping { return }
     }
     if case .copy(let target) = claim.transfer.target {

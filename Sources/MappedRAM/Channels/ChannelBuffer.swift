@@ -83,6 +83,9 @@ struct ChannelBuffer {
     unsafe base = mapping.baseAddress + Int(extent.sourceOffset)
   }
 
+  /// Bytes of all chosen runs.
+  var runBytes: Int { runs.reduce(0) { $0 + $1.count } }
+
   /// The chosen runs as ranges of the source, counted from its begin.
   var sourceRanges: some Sequence<Range<Int>> {
     let start = Int(extent.sourceOffset)

@@ -63,13 +63,15 @@ protocol ChannelIOFactory: Sendable {
 struct ChannelWork {
   let arena: UnsafeMutableRawBufferPointer
   let shape: ChannelShape
+  /// What all channels together may move.
+  let limit: BandwidthLimit?
   let queue: WorkQueue
   let counters: ChannelCounters
 
   /// Works with `io` until there is no more to do.
   func run<IO: ChannelIO & ~Copyable>(_ io: consuming IO) {
     let channel = unsafe Channel(
-      io: io, arena: arena, shape: shape, queue: queue, counters: counters)
+      io: io, arena: arena, shape: shape, limit: limit, queue: queue, counters: counters)
     channel.run()
   }
 }

@@ -14,6 +14,10 @@ public struct ChannelOptions: Equatable, Sendable {
   public var method: IOMethod
   /// Whether pages bypass the page cache.
   public var directIO: DirectIOPolicy
+  /// Bytes a second that all channels move out of files or into them, at most; no limit by default. Not 0.
+  public var bytesPerSecond: UInt64?
+  /// The I/O priority of the channels; by default that of the thread that starts them.
+  public var ioPriority: IOPriority?
 
   /// What requests are made with.
   public enum IOMethod: String, CaseIterable, Sendable {

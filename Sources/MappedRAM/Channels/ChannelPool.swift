@@ -26,10 +26,13 @@ struct ChannelPool: ~Copyable {
     self.counters = counters
     self.notes = notes
     let shape = ChannelShape(options, extentBytes: extentBytes)
+    let limit = options.bytesPerSecond.map { BandwidthLimit(bytesPerSecond: $0) }
     for number in 0..<options.channels {
       do throws(SystemCallError) {
         let thread = try PosixThread(name: "channel \(number)") {
-          Self.work(shape, factory: factory, notes: notes, queue: queue, counters: counters)
+          Self.work(
+            shape, limit, options.ioPriority, factory: factory, notes: notes, queue: queue,
+            counters: counters)
         }
         threads.append(JoinedThread(thread))
       } catch {
@@ -42,14 +45,15 @@ struct ChannelPool: ~Copyable {
 
   /// The body of a channel's thread.
   private static func work(
-    _ shape: ChannelShape, factory: any ChannelIOFactory, notes: ChannelNotes,
-    queue: WorkQueue, counters: ChannelCounters
+    _ shape: ChannelShape, _ limit: BandwidthLimit?, _ priority: IOPriority?,
+    factory: any ChannelIOFactory, notes: ChannelNotes, queue: WorkQueue, counters: ChannelCounters
   ) {
     do throws(SystemCallError) {
+      try priority?.applyToThread()
       let arena = try AlignedBuffer(byteCount: shape.arenaBytes)
       // SAFETY: the buffer is used once more below, so it is there while the work runs; the I/O is gone when it returns.
       let work = unsafe ChannelWork(
-        arena: arena.bytes, shape: shape, queue: queue, counters: counters)
+        arena: arena.bytes, shape: shape, limit: limit, queue: queue, counters: counters)
       do throws(SystemCallError) {
         try factory.perform(work)
       } catch {

@@ -31,6 +31,9 @@ public enum SourceAccess: Sendable {
   case memory(Mapping)
   /// The bytes must be copied into the channel's buffer.
   case copy(any CopyingSource)
+
+  /// Whether the bytes are read from a file.
+  var isFile: Bool { if case .file = self { true } else { false } }
 }
 
 /// A source whose bytes are copied out by a call, like the memory of another process.

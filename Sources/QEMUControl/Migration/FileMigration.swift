@@ -110,9 +110,14 @@ extension FileMigration {
   /// The longest pause that QEMU can be allowed (QEMU 10.0.2 refuses more than 2,000 s).
   private static let longestPause = Duration.seconds(2000)
 
-  /// QEMU's parameters for a save into a mapped-ram file at full speed, or as `live` says.
-  static func savingParameters(direct: Bool, live: LiveOptions? = nil) -> [String: JSONValue] {
+  /// QEMU's parameters for a save into a mapped-ram file, at full speed or so many bytes a second, or as `live` says.
+  static func savingParameters(
+    direct: Bool, live: LiveOptions? = nil, bytesPerSecond: UInt64? = nil
+  ) -> [String: JSONValue] {
     var parameters = parameters(channels: savingChannels, direct: direct)
+    if let bytesPerSecond {
+      parameters["max-bandwidth"] = .integer(Int64(clamping: bytesPerSecond))
+    }
     if let live {
       let pause = min(live.maximumPause, longestPause)
       parameters["downtime-limit"] = .integer(Int64(pause.wholeMilliseconds))

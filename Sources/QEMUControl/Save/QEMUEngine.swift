@@ -36,7 +36,8 @@ final class QEMUEngine: SaveEngine {
     isDirect = target.isDirect && vm.parameters["direct-io"] != nil
     settings = ChangedSettings(
       of: vm, capabilities: [Configuration.mappedRAMCapability, "multifd"],
-      parameters: FileMigration.savingParameters(direct: isDirect, live: job.live),
+      parameters: FileMigration.savingParameters(
+        direct: isDirect, live: job.live, bytesPerSecond: save.options.bytesPerSecond),
       touched: Set(MigrationEnding.crawl.keys))
     job.session.isWritten(target)
   }

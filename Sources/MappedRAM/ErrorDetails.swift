@@ -1,0 +1,53 @@
+public import LinuxIO
+import MappedRAMFormat
+import SystemPackage
+
+extension ImageError {
+  /// What programs are told of it.
+  public var details: ErrorDetails {
+    switch self {
+    case .format(let error, let path):
+      ErrorDetails(.badData, path, offset: error.offset.rawValue)
+    case .system(let error): error.details
+    case .endedEarly(let path, let offset): ErrorDetails(.io, path, offset: offset)
+    case .plan(let error): error.details
+    case .device(_, let failure): failure.details
+    case .cancelled: ErrorDetails(.interrupted)
+    }
+  }
+}
+
+extension PlanError {
+  /// What programs are told of it.
+  public var details: ErrorDetails {
+    switch self {
+    case .unknownBlock, .noBlocks, .unknownDevice, .deviceTwice, .deviceName, .sectionWithoutSize,
+      .sectionTaken, .tailTooLong, .tooManyDevices:
+      ErrorDetails(.usage)
+    case .targetTooSmall(let path, _, _), .notAnImage(let path, _), .anotherVM(let path, _),
+      .fileExists(let path), .usedByQEMU(let path):
+      ErrorDetails(.cannotCreate, path)
+    case .stuck: ErrorDetails(.unavailable)
+    case .slotsDiffer(let path): ErrorDetails(.unavailable, path)
+    // The files of a directory that do not fit each other: bad data, whoever wrote them.
+    case .deviceTooLong, .mixedPageSizes: ErrorDetails(.badData)
+    case .writtenImage(let path, let error):
+      ErrorDetails(.badData, path, offset: error.offset.rawValue)
+    case .sourceSize(let path, _, _, _), .deviceSize(let path, _, _, _),
+      .prefixLength(let path, _, _), .fileTooLong(let path, _, _), .manifest(let path, _),
+      .blockDiffers(let path, _, _, _):
+      ErrorDetails(.badData, path)
+    }
+  }
+}
+
+extension DeviceFailure {
+  /// What programs are told of it.
+  public var details: ErrorDetails {
+    switch self {
+    case .system(let error): error.details
+    case .endedEarly, .tooLong, .sequence, .notAllTaken, .command, .refused, .stopped:
+      ErrorDetails(.io)
+    }
+  }
+}
