@@ -34,16 +34,16 @@ extension PlanError: CustomStringConvertible {
     case .targetTooSmall(let path, let found, let needed):
       "\(path): the device has \(found) bytes; the image needs \(needed)."
     case .notAnImage(let path, let found):
-      "\(path): this is \(found ?? "a file that is no image"), and would be lost: nothing was changed. Choose another name, "
+      "\(path): this is \(found ?? "not an image") and would be lost: nothing was changed. Choose another name, "
         + "or allow it to be replaced."
     case .anotherVM(let path, let differences):
       "\(path): this is an image of another VM (\(differences.joined(separator: "; "))), and would be lost: nothing was changed. "
         + "Choose another name, or allow it to be replaced."
     case .fileExists(let path):
-      "\(path): this file is there already, and would be lost: nothing was changed. Choose another name, or allow it to be "
+      "\(path): this file exists and would be lost: nothing was changed. Choose another name, or allow it to be "
         + "replaced."
     case .usedByQEMU(let path):
-      "\(path): a QEMU has this as a disk (it holds locks on it): nothing was changed. Choose another name."
+      "\(path): a QEMU uses this as a disk (it holds locks on it): nothing was changed. Choose another name."
     case .prefixLength(let path, let found, let streamOffset):
       "\(path): \(found) bytes are to stand before the stream, which is to begin at \(streamOffset)."
     case .fileTooLong(let path, let found, let limit):
@@ -54,8 +54,8 @@ extension PlanError: CustomStringConvertible {
         + "probably not what follows RAM in a migration stream."
     case .unknownDevice(let device, let known):
       known.isEmpty
-        ? "There is no state of a device \"\(device)\" in the image; it has no area of devices' states."
-        : "There is no state of a device \"\(device)\" in the image; it has \(known.map { "\"\($0)\"" }.joined(separator: ", "))."
+        ? "The image has no state of a device \"\(device)\": it has no device area."
+        : "The image has no state of a device \"\(device)\"; it has \(known.map { "\"\($0)\"" }.joined(separator: ", "))."
     case .deviceSize(let path, let device, let found, let expected):
       "\(path): the state of device \"\(device)\" has \(found) bytes; expected \(expected), the sum of its buffers."
     case .deviceTooLong(let device, let found, let limit):
@@ -68,7 +68,7 @@ extension PlanError: CustomStringConvertible {
     case .tailTooLong(let found, let limit):
       "The device state has \(found) bytes; sections can be put into at most \(limit)."
     case .deviceName(let name):
-      "\"\(name)\" is no name of a device; expected 1 to 255 printable ASCII characters."
+      "\"\(name)\" is not a name of a device; expected 1 to 255 printable ASCII characters."
     case .tooManyDevices(let found, let limit):
       "There are \(found) devices; at most \(limit) fit an image."
     case .blockDiffers(let path, let idstr, let found?, let expected?):
@@ -89,10 +89,15 @@ extension PlanError: CustomStringConvertible {
     _ rounds: Int, _ expected: Duration, _ wanted: Duration, _ rate: Double?
   ) -> String {
     let reason =
-      rate.map { "The guest changes \(Int($0) >> 20) MiB a second" } ?? "There is too much to write"
+      rate.map { rate in
+        rate < Double(1 << 20)
+          ? "Reading all memory once more takes too long"
+          : "The save does not converge (dirty rate \(Int(rate) >> 20) MiB/s)"
+      }
+      ?? "The save does not converge"
     let since = "after \(rounds) round\(rounds == 1 ? "" : "s")"
-    return "\(reason): \(since) the VM would stand still for about "
-      + "\(expected.wholeMilliseconds) ms, and further rounds would not help; at most "
+    return "\(reason): \(since) the VM would be paused for about "
+      + "\(expected.wholeMilliseconds) ms, and further rounds would not shorten that; at most "
       + "\(wanted.wholeMilliseconds) ms are allowed."
   }
 }
@@ -126,7 +131,7 @@ extension DeviceFailure: CustomStringConvertible {
       case .killed(let signal, _): "the command was ended by signal \(signal)"
       }
     return message.isEmpty
-      ? "\(how), without a word on its standard error." : "\(how) and said: \(message)"
+      ? "\(how), without a word on stderr." : "\(how) and said: \(message)"
   }
 }
 
@@ -134,7 +139,7 @@ extension ManifestProblem: CustomStringConvertible {
   /// What is wrong, as a sentence.
   public var description: String {
     switch self {
-    case .unreadable(let detail): "This is no manifest: \(detail)."
+    case .unreadable(let detail): "This is not a manifest: \(detail)."
     case .schemaVersion(let found, let supported):
       "schemaVersion is \(found); this program knows \(supported). Use a later version of it."
     case .unsafeName(let name):
@@ -144,7 +149,7 @@ extension ManifestProblem: CustomStringConvertible {
     case .missingFile(let name): "\"\(name)\" is named here, but is not in the directory."
     case .noBlocks: "blocks is empty; an image has one at least."
     case .notMappedRAM:
-      "configuration has no capability \"mapped-ram\", without which there is no image to be made."
+      "configuration has no capability \"mapped-ram\", without which no image can be made."
     case .blockWithoutFile(let idstr):
       "blocks: \"\(idstr)\" has no file, as only one may that is left out (capability \"x-ignore-shared\")."
     case .ramSectionID(let found, let expected):

@@ -33,10 +33,10 @@ extension LaunchRefusal: CustomStringConvertible {
 extension LaunchRefusal.Conflict {
   fileprivate var reason: String {
     switch self {
-    case .incoming: "we say where the VM comes from. Leave it out."
-    case .daemonize: "we could not follow the VM. Leave it out."
-    case .preconfig: "QEMU would wait for more than the image. Leave it out."
-    case .loadvm: "the VM comes from the image. Leave it out."
+    case .incoming: "a restore adds this itself; remove it."
+    case .daemonize: "QEMU must remain a child process; remove it."
+    case .preconfig: "QEMU would wait for more than the image; remove it."
+    case .loadvm: "the VM comes from the image; remove it."
     }
   }
 }
@@ -46,18 +46,18 @@ extension LaunchNote: CustomStringConvertible {
   public var description: String {
     switch self {
     case .keptBackend(let id, let driver):
-      "\(id) is not mapped but read into memory, since \(driver) needs memory of its own."
+      "\(id) is read into memory instead of being mapped, as \(driver) needs memory of its own."
     case .notShared(let id):
-      "\(id) was shared memory; mapped from the image, no other process can use it."
+      "\(id) was shared memory; mapped from the image, it cannot be used by another process."
     case .notUsed(let option):
-      "\(option) is not used: the memory is the image."
+      "\(option) is ignored: the memory is the image."
     case .balloonKeepsMemory(let driver):
-      "\(driver): memory that the guest gives back stays in use, since it is the image. QEMU prints "
+      "\(driver): memory that the guest returns stays in use, as it is the image. QEMU prints "
         + "an error for each page."
     case .lockedMemory:
       "-overcommit mem-lock=on makes QEMU read the whole image into memory at once."
     case .unseen(let file):
-      "-readconfig \(file): options about memory in this file are not seen."
+      "-readconfig \(file): options about memory in this file are ignored."
     }
   }
 }

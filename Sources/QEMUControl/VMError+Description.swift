@@ -14,7 +14,7 @@ extension VMError: CustomStringConvertible {
     case .state(let found, let expected):
       "The VM's state is \"\(found)\"; expected \(expected.joined(separator: " or ")). "
         + (expected == ["inmigrate"]
-          ? "Start its QEMU with -incoming defer." : "Wait until it has another one.")
+          ? "Start its QEMU with -incoming defer." : "Try again when it has changed.")
     case .tooOld(let version):
       "QEMU \(version.description) does not have mapped-ram; 9.0 or newer is needed."
     case .cannotCapture(let obstacles):
@@ -23,7 +23,7 @@ extension VMError: CustomStringConvertible {
     case .migrationFailed(let path, let reason, let hints):
       ([
         "\(path): QEMU's migration failed: "
-          + "\(reason ?? "it gave no reason; look at what it wrote to its standard error")."
+          + "\(reason ?? "it gave no reason; see its stderr")."
       ] + hints.map(\.description)).joined(separator: " ")
     case .deviceByQEMU(let path, let obstacles):
       (["\(path): QEMU cannot save into a block device by itself, and a capture"]
@@ -31,14 +31,14 @@ extension VMError: CustomStringConvertible {
           ? ["can."] : ["is not possible."] + obstacles.map(\.description))
         + ["A file will do."]).joined(separator: " ")
     case .disksTaken(let disks, let refusal):
-      "\(refusal) Another program has \(disks.joined(separator: ", ")), probably the VM that was saved: end that, then restore again."
+      "\(refusal) Another process uses \(disks.joined(separator: ", ")), probably the VM that was saved: end that, then restore again."
     case .mismatches(let path, let mismatches):
-      "\(path): this is another VM than the image needs:"
+      "\(path): this VM does not match the image:"
         + mismatches.map { "\n  - \($0.description)" }.joined()
     case .snapshotExists(let path):
-      "\(path): this file for a snapshot is there already. Remove it, or choose another directory."
+      "\(path): this file for a snapshot exists already. Remove it, or choose another directory."
     case .noSnapshotDirectory(let path, nil):
-      "\(path): there is no such directory for snapshots: nothing was changed. Make it, or choose another one."
+      "\(path): no such directory for snapshots: nothing was changed. Create it, or choose another one."
     case .noSnapshotDirectory(let path, let found?):
       "\(path): is a \(found.rawValue), but snapshots need a directory: nothing was changed. Choose another one."
     case .relativeDisk(let disk, let file):
@@ -59,65 +59,64 @@ extension VMError: CustomStringConvertible {
     case .snapshotsRemain(let paths, let cause, let reason, let isWatched):
       Self.text(
         cause,
-        "The snapshots of the disks could not be taken back: the VM writes to "
-          + "\(paths.map(\.string).joined(separator: ", ")) now. \(reason)"
-          + (isWatched ? " A watchdog goes on trying for an hour." : ""))
+        "The snapshots of the disks could not be undone: the VM now writes to "
+          + "\(paths.map(\.string).joined(separator: ", ")). \(reason)"
+          + (isWatched ? " A watchdog keeps trying for an hour." : ""))
     case .leftPaused(let cause, let reason, let isWatched):
       Self.text(
         cause,
-        "The VM is paused, and could not be resumed: \(reason) "
+        "The VM is still paused; resuming it failed: \(reason) "
           + (isWatched
-            ? "A watchdog goes on trying for an hour; the QMP command cont resumes it as well."
-            : "Give it the QMP command cont."))
+            ? "A watchdog keeps trying for an hour; or resume it with the QMP command cont."
+            : "Resume it with the QMP command cont."))
     case .notUndone(let cause, let reason, let isWatched):
       Self.text(
         cause,
-        "Migration settings of the VM could not be set back: \(reason)"
-          + (isWatched ? " A watchdog goes on trying for an hour." : ""))
+        "Migration settings of the VM could not be restored: \(reason)"
+          + (isWatched ? " A watchdog keeps trying for an hour." : ""))
     case .leftAlone(let state, let cause):
       Self.text(
         cause,
-        "QEMU's state is \"\(state)\" now, which is not of this command's making, so the VM was not resumed."
+        "QEMU's state is now \"\(state)\", which this command did not cause, so the VM was not resumed."
       )
     case .asleep(let cause):
       Self.text(
         cause,
-        "The guest was asleep when QEMU saved it, and QEMU would not survive being told to resume it: its state is "
-          + "\"postmigrate\". A VM whose guest sleeps can be captured.")
+        "The guest was asleep (suspended) when QEMU saved it, and QEMU would crash if it were resumed: its state is "
+          + "\"postmigrate\". A VM whose guest is asleep can be captured.")
     case .pausedTooLong(let isResumed):
-      "The VM was paused for too long, so its watchdog "
+      "The VM was paused for too long, so the watchdog "
         + (isResumed ? "has resumed it" : "tries to resume it")
-        + ": nothing was saved. Find out what kept the save, or allow it more time."
+        + ": nothing was saved. Find out what delayed the save, or allow more time."
     case .resumedMeanwhile:
-      "Somebody else resumed the VM while it was saved, so what was read does not fit together: nothing was saved. "
-        + "Save it when nobody else controls it."
+      "Another client resumed the VM during the save: nothing was saved. Save it when no other client controls it."
     case .movedMeanwhile(let state):
-      "Somebody else has migrated the VM, or done something else with it, while it was saved: its state is \"\(state)\" now. "
+      "Another client migrated the VM, or changed its state, during the save: its state is now \"\(state)\". "
         + "Nothing was saved, and the VM was left as it is."
     case .migrationCancelled(let path):
-      "\(path): another client cancelled QEMU's migration: nothing was saved. Save the VM when nobody else controls it."
-    case .gone: "QEMU has ended while its VM was saved: nothing was saved."
+      "\(path): another client cancelled QEMU's migration: nothing was saved. Save the VM when no other client controls it."
+    case .gone: "QEMU ended during the save: nothing was saved."
     case .noRoom(let path, let available, let needed):
       "\(path): \(available) bytes are free on the file system, and the image needs at least \(needed): nothing was changed. Choose "
-        + "another place, or make room."
+        + "another place, or free space."
     case .managedByLibvirt(let domain):
       "libvirt manages this VM (domain \"\(domain ?? "?")\"), and does not expect another client to pause it: nothing was changed. "
         + "Use virsh save, which writes this format from libvirt 11.2 on (save_image_format = \"sparse\" in qemu.conf)."
     case .usedByVM(let path, let use):
-      "\(path): the VM has this as \(use), and would lose it: nothing was changed. Choose another name for the image."
+      "\(path): the VM uses this as \(use): nothing was changed. Choose another name for the image."
     case .liveSnapshots:
-      "QEMU's own live save leaves no moment for snapshots of the disks. Save without one of the two, or by capture."
+      "QEMU's own live save has no moment for snapshots of the disks. Save without one of the two, or by capture."
     case .launch(let error): error.description
     case .ended(let end, let messages):
-      "QEMU has ended (\(Self.text(end))) before it could take the image."
+      "QEMU ended (\(Self.text(end))) before it could load the image."
         + (messages.isEmpty ? "" : " It said: \(messages)")
     case .cannotMap(.notMapped(let path)):
-      "\(path): QEMU does not have its memory from this image. Start QEMU with a "
+      "\(path): QEMU's memory is not mapped from this image. Start QEMU with a "
         + "memory-backend-file whose mem-path, offset and size are those of the block, share=off,readonly=on,rom=off, "
         + "or use another engine."
     case .cannotMap(.staleSlots(let path, let found, let limit)):
       "\(path): slots of absent pages hold \(found) bytes of older versions, which each VM on this image would have to hide in memory of "
-        + "its own; at most \(limit) are allowed. Punch them out, or use another engine."
+        + "its own; at most \(limit) are allowed. Free them, or use another engine."
     case .cannotMap(.noBlock(let path)):
       "\(path): none of the image's RAMBlocks is memory that QEMU's arguments can take from a file. Use another engine."
     }
@@ -142,7 +141,7 @@ extension MigrationHint: CustomStringConvertible {
     switch self {
     case .said(let text): "It said: \(text)"
     case .log(let path): "\(path) has what it said."
-    case .standardError: "What it wrote to its standard error may tell more."
+    case .standardError: "See also its stderr."
     case .jobs(let jobs):
       "At the end QEMU opens its disks again, which the jobs \(jobs.joined(separator: ", ")) may be in the way of."
     case .canCapture: "For a capture, QEMU does not have to."

@@ -9,21 +9,21 @@ extension QMPError: CustomStringConvertible {
       Self.refusal(command, errorClass, description)
     case .timedOut(let command, let path, let duration):
       "\(path): QEMU did not answer \(command) within \(Self.seconds(duration)). It may be waiting for "
-        + "a slow disk: look at the VM, then try again."
+        + "a slow disk: check the VM, then try again."
     case .closed(let command?, let path):
-      "\(path): QEMU closed the connection before it answered \(command). It has probably ended: look "
-        + "at its log."
+      "\(path): QEMU closed the connection before it answered \(command). It has probably ended: see "
+        + "its log."
     case .closed(nil, let path):
-      "\(path): QEMU closed the connection. It has probably ended: look at its log."
+      "\(path): QEMU closed the connection. It has probably ended: see its log."
     case .noGreeting(let path, let duration):
-      "\(path): QEMU did not greet within \(Self.seconds(duration)). It serves one client at a time, and "
+      "\(path): no QMP greeting within \(Self.seconds(duration)). QEMU serves one client at a time, and "
         + "another is probably connected: close that one, or give QEMU a second socket (-qmp "
         + "unix:PATH,server=on,wait=off)."
     case .notQMP(let path, let found):
       "\(path): found \(found.debugDescription) where QMP's greeting was expected. Give a socket of "
         + "-qmp or -mon mode=control."
     case .malformed(let path, let malformation):
-      "\(path): QEMU sent a line that is no QMP: \(malformation)"
+      "\(path): invalid QMP from QEMU: \(malformation)"
     case .unexpectedAnswer(let command, let place, let expected):
       "QEMU's answer to \(command) is not as expected: \(place) is not \(expected). This version of "
         + "QEMU may be too old or too new."

@@ -8,7 +8,7 @@ import Testing
 
 @Suite struct ArgumentTests {
   @Test func withoutOptionsTheStandardHolds() throws {
-    #expect(try ChannelArguments.parse([]).options == .standard)
+    #expect(try ChannelArguments.parse([]).options() == .standard)
   }
 
   @Test func everyTransferOptionArrives() throws {
@@ -18,7 +18,7 @@ import Testing
     ])
     let expected = ChannelOptions(
       channels: 64, queueDepth: 1024, requestBytes: 16 << 20, method: .sync, directIO: .required)
-    #expect(arguments.options == expected)
+    #expect(arguments.options() == expected)
   }
 
   @Test(arguments: [

@@ -12,14 +12,16 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
 @Suite struct ExitStatusTests {
   static let output: FilePath = "/data/vm"
 
-  private func status(_ error: ImageError) -> ExitStatus { ExitStatus(error, output: Self.output) }
+  private func status(_ error: ImageError) -> ExitStatus {
+    ExitStatus(.image(error, output: Self.output))
+  }
 
   private func status(_ errno: Errno, _ path: FilePath) -> ExitStatus {
     status(.system(SystemCallError(call: .open, errno: errno, subject: .file(path))))
   }
 
   @Test func theNumbersAreThoseOfTheDesign() {
-    #expect(ExitStatus.allCases.map(\.rawValue) == [0, 1, 2, 64, 65, 69, 73, 74, 77, 130])
+    #expect(ExitStatus.allCases.map(\.rawValue) == [0, 1, 2, 64, 65, 69, 73, 74, 75, 77, 130])
   }
 
   @Test func badBytesAre65() {
@@ -126,7 +128,7 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
 
   @Test func helpListsEachStatusOnALine() {
     let help = ExitStatus.help([.success: "fine"], besides: [.negative, .incomplete])
-    #expect(help.hasPrefix("EXIT STATUS:\n  0    fine\n  64   the command line is not right\n"))
+    #expect(help.hasPrefix("EXIT STATUS:\n  0    fine\n  64   usage error\n"))
     #expect(help.hasSuffix("\n  130  interrupted"))
     #expect(!help.contains("\n  1 "))
   }

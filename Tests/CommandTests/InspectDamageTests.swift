@@ -38,7 +38,8 @@ import Testing
       guard length >= expected.streamOffset + 8 else { continue }
       let found: InspectedImage = try json.decoded()
       #expect(found.problems.count == 1 && !found.complete, "cut at \(length)")
-      #expect(json.complaints == found.problems.map { "\(path): \($0)" }, "cut at \(length)")
+      #expect(
+        json.complaints == found.problems.map { "\(path): \($0.message)" }, "cut at \(length)")
       let whole = blocks.prefix { $0.pagesOffset + $0.usedLength <= length }
       #expect(found.blocks.map(\.idstr) == whole.map(\.idstr), "cut at \(length)")
     }
@@ -78,7 +79,7 @@ import Testing
     #expect(found.streamOffset == (hasHeader ? fixture.expected.streamOffset : 0))
   }
 
-  /// For people the problem comes last, and once more on standard error.
+  /// For people the problem comes last, and stderr says that there is one; with JSON, which.
   @Test func problemsStandAtTheEnd() throws {
     let path = try Fixture("killed").unpack(into: directory)
     let outcome = try InspectOutcome(path, Self.all)
@@ -86,7 +87,10 @@ import Testing
     #expect(outcome.status == 65)
     #expect(outcome.complaints.count == 1)
     #expect(outcome.output.contains("Complete      no (1 problem, see below)\n"))
-    #expect(outcome.output.hasSuffix("\nProblems\n  \(complaint.dropFirst("\(path): ".count))\n"))
+    #expect(
+      complaint == "\(path): the image is damaged or incomplete: 1 problem, listed above.")
+    let problem = try #require(try InspectOutcome(path, ["--json"]).complaints.first)
+    #expect(outcome.output.hasSuffix("\nProblems\n  \(problem.dropFirst("\(path): ".count))\n"))
   }
 
   /// One changed byte at a time: whatever it makes of the image, there is an end and an answer.
@@ -131,7 +135,11 @@ import Testing
     for arguments in [[], ["--json"]] {
       let outcome = try InspectOutcome(path, arguments)
       #expect(outcome.status == 65)
-      #expect(outcome.output == "")
+      #expect(outcome.output.isEmpty == arguments.isEmpty)
+      if !arguments.isEmpty {
+        let error = try #require(try outcome.object()["error"] as? [String: Any])
+        #expect(error["message"] as? String == outcome.complaints.first)
+      }
       #expect(
         outcome.complaints == [
           "\(path): stream header at 0x0: expected the magic \"QEVM\", found 0x68 0x65 0x6c 0x6c: this looks like a "

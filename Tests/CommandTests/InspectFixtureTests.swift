@@ -134,11 +134,12 @@ import Testing
     let object = try inspect(try Fixture("no-vmdesc")).0.object()
     #expect(
       Set(object.keys) == [
-        "allocatedBytes", "blocks", "capabilities", "complete", "container", "deviceArea",
+        "allocatedBytes", "blocks", "capabilities", "command", "complete", "container",
+        "deviceArea",
         "fileSize",
-        "hasDescription", "libvirt", "machineType", "pageSize", "path", "problemDetails",
+        "hasDescription", "libvirt", "machineType", "pageSize", "path",
         "problems", "ramTotalBytes", "remarks", "runState", "schemaVersion", "sections",
-        "streamOffset", "uuid",
+        "streamOffset", "subject", "type", "uuid",
       ])
     #expect(object["uuid"] is NSNull)
     #expect(object["libvirt"] is NSNull)
@@ -166,8 +167,11 @@ import Testing
     for key in ["capabilities", "machineType", "pageSize", "ramTotalBytes", "runState"] {
       #expect(object[key] is NSNull)
     }
-    #expect((object["problems"] as? [String])?.count == 1)
-    let details = try #require((object["problemDetails"] as? [[String: Any]])?.first)
+    let problems = try #require(object["problems"] as? [[String: Any]])
+    #expect(problems.count == 1)
+    let details = try #require(problems.first)
+    #expect(Set(details.keys) == ["context", "kind", "message", "offset", "path"])
+    #expect(details["kind"] as? String == "badData")
     #expect(details["offset"] as? Int == 9)
     #expect(details["context"] as? String == "CONFIGURATION section")
   }

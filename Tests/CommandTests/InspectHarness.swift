@@ -53,7 +53,7 @@ struct InspectedImage: Decodable {
   var sections: [Section]
   var fileSize: UInt64
   var allocatedBytes: UInt64
-  var problems: [String]
+  var problems: [Problem]
   var libvirt: Libvirt?
 
   struct Block: Decodable {
@@ -69,6 +69,14 @@ struct InspectedImage: Decodable {
     var isIgnored: Bool
     var address: UInt64?
     var presentRuns: [[UInt64]]?
+  }
+
+  struct Problem: Decodable {
+    var kind: String
+    var path: String
+    var offset: UInt64
+    var context: String
+    var message: String
   }
 
   struct Section: Decodable, Equatable {

@@ -12,12 +12,12 @@ import Testing
   @Test func eachErrorSaysWhatToDo() {
     #expect(
       CommandError.manifestAndOptions("d/image.json", options: ["--block", "--machine"]).description
-        == "d/image.json: this manifest says what the blocks are, so --block, --machine cannot be given as well. "
+        == "d/image.json: this manifest defines the blocks, so --block, --machine cannot be given as well. "
         + "Leave that out, or rename the manifest to build an image by hand from the files beside it."
     )
     #expect(
       CommandError.noManifest("d/image.json").description
-        == "d/image.json: there is no such file. A directory that \"mapped-ram unpack\" wrote has one; for files of "
+        == "d/image.json: no such file. A directory that \"mapped-ram unpack\" wrote has one; for files of "
         + "your own give --machine, --vmstate and a --block for each RAMBlock.")
     #expect(
       CommandError.offsetWithPrefix("d/image.json", expected: 4096).description
@@ -33,42 +33,42 @@ import Testing
           .format(
             FormatError(
               .notAStream(found: [1, 2, 3, 4], looksLike: nil), at: .zero, in: .streamHeader),
-            in: "x"), output: nil), "Where it begins is said with --offset."
+            in: "x"), output: nil), "If the stream begins elsewhere, give --offset."
       ),
       (.image(.plan(.noBlocks), output: nil), "Name the files with --block IDSTR=FILE."),
-      (.image(.plan(.notAnImage("x", found: nil)), output: nil), "With --force it is replaced."),
-      (.image(.plan(.anotherVM("x", [])), output: nil), "With --force it is replaced."),
-      (.image(.plan(.fileExists("x")), output: nil), "With --force it is replaced."),
+      (.image(.plan(.notAnImage("x", found: nil)), output: nil), "Use --force to replace it."),
+      (.image(.plan(.anotherVM("x", [])), output: nil), "Use --force to replace it."),
+      (.image(.plan(.fileExists("x")), output: nil), "Use --force to replace it."),
       (
         .vm(.cannotCapture([.missingCommand("x")]), output: nil),
-        "With --engine qemu, QEMU does the work by itself."
+        "Use --engine qemu to let QEMU do the work."
       ),
       (
         .vm(.cannotCapture([.unknownProcess(given: 7)]), output: nil),
-        "Give the right number with --pid, or leave that out. "
-          + "With --engine qemu, QEMU does the work by itself."
+        "Give the right process ID with --pid, or leave --pid out. "
+          + "Use --engine qemu to let QEMU do the work."
       ),
-      (.vm(.deviceByQEMU("x", []), output: nil), "That is --engine capture."),
+      (.vm(.deviceByQEMU("x", []), output: nil), "Use --engine capture."),
       (
         .vm(.migrationFailed("x", reason: nil, hints: [.canCapture]), output: nil),
-        "That is --engine capture."
+        "Use --engine capture."
       ),
       (
-        .vm(.pausedTooLong(isResumed: true), output: nil), "More time is given with --max-downtime."
+        .vm(.pausedTooLong(isResumed: true), output: nil), "Give more time with --max-downtime."
       ),
       (
         .vm(.managedByLibvirt(domain: nil), output: nil),
-        "With --managed-by-libvirt it is saved from here all the same."
+        "Use --managed-by-libvirt to save it nevertheless."
       ),
       (.vm(.launch(.refused(.noProgram)), output: nil), "Give QEMU and its arguments behind --."),
       (.vm(.launch(.refused(.conflict(.daemonize))), output: nil), "Use --detach instead."),
       (
         .vm(.launch(.refused(.needsSharedMemory(option: "-x"))), output: nil),
-        "That is --engine place."
+        "Use --engine place."
       ),
       (
         .vm(.asleep(cause: .image(.plan(.noBlocks))), output: nil),
-        "Name the files with --block IDSTR=FILE. That is --engine capture."
+        "Name the files with --block IDSTR=FILE. Use --engine capture."
       ),
     ] as [(CommandError, String)])
   func theOptionThatHelpsIsNamed(error: CommandError, advice: String) {
@@ -78,8 +78,8 @@ import Testing
   @Test func whatIsThereAlreadyIsReplacedByForce() {
     #expect(
       CommandError.image(.plan(.fileExists("x")), output: nil).description
-        == "x: this file is there already, and would be lost: nothing was changed. Choose another "
-        + "name, or allow it to be replaced. With --force it is replaced.")
+        == "x: this file exists and would be lost: nothing was changed. Choose another "
+        + "name, or allow it to be replaced. Use --force to replace it.")
   }
 
   @Test func whatWasInterruptedAndWhatWouldBeLostIsSaid() {
@@ -90,14 +90,14 @@ import Testing
         == "Interrupted; nothing was left behind.")
     #expect(
       CommandError.interruptedInPlace("vm.img").description
-        == "vm.img: interrupted; it holds no image now.")
+        == "vm.img: interrupted; it contains no image now.")
     #expect(
       CommandError.interruptedCompacting("vm.img").description
-        == "vm.img: interrupted; the image is whole, and some of its room may be free already."
+        == "vm.img: interrupted; the image is intact, and some disk space may be freed already."
     )
     #expect(
       CommandError.notAPicture("vm.img").description
-        == "vm.img: this file is no picture (SVG), and would be lost: nothing was changed. Choose "
+        == "vm.img: this file is not a picture (SVG) and would be lost: nothing was changed. Choose "
         + "another name, or remove it.")
   }
 
@@ -138,8 +138,9 @@ import Testing
     var report = Self.report
     #expect(
       report.text
-        == "  512 MiB of 1.00 GiB of RAM present; 0.250 s, 2.00 GiB/s, 0.500 CPU-seconds per GiB\n"
-        + "  10 requests by io_uring, 8 of them direct; peak memory 48.0 MiB\n")
+        == "  512 MiB of 1.00 GiB of RAM present; 0.250 s, 2.00 GiB/s, 0.500 CPU-seconds per GiB\n")
+    #expect(
+      report.details == "  10 requests by io_uring, 8 of them direct; peak memory 48.0 MiB\n")
     report.notes = [.directIORefused("vm.img", .asked)]
     #expect(
       report.text.hasSuffix(

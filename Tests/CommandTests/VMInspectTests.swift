@@ -49,7 +49,7 @@ import Testing
   }
 
   /// A VM whose process lets itself be read.
-  private var open: VMInspection {
+  var open: VMInspection {
     let inode = MappedFileIdentity(major: 0, minor: 1, number: 2)
     let memory = [
       VMInspection.Block(
@@ -104,7 +104,7 @@ import Testing
     inspection.unlinkedDisks = [vm.disks[0]]
     let text = text(inspection)
     #expect(text.contains("/vm/disk.qcow2 (without a name: lost when QEMU ends)"))
-    #expect(text.contains("Disks         none that the guest can write to and that is there when"))
+    #expect(text.contains("Disks         none that the guest can write to and that remains when"))
   }
 
   @Test func aVMThatCanBeCaptured() throws { try compare("vm-capture", text(open)) }
@@ -135,8 +135,8 @@ import Testing
 
   @Test func programsGetRawNumbers() throws {
     let found = try object(open)
-    #expect(found["schemaVersion"] as? Int == 2)
-    #expect(found["qmp"] as? String == "/run/vm.qmp")
+    #expect(found["schemaVersion"] as? Int == 1)
+    #expect(found["socket"] as? String == "/run/vm.qmp")
     #expect(found["ramTotalBytes"] as? Int == 5 << 30 + 128 << 10)
     #expect(found["capabilities"] as? [String] == ["mapped-ram"])
     let blocks = try #require(found["blocks"] as? [[String: Any]])
@@ -164,7 +164,7 @@ import Testing
     let status = command.perform(
       width: 80, output: { output += $0 }, complain: { complaints.append($0) })
     #expect(status == (isThere ? .unavailable : .ioError) && output.isEmpty)
-    let problem = isThere ? "connect: Connection refused." : "open: No such file"
+    let problem = isThere ? "cannot connect: Connection refused." : "cannot open: No such file"
     #expect(complaints.count == 1 && complaints[0].hasPrefix("\(stale): \(problem)"))
   }
 

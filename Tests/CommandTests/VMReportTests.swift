@@ -20,7 +20,7 @@ import Testing
     directIO: .active(memoryAlignment: 512, offsetAlignment: 512), elapsed: .milliseconds(500),
     cpuTime: .milliseconds(10), peakMemoryBytes: 20 << 20)
 
-  private var captured: VMSaveReport {
+  var captured: VMSaveReport {
     VMSaveReport(
       engine: .capture, engineReasons: [],
       memory: [
@@ -38,16 +38,20 @@ import Testing
     SaveReport(image: "vm.img", report: report).text.split(separator: "\n").map(String.init)
   }
 
-  @Test func aCaptureTellsHowMemoryWasReadAndHowLongTheVMStood() {
+  @Test func aCaptureTellsHowMemoryWasReadAndHowLongTheVMWasPaused() {
     #expect(
       saveText(captured) == [
         "Saved vm.img by capture: 3 RAMBlocks, machine type pc-q35-10.0",
-        "  The VM stood still for 0.052 s and is running.",
-        "  128 MiB of RAM read from the shared memory that QEMU has it in (/memfd:ram (deleted))",
-        "  16.1 MiB of RAM copied from QEMU's process (process_vm_readv), where it is private or of huge pages",
+        "  Paused for 52 ms; now running",
         "  64.0 MiB of 128 MiB of RAM present; 0.500 s, 0.125 GiB/s, 0.160 CPU-seconds per GiB",
-        "  7 requests by io_uring, 3 of them direct; peak memory 20.0 MiB",
       ])
+    #expect(
+      SaveReport(image: "vm.img", report: captured).details == """
+          128 MiB of RAM read from shared memory (/memfd:ram (deleted))
+          16.1 MiB of RAM copied from QEMU's process (process_vm_readv), as it is private or of huge pages
+          7 requests by io_uring, 3 of them direct; peak memory 20.0 MiB
+
+        """)
   }
 
   @Test func aSaveByQEMUTellsWhy() {
@@ -58,23 +62,24 @@ import Testing
     let lines = saveText(report)
     #expect(lines[0] == "Saved vm.img by qemu: 3 RAMBlocks, machine type pc-q35-10.0")
     #expect(
-      lines[2] == "  Note: QEMU wrote the image by itself. A migration is under way (active).")
+      lines[2] == "  Note: QEMU wrote the image by itself. A migration is in progress (active).")
     #expect(lines[3].hasPrefix("  Note: QEMU wrote the image by itself. The process of this QEMU"))
     #expect(!lines.joined().contains(".."))
     #expect(lines.last == "  64.0 MiB of 128 MiB of RAM present; 0.500 s, 0.125 GiB/s")
   }
 
   @Test(arguments: [
-    ("running", VMSaveReport.After.ended, "has ended"), ("paused", .state("paused"), "is paused"),
-    ("running", .failed(.gone, state: "paused"), "is paused"),
-    ("running", .failed(.gone, state: nil), "is in a state that is not known"),
+    ("running", VMSaveReport.After.ended, "QEMU has ended"),
+    ("paused", .state("paused"), "now paused"),
+    ("running", .failed(.gone, state: "paused"), "now paused"),
+    ("running", .failed(.gone, state: nil), "its state is unknown"),
   ])
-  func aVMThatStoodIsSaidToHaveStood(before: String, after: VMSaveReport.After, words: String) {
+  func aVMThatWasPausedIsSaidToHaveBeen(before: String, after: VMSaveReport.After, words: String) {
     var report = captured
     report.pause = nil
     report.stateBefore = before
     report.after = after
-    #expect(saveText(report)[1] == "  The VM was \(before) and \(words).")
+    #expect(saveText(report)[1] == "  The VM was \(before); \(words)")
   }
 
   @Test func disksThatGoOnAreNamed() throws {
@@ -88,7 +93,8 @@ import Testing
       lines.contains(
         "  Disk vdb: /d/b.qcow2 belongs to the image; the VM writes to /s/b.qcow2 now."))
     let note = try #require(lines.last)
-    #expect(note.hasPrefix("  Note: the VM goes on and writes to vda (/d/a.qcow2): the image"))
+    #expect(
+      note.hasPrefix("  Note: the VM is running and writes to vda (/d/a.qcow2), which the image"))
     #expect(!note.contains("vdb"))
     #expect(report.disksDiverge)
     // Of a VM of which nothing is known any more the worst is to be expected.
@@ -116,10 +122,10 @@ import Testing
     #expect(
       Set(object.keys) == [
         "type", "schemaVersion", "command", "image", "engine", "engineReasons", "machineType",
-        "fileSize", "blocks", "memory", "pauseSeconds", "stateBefore", "stateAfter", "hasEnded",
-        "disks", "disksDiverge", "transfer",
+        "fileSize", "blocks", "memory", "downtimeSeconds", "stateBefore", "stateAfter", "hasEnded",
+        "disks", "disksDiverge", "transfer", "live", "rounds", "problem",
       ])
-    #expect(object["pauseSeconds"] as? Double == 0.052)
+    #expect(object["downtimeSeconds"] as? Double == 0.052)
     let memory = try #require(object["memory"] as? [[String: Any]])
     #expect(memory.map { $0["route"] as? String } == ["sharedFile", "process", "process"])
     #expect(object["disksDiverge"] as? Bool == false)
@@ -127,7 +133,7 @@ import Testing
 }
 
 extension VMReportTests {
-  private var mapped: VMRestoreReport {
+  var mapped: VMRestoreReport {
     VMRestoreReport(
       engine: .map, engineReasons: [],
       blocks: [
@@ -143,13 +149,13 @@ extension VMReportTests {
     let lines = report.text.split(separator: "\n").map(String.init)
     #expect(
       lines.prefix(3) == [
-        "Restored vm.img by map in 0.007 s: the VM is running",
+        "Restored vm.img by map in 7.0 ms; now running",
         "  1 RAMBlock of 4.00 GiB mapped from the image",
         "  1 RAMBlock of 128 KiB in the migration stream",
       ])
     #expect(
-      lines[3].hasPrefix("  Note: virtio-balloon: memory that the guest gives back stays in use"))
-    #expect(lines[4].hasPrefix("  Keep vm.img as it is while the VM runs"))
+      lines[3].hasPrefix("  Note: virtio-balloon: memory that the guest returns stays in use"))
+    #expect(lines[4].hasPrefix("  Do not change or remove vm.img while the VM runs"))
     #expect(lines.count == 5)
     #expect(report.table == "")
   }
@@ -168,7 +174,7 @@ extension VMReportTests {
     report.engineReasons = [.unknownProcess(given: nil)]
     let text = RestoreReport(image: "vm.img", report: report).text
     #expect(text.contains("  Note: QEMU loaded the image by itself. The process of this QEMU"))
-    #expect(!text.contains("Keep vm.img"))
+    #expect(!text.contains("remove vm.img"))
   }
 
   @Test func theJSONOfARestoreHasEverything() throws {
@@ -188,6 +194,7 @@ extension VMReportTests {
       ])
     let blocks = try #require(object["blocks"] as? [[String: Any]])
     #expect(blocks.map { $0["way"] as? String } == ["mapped", "stream"])
-    #expect((object["notes"] as? [String])?.count == 1)
+    let notes = try #require(object["notes"] as? [[String: Any]])
+    #expect(notes.map { $0["kind"] as? String } == ["lockedMemory"])
   }
 }

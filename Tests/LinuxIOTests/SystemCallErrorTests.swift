@@ -8,14 +8,14 @@ import Testing
       call: .pwrite, errno: .noSpace, subject: .range("/images/vm.img", 0x10_0000..<0x20_0000))
     #expect(
       error.description
-        == "/images/vm.img: pwrite at 0x100000 (1048576 bytes): No space left on device. "
+        == "/images/vm.img: cannot write at 0x100000 (1048576 bytes): No space left on device. "
         + "Free space on the file system, or choose another place.")
   }
 
   @Test func errorWithoutAdviceEndsWithItsReason() {
     let error = SystemCallError(
       call: .open, errno: .noSuchFileOrDirectory, subject: .file("/images/vm.img"))
-    #expect(error.description == "/images/vm.img: open: No such file or directory.")
+    #expect(error.description == "/images/vm.img: cannot open: No such file or directory.")
     #expect(error.advice == nil)
   }
 
@@ -23,7 +23,7 @@ import Testing
     let error = SystemCallError(call: .io_uring_setup, errno: .notPermitted, subject: .ring)
     #expect(
       error.description
-        == "io_uring_setup: Operation not permitted. io_uring is refused to this process: by the "
+        == "cannot set up io_uring: Operation not permitted. io_uring is refused to this process: by the "
         + "sysctl kernel.io_uring_disabled, or by the seccomp filter of the container.")
   }
 
@@ -32,7 +32,7 @@ import Testing
       call: .mmap, errno: .noMemory, subject: .memory(byteCount: 4096))
     #expect(
       error.description
-        == "mmap of 4096 bytes of memory: Cannot allocate memory. There is not enough memory: "
+        == "cannot map 4096 bytes of memory: Cannot allocate memory. There is not enough memory: "
         + "free some, or raise the limit of the process.")
   }
 
@@ -55,7 +55,7 @@ import Testing
     let advice = try #require(error.advice)
     #expect(advice.contains(word))
     #expect(advice.hasSuffix("."))
-    #expect(error.description == "\(call.rawValue): \(errno.description). \(advice)")
+    #expect(error.description == "cannot \(call.action): \(errno.description). \(advice)")
   }
 
   /// A file of /proc/PID is refused for want of the right to trace the process, whatever its mode says.

@@ -34,7 +34,7 @@ import Testing
     } catch {
       #expect(
         error.description
-          == "qemu-system-nowhere: execvp: No such file or directory. There is no such program: "
+          == "qemu-system-nowhere: cannot run: No such file or directory. There is no such program: "
           + "install it, or give its path.")
     }
   }

@@ -73,7 +73,7 @@ import Testing
     }
     #expect(
       error?.description
-        == "process \(number): process_vm_readv at 0x1000 (1 bytes): No such process. "
+        == "process \(number): cannot read memory at 0x1000 (1 bytes): No such process. "
         + "The process has ended.")
     let gone = SystemCallError(
       call: .open, errno: .noSuchFileOrDirectory, subject: .file(FilePath("/proc/\(number)/maps")))

@@ -97,7 +97,7 @@ import Testing
     let conflict = try #require(LaunchRefusal.Conflict(rawValue: name))
     #expect(throws: LaunchRefusal.conflict(conflict)) { try line.prepareForRestore() }
     #expect(line == before)
-    #expect(LaunchRefusal.conflict(conflict).description.contains("eave it out"))
+    #expect(LaunchRefusal.conflict(conflict).description.contains("remove it"))
   }
 
   @Test func restoreWaitsForTheImageAndIsPausedOnce() throws {

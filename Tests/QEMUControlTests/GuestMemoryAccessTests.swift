@@ -46,8 +46,8 @@ import Testing
     }
     #expect(obstacle == .foreignProcess(getpid(), userID: geteuid(), peerUserID: other))
     #expect(
-      obstacle.description == "What QEMU says is its process, \(getpid()), is user \(geteuid())'s, "
-        + "while user \(other) listens at the socket."
+      obstacle.description == "QEMU's process, as it reports, is \(getpid()) of user \(geteuid()), "
+        + "but user \(other) listens on the socket."
     )
     // Somebody has told it who is not QEMU.
     #expect(try GuestMemory.access(to: vm, processID: getpid()).get().processID == getpid())

@@ -9,11 +9,11 @@ import Testing
       (.noProgram, "No program to start."),
       (.missingValue(option: "-m"), "-m: the option takes a value, and nothing follows it."),
       (
-        .conflict(.incoming), "-incoming: we say where the VM comes from. Leave it out."
+        .conflict(.incoming), "-incoming: a restore adds this itself; remove it."
       ),
       (
         .conflict(.daemonize),
-        "-daemonize: we could not follow the VM. Leave it out."
+        "-daemonize: QEMU must remain a child process; remove it."
       ),
       (
         .unreadable(option: "-object", value: "{'a'}"),
@@ -39,19 +39,19 @@ import Testing
     arguments: [
       (
         .socketTaken(path: "/run/vm"),
-        "/run/vm: something is there already. Remove it if nobody uses it, or choose another path."
+        "/run/vm: this path exists already. Remove it if no process uses it, or choose another path."
       ),
       (
         .notALog(path: "/disk"),
-        "/disk: this is no log, and QEMU's lines would go into it: nothing was changed. Choose another path."
+        "/disk: this is not a log, and QEMU's output would be appended to it: nothing was changed. Choose another path."
       ),
       (
         .noReader(path: "/pipe"),
-        "/pipe: nobody reads from this pipe, and QEMU would wait for that. Start the reader first, or choose another path."
+        "/pipe: no process reads from this pipe, and QEMU would block. Start the reader first, or choose another path."
       ),
       (
         .socketInUse(path: "/run/vm", option: "-qmp"),
-        "-qmp /run/vm: a program listens there, probably the VM that was saved, and would lose its socket. End it first, or choose "
+        "-qmp /run/vm: a process listens there, probably the VM that was saved, and would lose its socket. End it first, or choose "
           + "another path."
       ),
     ] as [(LaunchError, String)])
@@ -63,16 +63,16 @@ import Testing
     arguments: [
       (
         .keptBackend(id: "m", driver: "virtio-mem-pci"),
-        "m is not mapped but read into memory, since virtio-mem-pci needs memory of its own."
+        "m is read into memory instead of being mapped, as virtio-mem-pci needs memory of its own."
       ),
       (
         .notShared(id: "m"),
-        "m was shared memory; mapped from the image, no other process can use it."
+        "m was shared memory; mapped from the image, it cannot be used by another process."
       ),
-      (.notUsed(option: "-mem-path"), "-mem-path is not used: the memory is the image."),
+      (.notUsed(option: "-mem-path"), "-mem-path is ignored: the memory is the image."),
       (
         .balloonKeepsMemory(driver: "virtio-balloon-pci"),
-        "virtio-balloon-pci: memory that the guest gives back stays in use, since it is the image. "
+        "virtio-balloon-pci: memory that the guest returns stays in use, as it is the image. "
           + "QEMU prints an error for each page."
       ),
       (
@@ -81,7 +81,7 @@ import Testing
       ),
       (
         .unseen(file: "vm.cfg"),
-        "-readconfig vm.cfg: options about memory in this file are not seen."
+        "-readconfig vm.cfg: options about memory in this file are ignored."
       ),
     ] as [(LaunchNote, String)])
   func noteIsASentence(note: LaunchNote, text: String) {

@@ -124,7 +124,7 @@ extension RealQEMU {
         let result = try restore(vm.image, [], arguments)
         #expect(result.status == 73)
         #expect(
-          result.errors.contains("\(socket): a program listens there"), "\(result.errors)")
+          result.errors.contains("\(socket): a process listens there"), "\(result.errors)")
       }
       // It has it still.
       #expect(try QMPConnection(connecting: socket).execute("query-status")["status"] != nil)

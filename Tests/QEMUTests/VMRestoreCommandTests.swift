@@ -134,7 +134,7 @@ extension RealQEMU {
       #expect(foreground.status == 69)
       #expect(foreground.errors.contains("'nosuch' is not a valid device model name"))
       #expect(
-        foreground.errors.contains("QEMU has ended (status 1) before it could take the image."))
+        foreground.errors.contains("QEMU ended (status 1) before it could load the image."))
       let directory = try TemporaryDirectory()
       let socket = directory.file("s")
       let detached = try Tool.run(

@@ -278,7 +278,7 @@ extension RealQEMU {
       #expect(ContinuousClock.now - start < .seconds(30))
       #expect(tool.errors.contains("The image is complete"), "\(tool.errors)")
       #expect(tool.errors.contains("refused by the proxy"), "\(tool.errors)")
-      #expect(tool.errors.contains("A watchdog goes on trying"), "\(tool.errors)")
+      #expect(tool.errors.contains("A watchdog keeps trying"), "\(tool.errors)")
       #expect(tool.output.contains("\"problem\""))
       try Tool.succeed(["inspect", image.string])
       try qemu.wait(for: "the watchdog", seconds: 120) { try qemu.status() == "running" }
@@ -293,7 +293,7 @@ extension RealQEMU {
           .init("cont", first: 25, do: "refuse"), .init("xen-save-devices-state", do: "refuse"),
         ], ["--engine", "capture"])
       #expect(try tool.wait() == 69, "\(tool.errors)")
-      #expect(tool.errors.contains("A watchdog goes on trying"), "\(tool.errors)")
+      #expect(tool.errors.contains("A watchdog keeps trying"), "\(tool.errors)")
       try qemu.wait(for: "the watchdog", seconds: 120) { try qemu.status() == "running" }
       try expectRunsUnsaved()
       withExtendedLifetime(proxy) {}

@@ -247,7 +247,7 @@ extension RealQEMU {
       for options in [[], ["--in-place"], ["--engine", "qemu"], ["--live"]] {
         let result = try Tool.run(save + options + [path.string])
         #expect(result.status == 73)
-        #expect(result.errors.contains("this is a text file, and would be lost"))
+        #expect(result.errors.contains("this is a text file and would be lost"))
         #expect(try Data(contentsOf: URL(fileURLWithPath: path.string)) == Data("Dear Sir".utf8))
       }
       try Tool.succeed(save + ["--force", path.string])

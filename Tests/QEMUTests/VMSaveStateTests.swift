@@ -160,7 +160,7 @@ extension RealQEMU {
           ["save", proxy.socket.string, "--then", then, "--json", "--progress", progress]
             + ["--engine", "capture", image.string])
         #expect(result.status == 2, "\(result.errors)")
-        #expect(result.errors.contains("The image is complete, but the VM may not be as"))
+        #expect(result.errors.contains("The image is complete, but the VM is not as asked"))
         #expect(result.errors.contains("refused by the proxy"))
         #expect(result.text.contains("\"problem\"") && result.text.contains("\"hasEnded\" : false"))
         #expect(try qemu.status() == after)

@@ -22,21 +22,21 @@ import Testing
     ),
     (
       .timedOut(command: "stop", "/run/qmp", after: .milliseconds(1050)),
-      "/run/qmp: QEMU did not answer stop within 1.05 s. It may be waiting for a slow disk: look at "
+      "/run/qmp: QEMU did not answer stop within 1.05 s. It may be waiting for a slow disk: check "
         + "the VM, then try again."
     ),
     (
       .closed(command: "stop", "/run/qmp"),
-      "/run/qmp: QEMU closed the connection before it answered stop. It has probably ended: look at "
+      "/run/qmp: QEMU closed the connection before it answered stop. It has probably ended: see "
         + "its log."
     ),
     (
       .closed(command: nil, "/run/qmp"),
-      "/run/qmp: QEMU closed the connection. It has probably ended: look at its log."
+      "/run/qmp: QEMU closed the connection. It has probably ended: see its log."
     ),
     (
       .noGreeting("/run/qmp", after: .seconds(10)),
-      "/run/qmp: QEMU did not greet within 10 s. It serves one client at a time, and another is "
+      "/run/qmp: no QMP greeting within 10 s. QEMU serves one client at a time, and another is "
         + "probably connected: close that one, or give QEMU a second socket (-qmp "
         + "unix:PATH,server=on,wait=off)."
     ),
@@ -47,17 +47,17 @@ import Testing
     ),
     (
       .malformed("/run/qmp", .text(JSONError(.badString, at: 5))),
-      "/run/qmp: QEMU sent a line that is no QMP: byte 5: the text is not JSON: a string has bytes or "
+      "/run/qmp: invalid QMP from QEMU: byte 5: the text is not JSON: a string has bytes or "
         + "escapes that are not allowed."
     ),
     (
       .malformed("/run/qmp", .shape(found: "[]")),
-      "/run/qmp: QEMU sent a line that is no QMP: found \"[]\"; expected an object with return, error "
+      "/run/qmp: invalid QMP from QEMU: found \"[]\"; expected an object with return, error "
         + "or event."
     ),
     (
       .malformed("/run/qmp", .tooLong(limit: 100)),
-      "/run/qmp: QEMU sent a line that is no QMP: it has more than 100 bytes."
+      "/run/qmp: invalid QMP from QEMU: it has more than 100 bytes."
     ),
     (
       .unexpectedAnswer(command: "x", place: "return.a", expected: "a string"),
@@ -67,8 +67,7 @@ import Testing
     (
       .system(
         SystemCallError(call: .connect, errno: .connectionRefused, subject: .socket("/run/qmp"))),
-      "/run/qmp: connect: Connection refused. Nobody listens at this socket: look whether the program "
-        + "that made it still runs."
+      "/run/qmp: cannot connect: Connection refused. No process listens on this socket. Is QEMU still running?"
     ),
   ]
 
@@ -81,8 +80,8 @@ import Testing
       .blocked(reason: "non-migratable device: x"),
       "QEMU cannot migrate this VM: non-migratable device: x."
     ),
-    (.migrating(.active), "A migration is under way (active)."),
-    (.runState(.inMigrate), "QEMU itself moves the VM's memory now (inmigrate)."),
+    (.migrating(.active), "A migration is in progress (active)."),
+    (.runState(.inMigrate), "QEMU itself is moving the VM's memory (inmigrate)."),
     (
       .iterableState(target: "ppc64", machineType: "pseries-10.0"),
       "A pseries-10.0 of ppc64 has state besides RAM that only QEMU can save."
@@ -92,7 +91,7 @@ import Testing
       "The device /machine/peripheral/v (vfio-pci) has state that only QEMU can save."
     ),
     (
-      .capability("x-colo"), "The migration capability x-colo is on, which only QEMU can fulfil."
+      .capability("x-colo"), "The migration capability x-colo is on, which only QEMU supports."
     ),
     (.missingCommand("x"), "This QEMU does not have the command x."),
   ]

@@ -64,9 +64,9 @@ def main():
             stopped, live = [], []
             image = os.path.join(options.directory, "measure-live.img")
             for _ in range(options.runs):
-                stopped.append(save(options, socket, image)["pauseSeconds"])
+                stopped.append(save(options, socket, image)["downtimeSeconds"])
                 report = save(options, socket, image, "--live", *more)
-                live.append(report["pauseSeconds"])
+                live.append(report["downtimeSeconds"])
                 print(f"stopped {stopped[-1]:.3f} s, live {live[-1]:.3f} s, {live[-1] / stopped[-1]:.2f} of it")
                 details = report.get("live")
                 if details is None:

@@ -12,17 +12,17 @@ extension SystemCallError: CustomStringConvertible {
     let reason = "\(errno.description)."
     switch subject {
     case .file(let path), .socket(let path):
-      return "\(path): \(call.rawValue): \(reason)"
+      return "\(path): cannot \(call.action): \(reason)"
     case .range(let path, let range):
       let place = "0x\(String(range.lowerBound, radix: 16)) (\(range.count64) bytes)"
-      return "\(path): \(call.rawValue) at \(place): \(reason)"
+      return "\(path): cannot \(call.action) at \(place): \(reason)"
     case .memory(let byteCount):
-      return "\(call.rawValue) of \(byteCount) bytes of memory: \(reason)"
+      return "cannot \(call.action) \(byteCount) bytes of memory: \(reason)"
     case .processMemory(let number, let range):
       let place = "0x\(String(range.lowerBound, radix: 16)) (\(range.count64) bytes)"
-      return "process \(number): \(call.rawValue) at \(place): \(reason)"
+      return "process \(number): cannot \(call.action) at \(place): \(reason)"
     case .ring, .thread, .process:
-      return "\(call.rawValue): \(reason)"
+      return "cannot \(call.action): \(reason)"
     case .unsuitable(let path, let found, let expected):
       return "\(path): is a \(found.rawValue), but a \(InodeType.list(expected)) is needed."
     case .foreignLink(let path):
@@ -71,7 +71,7 @@ extension SystemCallError: CustomStringConvertible {
     case (.memfd_create, .noMemory), (.mmap, .noMemory), (.madvise, .noMemory):
       "There is not enough memory: free some, or raise the limit of the process."
     case (.pthread_create, .resourceTemporarilyUnavailable):
-      "No more threads are allowed: raise the limit of processes (ulimit -u, or pids.max of the "
+      "The limit of threads is reached: raise the limit of processes (ulimit -u, or pids.max of the "
         + "control group)."
     case (.pread, .invalidArgument), (.pwrite, .invalidArgument), (.open, .invalidArgument),
       (.io_uring_enter, .invalidArgument):
@@ -82,16 +82,16 @@ extension SystemCallError: CustomStringConvertible {
     case (.fallocate, .notSupportedOnSocket):
       "The file system or the device cannot make holes."
     case (.flock, .wouldBlock):
-      "Somebody writes into this file, or a VM runs on it. Wait until that has ended, or take another file."
+      "Another process is writing this file, or a VM runs on it. Wait until that has ended, or choose another file."
     case (.connect, .connectionRefused):
-      "Nobody listens at this socket: look whether the program that made it still runs."
+      "No process listens on this socket. Is QEMU still running?"
     case (.connect, .notSocket):
       "Give the socket that QEMU was started with (-qmp unix:PATH,…); this is something else."
     case (.connect, .noSuchFileOrDirectory):
       "There is no such socket: give the path that QEMU was started with (-qmp unix:PATH,…)."
     case (.connect, .resourceTemporarilyUnavailable), (.connect, .timedOut):
-      "The program at this socket takes no more connections: another client is probably connected "
-        + "to it, and QEMU serves one at a time. Close that client, or give QEMU a second socket."
+      "The program at this socket accepts no more connections: another client is probably connected, "
+        + "and QEMU serves one at a time. Close that client, or give QEMU a second socket."
     case (.connect, .protocolWrongTypeForSocket):
       "This is a socket of another kind; a stream socket is needed."
     case (.sendmsg, .brokenPipe), (.sendmsg, .connectionReset), (.recvmsg, .connectionReset):
@@ -101,12 +101,12 @@ extension SystemCallError: CustomStringConvertible {
     case (.execvp, .noSuchFileOrDirectory):
       "There is no such program: install it, or give its path."
     case (.execvp, .permissionDenied):
-      "The file is not a program that this user may start."
+      "The file is not executable for this user."
     case (.execvp, .execFormatError):
-      "The file is not a program for this machine."
+      "The file is not an executable for this machine."
     case (.execvp, .resourceTemporarilyUnavailable),
       (.fork, .resourceTemporarilyUnavailable):
-      "No more processes are allowed: raise the limit (ulimit -u, or pids.max of the control group)."
+      "The limit of processes is reached: raise it (ulimit -u, or pids.max of the control group)."
     case (_, .noSpace):
       "Free space on the file system, or choose another place."
     case (_, .diskQuotaExceeded):
@@ -116,13 +116,60 @@ extension SystemCallError: CustomStringConvertible {
     case (_, .readOnlyFileSystem):
       "The file system is read-only: choose another place."
     case (_, .permissionDenied), (_, .notPermitted):
-      "This user may not do that: look at the owner and mode of the file and of the directories "
-        + "above it."
+      "Check the owner and mode of the file and of the directories above it."
     case (_, .tooManyOpenFiles):
       "Raise the limit of open files (ulimit -n)."
     case (_, .ioError):
       "The device or the file system failed: look at the kernel log (dmesg)."
     default: nil
+    }
+  }
+}
+
+extension SystemCall {
+  /// What it is called for, in words that stand behind "cannot".
+  package var action: String {
+    switch self {
+    case .open, .openat: "open"
+    case .close: "close"
+    case .read, .pread: "read"
+    case .write, .pwrite: "write"
+    case .fstat, .lstat, .statx, .statfs, .readlink, .ioctl, .fcntl: "get information"
+    case .ftruncate: "set the length"
+    case .fallocate: "make a hole"
+    case .fdatasync, .fsync: "write to the disk"
+    case .lseek: "look for data"
+    case .flock: "lock"
+    case .fchown: "set the owner"
+    case .fchmod: "set the permissions"
+    case .linkat, .renameat: "give the file its name"
+    case .unlinkat, .unlink: "remove"
+    case .mkdir: "create the directory"
+    case .mmap: "map"
+    case .munmap: "unmap"
+    case .madvise, .mincore: "set up"
+    case .memfd_create: "create a memory file"
+    case .posix_fadvise: "drop from the page cache"
+    case .eventfd: "create an event descriptor"
+    case .pipe2: "create a pipe"
+    case .process_vm_readv: "read memory"
+    case .process_vm_writev: "write memory"
+    case .io_uring_setup: "set up io_uring"
+    case .io_uring_enter: "use io_uring"
+    case .io_uring_register: "register with io_uring"
+    case .pthread_create: "start a thread"
+    case .ioprio_set: "set the I/O priority"
+    case .fork: "start a process"
+    case .execvp: "run"
+    case .waitid: "wait for the process"
+    case .pidfd_open, .pidfd_send_signal: "reach the process"
+    case .signalfd: "listen for signals"
+    case .socket, .socketpair: "create a socket"
+    case .setsockopt, .getsockopt: "set up the socket"
+    case .connect: "connect"
+    case .sendmsg: "send"
+    case .recvmsg: "receive"
+    case .poll: "wait"
     }
   }
 }

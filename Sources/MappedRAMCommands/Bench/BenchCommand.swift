@@ -43,9 +43,9 @@ struct BenchCommand: ParsableCommand {
 
   @OptionGroup(title: "Guest") var guest: BenchGuest
   @OptionGroup(title: "Measurement") var rounds: BenchRounds
-  @OptionGroup(title: "Transfer options") var sweep: BenchSweep
+  @OptionGroup(title: "Expert options") var sweep: BenchSweep
   @OptionGroup(title: "Report") var form: BenchOutput
-  @OptionGroup(title: "Output options") var output: OutputArguments
+  @OptionGroup(title: "Common options") var output: OutputArguments
 
   func validate() throws {
     if rounds.against.contains(.qemu) {

@@ -24,6 +24,8 @@ enum CommandError: Error, Equatable, Sendable {
   case offsetWithPrefix(FilePath, expected: UInt64)
   /// A save into a file or device that is written where it is was interrupted.
   case interruptedInPlace(FilePath)
+  /// The time that the command had is over; what that has interrupted.
+  indirect case timedOut(Duration, CommandError)
   /// Making room in an image was interrupted.
   case interruptedCompacting(FilePath)
   /// A picture is to take the place of a file that is none.
@@ -105,19 +107,23 @@ extension CommandError: CustomStringConvertible {
     case .notForVM(let option, let path):
       "\(option) is for an image, and \(path) is the socket of a running VM."
     case .manifestAndOptions(let manifest, let options):
-      "\(manifest): this manifest says what the blocks are, so \(options.joined(separator: ", ")) cannot be given "
+      "\(manifest): this manifest defines the blocks, so \(options.joined(separator: ", ")) cannot be given "
         + "as well. Leave that out, or rename the manifest to build an image by hand from the files beside it."
     case .noManifest(let manifest):
-      "\(manifest): there is no such file. A directory that \"mapped-ram unpack\" wrote has one; for files of "
+      "\(manifest): no such file. A directory that \"mapped-ram unpack\" wrote has one; for files of "
         + "your own give --machine, --vmstate and a --block for each RAMBlock."
     case .offsetWithPrefix(let manifest, let expected):
       "\(manifest): what stands before the stream belongs to this image, so the stream begins at \(expected). "
         + "Leave --offset out."
     case .notAPicture(let path):
-      "\(path): this file is no picture (SVG), and would be lost: nothing was changed. Choose another name, or remove it."
+      "\(path): this file is not a picture (SVG) and would be lost: nothing was changed. Choose another name, or remove it."
     case .interruptedCompacting(let path):
-      "\(path): interrupted; the image is whole, and some of its room may be free already."
-    case .interruptedInPlace(let path): "\(path): interrupted; it holds no image now."
+      "\(path): interrupted; the image is intact, and some disk space may be freed already."
+    case .timedOut(let time, .image(.cancelled, _)):
+      "Timed out after \(NumberText.duration(time)) (--timeout); nothing was left behind."
+    case .timedOut(let time, let error):
+      "Timed out after \(NumberText.duration(time)) (--timeout). \(error.description)"
+    case .interruptedInPlace(let path): "\(path): interrupted; it contains no image now."
     case .mismatch(let found) where found.count == 0:
       "\(found.checked) pages came back, but \(found.expected) were written. The engine, the file system or the "
         + "device lost them: do not trust them with an image."
@@ -134,7 +140,7 @@ extension CommandError: CustomStringConvertible {
     case .programFailed(let program, let end, let messages):
       "\(program) ended with status \(end.shellStatus) and said: \(messages)"
     case .notABench(let path):
-      "\(path): this is no report of \"mapped-ram bench --json\" of this version."
+      "\(path): this is not a report of \"mapped-ram bench --json\" of this version."
     case .incomparable(let path, let differences):
       "\(path): this run cannot be compared with that one: "
         + differences.map { "\($0.what) was \($0.old) and is \($0.new)" }.joined(separator: "; ")

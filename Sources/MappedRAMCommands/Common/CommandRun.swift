@@ -19,7 +19,8 @@ struct CommandRun {
     let run = CommandRun(output: output)
     let isDone: Bool
     do throws(CommandError) {
-      let report = try Interruption.cancelling(run.cancellation) { () throws(CommandError) in
+      let report = try Interruption.cancelling(run.cancellation, after: output.timeLimit) {
+        () throws(CommandError) in
         try body(run)
       }
       try run.tell(report)
@@ -52,7 +53,7 @@ struct CommandRun {
   ) throws(CommandError) -> Value {
     let progress = Progress()
     let reporter = try CommandError.system { () throws(SystemCallError) in
-      try ProgressReporter(output.progress, label, progress)
+      try ProgressReporter(output.quiet ? .none : output.progress, label, progress)
     }
     let outcome: Result<Value, CommandError>
     do throws(CommandError) {
@@ -64,44 +65,53 @@ struct CommandRun {
     return try outcome.get()
   }
 
-  /// Tells of something that the command goes on in spite of.
-  func warn(_ message: String) {
+  /// Tells of something that does not stop the command.
+  func warn(_ warning: Finding) {
     if output.progress == .json {
-      Console.writeError(JSONText.line(WarningLine(message: message)))
+      Console.writeError(JSONText.line(WarningLine(kind: warning.kind, message: warning.message)))
     } else {
-      ProgressReporter.writeAbove(TerminalText.message("Warning", message))
+      ProgressReporter.writeAbove(TerminalText.message("Warning", warning.message))
     }
   }
 
   private func tell(_ report: any CommandReport) throws(CommandError) {
-    Console.writeError(output.progress == .json ? report.jsonLine : report.text)
+    if !output.quiet {
+      Console.writeError(
+        output.progress == .json
+          ? report.jsonLine : report.text + (output.verbose ? report.details : ""))
+    }
     if output.progress != .json, let problem = report.problem { Console.complain(problem) }
     try Console.writeOutput(output.json ? report.jsonDocument : report.table)
   }
 
   private func tell(_ error: CommandError) -> ExitCode {
     let status = ExitStatus(error)
+    let line = ErrorLine(error: ErrorJSON(error), status: status.rawValue)
     if output.progress == .json {
-      Console.writeError(
-        JSONText.line(ErrorLine(message: error.description, status: status.rawValue)))
+      Console.writeError(JSONText.line(line))
     } else {
       Console.complain(error.description)
+      if output.verbose, let call = error.systemCallText { Console.writeError("  \(call)\n") }
     }
+    // Where stdout is what failed, people have been told.
+    if output.json { try? Console.writeOutput(JSONText.document(line)) }
     return ExitCode(status.rawValue)
   }
 
   /// A warning for programs.
   private struct WarningLine: Encodable {
     var type = "warning"
+    var kind: String
     var message: String
   }
+}
 
-  /// An error for programs.
-  private struct ErrorLine: Encodable {
-    var type = "error"
-    var message: String
-    var status: Int32
-  }
+/// A command's failure for programs.
+struct ErrorLine: Encodable {
+  var type = "error"
+  var schemaVersion = JSONText.schemaVersion
+  var error: ErrorJSON
+  var status: Int32
 }
 
 /// What a command says at its end, in either form.
@@ -110,15 +120,19 @@ protocol CommandReport {
   associatedtype JSON: Encodable
   /// What programs get.
   var json: JSON { get }
-  /// What people are told on standard error: lines, each with its newline.
+  /// What people are told on stderr: lines, each with its newline.
   var text: String { get }
-  /// What people asked for, on standard output, unless they asked for JSON.
+  /// What people are told after that with --verbose.
+  var details: String { get }
+  /// What people asked for, on stdout, unless they asked for JSON.
   var table: String { get }
   /// What is not as it was to be though the work was done; `nil` if all is.
   var problem: String? { get }
 }
 
 extension CommandReport {
+  /// Nothing.
+  var details: String { "" }
   /// Nothing: the command makes files.
   var table: String { "" }
   /// Nothing.

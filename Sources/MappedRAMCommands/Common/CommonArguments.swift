@@ -1,6 +1,6 @@
-import ArgumentParser
-import LinuxIO
-import MappedRAM
+public import ArgumentParser
+public import LinuxIO
+public import MappedRAM
 import MappedRAMFormat
 import SystemPackage
 
@@ -80,6 +80,47 @@ struct ForceArgument: ParsableArguments {
   var replacing: Replacing { force ? .anything : .images }
 }
 
+extension IOPriority: ExpressibleByArgument {
+  /// What `argument` says: `idle`, `best-effort`, or `best-effort:LEVEL`.
+  public init?(argument: String) {
+    switch argument {
+    case "idle": self = .idle
+    case "best-effort": self = .bestEffort(level: 4)
+    default:
+      let parts = argument.split(separator: ":", omittingEmptySubsequences: false)
+      guard parts.count == 2, parts[0] == "best-effort", let level = Int(parts[1]),
+        Self.levels.contains(level)
+      else { return nil }
+      self = .bestEffort(level: level)
+    }
+  }
+}
+
+/// How much of the disk a verb that moves data may have.
+struct TransferArguments: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      """
+      Bytes a second that are moved at most; 1M or more. A live save is limited only while the VM runs, and a load by QEMU not at all. \
+      (default: no limit)
+      """, valueName: "bytes"))
+  var maxBandwidth: ByteSize?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      The I/O priority of what mapped-ram itself moves: idle, best-effort, or best-effort:0 (highest) to best-effort:7. Not all I/O \
+      schedulers heed it. (default: that of the process)
+      """, valueName: "priority"))
+  var ioPriority: IOPriority?
+
+  func validate() throws {
+    if let maxBandwidth, maxBandwidth.byteCount < 1 << 20 {
+      throw ValidationError("--max-bandwidth is \(maxBandwidth); expected 1M or more.")
+    }
+  }
+}
+
 /// QEMU's process.
 struct ProcessArgument: ParsableArguments {
   @Option(
@@ -98,7 +139,7 @@ enum ProgressMode: String, CaseIterable, ExpressibleByArgument, Sendable {
   case none
 }
 
-/// The options that say what a command tells, and to whom.
+/// The options that every command has, with the same meaning.
 struct OutputArguments: ParsableArguments {
   @Option(
     help: """
@@ -107,6 +148,103 @@ struct OutputArguments: ParsableArguments {
       """)
   var progress = ProgressMode.auto
 
-  @Flag(help: "Print the report as JSON on stdout.")
+  @Flag(help: "Print the result as JSON on stdout.")
   var json = false
+
+  @Flag(
+    name: .shortAndLong, help: "No progress and no report on stderr; warnings and errors remain.")
+  var quiet = false
+
+  @Flag(
+    name: .shortAndLong,
+    help: "Tell more: how data was moved, and the system call behind an error.")
+  var verbose = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Give up after this time, as if interrupted: everything is undone. (default: no limit)",
+      valueName: "seconds"))
+  var timeout: Double?
+
+  func validate() throws {
+    if let timeout, !(0.001...1e9).contains(timeout) {
+      throw ValidationError("--timeout is \(timeout); expected 0.001 or more seconds.")
+    }
+  }
+
+  /// How long the command may take, if that is limited.
+  var timeLimit: Duration? { timeout.map { .seconds($0) } }
+}
+
+extension ChannelOptions.IOMethod: ExpressibleByArgument {}
+extension DirectIOPolicy: ExpressibleByArgument {}
+
+/// The options that say how data moves, for the commands that move any.
+struct ChannelArguments: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Threads that move data, each with its own io_uring ring; \(Limits.channels).",
+      valueName: "number"))
+  var channels = ChannelOptions.standard.channels
+
+  @Option(
+    help: ArgumentHelp(
+      "Requests that each channel keeps under way at most; \(Limits.queueDepth).",
+      valueName: "number"))
+  var queueDepth = ChannelOptions.standard.queueDepth
+
+  @Option(
+    help: ArgumentHelp(
+      "Bytes in a request at most: a power of two, \(Limits.requestSize).", valueName: "bytes"))
+  var requestSize = ByteSize(UInt64(ChannelOptions.standard.requestBytes))
+
+  @Option(
+    help: ArgumentHelp(
+      "What requests are made with. Where the kernel refuses io_uring, sync is used and the report says so."
+    ))
+  var io = ChannelOptions.standard.method
+
+  @Option(
+    help: ArgumentHelp(
+      "Whether pages bypass the page cache: where the file system allows it, always or fail, or never."
+    ))
+  var directIO = ChannelOptions.standard.directIO
+
+  /// The limits as the help and the errors name them.
+  enum Limits {
+    static let channels = text(ChannelOptions.channelsRange)
+    static let queueDepth = text(ChannelOptions.queueDepthRange)
+    static let requestSize =
+      "\(ByteSize(UInt64(ChannelOptions.requestBytesRange.lowerBound))) to "
+      + "\(ByteSize(UInt64(ChannelOptions.requestBytesRange.upperBound)))"
+
+    private static func text(_ range: ClosedRange<Int>) -> String {
+      "\(range.lowerBound) to \(range.upperBound)"
+    }
+  }
+
+  func validate() throws {
+    guard ChannelOptions.channelsRange.contains(channels) else {
+      throw ValidationError("--channels is \(channels); expected \(Limits.channels).")
+    }
+    guard ChannelOptions.queueDepthRange.contains(queueDepth) else {
+      throw ValidationError("--queue-depth is \(queueDepth); expected \(Limits.queueDepth).")
+    }
+    guard let bytes = Int(exactly: requestSize.byteCount),
+      ChannelOptions.requestBytesRange.contains(bytes), bytes.nonzeroBitCount == 1
+    else {
+      throw ValidationError(
+        "--request-size is \(requestSize); expected a power of two, \(Limits.requestSize).")
+    }
+  }
+
+  /// The options, once they have been validated.
+  func options(_ transfer: TransferArguments? = nil) -> ChannelOptions {
+    var options = ChannelOptions(
+      channels: channels, queueDepth: queueDepth, requestBytes: Int(requestSize.byteCount),
+      method: io, directIO: directIO)
+    options.bytesPerSecond = transfer?.maxBandwidth?.byteCount
+    options.ioPriority = transfer?.ioPriority
+    return options
+  }
 }

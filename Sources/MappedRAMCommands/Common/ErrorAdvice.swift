@@ -19,7 +19,7 @@ extension ImageError {
 extension FormatError.Kind {
   fileprivate var advice: String? {
     switch self {
-    case .notAStream(_, looksLike: nil): "Where it begins is said with --offset."
+    case .notAStream(_, looksLike: nil): "If the stream begins elsewhere, give --offset."
     default: nil
     }
   }
@@ -29,9 +29,9 @@ extension PlanError {
   fileprivate var advice: String? {
     switch self {
     case .noBlocks: "Name the files with --block IDSTR=FILE."
-    case .notAnImage, .anotherVM, .fileExists: "With --force it is replaced."
+    case .notAnImage, .anotherVM, .fileExists: "Use --force to replace it."
     case .stuck:
-      "Allow more with --max-downtime, or pause the VM all the same with --if-not-converging pause."
+      "Allow more with --max-downtime, or pause the VM nevertheless with --if-not-converging pause."
     default: nil
     }
   }
@@ -48,18 +48,18 @@ extension VMError {
           // One that is too old to say where memory is has no mapped-ram either.
           + [
             obstacles.contains(.unknownAddresses)
-              ? nil : "With --engine qemu, QEMU does the work by itself."
+              ? nil : "Use --engine qemu to let QEMU do the work."
           ])
     case .deviceByQEMU(_, let obstacles):
       obstacles.isEmpty ? Self.useCapture : Self.joined(obstacles.map(\.advice))
     case .migrationFailed(_, _, let hints): hints.contains(.canCapture) ? Self.useCapture : nil
     case .asleep(let cause): Self.joined([cause?.advice, Self.useCapture])
-    case .pausedTooLong: "More time is given with --max-downtime."
-    case .managedByLibvirt: "With --managed-by-libvirt it is saved from here all the same."
+    case .pausedTooLong: "Give more time with --max-downtime."
+    case .managedByLibvirt: "Use --managed-by-libvirt to save it nevertheless."
     case .launch(.refused(let refusal)): refusal.advice
     case .cannotMap(.notMapped):
-      "Or let this program start QEMU: give its command line behind --."
-    case .cannotMap(.staleSlots): "\"mapped-ram compact\" punches them out."
+      "Or let mapped-ram start QEMU: give its command line behind --."
+    case .cannotMap(.staleSlots): "Use \"mapped-ram compact\" to free them."
     case .snapshotsRemain(_, let cause, _, _), .leftPaused(let cause, _, _),
       .notUndone(let cause, _, _), .leftAlone(_, let cause):
       cause?.advice
@@ -67,7 +67,7 @@ extension VMError {
     }
   }
 
-  private static let useCapture = "That is --engine capture."
+  private static let useCapture = "Use --engine capture."
 
   private static func joined(_ sentences: [String?]) -> String? {
     let all = sentences.compactMap(\.self)
@@ -80,7 +80,7 @@ extension LaunchRefusal {
     switch self {
     case .noProgram: "Give QEMU and its arguments behind --."
     case .conflict(.daemonize): "Use --detach instead."
-    case .needsSharedMemory: "That is --engine place."
+    case .needsSharedMemory: "Use --engine place."
     default: nil
     }
   }
@@ -89,9 +89,9 @@ extension LaunchRefusal {
 extension CaptureObstacle {
   fileprivate var advice: String? {
     switch self {
-    case .unknownProcess(.some): "Give the right number with --pid, or leave that out."
-    case .unknownProcess(nil): "The number is given with --pid."
-    case .foreignProcess: "If it is QEMU nevertheless, give its number with --pid."
+    case .unknownProcess(.some): "Give the right process ID with --pid, or leave --pid out."
+    case .unknownProcess(nil): "Give it with --pid."
+    case .foreignProcess: "If it is QEMU nevertheless, give its process ID with --pid."
     default: nil
     }
   }

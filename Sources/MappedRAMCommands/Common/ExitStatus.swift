@@ -1,5 +1,7 @@
 import LinuxIO
 import MappedRAM
+import QEMUControl
+import QMP
 import SystemPackage
 
 /// How the command ends: the one place where that is decided. The numbers are those of sysexits.h where it has one.
@@ -20,6 +22,8 @@ enum ExitStatus: Int32, CaseIterable, Sendable {
   case cannotCreate = 73
   /// Reading or writing failed.
   case ioError = 74
+  /// The time that the user gave was over (EX_TEMPFAIL).
+  case timedOut = 75
   /// Something is not permitted.
   case notPermitted = 77
   /// The user asked for the end.
@@ -31,14 +35,15 @@ extension ExitStatus {
   var meaning: String {
     switch self {
     case .success: "done"
-    case .negative: "the answer is no"
-    case .incomplete: "the image is complete, but the VM may not be as it was to be"
-    case .usage: "the command line is not right"
-    case .badData: "the bytes of an image or a manifest are not right"
-    case .unavailable: "something that is needed is not there"
-    case .cannotCreate: "an output cannot be made"
-    case .ioError: "reading or writing failed"
-    case .notPermitted: "something is not permitted"
+    case .negative: "what is compared does not match"
+    case .incomplete: "the image is complete, but the VM is not as asked"
+    case .usage: "usage error"
+    case .badData: "an image or a manifest is not valid"
+    case .unavailable: "not available: QEMU, or a feature of the kernel or the file system"
+    case .cannotCreate: "an output cannot be created"
+    case .ioError: "I/O error"
+    case .timedOut: "timed out (--timeout)"
+    case .notPermitted: "not permitted"
     case .interrupted: "interrupted"
     }
   }
@@ -53,5 +58,66 @@ extension ExitStatus {
       return "\n  \(number)\(padding)\(special[status] ?? status.meaning)"
     }
     return "EXIT STATUS:" + lines.joined()
+  }
+}
+
+extension CommandError {
+  /// What programs are told of it.
+  var details: ErrorDetails {
+    switch self {
+    case .image(let error, _): error.details
+    case .vm(let error, _): error.details
+    case .system(let error): error.details
+    case .otherCommand(let path, _, _), .notForVM(_, let path), .manifestAndOptions(let path, _),
+      .offsetWithPrefix(let path, _):
+      ErrorDetails(.usage, path)
+    case .noManifest(let path): ErrorDetails(.badPath, path)
+    case .mismatch: ErrorDetails(.io)
+    case .notAPicture(let path): ErrorDetails(.cannotCreate, path)
+    case .interruptedInPlace(let path), .interruptedCompacting(let path):
+      ErrorDetails(.interrupted, path)
+    case .timedOut(_, let error): ErrorDetails(.timedOut, error.details.path)
+    case .notABench(let path), .incomparable(let path, _): ErrorDetails(.badData, path)
+    case .notEnoughMemory, .noProgram, .programFailed: ErrorDetails(.unavailable)
+    }
+  }
+
+  /// The system call behind it, if there is one, for those who want to know.
+  var systemCallText: String? {
+    details.systemCall.map { "System call: \($0.call.rawValue), errno \($0.errno.rawValue)" }
+  }
+
+  /// What was to be made: an image, or a directory.
+  private var output: FilePath? {
+    switch self {
+    case .image(_, let output), .vm(_, let output): output
+    default: nil
+    }
+  }
+
+  /// Whether it is about what was to be made, or a file in that.
+  fileprivate var isAboutOutput: Bool {
+    guard let output, let path = details.path else { return false }
+    return path.starts(with: output)
+  }
+}
+
+extension ExitStatus {
+  /// The status for `error`.
+  init(_ error: CommandError) {
+    self =
+      switch error.details.kind {
+      case .usage: .usage
+      case .badData: .badData
+      case .differs: .negative
+      case .unavailable: .unavailable
+      case .cannotCreate: .cannotCreate
+      case .badPath: error.isAboutOutput ? .cannotCreate : .ioError
+      case .wrongType: error.isAboutOutput ? .cannotCreate : .badData
+      case .noSpace, .io: .ioError
+      case .notPermitted: .notPermitted
+      case .interrupted: .interrupted
+      case .timedOut: .timedOut
+      }
   }
 }

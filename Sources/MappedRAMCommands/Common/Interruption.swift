@@ -4,7 +4,7 @@ import LinuxProcesses
 import MappedRAM
 import Synchronization
 
-/// Turns SIGINT, SIGTERM and SIGHUP into a cancellation for as long as it lives.
+/// Turns SIGINT, SIGTERM and SIGHUP, and the end of the time that the command has, into a cancellation for as long as it lives.
 ///
 /// The first signal asks the work to stop; it leaves nothing behind. A second one, half a second later or more, ends the process at once: new files have no name
 /// until they are complete, so even then nothing is left where the file system knows such files, but for the microseconds in which
@@ -18,8 +18,11 @@ struct Interruption: ~Copyable {
   ///
   /// Signals that were ignored when the process began, as nohup and shells do for work in the background, stay ignored.
   ///
+  /// - Parameter timeLimit: after which the work is cancelled as by a signal.
   /// - Throws: what pthread_create gives.
-  init(cancelling cancellation: Cancellation) throws(SystemCallError) {
+  init(
+    cancelling cancellation: Cancellation, after timeLimit: Duration?
+  ) throws(SystemCallError) {
     let state = State()
     let signals = Self.signals
     signals.block()
@@ -27,26 +30,29 @@ struct Interruption: ~Copyable {
     SignalSet([SIGXFSZ]).block()
     self.state = state
     thread = try PosixThread(name: "signals") {
-      Self.listen(signals, cancellation, state)
+      Self.listen(signals, until: timeLimit.map { .now + $0 }, cancellation, state)
     }
   }
 
-  /// Runs `body`, while a signal cancels `cancellation`. The signals stay blocked in this thread.
+  /// Runs `body`, while a signal, or the end of the time, cancels `cancellation`. The signals stay blocked in this thread.
   ///
-  /// - Throws: `body`'s error; what pthread_create gives.
+  /// - Throws: `body`'s error, as `timedOut` where the time was over; what pthread_create gives.
   static func cancelling<Value>(
-    _ cancellation: Cancellation, during body: () throws(CommandError) -> Value
+    _ cancellation: Cancellation, after timeLimit: Duration? = nil,
+    during body: () throws(CommandError) -> Value
   ) throws(CommandError) -> Value {
     let interruption = try CommandError.system { () throws(SystemCallError) in
-      try Interruption(cancelling: cancellation)
+      try Interruption(cancelling: cancellation, after: timeLimit)
     }
     do throws(CommandError) {
       let value = try body()
       interruption.finish(isDone: true)
       return value
     } catch {
+      let isOver = interruption.state.isTimeOver.load(ordering: .sequentiallyConsistent)
       interruption.finish(isDone: false)
-      throw error
+      guard let timeLimit, isOver, ExitStatus(error) == .interrupted else { throw error }
+      throw .timedOut(timeLimit, error)
     }
   }
 
@@ -78,17 +84,25 @@ struct Interruption: ~Copyable {
   private final class State: Sendable {
     let isOver = Atomic<Bool>(false)
     let isDone = Atomic<Bool>(false)
+    let isTimeOver = Atomic<Bool>(false)
   }
 
   /// How long after the first signal another one does not count.
   private static let patience = Duration.milliseconds(500)
 
   private static func listen(
-    _ signals: SignalSet, _ cancellation: Cancellation, _ state: State
+    _ signals: SignalSet, until end: ContinuousClock.Instant?, _ cancellation: Cancellation,
+    _ state: State
   ) {
+    var end = end
     var first: (number: CInt, time: ContinuousClock.Instant)?
     while true {
-      let found = signals.wait()
+      let found = signals.wait(until: end)
+      if let time = end, time <= .now {
+        end = nil
+        if first == nil { state.isTimeOver.store(true, ordering: .sequentiallyConsistent) }
+        cancellation.cancel()
+      }
       let number = found == wakeUp ? nil : found
       if state.isOver.load(ordering: .sequentiallyConsistent) {
         // One that came between the end of the work and the end of the listening is as late as one before.
@@ -107,4 +121,28 @@ struct Interruption: ~Copyable {
       if ContinuousClock.now - first.time >= patience { _exit(ExitStatus.interrupted.rawValue) }
     }
   }
+}
+
+/// Ends the process when a time is over, unless this value goes before: for a command that has nothing to undo.
+struct TimeLimit: ~Copyable {
+  private let isOver = Monitor(false)
+  /// Joined when the value goes, after `deinit`.
+  private let thread: PosixThread<Void, Never>
+
+  /// Begins to wait.
+  ///
+  /// - Throws: what pthread_create gives.
+  init(_ time: Duration) throws(CommandError) {
+    let isOver = isOver
+    thread = try CommandError.system { () throws(SystemCallError) in
+      try PosixThread(name: "time limit") {
+        guard isOver.wait(for: time, until: { $0 ? true : nil }) == nil else { return }
+        let error = CommandError.timedOut(time, .image(.cancelled, output: nil))
+        Console.complain(error.description)
+        _exit(ExitStatus(error).rawValue)
+      }
+    }
+  }
+
+  deinit { isOver.withLock { $0 = true } }
 }

@@ -1,7 +1,14 @@
 import FoundationEssentials
+import LinuxIO
+import MappedRAM
+import QEMUControl
+import SystemPackage
 
 /// JSON for programs: sorted keys, raw numbers.
 enum JSONText {
+  /// The version of what all commands print. It grows when a key changes its meaning or goes; keys are added without that.
+  static let schemaVersion = 1
+
   /// `value` over several lines, with a newline at the end.
   static func document(_ value: some Encodable) -> String {
     encode(value, [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]) + "\n"
@@ -37,6 +44,77 @@ enum JSONText {
       return escaped(String(decoding: try encoder.encode(value), as: UTF8.self))
     } catch {
       preconditionFailure("finite numbers and strings can be encoded: \(error)")
+    }
+  }
+}
+
+/// A value that JSON shows as null where there is none, in place of leaving its key out.
+@propertyWrapper
+struct OrNull<Value: Encodable>: Encodable {
+  var wrappedValue: Value?
+
+  init(wrappedValue: Value?) { self.wrappedValue = wrappedValue }
+
+  func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    if let wrappedValue {
+      try container.encode(wrappedValue)
+    } else {
+      try container.encodeNil()
+    }
+  }
+}
+
+extension OrNull: Equatable where Value: Equatable {}
+
+/// One of several things that are told: a name for programs, and a sentence for people.
+struct Finding: Encodable, Equatable {
+  var kind: String
+  var message: String
+}
+
+/// An error, for programs.
+struct ErrorJSON: Encodable {
+  var kind: String
+  /// The sentences that people get.
+  var message: String
+  @OrNull var path: String?
+  /// A place in the file, in bytes from its beginning.
+  @OrNull var offset: UInt64?
+  /// What it is made of: mismatches, or obstacles.
+  var reasons: [Finding]
+
+  init(_ message: String, _ details: ErrorDetails, reasons: [Finding] = []) {
+    kind = details.kind.rawValue
+    self.message = message
+    path = details.path?.string
+    offset = details.offset
+    self.reasons = reasons
+  }
+
+  init(_ error: CommandError) {
+    self.init(error.description, error.details, reasons: error.reasons)
+  }
+
+  init(_ error: VMError) { self.init(CommandError.vm(error, output: nil)) }
+}
+
+extension CommandError {
+  fileprivate var reasons: [Finding] {
+    switch self {
+    case .vm(let error, _): error.reasons
+    case .timedOut(_, let error): error.reasons
+    default: []
+    }
+  }
+}
+
+extension VMError {
+  fileprivate var reasons: [Finding] {
+    switch self {
+    case .mismatches(_, let found): found.map(\.finding)
+    case .cannotCapture(let found), .deviceByQEMU(_, let found): found.map(\.finding)
+    default: []
     }
   }
 }

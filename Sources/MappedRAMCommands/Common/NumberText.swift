@@ -60,6 +60,13 @@ enum NumberText {
     return "\(whole / 3600) h \(twoDigits(whole / 60 % 60)) min"
   }
 
+  /// A time that is mostly less than a second: `52 ms`, `1.20 s`.
+  static func shortDuration(_ duration: Duration) -> String {
+    duration < .milliseconds(999.5)
+      ? "\(fixed(duration.inSeconds * 1000, places: duration < .milliseconds(10) ? 1 : 0)) ms"
+      : self.duration(duration)
+  }
+
   /// A time that is only guessed, in whole seconds: `8 s`, `2 min 05 s`.
   static func roughDuration(_ duration: Duration) -> String {
     let seconds = max(duration.inSeconds, 0)
@@ -75,4 +82,14 @@ enum NumberText {
   static func count(_ count: UInt64, _ noun: String) -> String {
     "\(count) \(noun)\(count == 1 ? "" : "s")"
   }
+}
+
+extension NumberText {
+  /// A number of bytes in the unit that fits, and exactly: `9.42 MiB (9876543 bytes)`.
+  static func exactBytes(_ count: UInt64) -> String {
+    count < 1024 ? self.count(count, "byte") : "\(bytes(count)) (\(count) bytes)"
+  }
+
+  /// `count`, which is not negative, and the noun, with an s unless it is one.
+  static func count(_ count: Int, _ noun: String) -> String { self.count(UInt64(count), noun) }
 }

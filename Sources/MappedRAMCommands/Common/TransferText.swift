@@ -14,14 +14,11 @@ extension TransferReport {
     presentBytes > 0 ? cpuTime.inSeconds / (Double(presentBytes) / NumberText.gibibyte) : nil
   }
 
-  /// Two lines on what it took, and one for each thing that went other than asked for.
+  /// A line on what it took, and one for each device, and for each thing that went other than asked for.
   var text: String {
-    let requests = totals.directRequests + totals.bufferedRequests
     var lines = [
       "\(NumberText.bytes(presentBytes)) of \(NumberText.bytes(ramBytes)) of RAM present; "
-        + "\(NumberText.duration(elapsed))\(speed)",
-      "\(NumberText.count(requests, "request")) by \(method.rawValue), \(totals.directRequests) of them direct; "
-        + "peak memory \(NumberText.bytes(peakMemoryBytes))",
+        + "\(NumberText.duration(elapsed))\(speed)"
     ]
     for device in devices {
       lines.append(
@@ -35,6 +32,14 @@ extension TransferReport {
 }
 
 extension TransferReport {
+  /// A line on how it was done.
+  var details: String {
+    let requests = totals.directRequests + totals.bufferedRequests
+    return
+      "  \(NumberText.count(requests, "request")) by \(method.rawValue), \(totals.directRequests) of them direct; "
+      + "peak memory \(NumberText.bytes(peakMemoryBytes))\n"
+  }
+
   /// Rate and cost, unless so little was moved that the process's own start is most of both.
   private var speed: String {
     guard presentBytes >= 64 << 20, let cpuSecondsPerGiB else { return "" }
@@ -57,11 +62,10 @@ struct TransferJSON: Encodable, Equatable {
   var cpuSeconds: Double
   var bytesPerSecond: Double
   var ramBytesPerSecond: Double
-  var cpuSecondsPerGiB: Double?
+  @OrNull var cpuSecondsPerGiB: Double?
   var peakMemoryBytes: UInt64
-  var notes: [Note]
-  /// Absent where there was none.
-  var devices: [Device]?
+  var notes: [Finding]
+  var devices: [Device]
 
   struct Device: Encodable, Equatable {
     var idstr: String
@@ -69,11 +73,6 @@ struct TransferJSON: Encodable, Equatable {
     var byteCount: UInt64
     var buffers: Int
     var peakBuffers: Int
-  }
-
-  struct Note: Encodable, Equatable {
-    var kind: String
-    var message: String
   }
 
   init(_ report: TransferReport) {
@@ -91,15 +90,12 @@ struct TransferJSON: Encodable, Equatable {
     ramBytesPerSecond = report.ramBytesPerSecond
     cpuSecondsPerGiB = report.cpuSecondsPerGiB
     peakMemoryBytes = report.peakMemoryBytes
-    notes = report.notes.map { Note(kind: $0.name, message: $0.text) }
-    devices =
-      report.devices.isEmpty
-      ? nil
-      : report.devices.map { device in
-        Device(
-          idstr: device.identity.idstr, instanceID: device.identity.instanceID,
-          byteCount: device.byteCount, buffers: device.buffers, peakBuffers: device.peakBuffers)
-      }
+    notes = report.notes.map(\.finding)
+    devices = report.devices.map { device in
+      Device(
+        idstr: device.identity.idstr, instanceID: device.identity.instanceID,
+        byteCount: device.byteCount, buffers: device.buffers, peakBuffers: device.peakBuffers)
+    }
   }
 }
 
@@ -108,5 +104,30 @@ extension TransferReport {
   var textOfSomebodyElse: String {
     "  \(NumberText.bytes(presentBytes)) of \(NumberText.bytes(ramBytes)) of RAM present; "
       + "\(NumberText.duration(elapsed)), \(NumberText.rate(bytesPerSecond: bytesPerSecond))\n"
+  }
+}
+
+extension ChannelNote {
+  /// What was asked for, what was done in its place, and why.
+  var text: String {
+    switch self {
+    case .ioUringRefused(let error):
+      "pread and pwrite were used in place of io_uring: \(error)"
+    case .buffersNotRegistered(let error):
+      "Buffers are not registered with the ring, so each request maps its own: \(error)"
+    case .directIORefused(let path, let refusal):
+      "\(path): the page cache was used in place of direct I/O: \(refusal)."
+    }
+  }
+}
+
+extension DirectIO {
+  /// A name for programs.
+  var name: String {
+    switch self {
+    case .active: "active"
+    case .refused: "refused"
+    case .off: "off"
+    }
   }
 }

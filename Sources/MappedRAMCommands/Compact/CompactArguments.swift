@@ -5,9 +5,9 @@ import SystemPackage
 struct CompactCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "compact",
-    abstract: "Free the room that an image has for old versions of pages.",
+    abstract: "Free the disk space that an image uses for old versions of pages.",
     discussion: """
-      A live save by QEMU leaves older versions of pages that became zero in their slots. They mean nothing, but take room, and \
+      A live save by QEMU leaves older versions of pages that became zero in their slots. They mean nothing, but use disk space, and \
       each VM that runs on the image (restore --engine map) has to hide them in memory of its own. This makes holes of them. The \
       image means the same as before to every reader, though its bytes differ; it can be interrupted at any moment.
 
@@ -17,8 +17,8 @@ struct CompactCommand: ParsableCommand {
         mapped-ram compact vm.img
 
       \(ExitStatus.help([
-        .badData: "the file is no image, or a damaged one, and was not changed",
-        .cannotCreate: "a VM runs on the image, or somebody writes it",
+        .badData: "the file is not an image, or damaged, and was not changed",
+        .cannotCreate: "a VM runs on the image, or another process is writing it",
       ], besides: [.negative, .incomplete, .unavailable]))
       """)
 
@@ -27,6 +27,6 @@ struct CompactCommand: ParsableCommand {
     completion: .file(), transform: FilePath.image)
   var image: FilePath
 
-  @OptionGroup(title: "Output") var output: OutputArguments
+  @OptionGroup(title: "Common options") var output: OutputArguments
   @OptionGroup(title: "Expert options") var place: OffsetArgument
 }

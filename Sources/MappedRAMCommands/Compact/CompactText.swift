@@ -30,7 +30,7 @@ struct CompactReport: CommandReport {
   /// ```
   struct JSON: Encodable {
     var type = "report"
-    var schemaVersion = 1
+    var schemaVersion = JSONText.schemaVersion
     var command = "compact"
     var image: String
     var clearedPages: Int

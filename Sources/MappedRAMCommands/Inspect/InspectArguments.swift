@@ -8,7 +8,7 @@ import SystemPackage
 struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
-    abstract: "Show what is in an image, or what a running VM is made of.",
+    abstract: "Show what an image contains, or what a running VM consists of.",
     usage: "mapped-ram inspect [<options>] <image or socket>",
     discussion: """
       Of an image, headers, bitmaps and sections are read, never the pages, so it takes milliseconds whatever the size of the RAM. Of a \
@@ -45,11 +45,13 @@ struct InspectCommand: ParsableCommand {
   var subject: FilePath
 
   @OptionGroup(title: "What to show of an image") var parts: InspectParts
-  @OptionGroup(title: "Output") var form: InspectForm
+  @OptionGroup(title: "Common options") var output: OutputArguments
   @OptionGroup(title: "Expert options") var place: OffsetArgument
   @OptionGroup(title: "Expert options") var process: ProcessArgument
 
   func run() throws {
+    let limit = try output.timeLimit.map { try TimeLimit($0) }
+    defer { withExtendedLifetime(limit) {} }
     let buffer = OutputBuffer()
     var status = perform(
       width: Terminal.width(of: FileDescriptor.standardOutput.rawValue) ?? 80,
@@ -84,18 +86,24 @@ struct InspectCommand: ParsableCommand {
         let options = parts.given + (place.offset == nil ? [] : ["--offset"])
         if let option = options.first { throw .notForVM(option: option, subject) }
         try VMInspectRun(
-          socket: subject, processID: process.pid, json: form.json, output: output)()
+          socket: subject, processID: process.pid, json: self.output.json, output: output)()
         return .success
       }
       let options = InspectRun.Options(
-        image: subject, streamOffset: place.streamOffset, parts: parts, json: form.json,
+        image: subject, streamOffset: place.streamOffset, parts: parts, json: self.output.json,
         width: width)
       let run = InspectRun(options: options, output: output, complain: complain)
       let inspection = try isInterruptible ? Self.readInterruptibly(run) : run.read(Cancellation())
       return try run.show(inspection)
     } catch {
-      complain(error.description)
-      return ExitStatus(error)
+      let call = self.output.verbose ? error.systemCallText : nil
+      complain(error.description + (call.map { "\n\($0)" } ?? ""))
+      let status = ExitStatus(error)
+      if self.output.json {
+        output(
+          JSONText.document(ErrorLine(error: ErrorJSON(error), status: status.rawValue)))
+      }
+      return status
     }
   }
 
@@ -136,10 +144,4 @@ struct InspectParts: ParsableArguments {
       ("--pages-svg", pagesSvg != nil),
     ].filter(\.1).map(\.0)
   }
-}
-
-/// How `mapped-ram inspect` shows it.
-struct InspectForm: ParsableArguments {
-  @Flag(help: "Print JSON; a key keeps its meaning as long as schemaVersion stays.")
-  var json = false
 }

@@ -1,5 +1,7 @@
+import LinuxIO
 import MappedRAM
 import MappedRAMFormat
+import SystemPackage
 
 /// What `inspect --json` prints.
 ///
@@ -44,40 +46,44 @@ import MappedRAMFormat
 /// }
 /// ```
 struct InspectJSON: Encodable {
-  /// The version of this form. It grows when a key changes or goes; keys may be added without that.
-  var schemaVersion = 1
+  var type = "report"
+  var schemaVersion = JSONText.schemaVersion
+  var command = "inspect"
+  /// As opposed to `vm`.
+  var subject = "image"
   var path: String
   /// `qemu` or `libvirt`; of a damaged file of libvirt's, `libvirt` is null.
   var container: String
-  var libvirt: OrNull<Libvirt>
+  @OrNull var libvirt: Libvirt?
   var streamOffset: UInt64
-  var machineType: OrNull<String>
-  var capabilities: OrNull<[String]>
-  var uuid: OrNull<String>
-  var pageSize: OrNull<Int>
+  @OrNull var machineType: String?
+  @OrNull var capabilities: [String]?
+  @OrNull var uuid: String?
+  @OrNull var pageSize: Int?
   var complete: Bool
   /// QEMU's name of the run state at the time of the save.
-  var runState: OrNull<String>
+  @OrNull var runState: String?
   var hasDescription: Bool
-  var ramTotalBytes: OrNull<UInt64>
+  @OrNull var ramTotalBytes: UInt64?
   var blocks: [Block]
   var sections: [Section]
   var devices: [Device]?
   /// The states of devices behind the stream.
-  var deviceArea: OrNull<Area>
+  @OrNull var deviceArea: Area?
   var fileSize: UInt64
   var allocatedBytes: UInt64
-  /// Whole sentences, in the order in which things were met.
-  var problems: [String]
-  /// The same, with the place of each.
-  var problemDetails: [Problem]
-  var remarks: [String]
+  /// What is wrong, in the order in which it was met.
+  var problems: [Problem]
+  /// What is odd.
+  var remarks: [Finding]
 
   struct Problem: Encodable {
+    var kind: String
+    var path: String
     var offset: UInt64
     /// The structure that is wrong.
     var context: String
-    /// What is wrong with it.
+    /// The whole sentence.
     var message: String
   }
 
@@ -85,18 +91,18 @@ struct InspectJSON: Encodable {
     var idstr: String
     var usedLength: UInt64
     var pageSize: Int
-    var bitmapOffset: OrNull<UInt64>
-    var pagesOffset: OrNull<UInt64>
+    @OrNull var bitmapOffset: UInt64?
+    @OrNull var pagesOffset: UInt64?
     var pageCount: Int
-    var pagesPresent: OrNull<Int>
-    var presentBytes: OrNull<UInt64>
+    @OrNull var pagesPresent: Int?
+    @OrNull var presentBytes: UInt64?
     /// Absent pages whose slot is no hole.
-    var pagesStale: OrNull<Int>
+    @OrNull var pagesStale: Int?
     /// Bytes of the page slots that are no hole.
-    var allocatedBytes: OrNull<UInt64>
+    @OrNull var allocatedBytes: UInt64?
     /// Whether the block's contents are left out of the image (`x-ignore-shared`).
     var isIgnored: Bool
-    var address: OrNull<UInt64>
+    @OrNull var address: UInt64?
     /// Pairs of first page and count.
     var presentRuns: [[Int]]?
     /// Whether there are more runs than are listed.
@@ -108,12 +114,12 @@ struct InspectJSON: Encodable {
   struct Section: Encodable {
     /// START, PART, END, FULL, COMMAND, CONFIGURATION, EOF or VMDESCRIPTION.
     var type: String
-    var id: OrNull<UInt32>
-    var idstr: OrNull<String>
-    var instanceID: OrNull<UInt32>
-    var version: OrNull<UInt32>
+    @OrNull var id: UInt32?
+    @OrNull var idstr: String?
+    @OrNull var instanceID: UInt32?
+    @OrNull var version: UInt32?
     /// The name of a command.
-    var command: OrNull<String>
+    @OrNull var command: String?
     var offset: UInt64
     /// All its bytes, type byte and footer included.
     var length: UInt64
@@ -145,12 +151,115 @@ struct InspectJSON: Encodable {
     var isComplete: Bool
     var wasRunning: Bool
     var hasCookie: Bool
-    var name: OrNull<String>
-    var uuid: OrNull<String>
-    var type: OrNull<String>
-    var architecture: OrNull<String>
-    var machine: OrNull<String>
-    var memoryBytes: OrNull<UInt64>
-    var vcpus: OrNull<Int>
+    @OrNull var name: String?
+    @OrNull var uuid: String?
+    @OrNull var type: String?
+    @OrNull var architecture: String?
+    @OrNull var machine: String?
+    @OrNull var memoryBytes: UInt64?
+    @OrNull var vcpus: Int?
+  }
+}
+
+extension InspectJSON {
+  /// The form of `inspection` for programs.
+  init(_ inspection: Inspection) {
+    let image = inspection.image
+    let configuration = image.prologue?.configuration
+    path = image.path.string
+    container = image.container.name
+    libvirt =
+      if case .libvirt(let found) = image.container {
+        Libvirt(found, inspection.domain)
+      } else {
+        nil
+      }
+    streamOffset = image.streamOffset.rawValue
+    machineType = configuration?.machineType
+    capabilities = configuration?.capabilities
+    uuid = configuration?.uuid.map { UUIDText.format($0) }
+    pageSize = inspection.pageSize?.byteCount
+    complete = image.isComplete
+    runState = inspection.runState
+    hasDescription = image.description != nil
+    ramTotalBytes = image.ramTotal?.rawValue
+    blocks = zip(image.blocks, inspection.slots).map { Block($0, $1) }
+    sections = image.sections.map { Section($0) }
+    devices = inspection.devices.map { $0.map { Device($0) } }
+    deviceArea = image.deviceArea.map { Area($0) }
+    fileSize = image.fileSize.rawValue
+    allocatedBytes = inspection.allocatedBytes
+    problems = image.problems.map {
+      Problem(
+        kind: ErrorKind.badData.rawValue, path: image.path.string, offset: $0.offset.rawValue,
+        context: $0.context.description, message: $0.description)
+    }
+    remarks = image.remarks.map(\.finding)
+  }
+}
+
+extension InspectJSON.Block {
+  init(_ block: ImageBlock, _ slots: SlotFacts) {
+    idstr = block.idstr
+    usedLength = block.usedLength.rawValue
+    pageSize = block.pageSize.byteCount
+    bitmapOffset = block.layout.bitmap?.lowerBound.rawValue
+    pagesOffset = block.layout.pages?.lowerBound.rawValue
+    pageCount = block.pageCount
+    pagesPresent = block.pagesPresent
+    presentBytes = block.presentBytes
+    pagesStale = slots.pagesStale
+    allocatedBytes = slots.allocatedBytes
+    isIgnored = block.block.isIgnored
+    address = block.block.address
+    presentRuns = slots.presentRuns?.runs
+    presentRunsCut = slots.presentRuns?.isCut
+    staleRuns = slots.staleRuns?.runs
+    staleRunsCut = slots.staleRuns?.isCut
+  }
+}
+
+extension InspectJSON.Section {
+  init(_ section: ImageSection) {
+    type = section.type.name
+    id = section.id
+    idstr = section.identity?.idstr
+    instanceID = section.identity?.instanceID
+    version = section.identity?.version
+    command = section.command?.code.name
+    offset = section.offset.rawValue
+    length = section.byteCount.rawValue
+  }
+}
+
+extension InspectJSON.Area {
+  init(_ area: DeviceArea) {
+    offset = area.start.rawValue
+    length = (area.end - area.start).rawValue
+    devices = area.devices.map { device in
+      InspectJSON.StoredDevice(
+        idstr: device.identity.idstr, instanceID: device.identity.instanceID,
+        byteCount: device.byteCount.rawValue, bufferCount: device.buffers.count,
+        configurationBuffers: device.buffers.count(where: \.isConfiguration))
+    }
+  }
+}
+
+extension InspectJSON.Libvirt {
+  init(_ libvirt: LibvirtContainer, _ domain: LibvirtDomain?) {
+    headerVersion = libvirt.header.version
+    byteOrder = libvirt.header.byteOrder.rawValue
+    dataLength = libvirt.header.dataLength
+    format = "\(libvirt.header.format)"
+    isComplete = libvirt.header.isComplete
+    wasRunning = libvirt.header.wasRunning
+    hasCookie = libvirt.cookie != nil
+    name = domain?.name
+    uuid = domain?.uuid
+    type = domain?.type
+    architecture = domain?.architecture
+    machine = domain?.machine
+    memoryBytes = domain?.memoryBytes
+    vcpus = domain?.vcpus
   }
 }

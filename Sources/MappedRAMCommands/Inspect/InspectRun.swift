@@ -1,6 +1,7 @@
 import LinuxIO
 import MappedRAM
 import MappedRAMFormat
+import QEMUControl
 import SystemPackage
 
 /// One run of `inspect`, apart from the command line and the terminal.
@@ -44,7 +45,14 @@ struct InspectRun {
     } else {
       writeText(inspection)
     }
-    for problem in problems { complain(problem.description) }
+    if options.json {
+      for problem in problems { complain(problem.description) }
+    } else if !problems.isEmpty {
+      // Each has been listed.
+      complain(
+        "\(options.image): the image is damaged or incomplete: "
+          + "\(NumberText.count(problems.count, "problem")), listed above.")
+    }
     if let picture = parts.pagesSvg {
       try TextFile.writePicture(PageMapSVG.picture(of: inspection), to: picture)
     }
@@ -86,5 +94,62 @@ extension Inspection {
   var isNoImage: Bool {
     guard image.container == .qemu, let problem = image.problems.first else { return false }
     return problem.context == .streamHeader
+  }
+}
+
+/// One run of `inspect` on a running VM, apart from the command line and the terminal.
+struct VMInspectRun {
+  var socket: FilePath
+  var processID: Int32?
+  var json: Bool
+  /// Takes data.
+  let output: (String) -> Void
+
+  /// Inspects the VM.
+  ///
+  /// - Throws: where QEMU cannot be reached.
+  func callAsFunction() throws(CommandError) {
+    let inspection = try CommandError.vm(to: nil) { () throws(VMError) in
+      try VMInspection(of: try VMConnection.open(socket), processID: processID)
+    }
+    if json {
+      output(JSONText.document(VMInspectJSON(inspection, at: socket)))
+    } else {
+      VMSummaryText(socket: socket, inspection: inspection, output: output).write()
+    }
+  }
+}
+
+/// Standard output, written in large pieces.
+final class OutputBuffer {
+  private var text = ""
+  private var failure: CommandError?
+
+  /// Bytes that are gathered before they are written.
+  private static let pieceBytes = 64 << 10
+
+  /// Takes text. What goes wrong is kept for `finish`.
+  func write(_ more: String) {
+    text += more
+    if text.utf8.count >= Self.pieceBytes { flush() }
+  }
+
+  /// Writes what is left.
+  ///
+  /// - Throws: what went wrong first.
+  func finish() throws(CommandError) {
+    flush()
+    if let failure { throw failure }
+  }
+
+  /// Writes what there is, so that what goes to standard error comes after it.
+  func flush() {
+    defer { text = "" }
+    guard failure == nil, !text.isEmpty else { return }
+    do throws(CommandError) {
+      try Console.writeOutput(text)
+    } catch {
+      failure = error
+    }
   }
 }

@@ -50,7 +50,8 @@ struct PackCommand: ParsableCommand {
   @OptionGroup(title: "Files of your own") var contents: PackContents
   @OptionGroup(title: "Image") var target: OutputImageArguments
   @OptionGroup(title: "Devices") var devices: DeviceSaveArguments
-  @OptionGroup(title: "Output") var output: OutputArguments
+  @OptionGroup(title: "Transfer") var transfer: TransferArguments
+  @OptionGroup(title: "Common options") var output: OutputArguments
   @OptionGroup(title: "Expert options") var channels: ChannelArguments
   @OptionGroup(title: "Expert options") var place: PackOffset
   @OptionGroup(title: "Expert options") var sections: DeviceSectionArguments

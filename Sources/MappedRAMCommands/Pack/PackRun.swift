@@ -21,11 +21,11 @@ extension PackCommand {
 
   private func save(_ plan: SavePlan, _ run: CommandRun) throws(CommandError) -> TransferReport {
     let inPlace = target.writesInPlace(image)
-    if inPlace, let warning = VMSaveWarning(ofReadersOf: image) { run.warn(warning.description) }
+    if inPlace, let warning = VMSaveWarning(ofReadersOf: image) { run.warn(warning.finding) }
     return try target.sayingWhatIsLeft(in: image, at: plan.layout.streamOffset) {
       () throws(CommandError) in
       try run.transfer("pack", to: image) { (progress, cancellation) throws(ImageError) in
-        try ImageSave(plan, options: channels.options).run(
+        try ImageSave(plan, options: channels.options(transfer)).run(
           to: image, inPlace: inPlace, replacing: target.force.replacing, progress: progress,
           cancellation: cancellation)
       }

@@ -14,6 +14,8 @@ struct PackReport: CommandReport {
       + "\(plan.prologue.configuration.machineType)\n\(report.text)"
   }
 
+  var details: String { report.details }
+
   var json: JSON {
     JSON(
       image: image.string, machineType: plan.prologue.configuration.machineType,
@@ -36,7 +38,7 @@ struct PackReport: CommandReport {
   /// ```
   struct JSON: Encodable {
     var type = "report"
-    var schemaVersion = 1
+    var schemaVersion = JSONText.schemaVersion
     var command = "pack"
     var image: String
     var machineType: String

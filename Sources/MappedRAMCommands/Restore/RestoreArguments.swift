@@ -1,3 +1,4 @@
+import LinuxProcesses
 public import ArgumentParser
 import Glibc
 import LinuxIO
@@ -75,7 +76,8 @@ struct RestoreCommand: ParsableCommand {
   @OptionGroup(title: "VM") var machine: RestoreMachine
   @OptionGroup(title: "Devices") var devices: DeviceRestoreArguments
   @OptionGroup(title: "Devices") var force: ForceArgument
-  @OptionGroup(title: "Output") var output: OutputArguments
+  @OptionGroup(title: "Transfer") var transfer: TransferArguments
+  @OptionGroup(title: "Common options") var output: OutputArguments
   @OptionGroup(title: "Expert options") var channels: ChannelArguments
   @OptionGroup(title: "Expert options") var place: OffsetArgument
   @OptionGroup(title: "Expert options") var process: ProcessArgument

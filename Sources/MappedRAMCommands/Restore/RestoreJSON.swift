@@ -1,3 +1,4 @@
+import QEMUArguments
 import LinuxIO
 import MappedRAM
 import MappedRAMFormat
@@ -9,12 +10,12 @@ extension RestoreReport {
   var json: JSON {
     JSON(
       image: image.string, engine: report.engine.rawValue,
-      engineReasons: report.engineReasons.map(\.description), state: report.state,
+      engineReasons: report.engineReasons.map(\.finding), state: report.state,
       processID: report.processID, socket: socket?.string, log: log?.string,
       elapsedSeconds: report.elapsed.inSeconds,
       blocks: report.blocks.map {
         JSON.Block(idstr: $0.idstr, byteCount: $0.byteCount, way: $0.way.rawValue)
-      }, notes: notes.map(\.description),
+      }, notes: notes.map(\.finding),
       devicesLeft: devicesLeft.map(\.description),
       transfer: report.transfer.map { TransferJSON($0) })
   }
@@ -22,24 +23,25 @@ extension RestoreReport {
   /// What programs get.
   struct JSON: Encodable {
     var type = "report"
-    var schemaVersion = 1
+    var schemaVersion = JSONText.schemaVersion
     var command = "restore"
     var image: String
     var engine: String
-    var engineReasons: [String]
+    /// Why QEMU loaded the image, where it was not asked to.
+    var engineReasons: [Finding]
     var state: String
-    var processID: Int32?
+    @OrNull var processID: Int32?
     /// Of a QEMU that stays.
-    var socket: String?
+    @OrNull var socket: String?
     /// What a QEMU that stays has to say.
-    var log: String?
+    @OrNull var log: String?
     var elapsedSeconds: Double
     var blocks: [Block]
-    var notes: [String]
+    var notes: [Finding]
     /// Devices whose states went nowhere.
     var devicesLeft: [String]
-    /// Absent where our channels had nothing to do.
-    var transfer: TransferJSON?
+    /// `null` where our channels had nothing to do.
+    @OrNull var transfer: TransferJSON?
 
     struct Block: Encodable {
       var idstr: String

@@ -35,7 +35,7 @@ extension RestoreCommand {
 
   /// The restore that is asked for.
   private func vmRestore() throws(VMError) -> VMRestore {
-    var restore = VMRestore(options: channels.options)
+    var restore = VMRestore(options: channels.options(transfer))
     restore.engine = machine.engine
     restore.afterwards = machine.then?.ending ?? .asBefore
     restore.processID = process.pid

@@ -19,7 +19,7 @@ struct RestoreReport: CommandReport {
 
   var text: String {
     var lines = [
-      "Restored \(image) by \(report.engine.rawValue) in \(NumberText.duration(report.elapsed)): the VM is \(report.state)"
+      "Restored \(image) by \(report.engine.rawValue) in \(NumberText.shortDuration(report.elapsed)); now \(report.state)"
     ]
     lines += ways.map { "  \($0)" }
     for reason in report.engineReasons {
@@ -29,23 +29,25 @@ struct RestoreReport: CommandReport {
     if !devicesLeft.isEmpty {
       let names = devicesLeft.map { "\"\($0)\"" }.joined(separator: ", ")
       lines.append(
-        "  Note: the image has states of devices beside the VM's own, which went nowhere: \(names). "
-          + "Give them with --device.")
+        "  Note: the image has states of devices beside the VM's own, which were not restored: \(names). "
+          + "Restore them with --device.")
     }
     if report.engine == .map {
       lines.append(
-        "  Keep \(image) as it is while the VM runs: its memory is there. Other VMs may run on it at the same time; they have "
-          + "the same random state and, unless their arguments differ, network addresses and disks."
+        "  Do not change or remove \(image) while the VM runs: it is the VM's memory. Other VMs may run on it at the same time; they "
+          + "share the random state and, unless their arguments differ, network addresses and disks."
       )
     }
     let text = lines.map { "\($0)\n" }.joined()
     return text + (report.transfer?.text ?? "")
   }
 
+  var details: String { report.transfer?.details ?? "" }
+
   /// A line for each way in which blocks came into the VM.
   private var ways: [String] {
     let all: [(VMRestoreReport.Way, String)] = [
-      (.mapped, "mapped from the image"), (.placed, "put in place"),
+      (.mapped, "mapped from the image"), (.placed, "written into QEMU's memory"),
       (.stream, "in the migration stream"), (.loaded, "loaded by QEMU"),
     ]
     return all.compactMap { way, words in

@@ -79,7 +79,8 @@ struct SaveCommand: ParsableCommand {
   @OptionGroup(title: "Live save") var live: LiveArguments
   @OptionGroup(title: "Image") var target: OutputImageArguments
   @OptionGroup(title: "Devices") var devices: DeviceSaveArguments
-  @OptionGroup(title: "Output") var output: OutputArguments
+  @OptionGroup(title: "Transfer") var transfer: TransferArguments
+  @OptionGroup(title: "Common options") var output: OutputArguments
   @OptionGroup(title: "Expert options") var channels: ChannelArguments
   @OptionGroup(title: "Expert options") var process: ProcessArgument
   @OptionGroup(title: "Expert options") var sections: DeviceSectionArguments
@@ -158,12 +159,6 @@ struct LiveArguments: ParsableArguments {
   var maxRounds: Int?
 
   @Option(
-    help: ArgumentHelp(
-      "Bytes a second that are written while the VM runs, at most; 1M or more. (default: no limit)",
-      valueName: "bytes"))
-  var maxBandwidth: ByteSize?
-
-  @Option(
     help: """
       What to do if the guest dirties memory faster than it can be written, so that further rounds do not help: pause the VM for \
       longer, or fail and leave it running. (default: pause)
@@ -176,7 +171,6 @@ struct LiveArguments: ParsableArguments {
       "\(LiveOptions.roundsRange.lowerBound) to \(LiveOptions.roundsRange.upperBound)"
     /// A day: longer than any pause that deserves the name.
     static let pause = 0...86_400_000
-    static let bandwidth: UInt64 = 1 << 20
   }
 
   private enum Defaults {
@@ -188,7 +182,7 @@ struct LiveArguments: ParsableArguments {
   var given: [String] {
     [
       ("--live", live), ("--max-downtime", maxDowntime != nil), ("--max-rounds", maxRounds != nil),
-      ("--max-bandwidth", maxBandwidth != nil), ("--if-not-converging", ifNotConverging != nil),
+      ("--if-not-converging", ifNotConverging != nil),
     ].filter(\.1).map(\.0)
   }
 
@@ -208,17 +202,14 @@ struct LiveArguments: ParsableArguments {
     if let maxRounds, !LiveOptions.roundsRange.contains(maxRounds) {
       throw ValidationError("--max-rounds is \(maxRounds); expected \(Limits.rounds).")
     }
-    if let maxBandwidth, maxBandwidth.byteCount < Limits.bandwidth {
-      throw ValidationError("--max-bandwidth is \(maxBandwidth); expected 1M or more.")
-    }
   }
 
   /// The options, once they have been validated; `nil` for a VM that is paused.
-  var options: LiveOptions? {
+  func options(_ transfer: TransferArguments) -> LiveOptions? {
     guard live else { return nil }
     return LiveOptions(
       maximumPause: .milliseconds(maxDowntime ?? Defaults.pause),
-      maximumRounds: maxRounds ?? Defaults.rounds, bytesPerSecond: maxBandwidth?.byteCount,
+      maximumRounds: maxRounds ?? Defaults.rounds, bytesPerSecond: transfer.maxBandwidth?.byteCount,
       whenStuck: ifNotConverging ?? .pause)
   }
 

@@ -7,15 +7,15 @@ extension SaveReport {
   var json: JSON {
     JSON(
       image: image.string, engine: report.engine.rawValue,
-      engineReasons: report.engineReasons.map(\.description),
+      engineReasons: report.engineReasons.map(\.finding),
       machineType: report.machineType, fileSize: report.fileSize, blocks: report.blocks,
       memory: report.memory.map {
         JSON.Memory(idstr: $0.idstr, byteCount: $0.byteCount, route: $0.route.name)
       },
-      pauseSeconds: report.pause?.inSeconds,
+      downtimeSeconds: report.pause?.inSeconds,
       live: report.live.map { LiveText(report: $0).json }, rounds: report.rounds,
       stateBefore: report.stateBefore, stateAfter: report.stateAfter,
-      hasEnded: report.after == .ended, problem: problem,
+      hasEnded: report.after == .ended, problem: failure.map { ErrorJSON($0) },
       disks: report.disks.map {
         JSON.Disk(
           name: $0.name, file: $0.file, isUnlinked: $0.isUnlinked, overlay: $0.overlay?.string)
@@ -25,31 +25,32 @@ extension SaveReport {
   /// What programs get.
   struct JSON: Encodable {
     var type = "report"
-    var schemaVersion = 2
+    var schemaVersion = JSONText.schemaVersion
     var command = "save"
     var image: String
     var engine: String
-    var engineReasons: [String]
+    /// Why QEMU saved, where it was not asked to.
+    var engineReasons: [Finding]
     var machineType: String
     var fileSize: UInt64
     var blocks: [String]
     /// How each block was read; empty where QEMU wrote the image.
     var memory: [Memory]
-    /// Absent for a VM that was paused before.
-    var pauseSeconds: Double?
-    /// Absent unless the save was live and by capture.
-    var live: LiveText.JSON?
-    /// Absent unless the save was live and by QEMU.
-    var rounds: Int?
+    /// `null` for a VM that was paused before.
+    @OrNull var downtimeSeconds: Double?
+    /// `null` unless the save was live and by capture.
+    @OrNull var live: LiveText.JSON?
+    /// `null` unless the save was live and by QEMU.
+    @OrNull var rounds: Int?
     var stateBefore: String
-    /// Absent for a VM that has ended, and where it is not known.
-    var stateAfter: String?
+    /// `null` for a VM that has ended, and where it is not known.
+    @OrNull var stateAfter: String?
     /// Whether the VM was told to quit, and QEMU has ended.
     var hasEnded: Bool
-    /// Why the VM may not be as it was to be; absent if it is.
-    var problem: String?
+    /// Why the VM is not as asked; `null` if it is.
+    @OrNull var problem: ErrorJSON?
     var disks: [Disk]
-    /// Whether the VM goes on with disks that the image then no longer fits.
+    /// Whether the VM is running with disks that the image then no longer matches.
     var disksDiverge: Bool
     var transfer: TransferJSON
 
@@ -64,7 +65,7 @@ extension SaveReport {
       var file: String
       /// Whether the file has no name any more, and is lost when QEMU ends.
       var isUnlinked: Bool
-      var overlay: String?
+      @OrNull var overlay: String?
     }
   }
 }
@@ -74,20 +75,21 @@ extension LiveText {
     JSON(
       rounds: report.rounds.map(Round.init), lastRound: Round(report.lastRound),
       dirtyBytesPerSecond: report.forecast?.dirtyBytesPerSecond.map { UInt64($0) },
-      expectedPauseSeconds: report.forecast?.expectedPause.inSeconds, isStuck: report.isStuck,
+      expectedDowntimeSeconds: report.forecast?.expectedPause.inSeconds,
+      converged: !report.isStuck,
       hashBytes: report.hashBytes, clearedPages: report.clearedPages)
   }
 
   /// What programs get.
   struct JSON: Encodable {
     var rounds: [Round]
-    /// The one while the VM stood still.
+    /// The one while the VM was paused.
     var lastRound: Round
-    /// Absent after a single round.
-    var dirtyBytesPerSecond: UInt64?
-    var expectedPauseSeconds: Double?
-    /// Whether the VM was paused though the pause would be longer than was wished.
-    var isStuck: Bool
+    /// `null` after a single round.
+    @OrNull var dirtyBytesPerSecond: UInt64?
+    @OrNull var expectedDowntimeSeconds: Double?
+    /// Whether the downtime was expected to be as short as asked when the VM was paused.
+    var converged: Bool
     var hashBytes: UInt64
     var clearedPages: Int
   }

@@ -17,7 +17,7 @@ extension SaveCommand {
           try CommandError.vm(to: image) { () throws(VMError) in
             try save.run(
               try VMConnection.open(socket), progress: progress, cancellation: cancellation,
-              onWarning: { run.warn($0.description) })
+              onWarning: { run.warn($0.finding) })
           }
         }
       }
@@ -27,12 +27,15 @@ extension SaveCommand {
 
   /// The save that is asked for.
   private func vmSave() throws(CommandError) -> VMSave {
-    var save = VMSave(to: image, options: channels.options)
+    var options = channels.options(transfer)
+    // A live save is limited only while the VM runs.
+    if live.live { options.bytesPerSecond = nil }
+    var save = VMSave(to: image, options: options)
     save.inPlace = target.writesInPlace(image)
     save.replacing = target.force.replacing
     save.engine = machine.engine
     save.afterwards = machine.then?.ending ?? .asBefore
-    save.live = live.options
+    save.live = live.options(transfer)
     save.maximumDowntime = live.maximumDowntime
     save.watchdogProgram = VMSave.thisProgram
     save.allowsLibvirt = machine.managedByLibvirt

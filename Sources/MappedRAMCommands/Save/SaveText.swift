@@ -12,7 +12,7 @@ struct SaveReport: CommandReport {
     let blocks = NumberText.count(UInt64(report.blocks.count), "RAMBlock")
     var lines = [
       "Saved \(image) by \(report.engine.rawValue): \(blocks), machine type \(report.machineType)",
-      "  \(stillness)",
+      "  \(downtime)",
     ]
     for reason in report.engineReasons {
       lines.append("  Note: QEMU wrote the image by itself. \(reason.text)")
@@ -21,7 +21,6 @@ struct SaveReport: CommandReport {
     if let rounds = report.rounds {
       lines.append("  \(NumberText.count(UInt64(rounds), "round")) while the VM ran")
     }
-    for line in memoryLines { lines.append("  \(line)") }
     var text = lines.map { "\($0)\n" }.joined()
     text +=
       report.engine == .capture
@@ -30,24 +29,34 @@ struct SaveReport: CommandReport {
     return text
   }
 
-  var problem: String? {
-    guard case .failed(let error, _) = report.after else { return nil }
-    return
-      "The image is complete, but the VM may not be as it was to be: \(CommandError.vm(error, output: nil))"
+  var details: String {
+    var lines = memoryLines
+    if let live = report.live { lines.append(LiveText(report: live).hashes) }
+    return lines.map { "  \($0)\n" }.joined()
+      + (report.engine == .capture ? report.transfer.details : "")
   }
 
-  /// What became of the VM.
-  private var stillness: String {
+  var problem: String? {
+    failure.map {
+      "The image is complete, but the VM is not as asked: \(CommandError.vm($0, output: nil))"
+    }
+  }
+
+  /// Why the VM is not as asked, if it is not.
+  var failure: VMError? {
+    if case .failed(let error, _) = report.after { error } else { nil }
+  }
+
+  /// How long the VM was paused, and what it is now.
+  private var downtime: String {
     let state =
       switch report.after {
-      case .ended: "has ended"
-      case .state(let state), .failed(_, let state?): "is \(state)"
-      case .failed(_, nil): "is in a state that is not known"
+      case .ended: "QEMU has ended"
+      case .state(let state), .failed(_, let state?): "now \(state)"
+      case .failed(_, nil): "its state is unknown"
       }
-    guard let pause = report.pause else {
-      return "The VM was \(report.stateBefore) and \(state)."
-    }
-    return "The VM stood still for \(NumberText.duration(pause)) and \(state)."
+    guard let pause = report.pause else { return "The VM was \(report.stateBefore); \(state)" }
+    return "Paused for \(NumberText.shortDuration(pause)); \(state)"
   }
 
   /// A line for each way in which memory was read.
@@ -74,8 +83,8 @@ struct SaveReport: CommandReport {
       .map { "\($0.name) (\($0.file))" }
     guard !names.isEmpty else { return snapshots }
     return snapshots + [
-      "Note: the VM goes on and writes to \(names.joined(separator: ", ")): the image no longer fits "
-        + "that. Use --then quit or --then pause, or --snapshot-disks, or copy the disks while the VM is paused."
+      "Note: the VM is running and writes to \(names.joined(separator: ", ")), which the image then no longer "
+        + "matches. Use --then quit or --then pause, or --snapshot-disks, or copy the disks while the VM is paused."
     ]
   }
 }
@@ -84,26 +93,28 @@ struct SaveReport: CommandReport {
 struct LiveText {
   var report: LiveReport
 
-  /// A line for the rounds, one for how changes were found, and a note where the pause had to be longer.
+  /// A line for the rounds, and a note where the save did not converge.
   var lines: [String] {
     let written = report.rounds.map { NumberText.bytes($0.changedBytes) }.joined(separator: ", ")
     var rounds =
       "\(NumberText.count(UInt64(report.rounds.count), "round")) while the VM ran: \(written); "
-      + "\(NumberText.bytes(report.lastRound.changedBytes)) while it stood still"
+      + "\(NumberText.bytes(report.lastRound.changedBytes)) while it was paused"
     if let rate = report.forecast?.dirtyBytesPerSecond {
-      rounds += "; the guest changed \(NumberText.bytes(UInt64(rate))) a second"
+      rounds += "; dirty rate \(NumberText.bytes(UInt64(rate)))/s"
     }
-    var lines = [
-      rounds,
-      "Changes were found by hashes of all pages, read in each round; "
-        + "they take \(NumberText.bytes(report.hashBytes)) of memory at most",
-    ]
+    var lines = [rounds]
     if report.isStuck {
       lines.append(
-        "Note: further rounds would not have made the pause shorter, so the VM was paused for longer than was wished."
+        "Note: the save did not converge: further rounds would not have shortened the downtime, so the VM was paused for longer than asked."
       )
     }
     return lines
+  }
+
+  /// A line on how changes were found.
+  var hashes: String {
+    "Changes were found by hashes of all pages, read in each round; "
+      + "they took up to \(NumberText.bytes(report.hashBytes)) of memory"
   }
 }
 
@@ -112,8 +123,8 @@ extension BlockMemory.Route {
   var text: String {
     switch self {
     case .process:
-      "copied from QEMU's process (process_vm_readv), where it is private or of huge pages"
-    case .file(let path): "read from the shared memory that QEMU has it in (\(path))"
+      "copied from QEMU's process (process_vm_readv), as it is private or of huge pages"
+    case .file(let path): "read from shared memory (\(path))"
     }
   }
 }

@@ -44,7 +44,8 @@ struct UnpackCommand: ParsableCommand {
   @OptionGroup(title: "Files") var contents: UnpackContents
   @OptionGroup(title: "Files") var force: ForceArgument
   @OptionGroup(title: "Devices") var devices: DeviceRestoreArguments
-  @OptionGroup(title: "Output") var output: OutputArguments
+  @OptionGroup(title: "Transfer") var transfer: TransferArguments
+  @OptionGroup(title: "Common options") var output: OutputArguments
   @OptionGroup(title: "Expert options") var channels: ChannelArguments
   @OptionGroup(title: "Expert options") var place: OffsetArgument
 }

@@ -9,7 +9,7 @@ extension UnpackCommand {
         (progress, cancellation) throws(ImageError) in
         var unpacking = DirectoryRestore(
           try ImageRestore(
-            at: image, streamOffset: place.streamOffset, options: channels.options),
+            at: image, streamOffset: place.streamOffset, options: channels.options(transfer)),
           to: directory, selection: contents.block.isEmpty ? nil : contents.block)
         unpacking.replacing = force.replacing
         unpacking.devices = try devices.targets(replacing: force.replacing)

@@ -17,6 +17,8 @@ struct UnpackReport: CommandReport {
     return text
   }
 
+  var details: String { outcome.report.details }
+
   var json: JSON {
     JSON(
       image: image.string, directory: directory.string, files: outcome.files,
@@ -37,7 +39,7 @@ struct UnpackReport: CommandReport {
   /// ```
   struct JSON: Encodable {
     var type = "report"
-    var schemaVersion = 1
+    var schemaVersion = JSONText.schemaVersion
     var command = "unpack"
     var image: String
     var directory: String

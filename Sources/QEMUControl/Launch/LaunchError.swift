@@ -34,13 +34,13 @@ extension LaunchError: CustomStringConvertible {
     switch self {
     case .refused(let refusal): refusal.description
     case .socketTaken(let path):
-      "\(path): something is there already. Remove it if nobody uses it, or choose another path."
+      "\(path): this path exists already. Remove it if no process uses it, or choose another path."
     case .notALog(let path):
-      "\(path): this is no log, and QEMU's lines would go into it: nothing was changed. Choose another path."
+      "\(path): this is not a log, and QEMU's output would be appended to it: nothing was changed. Choose another path."
     case .noReader(let path):
-      "\(path): nobody reads from this pipe, and QEMU would wait for that. Start the reader first, or choose another path."
+      "\(path): no process reads from this pipe, and QEMU would block. Start the reader first, or choose another path."
     case .socketInUse(let path, let option):
-      "\(option) \(path): a program listens there, probably the VM that was saved, and would lose its socket. End it first, or "
+      "\(option) \(path): a process listens there, probably the VM that was saved, and would lose its socket. End it first, or "
         + "choose another path."
     case .system(let error): error.description
     }

@@ -72,28 +72,28 @@ extension CaptureObstacle: CustomStringConvertible {
   public var description: String {
     switch self {
     case .blocked(let reason): "QEMU cannot migrate this VM: \(reason)."
-    case .migrating(let status): "A migration is under way (\(status.rawValue))."
-    case .runState(let state): "QEMU itself moves the VM's memory now (\(state.rawValue))."
+    case .migrating(let status): "A migration is in progress (\(status.rawValue))."
+    case .runState(let state): "QEMU itself is moving the VM's memory (\(state.rawValue))."
     case .iterableState(let target, let machineType):
       "A \(machineType) of \(target) has state besides RAM that only QEMU can save."
     case .vfioDevice(let device, let type):
       "The device \(device) (\(type)) has state that only QEMU can save."
     case .capability(let name):
-      "The migration capability \(name) is on, which only QEMU can fulfil."
+      "The migration capability \(name) is on, which only QEMU supports."
     case .missingCommand(let name): "This QEMU does not have the command \(name)."
     case .unknownPlatform(let target, let machineType):
-      "What an image of a \(machineType) of \(target) begins with is not known."
+      "The format of an image of a \(machineType) of \(target) is not known."
     case .unknownProcess(let given?):
-      "Process \(given) is not this QEMU's: it does not have the VM's memory, or there is none of this number here."
+      "Process \(given) is not this QEMU: it does not have the VM's memory, or it does not exist."
     case .unknownProcess(nil):
       "The process of this QEMU cannot be seen from here: it runs on another machine, or in another PID namespace. "
-        + "Work where it runs, or give its number."
+        + "Work where it runs, or give its process ID."
     case .foreignProcess(let process, let userID, let peerUserID):
-      "What QEMU says is its process, \(process), is user \(userID)'s, while user \(peerUserID) listens at the socket."
+      "QEMU's process, as it reports, is \(process) of user \(userID), but user \(peerUserID) listens on the socket."
     case .unknownAddresses:
-      "This QEMU does not say where it has the VM's memory (x-query-ramblock has no addresses)."
+      "This QEMU does not report where the VM's memory is (x-query-ramblock has no addresses)."
     case .notPermitted(let error):
-      "QEMU's memory may not be read. \(error.statement) Run this command as root, with CAP_SYS_PTRACE, or as the user of "
+      "QEMU's memory may not be read: \(error.statement) Run this command as root, with CAP_SYS_PTRACE, or as the user of "
         + "QEMU where kernel.yama.ptrace_scope is 0."
     }
   }

@@ -118,7 +118,7 @@ struct DiskPlaces {
 
   /// What is to be known of such disks, a sentence.
   static func unlinked(_ disks: [String]) -> String {
-    "What the guest writes to \(disks.joined(separator: ", ")) goes into a file that has no name (QEMU's -snapshot, or it was removed), "
+    "What the guest writes to \(disks.joined(separator: ", ")) goes into a file without a name (QEMU's -snapshot, or it was removed), "
       + "and is lost when QEMU ends."
   }
 

@@ -86,7 +86,7 @@ extension SaveObstacle: CustomStringConvertible {
     case .tooOld(let version): VMError.tooOld(version).description
     case .blocked(let reason): CaptureObstacle.blocked(reason: reason).description
     case .migrating(let status): CaptureObstacle.migrating(status).description
-    case .runState(let state): "QEMU takes no migration in this state (\(state.rawValue))."
+    case .runState(let state): "QEMU cannot migrate in this state (\(state.rawValue))."
     }
   }
 }

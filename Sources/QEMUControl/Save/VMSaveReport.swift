@@ -115,15 +115,15 @@ extension VMSaveWarning: CustomStringConvertible {
     switch self {
     case .mayNotFit(let path, let available, let needed):
       "\(path): \(available) bytes are free on the file system, and the image needs up to \(needed), and the device state. If it does "
-        + "not fit, the save fails, and the VM goes on as before."
+        + "not fit, the save fails, and the VM continues as before."
     case .othersMayRead(let path, let permissions):
-      "\(path): its permissions (\(String(permissions, radix: 8))) let others read it, and with the image all that is in the guest's "
-        + "memory. Take them away (chmod go-r), or let the image be a new file."
+      "\(path): its permissions (\(String(permissions, radix: 8))) let others read it, and the image contains the guest's "
+        + "memory. Remove them (chmod go-r), or save into a new file."
     case .unlinkedDisks(let disks):
-      "\(DiskPlaces.unlinked(disks)) The image then fits no disk. Copy them over QMP (blockdev-backup) while the VM is paused, if what is in "
+      "\(DiskPlaces.unlinked(disks)) The image then matches no disk. Copy them over QMP (blockdev-backup) while the VM is paused, if what is in "
         + "them matters."
     case .noWatchdog(let program):
-      "\(program): there is no such program, or it is another one, so nobody watches over this save: if it is killed, the VM may stay "
+      "\(program): no such program, or a different one, so this save has no watchdog: if it is killed, the VM may stay "
         + "paused."
     }
   }

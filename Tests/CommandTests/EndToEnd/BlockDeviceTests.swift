@@ -20,7 +20,7 @@ struct BlockDeviceTests {
   @Test func anImageOnADeviceIsTheSame() throws {
     let device = try LoopDevice(byteCount: 64 << 20, in: directory)
     let report = try Tool.succeed(
-      ["pack", parts, device.path.string, "--direct-io", "required"])
+      ["pack", parts, device.path.string, "--direct-io", "required", "--verbose"])
     #expect(report.errors.contains(/([0-9]+) requests by [a-z_]+, \1 of them direct/))
     let size = try #require(
       try FileManager.default.attributesOfItem(atPath: image.string)[.size] as? Int)

@@ -68,9 +68,9 @@ import Testing
     ("|head -c 5000000 /dev/zero; exit 4", "the command ended with status 4, without a word"),
     ("|kill -9 $$", "the command was ended by signal 9"),
     ("|no-such-command", "ended with status 127 and said: "),
-    ("/no/such/file", "/no/such/file: open: No such file or directory"),
+    ("/no/such/file", "/no/such/file: cannot open: No such file or directory"),
     // A read that fails.
-    ("/proc/self/mem", "/proc/self/mem: read: Input/output error"),
+    ("/proc/self/mem", "/proc/self/mem: cannot read: Input/output error"),
     // Short reads: files that are said to have 4096 bytes, or none.
     ("/sys/kernel/mm/transparent_hugepage/enabled", "bytes; expected 4096."),
     ("/proc/version", "there are more bytes of state than the 0 that were announced"),
@@ -93,8 +93,8 @@ import Testing
     // How much of it the pipe takes before it ends is chance.
     ("|head -c 10 >/dev/null", "of its 3 buffers"),
     ("|kill -9 $$", "the command was ended by signal 9"),
-    ("/dev/full", "/dev/full: write: No space left on device"),
-    ("/no/such/file", "/no/such/file: open: No such file or directory"),
+    ("/dev/full", "/dev/full: cannot write: No space left on device"),
+    ("/no/such/file", "/no/such/file: cannot open: No such file or directory"),
   ]
 
   @Test(arguments: targets)
@@ -107,7 +107,7 @@ import Testing
 
   @Test func aDeviceThatTheImageHasNotIsNamed() throws {
     try expectFailure(
-      64, #"There is no state of a device "f" in the image; it has "d", "e:1"."#,
+      64, #"The image has no state of a device "f"; it has "d", "e:1"."#,
       ["unpack", try makeImage(), target, "--device", "f=x"])
   }
 

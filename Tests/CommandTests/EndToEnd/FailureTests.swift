@@ -87,10 +87,10 @@ import Testing
       let before = try Data(contentsOf: URL(fileURLWithPath: path.string))
       let result = try Tool.run(["inspect", image.string, "--pages-svg", path.string])
       #expect(result.status == 73)
-      #expect(result.errors.contains("\(path): this file is no picture (SVG), and would be lost"))
+      #expect(result.errors.contains("\(path): this file is not a picture (SVG) and would be lost"))
       #expect(try Data(contentsOf: URL(fileURLWithPath: path.string)) == before)
       try expectFailure(
-        73, "this file is no picture (SVG)",
+        73, "this file is not a picture (SVG)",
         ["bench", directory.path.string, "--size", "64K", "--repeat", "1", "--chart", path.string])
     }
     let picture = directory.file("pages.svg").string
@@ -104,13 +104,13 @@ import Testing
     for (name, head, found) in [
       ("letter", Array("Dear Sir".utf8), "a text file"),
       ("disk", [0x51, 0x46, 0x49, 0xFB], "a qcow2 disk image"),
-      ("noise", [0xEE, 0xEE, 0xEE, 0xEE], "a file that is no image"),
-      ("zeros", [UInt8](repeating: 0, count: 100), "a file that is no image"),
+      ("noise", [0xEE, 0xEE, 0xEE, 0xEE], "not an image"),
+      ("zeros", [UInt8](repeating: 0, count: 100), "not an image"),
     ] {
       let path = directory.file(name)
       try Data(head).write(to: URL(fileURLWithPath: path.string))
       let save = ["pack", parts.string]
-      try expectFailure(73, "\(path): this is \(found), and would be lost", save + [path.string])
+      try expectFailure(73, "\(path): this is \(found) and would be lost", save + [path.string])
       #expect(try Data(contentsOf: URL(fileURLWithPath: path.string)) == Data(head))
       try Tool.succeed(save + ["--force", path.string])
     }
@@ -118,14 +118,14 @@ import Testing
 
   @Test func noDirectoryToSaveFrom() throws {
     try expectFailure(
-      74, "there is no such file. A directory that \"mapped-ram unpack\" wrote has one",
+      74, "no such file. A directory that \"mapped-ram unpack\" wrote has one",
       ["pack", directory.file("none").string, target])
   }
 
   @Test func aManifestAndBlocksByHand() throws {
     try expectFailure(
       64,
-      "this manifest says what the blocks are, so --block, --vmstate, --machine cannot be given",
+      "this manifest defines the blocks, so --block, --vmstate, --machine cannot be given",
       ["pack", parts.string, "--machine", "pc", "--vmstate", "vmstate.bin"]
         + ["--block", "a=b", target])
   }

@@ -56,7 +56,8 @@ struct InterruptionTests {
     #expect(try tool.wait() == 130)
     #expect(
       tool.errors.contains(
-        #"{"message":"Interrupted; nothing was left behind.","status":130,"type":"error"}"#))
+        #"{"error":{"kind":"interrupted","message":"Interrupted; nothing was left behind.","offset":null,"path":null,"reasons":[]},"schemaVersion":1,"status":130,"type":"error"}"#
+      ))
     #expect(try output.names() == [])
   }
 
@@ -84,7 +85,7 @@ struct InterruptionTests {
     let tool = try startSave(["--in-place"])
     tool.send(SIGINT)
     #expect(try tool.wait() == 130)
-    #expect(tool.errors.contains("vm.img: interrupted; it holds no image now."))
+    #expect(tool.errors.contains("vm.img: interrupted; it contains no image now."))
     #expect(try Tool.run(["inspect", old.string]).status == 65)
   }
 

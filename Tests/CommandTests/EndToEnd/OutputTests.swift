@@ -42,7 +42,7 @@ import Testing
       Set(transfer.keys) == [
         "bufferedRequests", "bytesPerSecond", "bytesRead", "bytesWritten", "cpuSeconds",
         "cpuSecondsPerGiB", "directIO", "directRequests", "elapsedSeconds", "method", "notes",
-        "peakMemoryBytes", "presentBytes", "ramBytes", "ramBytesPerSecond",
+        "peakMemoryBytes", "presentBytes", "ramBytes", "ramBytesPerSecond", "devices",
       ])
     let copy = directory.file("copy.img").string
     let saved = try object(
@@ -115,7 +115,7 @@ import Testing
     let result = try Subprocess.run(
       ["sh", "-c", "\"$0\" \"$@\" --json > /dev/full", Tool.path] + restoreArguments)
     #expect(result.status == 74)
-    #expect(result.errors.contains("standard output: write: No space left on device."))
+    #expect(result.errors.contains("stdout: cannot write: No space left on device."))
   }
 
   @Test func helpAndVersionSucceed() throws {

@@ -90,7 +90,7 @@ import Testing
     for options in [[], ["--block", "pc.ram"]] {
       let refused = try Tool.run(restore + options)
       #expect(
-        refused.status == 73 && refused.errors.contains("pc.ram.ram: this file is there already"))
+        refused.status == 73 && refused.errors.contains("pc.ram.ram: this file exists"))
       #expect(try Data(contentsOf: URL(fileURLWithPath: other.string)) == Data("mine".utf8))
       #expect(try FileManager.default.contentsOfDirectory(atPath: parts.string) == ["pc.ram.ram"])
     }
@@ -102,7 +102,7 @@ import Testing
     let device = try Tool.run(
       ["unpack", image.string, directory.file("new").string]
         + ["--device", "none=\(state)"])
-    #expect(device.status == 73 && device.errors.contains("state: this file is there already"))
+    #expect(device.status == 73 && device.errors.contains("state: this file exists"))
     #expect(try Data(contentsOf: URL(fileURLWithPath: state.string)) == Data("mine".utf8))
   }
 

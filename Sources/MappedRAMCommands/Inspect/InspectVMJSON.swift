@@ -30,7 +30,6 @@ import SystemPackage
 ///   "name" : null,
 ///   "processID" : 4711,
 ///   "qemuVersion" : "10.0.2",
-///   "qmp" : "/run/vm.qmp",
 ///   "ramTotalBytes" : 134217728,
 ///   "runState" : "running",
 ///   "save" : {
@@ -44,15 +43,18 @@ import SystemPackage
 /// }
 /// ```
 struct VMInspectJSON: Encodable {
-  /// The version of this form. It grows when a key changes or goes; keys may be added without that.
-  var schemaVersion = 2
-  /// The socket.
-  var qmp: String
-  var name: OrNull<String>
-  var uuid: OrNull<String>
+  var type = "report"
+  var schemaVersion = JSONText.schemaVersion
+  var command = "inspect"
+  /// As opposed to `image`.
+  var subject = "vm"
+  /// The QMP socket.
+  var socket: String
+  @OrNull var name: String?
+  @OrNull var uuid: String?
   var managedByLibvirt: Bool
   var qemuVersion: String
-  var processID: OrNull<Int32>
+  @OrNull var processID: Int32?
   var machineType: String
   /// The architecture.
   var target: String
@@ -61,7 +63,7 @@ struct VMInspectJSON: Encodable {
   var vcpus: Int
   var ramTotalBytes: UInt64
   /// QEMU's name of the state of the last or present migration.
-  var migrationStatus: OrNull<String>
+  @OrNull var migrationStatus: String?
   /// Those that are on.
   var capabilities: [String]
   var blocks: [Block]
@@ -75,23 +77,23 @@ struct VMInspectJSON: Encodable {
     /// Bytes of the pages that the memory is made of.
     var pageBytes: UInt64
     /// `null` where QEMU does not say.
-    var hostAddress: OrNull<UInt64>
+    @OrNull var hostAddress: UInt64?
     /// `anonymous`, `sharedFile`, `privateFile` or `mixed`.
-    var backing: OrNull<String>
+    @OrNull var backing: String?
     /// The file's path in /proc/PID/maps.
-    var backingFile: OrNull<String>
+    @OrNull var backingFile: String?
     /// How a capture would read it: `process` or `sharedFile`.
-    var route: OrNull<String>
+    @OrNull var route: String?
     /// Bytes in memory, in swap or in the shared file.
-    var presentBytes: OrNull<UInt64>
+    @OrNull var presentBytes: UInt64?
   }
 
   struct Disk: Encodable {
     var name: String
     /// `null`, as `driver` and `virtualSize`, for an empty drive.
-    var file: OrNull<String>
-    var driver: OrNull<String>
-    var virtualSize: OrNull<UInt64>
+    @OrNull var file: String?
+    @OrNull var driver: String?
+    @OrNull var virtualSize: UInt64?
     var isWritable: Bool
     /// Whether the file has no name any more, and is lost when QEMU ends.
     var isUnlinked: Bool
@@ -99,15 +101,15 @@ struct VMInspectJSON: Encodable {
 
   struct Save: Encodable {
     /// The engine that `auto` would take: `capture` or `qemu`; `null` where the VM cannot be saved now.
-    var engine: OrNull<String>
-    /// Why the VM cannot be captured: whole sentences.
-    var captureObstacles: [String]
-    /// Why QEMU cannot save it by itself: whole sentences.
-    var engineObstacles: [String]
+    @OrNull var engine: String?
+    /// Why the VM cannot be captured.
+    var captureObstacles: [Finding]
+    /// Why QEMU cannot save it by itself.
+    var engineObstacles: [Finding]
     /// The length of the image, holes included, up to the device state.
-    var byteCountBeforeDevices: OrNull<UInt64>
+    @OrNull var byteCountBeforeDevices: UInt64?
     /// The most that the image can take of the disk, without the device state.
-    var diskBytesAtMost: OrNull<UInt64>
+    @OrNull var diskBytesAtMost: UInt64?
     var disksDiverge: Bool
   }
 }
@@ -116,24 +118,24 @@ extension VMInspectJSON {
   /// The form of `inspection` for programs.
   init(_ inspection: VMInspection, at socket: FilePath) {
     let vm = inspection.vm
-    qmp = socket.string
-    name = OrNull(vm.name)
-    uuid = OrNull(vm.uuid)
+    self.socket = socket.string
+    name = vm.name
+    uuid = vm.uuid
     managedByLibvirt = vm.isManagedByLibvirt
     qemuVersion = vm.version.description
-    processID = OrNull(inspection.processID)
+    processID = inspection.processID
     machineType = vm.machineType
     target = vm.target
     runState = vm.runState.rawValue
     vcpus = vm.processorThreads.count
     ramTotalBytes = vm.ramByteCount.rawValue
-    migrationStatus = OrNull(vm.migration.status?.rawValue)
+    migrationStatus = vm.migration.status?.rawValue
     capabilities = vm.capabilities.filter(\.value).map(\.key).sorted()
     blocks = inspection.memory.map { Block($0) }
     disks = vm.disks.map { disk in
       Disk(
-        name: disk.label, file: OrNull(disk.medium?.file), driver: OrNull(disk.medium?.driver),
-        virtualSize: OrNull(disk.medium?.virtualByteCount), isWritable: disk.isWritable,
+        name: disk.label, file: disk.medium?.file, driver: disk.medium?.driver,
+        virtualSize: disk.medium?.virtualByteCount, isWritable: disk.isWritable,
         isUnlinked: inspection.unlinkedDisks.contains(disk))
     }
     save = Save(inspection.save)
@@ -147,7 +149,7 @@ extension VMInspectJSON.Block {
     usedLength = block.usedLength.rawValue
     maxLength = block.maxLength.rawValue
     pageBytes = block.pageBytes
-    hostAddress = OrNull(block.hostAddress)
+    hostAddress = block.hostAddress
     let (kind, file): (String?, String?) =
       switch memory.backing {
       case .anonymous: ("anonymous", nil)
@@ -156,20 +158,20 @@ extension VMInspectJSON.Block {
       case .mixed: ("mixed", nil)
       case nil: (nil, nil)
       }
-    backing = OrNull(kind)
-    backingFile = OrNull(file)
-    route = OrNull(memory.route?.name)
-    presentBytes = OrNull(memory.presentBytes)
+    backing = kind
+    backingFile = file
+    route = memory.route?.name
+    presentBytes = memory.presentBytes
   }
 }
 
 extension VMInspectJSON.Save {
   init(_ save: SaveForecast) {
-    engine = OrNull(save.engine?.rawValue)
-    captureObstacles = save.captureObstacles.map(\.description)
-    engineObstacles = save.engineObstacles.map(\.description)
-    byteCountBeforeDevices = OrNull(save.byteCountBeforeDevices)
-    diskBytesAtMost = OrNull(save.diskBytesAtMost)
+    engine = save.engine?.rawValue
+    captureObstacles = save.captureObstacles.map(\.finding)
+    engineObstacles = save.engineObstacles.map(\.finding)
+    byteCountBeforeDevices = save.byteCountBeforeDevices
+    diskBytesAtMost = save.diskBytesAtMost
     disksDiverge = save.disksDiverge
   }
 }

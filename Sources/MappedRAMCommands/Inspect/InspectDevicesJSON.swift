@@ -11,9 +11,9 @@ extension InspectJSON {
     /// Bytes of the state.
     var length: UInt64
     /// The state, perhaps up to a problem; `null` where it was not decoded.
-    var state: OrNull<State>
+    @OrNull var state: State?
     /// Why it was not decoded, or not to its end.
-    var problem: OrNull<String>
+    @OrNull var problem: String?
 
     init(_ device: DeviceFacts) {
       idstr = device.identity.idstr
@@ -23,14 +23,14 @@ extension InspectJSON {
       length = device.body.byteCount.rawValue
       switch device.outcome {
       case .notDescribed:
-        state = OrNull(nil)
-        problem = OrNull("The device is not described.")
+        state = nil
+        problem = "The device is not described."
       case .tooLong:
-        state = OrNull(nil)
-        problem = OrNull("The state is too long to be decoded.")
+        state = nil
+        problem = "The state is too long to be decoded."
       case .decoded(let decoded):
-        state = OrNull(State(decoded.state))
-        problem = OrNull(decoded.problem?.description)
+        state = State(decoded.state)
+        problem = decoded.problem?.description
       }
     }
   }
@@ -59,21 +59,21 @@ extension InspectJSON {
   struct Field: Encodable {
     var name: String
     /// Which element this is, of an array whose elements are listed one by one.
-    var index: OrNull<UInt64>
+    @OrNull var index: UInt64?
     /// QEMU's name for the way the field is coded.
     var type: String
     var value: Value
     /// The text in `value`, where it is bytes that are text.
-    var text: OrNull<String>
+    @OrNull var text: String?
     var offset: UInt64
     var length: UInt64
 
     init(_ field: DecodedField) {
       name = field.name
-      index = OrNull(field.index)
+      index = field.index
       type = field.type
       value = Value(value: field.value)
-      text = OrNull(field.value.text)
+      text = field.value.text
       offset = field.range.lowerBound.rawValue
       length = field.range.byteCount.rawValue
     }

@@ -198,3 +198,42 @@ extension String {
     self + String(repeating: " ", count: max(0, width - count))
   }
 }
+
+/// The table of all sections.
+enum SectionsText {
+  static func write(_ sections: [ImageSection], to output: (String) -> Void) {
+    var table = TextTable([
+      .text("Type"), .number("Id"), .text("Idstr"), .number("Instance"), .number("Version"),
+      .number("Offset"), .number("Length"),
+    ])
+    for section in sections {
+      let identity = section.identity
+      table.add([
+        section.type.name, section.id.map { "\($0)" } ?? "",
+        identity?.idstr ?? section.command?.code.name ?? "",
+        identity.map { "\($0.instanceID)" } ?? "",
+        identity.map { "\($0.version)" } ?? "", "\(section.offset)", "\(section.byteCount)",
+      ])
+    }
+    table.write(to: output)
+  }
+}
+
+extension ImageRemark {
+  /// The remark as a sentence.
+  var sentence: String {
+    switch self {
+    case .strayBits(let idstr, let count):
+      "The bitmap of RAMBlock \"\(idstr)\" has \(NumberText.count(count, "bit")) set past the last page; readers "
+        + "ignore \(count == 1 ? "it" : "them")."
+    case .bytesAfterEnd(let count):
+      "\(NumberText.exactBytes(count.rawValue)) follow the end of the stream; readers ignore them."
+    case .noDescription:
+      "There is no JSON description of the device state, so devices cannot be decoded; QEMU loads the image nevertheless."
+    case .noFooters:
+      "Sections have no footers."
+    case .libvirtFormat(let format):
+      "libvirt's header calls the payload \(format), but it is a mapped-ram stream; libvirt will not restore it."
+    }
+  }
+}

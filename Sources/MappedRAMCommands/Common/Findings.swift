@@ -1,0 +1,113 @@
+import QEMUArguments
+import LinuxIO
+import MappedRAM
+import QEMUControl
+import SystemPackage
+
+// What is found, noted or in the way, as programs get it: `kind` is a name that stays.
+
+extension Mismatch {
+  var finding: Finding {
+    let kind =
+      switch self {
+      case .machineType: "machineType"
+      case .pageSize: "pageSize"
+      case .missingBlock: "missingBlock"
+      case .extraBlock: "extraBlock"
+      case .blockSize: "blockSize"
+      case .processors: "processors"
+      case .missingDevice: "missingDevice"
+      case .extraDevice: "extraDevice"
+      case .deviceVersion: "deviceVersion"
+      }
+    return Finding(kind: kind, message: description)
+  }
+}
+
+extension CaptureObstacle {
+  var finding: Finding {
+    let kind =
+      switch self {
+      case .blocked: "blocked"
+      case .migrating: "migrating"
+      case .runState: "runState"
+      case .iterableState: "iterableState"
+      case .vfioDevice: "vfioDevice"
+      case .capability: "capability"
+      case .missingCommand: "missingCommand"
+      case .unknownPlatform: "unknownPlatform"
+      case .unknownProcess: "unknownProcess"
+      case .foreignProcess: "foreignProcess"
+      case .unknownAddresses: "unknownAddresses"
+      case .notPermitted: "notPermitted"
+      }
+    return Finding(kind: kind, message: text)
+  }
+}
+
+extension SaveObstacle {
+  var finding: Finding {
+    let kind =
+      switch self {
+      case .tooOld: "tooOld"
+      case .blocked: "blocked"
+      case .migrating: "migrating"
+      case .runState: "runState"
+      }
+    return Finding(kind: kind, message: description)
+  }
+}
+
+extension VMSaveWarning {
+  var finding: Finding {
+    let kind =
+      switch self {
+      case .mayNotFit: "mayNotFit"
+      case .othersMayRead: "othersMayRead"
+      case .unlinkedDisks: "unlinkedDisks"
+      case .noWatchdog: "noWatchdog"
+      }
+    return Finding(kind: kind, message: description)
+  }
+}
+
+extension LaunchNote {
+  var finding: Finding {
+    let kind =
+      switch self {
+      case .keptBackend: "keptBackend"
+      case .notShared: "notShared"
+      case .notUsed: "notUsed"
+      case .balloonKeepsMemory: "balloonKeepsMemory"
+      case .lockedMemory: "lockedMemory"
+      case .unseen: "unseen"
+      }
+    return Finding(kind: kind, message: description)
+  }
+}
+
+extension ImageRemark {
+  var finding: Finding {
+    let kind =
+      switch self {
+      case .strayBits: "strayBits"
+      case .bytesAfterEnd: "bytesAfterEnd"
+      case .noDescription: "noDescription"
+      case .noFooters: "noFooters"
+      case .libvirtFormat: "libvirtFormat"
+      }
+    return Finding(kind: kind, message: sentence)
+  }
+}
+
+extension ChannelNote {
+  var finding: Finding {
+    let kind =
+      switch self {
+      case .ioUringRefused: "ioUringRefused"
+      case .buffersNotRegistered: "buffersNotRegistered"
+      case .directIORefused: "directIORefused"
+      }
+    return Finding(kind: kind, message: text)
+  }
+}

@@ -1,0 +1,80 @@
+import Foundation
+import LinuxIO
+import MappedRAM
+import QEMUArguments
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import MappedRAMCommands
+@testable import QEMUControl
+
+/// The keys of all JSON, as a file in Snapshots/; `SNAPSHOT_UPDATE=1` writes it anew. The documentation's page JSON.md names them.
+@Suite struct JSONKeyTests {
+  /// The paths of all keys in `value`, with `[]` for the elements of a list.
+  private static func keys(_ value: Any, _ path: String = "") -> Set<String> {
+    switch value {
+    case let object as [String: Any]:
+      object.reduce(into: []) { found, entry in
+        let path = path.isEmpty ? entry.key : "\(path).\(entry.key)"
+        found.insert(path)
+        found.formUnion(keys(entry.value, path))
+      }
+    case let list as [Any]:
+      list.reduce(into: []) { $0.formUnion(keys($1, path + "[]")) }
+    default: []
+    }
+  }
+
+  private func section(_ title: String, _ texts: [String]) throws -> String {
+    let all = try texts.map { text in
+      let object = try JSONSerialization.jsonObject(
+        with: Data(text.utf8), options: .fragmentsAllowed)
+      return Self.keys(object)
+    }
+    let keys = all.reduce(into: Set<String>()) { $0.formUnion($1) }
+    return "\(title)\n" + keys.sorted().map { "  \($0)\n" }.joined()
+  }
+
+  @Test func theKeysOfEveryCommandAreThese() throws {
+    let directory = try TemporaryDirectory()
+    let image = try Fixture("live").unpack(into: directory)
+    let (parts, copy) = (directory.file("parts").string, directory.file("copy.img").string)
+    func run(_ words: [String]) throws -> String {
+      try Tool.run(words + ["--json", "--quiet"]).text
+    }
+    var saved = VMReportTests().captured
+    saved.engineReasons = [.unknownAddresses]
+    saved.live = LiveArgumentTests.report
+    saved.after = .failed(.gone, state: "paused")
+    saved.disks = [
+      VMSaveReport.DiskOfImage(name: "vda", file: "/d/a.qcow2", overlay: "/s/a.qcow2")
+    ]
+    saved.transfer.notes = [.directIORefused("vm.img", .asked)]
+    var restored = VMReportTests().mapped
+    restored.engineReasons = [.unknownAddresses]
+    restored.transfer = VMReportTests.transfer
+    let restore = RestoreReport(image: "vm.img", report: restored, notes: [.lockedMemory])
+    var seen = VMInspectTests().open
+    seen.save.captureObstacles = [.unknownAddresses]
+    seen.save.engineObstacles = [.runState(.inMigrate)]
+    let mismatch = VMError.mismatches("vm.img", [.machineType(found: "pc", expected: "q35")])
+    let error = ErrorLine(error: ErrorJSON(.vm(mismatch, output: nil)), status: 1)
+    let cut = directory.file("cut.img")
+    try Subprocess.succeed(["sh", "-c", "head -c 100000 '\(image)' > '\(cut)'"])
+    // Device states have the names of QEMU's fields below.
+    let inspect = try run(["inspect", image.string, "--pages"])
+    let device = "--device=gpu=|printf abc"
+    let text = try [
+      section("save", [JSONText.line(SaveReport(image: "vm.img", report: saved).json)]),
+      section("restore", [JSONText.line(restore.json)]),
+      section("inspect IMAGE", [inspect, try run(["inspect", cut.string])]),
+      section("inspect SOCKET", [JSONText.line(VMInspectJSON(seen, at: "/run/vm.qmp"))]),
+      section("unpack", [try run(["unpack", image.string, parts])]),
+      section("pack", [try run(["pack", device, parts, copy])]),
+      section("compact", [try run(["compact", image.string])]),
+      section("error", [JSONText.line(error)]),
+    ].joined(separator: "\n")
+    try expectSnapshot("json-keys", text)
+  }
+}
