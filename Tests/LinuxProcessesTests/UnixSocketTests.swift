@@ -138,7 +138,7 @@ import Testing
     while refusal != nil, ContinuousClock.now < soon { refusal = try? UnixSocket.connect(to: path) }
     #expect(error()?.errno == .connectionRefused)
     #expect(error()?.subject == .socket(path))
-    #expect(error()?.description.contains("Nobody listens at this socket") == true)
+    #expect(error()?.description.contains("No process listens on this socket") == true)
   }
 
   /// With a backlog of 0 the kernel queues one connection, and the next waits.

@@ -138,7 +138,7 @@ def main():
             live = source.report["live"]
             changed = "+".join(f"{one['changedBytes'] / busy.MIB:.0f}" for one in live["rounds"] + [live["lastRound"]])
             print(f"{run + 1:2}: {source.name}, {source.rate:.0f} MiB/s: rounds of {changed} MiB, paused for"
-                  f" {source.report['pauseSeconds']:.3f} s, {live['clearedPages']} slots cleared; whole in all"
+                  f" {source.report['downtimeSeconds']:.3f} s, {live['clearedPages']} slots cleared; whole in all"
                   f" {len(ENGINES)} ways and itself", flush=True)
 
 
