@@ -68,7 +68,7 @@ extension RealQEMU {
         let before = try sum()
         let result = try restore(vm.image, ["--log", path.string], [])
         #expect(result.status == 73)
-        #expect(result.errors.contains("\(path): this is no log"), "\(result.errors)")
+        #expect(result.errors.contains("\(path): this is not a log"), "\(result.errors)")
         #expect(try sum() == before)
       }
       let log = directory.file("log")
@@ -96,7 +96,7 @@ extension RealQEMU {
       let result = try restore(vm.image, ["--engine", engine.rawValue, "--then", "resume"], disks)
       #expect(result.status == 69)
       #expect(
-        result.errors.contains("Another program has disk virtio1 (\(disk)), probably the VM that"),
+        result.errors.contains("Another process uses disk virtio1 (\(disk)), probably the VM that"),
         "\(result.errors)")
       #expect(!result.errors.contains("virtio0"))
       #expect(!exists(directory.file("s")))

@@ -85,7 +85,7 @@ extension RealQEMU {
         [.init("query-status", nth: 5, before: [.init("cont")], over: other)],
         ["--engine", "capture"])
       #expect(try tool.wait() == 69)
-      #expect(tool.errors.contains("resumed the VM while it was saved"), "\(tool.errors)")
+      #expect(tool.errors.contains("resumed the VM during the save"), "\(tool.errors)")
       try expectRunsUnsaved()
       withExtendedLifetime(proxy) {}
     }

@@ -96,7 +96,11 @@ struct ErrorJSON: Encodable {
     self.init(error.description, error.details, reasons: error.reasons)
   }
 
-  init(_ error: VMError) { self.init(CommandError.vm(error, output: nil)) }
+  /// The error of a VM, with other sentences than its own if they are given.
+  init(_ error: VMError, saying message: String?) {
+    self.init(CommandError.vm(error, output: nil))
+    if let message { self.message = message }
+  }
 }
 
 extension CommandError {
