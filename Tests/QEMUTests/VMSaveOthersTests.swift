@@ -85,7 +85,8 @@ extension RealQEMU {
         [.init("query-status", nth: 5, before: [.init("cont")], over: other)],
         ["--engine", "capture"])
       #expect(try tool.wait() == 69)
-      #expect(tool.errors.contains("resumed the VM during the save"), "\(tool.errors)")
+      #expect(
+        tool.errors.contains("Another client resumed the VM during the save"), "\(tool.errors)")
       try expectRunsUnsaved()
       withExtendedLifetime(proxy) {}
     }
@@ -93,8 +94,10 @@ extension RealQEMU {
     /// QEMU is told to end while its VM is saved: that is seen at once, and there is no image.
     @Test(arguments: [VMSave.Engine.capture, .qemu])
     func endedInThePause(engine: VMSave.Engine) throws {
+      // When the VM has been paused, and before it is saved.
+      let command = engine == .capture ? "xen-save-devices-state" : "migrate"
       let (tool, proxy) = try save(
-        [.init("query-status", nth: 5, seconds: 1, before: [.init("quit")], over: other)],
+        [.init(command, seconds: 1, before: [.init("quit")], over: other)],
         ["--engine", engine.rawValue])
       let start = ContinuousClock.now
       #expect(try tool.wait() == 69)

@@ -26,7 +26,8 @@ extension RealQEMU {
         for name in ["filtered", "json", "drive"] {
           try QEMU.makeDisk(file(name), mebibytes: 1)
         }
-        try Subprocess.succeed(["cp", try Self.firmware(), file("flash").string])
+        // Its firmware, in flash memory instead of a ROM.
+        try VMShape.guest.write(to: file("flash"))
         let here = FilePath(FileManager.default.currentDirectoryPath)
         let relative =
           String(repeating: "../", count: here.components.count) + file("drive").string.dropFirst()
@@ -51,14 +52,6 @@ extension RealQEMU {
       }
 
       static let names = ["base", "overlay", "filtered", "json", "drive", "flash", "memory"]
-
-      /// QEMU's own firmware, which can be flash memory as well.
-      private static func firmware() throws -> String {
-        let places = try Subprocess.succeed(["qemu-system-x86_64", "-L", "help"]).text
-        return try #require(
-          places.split(separator: "\n").map { "\($0)/bios-256k.bin" }
-            .first(where: FileManager.default.fileExists(atPath:)))
-      }
 
       /// The file's own path, a symbolic link to it, and a hard link.
       func ways(to name: String) throws -> [FilePath] {
