@@ -49,7 +49,7 @@ public struct ProcessorShares: Equatable, Sendable {
     self.count = count
   }
 
-  /// How long what took `work` seconds beside the guest would take while the guest stands still.
+  /// How long what took `work` seconds beside the guest would take while the guest is paused.
   ///
   /// The save gets the guest's share as well, but cannot use more than its processors. Whatever else the time was spent on is
   /// taken to be as it was.
@@ -78,10 +78,10 @@ public struct LiveForecast: Equatable, Sendable {
 
   /// The forecast after `rounds`, of which there is at least one.
   ///
-  /// The last round, while the VM stands still, reads what the round before has read, and writes at most as much: a guest that changes
+  /// The last round, while the VM is paused, reads what the round before has read, and writes at most as much: a guest that changes
   /// the same pages again and again has changed them again. So the pause is the time of reading that, plus the time of writing that,
   /// both at the best rate that was seen: one round that others on this machine held up says nothing about the next. What the guest
-  /// itself takes of the processors it does not take while it stands still. After the first round, it is the time of that round.
+  /// itself takes of the processors it does not take while it is paused. After the first round, it is the time of that round.
   public init(after rounds: [LiveRound]) {
     guard let last = rounds.last else { preconditionFailure("a round to go by") }
     guard rounds.count > 1 else {
@@ -108,7 +108,7 @@ public struct LiveForecast: Equatable, Sendable {
     rate.map { Double(round.changedBytes) / $0 } ?? 0
   }
 
-  /// What of the round's time was for reading, as if the guest had stood still.
+  /// What of the round's time was for reading, as if the guest had been paused.
   private static func readingSeconds(of round: LiveRound, _ rate: Double?) -> Double {
     let reading = max(round.workSeconds - writingSeconds(of: round, rate), 0)
     return round.processors?.alone(reading) ?? reading
@@ -151,7 +151,7 @@ public enum LiveStep: Equatable, Sendable {
 public struct LiveOptions: Equatable, Sendable {
   /// How long the VM may stand still. A wish: see `whenStuck`.
   public var maximumPause: Duration
-  /// Rounds while the VM runs, at most: 1 to 1,000. One more follows while it stands still.
+  /// Rounds while the VM runs, at most: 1 to 1,000. One more follows while it is paused.
   public let maximumRounds: Int
   /// Bytes a second that are written while the VM runs, at most; `nil` for no limit. The last round knows none.
   public let bytesPerSecond: UInt64?

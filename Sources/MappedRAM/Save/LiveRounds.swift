@@ -85,7 +85,7 @@ struct LiveRounds {
   }
 
   /// Clears the slots of `plan` in `file` that hold an older version of a page that is zero now, and tells how the rounds went, of
-  /// which the last was made while the VM stood still.
+  /// which the last was made while the VM was paused.
   consuming func finish(_ plan: SavePlan, in file: ImageFile) throws(ImageError) -> LiveReport {
     var clearedPages = 0
     for (index, state) in states.enumerated() {
@@ -116,7 +116,7 @@ struct LiveRounds {
 public struct LiveReport: Equatable, Sendable {
   /// The rounds while the VM ran.
   public var rounds: [LiveRound]
-  /// The round while it stood still.
+  /// The round while it was paused.
   public var lastRound: LiveRound
   /// What followed from the rounds right before the pause; `nil` where there was none.
   public var forecast: LiveForecast?

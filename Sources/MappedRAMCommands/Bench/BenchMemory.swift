@@ -51,7 +51,7 @@ enum BenchMemory {
     }
   }
 
-  /// Mapped, as a capture does with the shared memory of a VM that stands still.
+  /// Mapped, as a capture does with the shared memory of a paused VM.
   private static func pages(_ file: File, _ byteCount: UInt64) throws(CommandError) -> MappedPages {
     let pages = try CommandError.system { () throws(SystemCallError) in
       try FilePages(file, startingAt: 0, byteCount: byteCount)

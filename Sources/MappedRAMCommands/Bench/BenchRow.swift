@@ -78,7 +78,7 @@ struct BenchSample: Codable, Equatable, Sendable {
   var requests: UInt64?
   /// Bytes that went to or came from the file.
   var fileBytes: UInt64?
-  /// How long a VM stood still.
+  /// How long a VM was paused.
   var pauseSeconds: Double?
 
   /// All processor time.

@@ -35,7 +35,7 @@ extension RunState {
   }
 }
 
-/// What becomes of a VM once its image is in place, or once it has its image.
+/// What to do with a VM once its image is in place, or once it has its image.
 public enum Ending: Sendable {
   /// It runs if it ran, before it was saved or paused for that.
   case asBefore

@@ -9,7 +9,7 @@ public import SystemPackage
 public struct VMRestore: Sendable {
   /// Who puts the RAM in place.
   public var engine = Engine.auto
-  /// What becomes of the VM; as it was before is as it was when it was saved.
+  /// What to do with the VM afterwards; as it was before is as it was when it was saved.
   public var afterwards = Ending.asBefore
   /// How the channels work.
   public var options: ChannelOptions

@@ -13,7 +13,7 @@ public struct SaveForecast: Equatable, Sendable {
   /// Why QEMU cannot save it by itself; empty if it can.
   public var engineObstacles: [SaveObstacle]
   /// The length of the image up to the device state: most of it holes, if the guest uses little of its RAM. The device state
-  /// follows, which is known only once the VM stands still; `nil` where no image can hold the blocks.
+  /// follows, which is known only once the VM is paused; `nil` where no image can hold the blocks.
   public var byteCountBeforeDevices: UInt64?
   /// The most that all page slots and bitmaps can take of the disk.
   public var diskBytesAtMost: UInt64?

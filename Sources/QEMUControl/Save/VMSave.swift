@@ -17,13 +17,13 @@ public struct VMSave: Sendable {
   public var allowsLibvirt = false
   /// Who writes the image.
   public var engine = Engine.auto
-  /// What becomes of the VM.
+  /// What to do with the VM afterwards.
   public var afterwards = Ending.asBefore
-  /// How the VM is saved while it runs; `nil` for a VM that stands still from the beginning. One that is paused is saved as it is.
+  /// How the VM is saved while it runs; `nil` for a VM that is paused from the beginning. One that is paused is saved as it is.
   public var live: LiveOptions?
   /// Where external snapshots of the disks go, if there are to be any.
   public var snapshotDirectory: FilePath?
-  /// Devices whose states are saved beside the VM's RAM while it stands still. By capture only: QEMU's own save leaves them out.
+  /// Devices whose states are saved beside the VM's RAM while it is paused. By capture only: QEMU's own save leaves them out.
   public var devices: [DeviceSource] = []
   /// How long the VM may be paused, at most: when it is over, the watchdog resumes it, and the save fails. `nil` for a time that only a
   /// save in which something hangs needs: a minute, a second more for each 25 MiB of RAM, and half a minute in which nothing moves.

@@ -11,7 +11,7 @@ public struct VMSaveReport: Equatable, Sendable {
   public var engineReasons: [CaptureObstacle]
   /// How the memory of each block was read; empty where QEMU wrote the image.
   public var memory: [BlockMemory]
-  /// How long the VM stood still; `nil` for one that was paused before.
+  /// How long the VM was paused; `nil` for one that was paused before.
   public var pause: Duration?
   /// How the rounds of a live capture went.
   public var live: LiveReport?

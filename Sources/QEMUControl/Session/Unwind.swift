@@ -282,7 +282,7 @@ extension DiskSnapshot {
 struct MigrationEnding {
   /// How often to look.
   static let interval = Duration.milliseconds(20)
-  /// The parameters of a migration that all but stands still: less per tenth of a second than one batch of pages, which QEMU then
+  /// The parameters of a migration that hardly moves: less per tenth of a second than one batch of pages, which QEMU then
   /// sends all the same. (Of 1 byte per second a tenth is 0, which is no limit.)
   static let crawl: [String: JSONValue] = ["max-bandwidth": 1000]
   /// After so many looks at which nothing moved, nothing will.
