@@ -30,7 +30,7 @@ extension RealQEMU {
     @Test func savesAreRefused() throws {
       let qemu = try QEMU(configuration(old: true))
       try qemu.waitForGuestLines(2)
-      let noAddresses = "This QEMU does not say where it has the VM's memory"
+      let noAddresses = "This QEMU does not report where the VM's memory is"
       let noMappedRAM = "does not have mapped-ram"
       for (options, words) in [
         (["--engine", "capture"], noAddresses), (["--engine", "qemu"], noMappedRAM),
@@ -59,7 +59,7 @@ extension RealQEMU {
       let before = try Subprocess.succeed(["sha256sum", image.string]).text
       for (engine, words) in [
         ("auto", "does not have mapped-ram"), ("qemu", "does not have mapped-ram"),
-        ("place", "does not say where it has the VM's memory"), ("map", "Invalid parameter 'rom'"),
+        ("place", "does not report where the VM's memory is"), ("map", "Invalid parameter 'rom'"),
       ] {
         let result = try Tool.run(
           ["restore", "--engine", engine, "--detach", "--socket", "\(directory.file("s"))"]
