@@ -1,6 +1,6 @@
 import LinuxIO
-import MappedRAMFormat
 package import LinuxProcesses
+import MappedRAMFormat
 package import QMP
 import SystemPackage
 

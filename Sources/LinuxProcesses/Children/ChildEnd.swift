@@ -1,5 +1,5 @@
-import LinuxIO
 import Glibc
+import LinuxIO
 
 /// How a process has ended.
 public enum ChildEnd: Equatable, Sendable {

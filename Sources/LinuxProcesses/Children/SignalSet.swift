@@ -1,5 +1,5 @@
-import LinuxIO
 import Glibc
+import LinuxIO
 
 /// Some signals, for this thread's mask and for waiting (sigsetops(3), signal(7)).
 package struct SignalSet: Sendable {

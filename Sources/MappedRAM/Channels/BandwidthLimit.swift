@@ -1,8 +1,8 @@
 import LinuxIO
 
-/// Holds channels up so that they write no more than so many bytes a second together.
+/// Holds channels up so that they move no more than so many bytes a second together.
 ///
-/// Bytes are paid for after they are written; a pause earns no credit.
+/// Bytes are paid for after they are moved; a pause earns no credit.
 final class BandwidthLimit: Sendable {
   /// The bytes of a second.
   let bytesPerSecond: UInt64
@@ -19,7 +19,7 @@ final class BandwidthLimit: Sendable {
     self.bytesPerSecond = bytesPerSecond
   }
 
-  /// When `byteCount` more bytes may be written.
+  /// When `byteCount` more bytes may be moved.
   func take(_ byteCount: Int) -> ContinuousClock.Instant {
     let now = ContinuousClock.now
     guard byteCount > 0 else { return now }

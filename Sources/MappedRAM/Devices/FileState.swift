@@ -1,6 +1,6 @@
 import LinuxIO
-import MappedRAMFormat
 import LinuxProcesses
+import MappedRAMFormat
 public import SystemPackage
 
 /// The state of a device that comes out of a file, a FIFO, or anything else that can be opened and read.

@@ -3,7 +3,7 @@ import MappedRAMFormat
 
 /// A save whose image has been begun: rounds while the VM runs, where it is live, and then the pass that completes it.
 ///
-/// Round 1 writes every page and remembers its hash; each further round writes those whose hash has changed. Between two rounds
+/// Round 1 writes every page that is not zero, and remembers the hash of each; each further round writes those whose hash has changed. Between two rounds
 /// all channels are waited for, so that no two versions of a page are under way at once. Dropped at any moment, nothing is
 /// left.
 public struct OngoingSave: ~Copyable {

@@ -1,6 +1,6 @@
-import QEMUArguments
 import LinuxIO
 import MappedRAM
+import QEMUArguments
 import QEMUControl
 import SystemPackage
 

@@ -1,4 +1,3 @@
-import LinuxProcesses
 public import ArgumentParser
 import Glibc
 import LinuxIO

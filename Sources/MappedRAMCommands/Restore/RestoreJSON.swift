@@ -1,4 +1,3 @@
-import QEMUArguments
 import LinuxIO
 import MappedRAM
 import MappedRAMFormat

@@ -1,6 +1,6 @@
-import SystemPackage
 import LinuxIO
 import MappedRAM
+import SystemPackage
 
 extension UnpackCommand {
   func run() throws {

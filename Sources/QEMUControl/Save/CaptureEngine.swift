@@ -70,7 +70,8 @@ final class CaptureEngine: SaveEngine {
     }
   }
 
-  /// The memory as it is now: resizable blocks may have grown until the VM was paused. A live save has found places for them all.
+  /// The memory as it is now: resizable blocks may have grown until the VM was paused. A live save has found places for them all, so
+  /// there that is an error.
   private func memoryNow() throws(VMError) -> GuestMemory {
     let blocks = try session.ramBlocks().filter(\.isMigratable)
     guard blocks != vm.blocks else { return memory }
@@ -110,6 +111,7 @@ final class CaptureEngine: SaveEngine {
     var failure: VMError?
     let transfer: TransferReport
     do throws(ImageError) {
+      // The engine passes errors of its own kind on: another one travels beside it.
       let pagesAreRead = { () throws(ImageError) in
         do throws(VMError) {
           try pagesAreRead()
