@@ -119,7 +119,7 @@ extension CommandError: CustomStringConvertible {
       "\(path): this file is not a picture (SVG) and would be lost: nothing was changed. Choose another name, or remove it."
     case .interruptedCompacting(let path):
       "\(path): interrupted; the image is intact, and some disk space may be freed already."
-    case .timedOut(let time, .image(.cancelled, _)):
+    case .timedOut(let time, .image(.cancelled, output: _?)):
       "Timed out after \(NumberText.duration(time)) (--timeout); nothing was left behind."
     case .timedOut(let time, let error):
       "Timed out after \(NumberText.duration(time)) (--timeout). \(error.description)"

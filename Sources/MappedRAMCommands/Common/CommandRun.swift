@@ -75,7 +75,8 @@ struct CommandRun {
   }
 
   private func tell(_ report: any CommandReport) throws(CommandError) {
-    if !output.quiet {
+    // For programs, a problem is part of the report.
+    if !output.quiet || output.progress == .json && report.problem != nil {
       Console.writeError(
         output.progress == .json
           ? report.jsonLine : report.text + (output.verbose ? report.details : ""))

@@ -92,6 +92,8 @@ struct Destination {
   /// Leaves a VM that did not get the image: what it was handed is taken back from a QEMU that goes on waiting.
   func leave(_ way: RestoreWay) {
     session.takeBackFile()
+    // What cannot be set back cannot be helped here: the restore has failed, and says why.
+    try? session.tidyUp()
     // One that has ended keeps nothing; and it may never have had it.
     if case .map = way { try? session.execute(.closeDescriptor(named: Self.descriptorName)) }
   }
@@ -269,6 +271,8 @@ struct Destination {
     // Whatever the file is that QEMU loads: the user has given the image.
     try FileMigration(session: session, path: source.file.path).load(
       from: "file:\(path)" + (offset == 0 ? "" : ",offset=\(offset)"), progress, cancellation)
+    // QEMU closes the file in its own time: the VM need not wait for that.
+    session.takeBackFile()
     try session.tidyUp()
   }
 

@@ -26,7 +26,7 @@ public struct VMSave: Sendable {
   /// Devices whose states are saved beside the VM's RAM while it is paused. By capture only: QEMU's own save leaves them out.
   public var devices: [DeviceSource] = []
   /// How long the VM may be paused, at most: when it is over, the watchdog resumes it, and the save fails. `nil` for a time that only a
-  /// save in which something hangs needs: a minute, a second more for each 25 MiB of RAM, and half a minute in which nothing moves.
+  /// save in which something hangs needs: a minute, a second more for each 25 MiB of RAM (or, with a limit of bandwidth, for half of what that lets through), and half a minute in which nothing moves.
   public var maximumDowntime: Duration?
   /// The program that takes the way back if this process ends in the middle of the save, or hangs: `mapped-ram`, found in PATH, or one that
   /// calls `VMWatchdog.run` when its only argument is `VMWatchdog.verb`. Without such a program there is no watchdog, and a warning
@@ -158,7 +158,7 @@ extension VMSave {
     do throws(VMError) {
       try engine.runRounds()
       try snapshots?.prepare(session)
-      try engine.pause(pauseLimit(of: job.vm))
+      try engine.pause(pauseLimit(ramByteCount: job.vm.ramByteCount))
       try snapshots?.check(session)
       try snapshots?.take(session)
       let state = try engine.takeState()
@@ -201,12 +201,14 @@ extension VMSave {
     }
   }
 
-  /// How long `vm` may be paused.
-  private func pauseLimit(of vm: RunningVM) -> PauseLimit {
+  /// How long a VM of so much RAM may be paused.
+  func pauseLimit(ramByteCount: ByteCount) -> PauseLimit {
     if let maximumDowntime {
       return PauseLimit(total: maximumDowntime, standstill: maximumDowntime)
     }
-    let seconds = vm.ramByteCount.rawValue / (25 << 20)
+    // A save that is to be slow has twice the time that its own limit gives it.
+    let rate = min(25 << 20, max(1, (options.bytesPerSecond ?? .max) / 2))
+    let seconds = ramByteCount.rawValue / rate
     // A VM that is to stay paused has time.
     return PauseLimit(
       total: afterwards.resumes(from: .running)
