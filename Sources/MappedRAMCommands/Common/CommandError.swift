@@ -121,6 +121,8 @@ extension CommandError: CustomStringConvertible {
       "\(path): interrupted; the image is intact, and some disk space may be freed already."
     case .timedOut(let time, .image(.cancelled, output: _?)):
       "Timed out after \(NumberText.duration(time)) (--timeout); nothing was left behind."
+    case .timedOut(let time, .image(.cancelled, output: nil)):
+      "Timed out after \(NumberText.duration(time)) (--timeout)."
     case .timedOut(let time, let error):
       "Timed out after \(NumberText.duration(time)) (--timeout). \(error.description)"
     case .interruptedInPlace(let path): "\(path): interrupted; it contains no image now."

@@ -86,6 +86,13 @@ struct CommandRun {
   }
 
   private func tell(_ error: CommandError) -> ExitCode {
+    ExitCode(Self.tell(error, output).rawValue)
+  }
+
+  /// Tells of the failure of a command, as `output` says.
+  ///
+  /// - Returns: the status to end with.
+  static func tell(_ error: CommandError, _ output: OutputArguments) -> ExitStatus {
     let status = ExitStatus(error)
     let line = ErrorLine(error: ErrorJSON(error), status: status.rawValue)
     if output.progress == .json {
@@ -96,7 +103,7 @@ struct CommandRun {
     }
     // Where stdout is what failed, people have been told.
     if output.json { try? Console.writeOutput(JSONText.document(line)) }
-    return ExitCode(status.rawValue)
+    return status
   }
 
   /// A warning for programs.

@@ -129,17 +129,16 @@ struct TimeLimit: ~Copyable {
   /// Joined when the value goes, after `deinit`.
   private let thread: PosixThread<Void, Never>
 
-  /// Begins to wait.
+  /// Begins to wait. The end is told as `output` says.
   ///
   /// - Throws: what pthread_create gives.
-  init(_ time: Duration) throws(CommandError) {
+  init(_ time: Duration, _ output: OutputArguments) throws(CommandError) {
     let isOver = isOver
     thread = try CommandError.system { () throws(SystemCallError) in
       try PosixThread(name: "time limit") {
         guard isOver.wait(for: time, until: { $0 ? true : nil }) == nil else { return }
         let error = CommandError.timedOut(time, .image(.cancelled, output: nil))
-        Console.complain(error.description)
-        _exit(ExitStatus(error).rawValue)
+        _exit(CommandRun.tell(error, output).rawValue)
       }
     }
   }

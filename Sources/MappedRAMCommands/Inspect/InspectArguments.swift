@@ -50,7 +50,7 @@ struct InspectCommand: ParsableCommand {
   @OptionGroup(title: "Expert options") var process: ProcessArgument
 
   func run() throws {
-    let limit = try output.timeLimit.map { try TimeLimit($0) }
+    let limit = try output.timeLimit.map { try TimeLimit($0, output) }
     defer { withExtendedLifetime(limit) {} }
     let buffer = OutputBuffer()
     var status = perform(
@@ -59,12 +59,12 @@ struct InspectCommand: ParsableCommand {
       output: buffer.write,
       complain: { sentence in
         buffer.flush()
-        Self.complain(sentence)
+        Console.complain(sentence)
       })
     do throws(CommandError) {
       try buffer.finish()
     } catch {
-      Self.complain(error.description)
+      Console.complain(error.description)
       status = ExitStatus(error)
     }
     if status != .success { throw ExitCode(status.rawValue) }
@@ -114,10 +114,6 @@ struct InspectCommand: ParsableCommand {
     return try Interruption.cancelling(cancellation) { () throws(CommandError) in
       try run.read(cancellation)
     }
-  }
-
-  private static func complain(_ sentence: String) {
-    Console.complain(sentence)
   }
 }
 

@@ -65,6 +65,23 @@ import Testing
     #expect(try Tool.succeed(["pack", "--timeout", "1000", parts.string, target]).status == 0)
   }
 
+  /// The time is over while a socket is waited for that nobody serves: programs are told as of any other failure.
+  @Test func theTimeOfAnInspectionIsLimited() throws {
+    let socket = directory.file("silent.qmp")
+    let listener = try UnixListener(at: socket)
+    let words = ["inspect", socket.string, "--timeout", "0.3"]
+    let result = try Tool.run(words)
+    #expect(result.status == 75)
+    #expect(result.errors == "Error: Timed out after 0.300 s (--timeout).\n")
+    let told = try Tool.run(words + ["--json", "--progress", "json"])
+    #expect(told.status == 75)
+    for text in [told.text, told.errors] {
+      let error = try #require(try object(text)["error"] as? [String: Any], "\(text)")
+      #expect(error["kind"] as? String == "timedOut")
+    }
+    withExtendedLifetime(listener) {}
+  }
+
   @Test(arguments: ["0", "-1", "nan", "x", "1e10"])
   func aTimeThatIsNoneIsRefused(text: String) throws {
     #expect(try Tool.run(["inspect", image.string, "--timeout=\(text)"]).status == 64)
