@@ -53,7 +53,7 @@ struct CommandRun {
   ) throws(CommandError) -> Value {
     let progress = Progress()
     let reporter = try CommandError.system { () throws(SystemCallError) in
-      try ProgressReporter(output.quiet ? .none : output.progress, label, progress)
+      try self.reporter(label, progress)
     }
     let outcome: Result<Value, CommandError>
     do throws(CommandError) {
@@ -63,6 +63,13 @@ struct CommandRun {
     }
     reporter.finish()
     return try outcome.get()
+  }
+
+  /// Shows `progress`, as the user wants it, until the reporter is told to finish.
+  func reporter(
+    _ label: String, _ progress: Progress
+  ) throws(SystemCallError) -> ProgressReporter {
+    try ProgressReporter(output.quiet ? .none : output.progress, label, progress)
   }
 
   /// Tells of something that does not stop the command.

@@ -1,6 +1,7 @@
 import Benchmark
 import LinuxIO
 import MappedRAM
+import MappedRAMBench
 import MappedRAMFormat
 
 /// What is called for every page, or for every image: zero scan, runs of bitmaps, parsing.
