@@ -21,9 +21,8 @@ let package = Package(
   products: [
     .library(name: "MappedRAM", targets: ["MappedRAM"]),
     .library(name: "QEMUControl", targets: ["QEMUControl"]),
-    // What stands below, and beside, for Tests/Benchmarks.
-    .library(
-      name: "MappedRAMParts", targets: ["LinuxIO", "MappedRAMBench", "MappedRAMFormat", "URing"]),
+    // What Tests/Benchmarks measures.
+    .library(name: "BenchmarkTargets", targets: ["BenchmarkTargets"]),
     // What Tests/Fuzz runs.
     .library(name: "FuzzTargets", targets: ["FuzzTargets"]),
     .executable(name: "mapped-ram", targets: ["mapped-ram"]),
@@ -81,6 +80,10 @@ let package = Package(
       name: "TestSupport",
       dependencies: ["LinuxIO", "LinuxProcesses", "MappedRAM", "MappedRAMFormat", "QMP", system],
       path: "Tests/TestSupport", swiftSettings: ours),
+    .target(
+      name: "BenchmarkTargets",
+      dependencies: ["LinuxIO", "MappedRAM", "MappedRAMBench", "MappedRAMFormat", "URing"],
+      path: "Tests/BenchmarkTargets", swiftSettings: ours),
     .target(
       name: "FuzzTargets",
       dependencies: [

@@ -1,10 +1,10 @@
 import Glibc
-public import LinuxIO
-public import MappedRAM
+package import LinuxIO
+package import MappedRAM
 import Synchronization
 
 /// Takes the memory of a `SyntheticGuest` back and looks at every byte of it, keeping none.
-public final class SyntheticCheck: PageTarget, CopyingTarget, Sendable {
+package final class SyntheticCheck: PageTarget, CopyingTarget, Sendable {
   private let guest: SyntheticGuest
   private let checked = Atomic<UInt64>(0)
   private let mismatches = Atomic<UInt64>(0)
@@ -12,31 +12,31 @@ public final class SyntheticCheck: PageTarget, CopyingTarget, Sendable {
   private let first = Atomic<Int>(.max)
 
   /// A check against `guest`.
-  public init(_ guest: SyntheticGuest) { self.guest = guest }
+  package init(_ guest: SyntheticGuest) { self.guest = guest }
 
   /// Bytes in the guest's memory.
-  public var byteCount: UInt64 { guest.byteCount }
+  package var byteCount: UInt64 { guest.byteCount }
   /// Looked at by calls.
-  public var writeAccess: TargetAccess { .copy(self) }
+  package var writeAccess: TargetAccess { .copy(self) }
   /// False, so that absent pages are handed over as well.
-  public var startsZero: Bool { false }
+  package var startsZero: Bool { false }
 
   /// Pages that were looked at. Every page of the guest was if this is their number.
-  public var checkedPages: UInt64 { checked.load(ordering: .relaxed) }
+  package var checkedPages: UInt64 { checked.load(ordering: .relaxed) }
   /// Those that were not as the guest made them.
-  public var mismatchedPages: UInt64 { mismatches.load(ordering: .relaxed) }
+  package var mismatchedPages: UInt64 { mismatches.load(ordering: .relaxed) }
   /// The lowest number of such a page.
-  public var firstMismatch: UInt64? {
+  package var firstMismatch: UInt64? {
     let page = first.load(ordering: .relaxed)
     return page == .max ? nil : UInt64(page)
   }
   /// Whether every page came back, as it was.
-  public var isGood: Bool { mismatchedPages == 0 && checkedPages == guest.pageCount }
+  package var isGood: Bool { mismatchedPages == 0 && checkedPages == guest.pageCount }
 
   /// Compares the pages in `source` with those at `offset`.
   ///
   /// - Precondition: whole pages.
-  public func copy(
+  package func copy(
     from source: UnsafeRawBufferPointer, to offset: UInt64
   ) throws(SystemCallError) {
     let page = SyntheticGuest.firstPage(offset, source.count)

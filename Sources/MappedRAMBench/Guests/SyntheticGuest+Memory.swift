@@ -1,5 +1,5 @@
 import LinuxIO
-public import MappedRAM
+package import MappedRAM
 import Synchronization
 
 extension SyntheticGuest {
@@ -7,7 +7,7 @@ extension SyntheticGuest {
   ///
   /// - Parameter threads: how many share the work.
   /// - Throws: the target's error, `ImageError.cancelled`.
-  public func fill(
+  package func fill(
     _ target: some CopyingTarget & Sendable, threads: Int,
     cancellation: Cancellation = Cancellation()
   ) throws(ImageError) {
@@ -22,7 +22,7 @@ extension SyntheticGuest {
   ///
   /// - Parameter threads: how many share the work.
   /// - Throws: the source's error, `ImageError.cancelled`.
-  public func check(
+  package func check(
     _ source: some CopyingSource & Sendable, threads: Int,
     cancellation: Cancellation = Cancellation()
   ) throws(ImageError) -> SyntheticCheck {

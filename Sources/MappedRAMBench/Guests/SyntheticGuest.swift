@@ -1,5 +1,5 @@
-public import LinuxIO
-public import MappedRAM
+package import LinuxIO
+package import MappedRAM
 import MappedRAMFormat
 
 /// A guest that never ran: memory of any size whose every page can be told from every other, and needs no room.
@@ -7,11 +7,11 @@ import MappedRAMFormat
 /// For measuring and testing the engine. A page is either zero or a page of random bytes out of a small arena that is stamped with its
 /// number and the seed, so a page that is lost, stale or misplaced is found. Equal parameters make equal memory.
 @safe
-public final class SyntheticGuest: @unchecked Sendable {
+package final class SyntheticGuest: @unchecked Sendable {
   // @unchecked Sendable: nothing changes after init.
 
   /// What the memory is like.
-  public let pattern: SyntheticPattern
+  package let pattern: SyntheticPattern
   /// Bytes in a page.
   static let pageBytes = PageSize.fourKiB.byteCount
 
@@ -27,7 +27,7 @@ public final class SyntheticGuest: @unchecked Sendable {
   /// A guest with the memory `pattern`.
   ///
   /// - Throws: where there is no memory for the arena, 64 MiB at most.
-  public init(_ pattern: SyntheticPattern) throws(SystemCallError) {
+  package init(_ pattern: SyntheticPattern) throws(SystemCallError) {
     self.pattern = pattern
     arena = try AlignedBuffer(byteCount: Int(min(UInt64(Self.arenaBytes), pattern.byteCount)))
     arenaPages = UInt64(arena.byteCount / Self.pageBytes)
@@ -46,7 +46,7 @@ public final class SyntheticGuest: @unchecked Sendable {
   /// - Parameter zeroFraction: how many of the pages are zero, 0 to 1.
   /// - Precondition: `byteCount` is a positive multiple of 4096.
   /// - Throws: as the other initializer.
-  public convenience init(
+  package convenience init(
     byteCount: UInt64, zeroFraction: Double, seed: UInt64
   ) throws(SystemCallError) {
     try self.init(
@@ -54,11 +54,11 @@ public final class SyntheticGuest: @unchecked Sendable {
   }
 
   /// Bytes of memory.
-  public var byteCount: UInt64 { pattern.byteCount }
+  package var byteCount: UInt64 { pattern.byteCount }
   /// What determines the contents.
-  public var seed: UInt64 { pattern.seed }
+  package var seed: UInt64 { pattern.seed }
   /// Pages in the memory.
-  public var pageCount: UInt64 { pattern.pageCount }
+  package var pageCount: UInt64 { pattern.pageCount }
 
   /// Whether page `page` is zero.
   func isZero(_ page: UInt64) -> Bool { pattern.isZero(page: page) }
@@ -97,12 +97,12 @@ public final class SyntheticGuest: @unchecked Sendable {
 
 extension SyntheticGuest: PageSource, CopyingSource {
   /// Made by calls, into the channel's buffer.
-  public var readAccess: SourceAccess { .copy(self) }
+  package var readAccess: SourceAccess { .copy(self) }
 
   /// Fills `target` with the pages at `offset`.
   ///
   /// - Precondition: whole pages.
-  public func copy(
+  package func copy(
     into target: UnsafeMutableRawBufferPointer, from offset: UInt64
   ) throws(SystemCallError) {
     let page = Self.firstPage(offset, target.count)

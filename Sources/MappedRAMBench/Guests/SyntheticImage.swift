@@ -1,6 +1,6 @@
-public import MappedRAM
+package import MappedRAM
 import MappedRAMFormat
-public import SystemPackage
+package import SystemPackage
 
 extension SyntheticGuest {
   /// The plan of an image with this guest's memory as its only RAMBlock and no device: whole for every reader, though no
@@ -8,14 +8,14 @@ extension SyntheticGuest {
   ///
   /// - Parameter path: what errors are about.
   /// - Throws: `ImageError` where the memory is larger than images can have.
-  public func plan(for path: FilePath) throws(ImageError) -> SavePlan {
+  package func plan(for path: FilePath) throws(ImageError) -> SavePlan {
     try Self.plan(of: self, for: path)
   }
 
   /// The same plan with other pages: those of memory into which a guest's were put.
   ///
   /// - Throws: as the other `plan`.
-  public static func plan(
+  package static func plan(
     of pages: any PageSource, for path: FilePath
   ) throws(ImageError) -> SavePlan {
     let prologue = StreamPrologue(
@@ -39,5 +39,5 @@ extension SyntheticGuest {
   }
 
   /// The name of the RAMBlock.
-  public static let idstr = "synthetic.ram"
+  package static let idstr = "synthetic.ram"
 }

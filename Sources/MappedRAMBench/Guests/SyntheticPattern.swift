@@ -1,29 +1,29 @@
 import MappedRAMFormat
 
 /// What the memory of a made-up guest is like. Equal patterns make equal memory.
-public struct SyntheticPattern: Equatable, Sendable {
+package struct SyntheticPattern: Equatable, Sendable {
   /// Bytes of memory: whole pages of 4096.
-  public var byteCount: UInt64
+  package var byteCount: UInt64
   /// How much of it is zero, 0 to 1.
-  public var zeroFraction: Double
+  package var zeroFraction: Double
   /// Bytes of an area that is zero or not as a whole: whole pages.
-  public var zeroRunBytes: UInt64
+  package var zeroRunBytes: UInt64
   /// Whether zero areas come at equal distances, and not by chance.
-  public var isRegular: Bool
+  package var isRegular: Bool
   /// How much of a page that is not zero is random, 0 to 1; the rest is one word again and again.
-  public var entropy: Double
+  package var entropy: Double
   /// What determines all that is left to chance.
-  public var seed: UInt64
+  package var seed: UInt64
 
   /// Bytes in a page.
-  public static let pageBytes: UInt64 = 4096
+  package static let pageBytes: UInt64 = 4096
   /// The usual length of zero areas.
-  public static let standardRunBytes: UInt64 = 64 << 10
+  package static let standardRunBytes: UInt64 = 64 << 10
 
   /// A pattern of its parts.
   ///
   /// - Precondition: sizes are positive multiples of 4096, fractions from 0 to 1.
-  public init(
+  package init(
     byteCount: UInt64, zeroFraction: Double = 0, zeroRunBytes: UInt64 = standardRunBytes,
     isRegular: Bool = false, entropy: Double = 1, seed: UInt64
   ) {
@@ -39,10 +39,10 @@ public struct SyntheticPattern: Equatable, Sendable {
   }
 
   /// Pages in the memory.
-  public var pageCount: UInt64 { byteCount / Self.pageBytes }
+  package var pageCount: UInt64 { byteCount / Self.pageBytes }
 
   /// Whether page `page` is zero.
-  public func isZero(page: UInt64) -> Bool {
+  package func isZero(page: UInt64) -> Bool {
     let run = page / (zeroRunBytes / Self.pageBytes)
     if isRegular {
       // Run n is zero where the number of zero runs that are due grows with it. Exact up to 2^53 runs.
@@ -55,7 +55,7 @@ public struct SyntheticPattern: Equatable, Sendable {
   }
 
   /// Bytes of pages that are not zero. Looks at every run.
-  public var presentBytes: UInt64 {
+  package var presentBytes: UInt64 {
     let pages = zeroRunBytes / Self.pageBytes
     var present: UInt64 = 0
     var page: UInt64 = 0

@@ -1,14 +1,14 @@
-public import LinuxIO
-public import MappedRAM
+package import LinuxIO
+package import MappedRAM
 import Synchronization
 
 /// How fast memory itself is, as the bound of what an engine can do with it.
-public enum MemoryRate {
+package enum MemoryRate {
   /// Reads all of `memory` with `threads` threads, each a part of it.
   ///
   /// - Returns: how long that took, from the start of the first thread to the end of the last.
   /// - Throws: where threads cannot be started.
-  public static func read(_ memory: Mapping, threads: Int) throws(ImageError) -> Duration {
+  package static func read(_ memory: Mapping, threads: Int) throws(ImageError) -> Duration {
     try each(memory.byteCount, threads) { part in
       // SAFETY: the part lies inside of the bytes.
       unsafe memory.withUnsafeBytes { bytes in
@@ -20,7 +20,7 @@ public enum MemoryRate {
   /// Writes a byte to each page of `memory` that is fresh, with `threads` threads, each a part of it.
   ///
   /// - Returns, throws: as `read`.
-  public static func touch(_ memory: Mapping, threads: Int) throws(ImageError) -> Duration {
+  package static func touch(_ memory: Mapping, threads: Int) throws(ImageError) -> Duration {
     try each(memory.byteCount, threads) { part in
       // SAFETY: the offsets lie inside of the memory, which is mapped for writing.
       unsafe memory.withUnsafeMutableBytes { bytes in
@@ -35,7 +35,7 @@ public enum MemoryRate {
   /// having them.
   ///
   /// - Returns, throws: as `read`; the target's error.
-  public static func put(
+  package static func put(
     into target: some CopyingTarget & Sendable, byteCount: Int, threads: Int
   ) throws(ImageError) -> Duration {
     // SAFETY: the buffer is the thread's own and is not kept.
@@ -47,7 +47,7 @@ public enum MemoryRate {
   /// Copies all of `source` into a buffer, with `threads` threads.
   ///
   /// - Returns, throws: as `read`; the source's error.
-  public static func get(
+  package static func get(
     from source: some CopyingSource & Sendable, byteCount: Int, threads: Int
   ) throws(ImageError) -> Duration {
     // SAFETY: the buffer is the thread's own and is not kept.
