@@ -5,7 +5,7 @@ import SystemPackage
 /// What all contestants of one run share.
 package final class BenchSession {
   /// Calls its last argument, once, and shows the progress of what that does.
-  package typealias Show = (BenchStep, Progress, () -> Void) throws(SystemCallError) -> Void
+  package typealias Show = (BenchStep, TransferProgress, () -> Void) throws(SystemCallError) -> Void
 
   /// Where files are written.
   let directory: FilePath
@@ -32,9 +32,9 @@ package final class BenchSession {
 
   /// Runs a transfer whose progress is shown.
   func transfer<Value>(
-    _ step: BenchStep, _ body: (Progress, Cancellation) throws(BenchError) -> Value
+    _ step: BenchStep, _ body: (TransferProgress, Cancellation) throws(BenchError) -> Value
   ) throws(BenchError) -> Value {
-    let progress = Progress()
+    let progress = TransferProgress()
     var outcome: Result<Value, BenchError>?
     try BenchError.system { () throws(SystemCallError) in
       try show(step, progress) {
@@ -50,7 +50,7 @@ package final class BenchSession {
   /// - Parameter output: what is to be made.
   func transfer<Value>(
     _ step: BenchStep, to output: FilePath,
-    _ body: (Progress, Cancellation) throws(ImageError) -> Value
+    _ body: (TransferProgress, Cancellation) throws(ImageError) -> Value
   ) throws(BenchError) -> Value {
     try transfer(step) { (progress, cancellation) throws(BenchError) in
       try BenchError.image(to: output) { () throws(ImageError) in

@@ -38,7 +38,7 @@ struct CommandRun {
   ///   - target: what is to be made, for the exit status.
   func transfer<Value>(
     _ label: String, to target: FilePath?,
-    _ body: (Progress, Cancellation) throws(ImageError) -> Value
+    _ body: (TransferProgress, Cancellation) throws(ImageError) -> Value
   ) throws(CommandError) -> Value {
     try transfer(label) { (progress, cancellation) throws(CommandError) in
       try CommandError.image(to: target) { () throws(ImageError) in
@@ -49,9 +49,9 @@ struct CommandRun {
 
   /// Runs one transfer with its progress on show.
   func transfer<Value>(
-    _ label: String, _ body: (Progress, Cancellation) throws(CommandError) -> Value
+    _ label: String, _ body: (TransferProgress, Cancellation) throws(CommandError) -> Value
   ) throws(CommandError) -> Value {
-    let progress = Progress()
+    let progress = TransferProgress()
     let reporter = try CommandError.system { () throws(SystemCallError) in
       try self.reporter(label, progress)
     }
@@ -67,7 +67,7 @@ struct CommandRun {
 
   /// Shows `progress`, as the user wants it, until the reporter is told to finish.
   func reporter(
-    _ label: String, _ progress: Progress
+    _ label: String, _ progress: TransferProgress
   ) throws(SystemCallError) -> ProgressReporter {
     try ProgressReporter(output.quiet ? .none : output.progress, label, progress)
   }

@@ -82,7 +82,7 @@ struct SaveJob {
   let save: VMSave
   let vm: RunningVM
   let session: VMSession
-  let progress: Progress
+  let progress: TransferProgress
   let cancellation: Cancellation
 
   /// How the VM is saved while it runs, if it does.
@@ -98,7 +98,7 @@ extension VMSave {
   /// - Parameter onWarning: told what the save goes on in spite of, before the VM is paused.
   /// - Throws: `VMError`.
   public func run(
-    _ connection: QMPConnection, progress: Progress = Progress(),
+    _ connection: QMPConnection, progress: TransferProgress = TransferProgress(),
     cancellation: Cancellation = Cancellation(), onWarning: (VMSaveWarning) -> Void = { _ in }
   ) throws(VMError) -> VMSaveReport {
     // Look: what cannot be saved, or would do harm, is refused.

@@ -2,7 +2,7 @@ import LinuxIO
 import Synchronization
 
 /// How far a save or restore is. Any thread may look at any time.
-public final class Progress: Sendable {
+public final class TransferProgress: Sendable {
   private let total = Atomic<UInt64>(0)
   private let done = Atomic<UInt64>(0)
   private let moved = Atomic<UInt64>(0)
