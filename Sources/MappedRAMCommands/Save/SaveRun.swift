@@ -42,7 +42,7 @@ extension SaveCommand {
     save.processID = process.pid
     save.snapshotDirectory = machine.snapshotDisks.map(\.absolute)
     save.devices = try CommandError.image(to: nil) { () throws(ImageError) in
-      try devices.saves(sections: sections.deviceSection)
+      try devices.sources(sections: sections.deviceSection)
     }
     return save
   }
