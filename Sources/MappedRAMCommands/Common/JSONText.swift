@@ -101,6 +101,9 @@ struct ErrorJSON: Encodable {
     self.init(CommandError.vm(error, output: nil))
     if let message { self.message = message }
   }
+
+  /// A command line that is not right.
+  init(usage message: String) { self.init(message, ErrorDetails(.usage)) }
 }
 
 extension CommandError {

@@ -96,7 +96,9 @@ extension RestoreCommand {
     do throws(SystemCallError) {
       try launch.child.waitPassingSignals().endThisProcess()
     } catch {
-      Console.complain(error.description)
+      let error = CommandError.system(error)
+      // The report has been told by then.
+      CommandRun.tell(error, output, isOnStdout: false)
       throw ExitCode(ExitStatus.ioError.rawValue)
     }
   }
