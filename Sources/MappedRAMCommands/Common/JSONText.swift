@@ -109,7 +109,7 @@ struct ErrorJSON: Encodable {
 extension CommandError {
   fileprivate var reasons: [Finding] {
     switch self {
-    case .vm(let error, _): error.reasons
+    case .vm(let error, _, _): error.reasons
     case .timedOut(_, let error): error.reasons
     default: []
     }
@@ -120,7 +120,7 @@ extension VMError {
   fileprivate var reasons: [Finding] {
     switch self {
     case .mismatches(_, let found): found.map(\.finding)
-    case .cannotCapture(let found), .deviceByQEMU(_, let found): found.map(\.finding)
+    case .cannotCapture(let found, _), .deviceByQEMU(_, let found): found.map(\.finding)
     default: []
     }
   }

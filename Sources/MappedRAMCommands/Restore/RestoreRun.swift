@@ -23,7 +23,7 @@ extension RestoreCommand {
             return try start(restore, source, progress, cancellation, &running)
           }
           let report = try restore.run(
-            source, into: try VMConnection.open(socket), progress: progress,
+            source, into: try VMConnection.open(socket, cancellation), progress: progress,
             cancellation: cancellation)
           return RestoreReport(
             image: image, report: report, devicesLeft: devicesLeft(of: source))
