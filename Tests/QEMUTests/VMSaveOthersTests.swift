@@ -223,7 +223,7 @@ extension RealQEMU {
       }
       try vm.qemu.stop()
       #expect(try save.wait() == 0, "\(save.errors)")
-      #expect(["paused", "postmigrate"].contains(try vm.qemu.status()))
+      #expect(try vm.qemu.status() == (engine == .capture ? "paused" : "postmigrate"))
       let file = try File.open(vm.image, access: .read, directIO: .off)
       #expect(try Image(reading: file).runState(in: file) == .paused)
       let nodes = try vm.qemu.state().activeNodes
