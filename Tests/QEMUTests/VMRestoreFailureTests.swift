@@ -13,7 +13,7 @@ extension RealQEMU {
     /// Device state that QEMU refuses, though the image is well formed: a field that cannot be.
     @Test(arguments: restoreEngines)
     func damagedDeviceStateEndsQEMU(_ engine: VMRestore.Engine) throws {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       try Self.damage(vm.image)
       let directory = try TemporaryDirectory()
       let result = try Tool.run(
@@ -26,7 +26,7 @@ extension RealQEMU {
 
     /// An image that ends too early is refused before QEMU is started.
     @Test func cutImageIsRefused() throws {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       try Subprocess.succeed(["truncate", "-s", "-40000", vm.image.string])
       let directory = try TemporaryDirectory()
       let result = try Tool.run(Self.arguments(vm, .place, in: directory, "--detach"))
@@ -37,7 +37,7 @@ extension RealQEMU {
     /// The command is stopped or killed at many moments from its start until after the guest runs.
     @Test(arguments: [SIGKILL, SIGINT])
     func endOfTheCommandIsTheEndOfQEMU(_ signal: CInt) throws {
-      let vm = try SavedVM(Variant("64 MiB", mebibytes: 64))
+      let vm = try SavedVM(VMKind("64 MiB", mebibytes: 64))
       for milliseconds in [5, 20, 40, 60, 80, 120, 200] {
         let directory = try TemporaryDirectory()
         let command = try RunningTool(
@@ -65,7 +65,7 @@ extension RealQEMU {
     /// A signal that comes when it is too late to stop the restore ends QEMU, and is not lost between the two.
     @Test(arguments: LateMoment.allCases)
     func aSignalAtTheEndOfTheWorkIsNotLost(_ moment: LateMoment) throws {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       let directory = try TemporaryDirectory()
       // Where the command is to write, it waits until this is read.
       let errors = try FullPipe()
@@ -113,7 +113,7 @@ extension RealQEMU {
     ) throws -> [String] {
       let socket = options.contains("--detach") ? ["--socket", "\(directory.file("s"))"] : []
       return ["restore", "--engine", engine.rawValue] + options + socket + [vm.image.string, "--"]
-        + (try vm.variant.configuration(in: directory).words(in: directory))
+        + (try vm.kind.configuration(in: directory).words(in: directory))
     }
 
     /// Gives the section of the timers a version that no QEMU has.
