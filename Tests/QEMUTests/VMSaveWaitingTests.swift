@@ -117,7 +117,7 @@ extension RealQEMU {
       withExtendedLifetime(proxy) {}
     }
 
-    /// The watchdog takes over while the way back is gone, and resumes the VM: nobody is told that it is still paused.
+    /// The watchdog takes over while the way back is gone, and resumes the VM: it is not told of as still paused.
     @Test func theWatchdogTakesOverOnTheWayBack() throws {
       let (tool, proxy) = try save(
         [

@@ -48,7 +48,8 @@ struct CaptureContestant: BenchContestant {
     let connection = vm.source.connection
     let before = try vm.source.cpuTime()
     let watch = try BenchWatch(session)
-    let report = try session.run.transfer("save") { (progress, cancellation) throws(CommandError) in
+    let report = try session.run.showingProgress("save") {
+      (progress, cancellation) throws(CommandError) in
       try CommandError.vm(to: session.directory) { () throws(VMError) in
         try save.run(connection, progress: progress, cancellation: cancellation)
       }
@@ -67,7 +68,7 @@ struct CaptureContestant: BenchContestant {
     restore.processID = destination.processID
     let before = try destination.cpuTime()
     let watch = try BenchWatch(session)
-    let report = try session.run.transfer("restore") {
+    let report = try session.run.showingProgress("restore") {
       (progress, cancellation) throws(CommandError) in
       let source = try source(path)
       return try CommandError.vm(to: nil) { () throws(VMError) in

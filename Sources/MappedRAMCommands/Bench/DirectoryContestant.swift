@@ -38,7 +38,7 @@ struct DirectoryContestant: BenchContestant {
     }
     try session.dropCache(of: image)
     var watch = try BenchWatch(session)
-    let outcome = try session.run.transfer("take apart", to: parts) {
+    let outcome = try session.run.showingProgress("take apart", to: parts) {
       (progress, cancellation) throws(ImageError) in
       try DirectoryRestore(ImageRestore(image, options: options), to: parts).run(
         progress: progress, cancellation: cancellation)
@@ -51,7 +51,7 @@ struct DirectoryContestant: BenchContestant {
     }
     watch = try BenchWatch(session)
     let path = session.directory.appending("mapped-ram-bench.img")
-    let (file, report) = try session.run.transfer("build", to: session.directory) {
+    let (file, report) = try session.run.showingProgress("build", to: session.directory) {
       (progress, cancellation) throws(ImageError) in
       let file = try BenchFile.create(beside: path, directIO: options.directIO)
       let plan = try SavePlan.ofDirectory(parts, directIO: options.directIO)
@@ -63,7 +63,7 @@ struct DirectoryContestant: BenchContestant {
     }
     let built = watch.sample(of: report)
     let check = SyntheticCheck(try GuestInMemory.made(pattern))
-    _ = try session.run.transfer("check", to: session.directory) {
+    _ = try session.run.showingProgress("check", to: session.directory) {
       (progress, cancellation) throws(ImageError) in
       try ImageRestore(file, options: options).run(
         progress: progress, cancellation: cancellation

@@ -30,7 +30,7 @@ struct EngineContestant: BenchContestant {
     let recorder = LatencyRecorder()
     let save = ImageSave(plan, options: options).observed(by: recorder)
     let peak = try session.watchPeak()
-    let (file, report) = try session.run.transfer("save", to: session.directory) {
+    let (file, report) = try session.run.showingProgress("save", to: session.directory) {
       (progress, cancellation) throws(ImageError) in
       let file = try BenchFile.create(beside: path, directIO: options.directIO)
       return (file, try save.run(into: file, progress: progress, cancellation: cancellation))
@@ -50,7 +50,7 @@ struct EngineContestant: BenchContestant {
     let recorder = LatencyRecorder()
     let restore = ImageRestore(file, options: options).observed(by: recorder)
     let peak = try session.watchPeak()
-    let report = try session.run.transfer("restore", to: session.directory) {
+    let report = try session.run.showingProgress("restore", to: session.directory) {
       (progress, cancellation) throws(ImageError) in
       try restore.run(progress: progress, cancellation: cancellation) { _ in target.pages }.report
     }
