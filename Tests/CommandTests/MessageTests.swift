@@ -6,6 +6,7 @@ import SystemPackage
 import Testing
 
 @testable import MappedRAM
+import MappedRAMBench
 @testable import MappedRAMCommands
 
 @Suite struct MessageTests {
@@ -115,11 +116,13 @@ import Testing
 
   @Test func aMismatchNamesTheFirstPage() {
     #expect(
-      CommandError.mismatch(PageMismatches(count: 2, first: 7, checked: 9, expected: 9)).description
+      CommandError.bench(.mismatch(PageMismatches(count: 2, first: 7, checked: 9, expected: 9)))
+        .description
         == "2 pages of 9 came back with other contents than were written, the first of them page 7. The engine, the "
         + "file system or the device changed them: do not trust them with an image.")
     #expect(
-      CommandError.mismatch(PageMismatches(count: 0, first: 0, checked: 8, expected: 9)).description
+      CommandError.bench(.mismatch(PageMismatches(count: 0, first: 0, checked: 8, expected: 9)))
+        .description
         == "8 pages came back, but 9 were written. The engine, the file system or the device lost them: do not trust "
         + "them with an image.")
   }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import LinuxIO
+import MappedRAMBench
 import SystemPackage
 
 /// What is said of a command line before the parser reads it: of verbs that do not exist, and of forms that the verbs once had.
@@ -38,7 +39,7 @@ enum CommandLineCheck {
   }
 
   private static func unknown(_ verb: String) -> String? {
-    guard verb != HolderCommand.name, !verbs.contains(verb) else { return nil }
+    guard verb != GuestHolder.verb, !verbs.contains(verb) else { return nil }
     let nearest = verbs.map { (verb: $0, distance: distance($0, verb)) }
       .min { $0.distance < $1.distance }
     let advice =

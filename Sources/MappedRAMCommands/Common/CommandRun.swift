@@ -38,7 +38,7 @@ struct CommandRun {
   ///   - target: what is to be made, for the exit status.
   func showingProgress<Value>(
     _ label: String, to target: FilePath?,
-    _ body: (Progress, Cancellation) throws(ImageError) -> Value
+    _ body: (TransferProgress, Cancellation) throws(ImageError) -> Value
   ) throws(CommandError) -> Value {
     try showingProgress(label) { (progress, cancellation) throws(CommandError) in
       try CommandError.image(to: target) { () throws(ImageError) in
@@ -49,11 +49,11 @@ struct CommandRun {
 
   /// Runs work with its progress on show.
   func showingProgress<Value>(
-    _ label: String, _ body: (Progress, Cancellation) throws(CommandError) -> Value
+    _ label: String, _ body: (TransferProgress, Cancellation) throws(CommandError) -> Value
   ) throws(CommandError) -> Value {
-    let progress = Progress()
+    let progress = TransferProgress()
     let reporter = try CommandError.system { () throws(SystemCallError) in
-      try ProgressReporter(output.quiet ? .none : output.progress, label, progress)
+      try self.reporter(label, progress)
     }
     let outcome: Result<Value, CommandError>
     do throws(CommandError) {
@@ -63,6 +63,13 @@ struct CommandRun {
     }
     reporter.finish()
     return try outcome.get()
+  }
+
+  /// Shows `progress`, as the user wants it, until the reporter is told to finish.
+  func reporter(
+    _ label: String, _ progress: TransferProgress
+  ) throws(SystemCallError) -> ProgressReporter {
+    try ProgressReporter(output.quiet ? .none : output.progress, label, progress)
   }
 
   /// Tells of something that does not stop the command.

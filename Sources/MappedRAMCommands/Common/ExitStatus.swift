@@ -1,5 +1,6 @@
 import LinuxIO
 import MappedRAM
+import MappedRAMBench
 import QEMUControl
 import QMP
 import SystemPackage
@@ -72,13 +73,12 @@ extension CommandError {
       .offsetWithPrefix(let path, _):
       ErrorDetails(.usage, path)
     case .noManifest(let path): ErrorDetails(.badPath, path)
-    case .mismatch: ErrorDetails(.io)
+    case .bench(let error): error.details
     case .notAPicture(let path): ErrorDetails(.cannotCreate, path)
     case .interruptedInPlace(let path), .interruptedCompacting(let path):
       ErrorDetails(.interrupted, path)
     case .timedOut(_, let error): ErrorDetails(.timedOut, error.details.path)
     case .notABench(let path), .incomparable(let path, _): ErrorDetails(.badData, path)
-    case .notEnoughMemory, .noProgram, .programFailed: ErrorDetails(.unavailable)
     }
   }
 

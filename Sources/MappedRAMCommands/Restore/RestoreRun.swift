@@ -65,7 +65,7 @@ extension RestoreCommand {
 
   /// Starts QEMU and restores into it. `running` is the VM in the foreground afterwards.
   private func start(
-    _ restore: VMRestore, _ source: RestoreSource, _ progress: Progress,
+    _ restore: VMRestore, _ source: RestoreSource, _ progress: TransferProgress,
     _ cancellation: Cancellation, _ running: inout QEMULaunch?
   ) throws(VMError) -> RestoreReport {
     let mode = machine.mode

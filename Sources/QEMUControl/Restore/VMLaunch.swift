@@ -35,7 +35,7 @@ public struct VMLaunch: Sendable {
   ///   on from `control`, or ends the conversation.
   /// - Throws: `VMError`; QEMU is gone then.
   public func run<Value>(
-    _ source: RestoreSource, progress: Progress = Progress(),
+    _ source: RestoreSource, progress: TransferProgress = TransferProgress(),
     cancellation: Cancellation = Cancellation(),
     _ use: (consuming QEMULaunch, Outcome) throws(VMError) -> Value
   ) throws(VMError) -> Value {

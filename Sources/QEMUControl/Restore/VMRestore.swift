@@ -127,7 +127,8 @@ extension VMRestore {
   ///
   /// - Throws: `VMError`.
   public func run(
-    _ source: RestoreSource, into connection: QMPConnection, progress: Progress = Progress(),
+    _ source: RestoreSource, into connection: QMPConnection,
+    progress: TransferProgress = TransferProgress(),
     cancellation: Cancellation = Cancellation()
   ) throws(VMError) -> VMRestoreReport {
     try run(
@@ -136,7 +137,7 @@ extension VMRestore {
 
   /// The same; `found` is given QEMU's process once that has been found.
   func run(
-    _ source: RestoreSource, into connection: QMPConnection, progress: Progress,
+    _ source: RestoreSource, into connection: QMPConnection, progress: TransferProgress,
     cancellation: Cancellation, found: (ProcessHandle) throws(VMError) -> Void
   ) throws(VMError) -> VMRestoreReport {
     connection.isCancelled = { cancellation.isCancelled }

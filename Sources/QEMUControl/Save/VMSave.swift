@@ -83,7 +83,7 @@ struct SaveJob {
   let save: VMSave
   let vm: RunningVM
   let session: VMSession
-  let progress: Progress
+  let progress: TransferProgress
   let cancellation: Cancellation
 
   /// How the VM is saved while it runs, if it does.
@@ -111,7 +111,7 @@ extension VMSave {
   /// - Parameter onWarning: told what does not stop the save, before the VM is paused.
   /// - Throws: `VMError`.
   public func run(
-    _ connection: QMPConnection, progress: Progress = Progress(),
+    _ connection: QMPConnection, progress: TransferProgress = TransferProgress(),
     cancellation: Cancellation = Cancellation(), onWarning: (VMSaveWarning) -> Void = { _ in }
   ) throws(VMError) -> VMSaveReport {
     connection.isCancelled = { cancellation.isCancelled }

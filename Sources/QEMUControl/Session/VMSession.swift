@@ -18,7 +18,7 @@ final class VMSession {
   private(set) var journal = Journal() { didSet { publish() } }
   var watchdog: WatchdogHandle?
   /// What shows the watchdog that something moves.
-  private let progress: Progress
+  private let progress: TransferProgress
   private let cancellation: Cancellation
   private var heartbeat: Heartbeat?
   /// What the VM was doing when it was paused, or when it was looked at last.
@@ -51,7 +51,7 @@ final class VMSession {
   ///   - cancellation: ends the work once the watchdog has taken over.
   convenience init(
     _ connection: QMPConnection, _ vm: RunningVM, process: ProcessHandle?,
-    progress: Progress = Progress(), cancellation: Cancellation = Cancellation(),
+    progress: TransferProgress = TransferProgress(), cancellation: Cancellation = Cancellation(),
     reconnects: Bool = true
   ) {
     self.init(
@@ -63,7 +63,7 @@ final class VMSession {
 
   init(
     _ connection: QMPConnection, _ subject: JournalSubject, stateBefore: RunState,
-    process: ProcessHandle? = nil, progress: Progress = Progress(),
+    process: ProcessHandle? = nil, progress: TransferProgress = TransferProgress(),
     cancellation: Cancellation = Cancellation(), reconnects: Bool = true
   ) {
     self.connection = connection
