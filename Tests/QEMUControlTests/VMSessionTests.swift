@@ -73,7 +73,7 @@ import Testing
       session.patience = .milliseconds(100)
       session.note {
         $0.pause = Journal.Pause(
-          isOurs: true, limit: PauseLimit(total: .seconds(60), standstill: .seconds(60)))
+          isOurs: true, limit: PauseLimit(total: .seconds(60), stalled: .seconds(60)))
       }
       #expect(throws: VMError.qmp(.closed(command: nil, connection.path))) {
         try session.executeAgain(.queryStatus)

@@ -11,8 +11,8 @@ final class CaptureEngine: SaveEngine {
   /// The memory as it is known: of a paused VM, as it is then.
   private var memory: GuestMemory
   private let platform: GuestPlatform
-  /// The save of a VM that runs.
-  private var rounds: OngoingSave?
+  /// A live save, from its first round on.
+  private var ongoing: OngoingSave?
 
   private var save: VMSave { job.save }
   private var vm: RunningVM { job.vm }
@@ -31,7 +31,7 @@ final class CaptureEngine: SaveEngine {
         prologue: StreamPrologue(
           configuration: platform.configuration(machineType: job.vm.machineType)),
         blocks: memory.planned(pageSize: platform.pageSize), tail: [], for: job.save.image)
-      rounds = try ImageSave(head, options: job.options).begin(
+      ongoing = try ImageSave(head, options: job.options).begin(
         to: job.save.image, inPlace: job.save.inPlace, replacing: job.save.replacing, live: live,
         guestTime: { Self.processorTime(of: processID) }, progress: job.progress,
         cancellation: job.cancellation)
@@ -51,7 +51,7 @@ final class CaptureEngine: SaveEngine {
 
   func runRounds() throws(VMError) {
     do throws(ImageError) {
-      try rounds?.runRounds()
+      try ongoing?.runRounds()
     } catch {
       throw .image(error)
     }
@@ -76,7 +76,7 @@ final class CaptureEngine: SaveEngine {
   private func memoryNow() throws(VMError) -> GuestMemory {
     let blocks = try session.ramBlocks().filter(\.isMigratable)
     guard blocks != vm.blocks else { return memory }
-    guard rounds == nil else { throw .image(.plan(.slotsDiffer(save.image))) }
+    guard ongoing == nil else { throw .image(.plan(.slotsDiffer(save.image))) }
     var now = vm
     now.blocks = blocks
     switch GuestMemory.access(to: now, processID: memory.processID) {
@@ -121,8 +121,8 @@ final class CaptureEngine: SaveEngine {
           throw .cancelled
         }
       }
-      if let rounds = rounds.take() {
-        transfer = try rounds.finish(
+      if let ongoing = ongoing.take() {
+        transfer = try ongoing.finish(
           plan, pagesAreRead: pagesAreRead, beforeCommit: session.keepSnapshots)
       } else {
         transfer = try ImageSave(plan, options: job.options).run(
