@@ -21,8 +21,8 @@ let package = Package(
   products: [
     .library(name: "MappedRAM", targets: ["MappedRAM"]),
     .library(name: "QEMUControl", targets: ["QEMUControl"]),
-    // What stands below, for Tests/Benchmarks.
-    .library(name: "MappedRAMParts", targets: ["LinuxIO", "MappedRAMFormat", "URing"]),
+    // What Tests/Benchmarks measures.
+    .library(name: "BenchmarkTargets", targets: ["BenchmarkTargets"]),
     // What Tests/Fuzz runs.
     .library(name: "FuzzTargets", targets: ["FuzzTargets"]),
     .executable(name: "mapped-ram", targets: ["mapped-ram"]),
@@ -60,10 +60,17 @@ let package = Package(
       ],
       swiftSettings: ours),
     .target(
-      name: "MappedRAMCommands",
+      name: "MappedRAMBench",
       dependencies: [
         "LinuxIO", "LinuxProcesses", "MappedRAM", "MappedRAMFormat", "QEMUArguments", "QEMUControl",
-        "QMP", argumentParser, histogram, system,
+        "QMP", histogram, system,
+      ],
+      swiftSettings: ours),
+    .target(
+      name: "MappedRAMCommands",
+      dependencies: [
+        "LinuxIO", "LinuxProcesses", "MappedRAM", "MappedRAMBench", "MappedRAMFormat",
+        "QEMUArguments", "QEMUControl", "QMP", argumentParser, system,
       ],
       swiftSettings: ours),
     .executableTarget(
@@ -73,6 +80,10 @@ let package = Package(
       name: "TestSupport",
       dependencies: ["LinuxIO", "LinuxProcesses", "MappedRAM", "MappedRAMFormat", "QMP", system],
       path: "Tests/TestSupport", swiftSettings: ours),
+    .target(
+      name: "BenchmarkTargets",
+      dependencies: ["LinuxIO", "MappedRAM", "MappedRAMBench", "MappedRAMFormat", "URing"],
+      path: "Tests/BenchmarkTargets", swiftSettings: ours),
     .target(
       name: "FuzzTargets",
       dependencies: [
@@ -115,10 +126,17 @@ let package = Package(
       ],
       swiftSettings: ours),
     .testTarget(
+      name: "MappedRAMBenchTests",
+      dependencies: [
+        "LinuxIO", "MappedRAM", "MappedRAMBench", "MappedRAMFormat", "TestSupport", system,
+      ],
+      swiftSettings: ours),
+    .testTarget(
       name: "CommandTests",
       dependencies: [
-        "LinuxIO", "LinuxProcesses", "MappedRAM", "MappedRAMCommands", "MappedRAMFormat",
-        "QEMUArguments", "QEMUControl", "QMP", "TestSupport", argumentParser, system,
+        "LinuxIO", "LinuxProcesses", "MappedRAM", "MappedRAMBench", "MappedRAMCommands",
+        "MappedRAMFormat", "QEMUArguments", "QEMUControl", "QMP", "TestSupport", argumentParser,
+        system,
       ],
       exclude: ["Snapshots"],
       swiftSettings: ours),

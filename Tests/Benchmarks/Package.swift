@@ -9,16 +9,15 @@ let package = Package(
     // Without its traits: they count allocations and need packages of their own.
     .package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []),
   ],
-  targets: ["Functions", "RingOverhead"].map { name in
+  targets: [
     .executableTarget(
-      name: name,
+      name: "MicroBenchmarks",
       dependencies: [
         .product(name: "Benchmark", package: "benchmark"),
-        .product(name: "MappedRAM", package: "mapped-ram"),
-        .product(name: "MappedRAMParts", package: "mapped-ram"),
+        .product(name: "BenchmarkTargets", package: "mapped-ram"),
       ],
-      path: "Benchmarks/\(name)",
+      path: "Benchmarks/MicroBenchmarks",
       plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")])
-  },
+  ],
   swiftLanguageModes: [.v6]
 )

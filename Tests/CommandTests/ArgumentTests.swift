@@ -1,6 +1,7 @@
 import ArgumentParser
 import LinuxIO
 import MappedRAM
+import MappedRAMBench
 import SystemPackage
 import Testing
 
@@ -128,7 +129,7 @@ import Testing
       #expect(ListArgument<Int>(argument: bad) == nil, "\(bad)")
     }
     #expect(
-      ListArgument<BenchMix.Preset>(argument: "zero-runs,zero")?.elements == [.zeroRuns, .zero])
+      ListArgument<BenchMix>(argument: "zero-runs,zero")?.elements == [.zeroRuns, .zero])
     #expect(ListArgument<ByteSize>(argument: "64K,1M")?.defaultValueDescription == "64K,1M")
   }
 

@@ -1,5 +1,6 @@
 import LinuxIO
 import MappedRAM
+import MappedRAMBench
 import MappedRAMFormat
 import SystemPackage
 import Testing
@@ -113,7 +114,7 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
 
   @Test func errorsOfTheCommandItself() {
     let mismatches = PageMismatches(count: 1, first: 2, checked: 3, expected: 3)
-    #expect(ExitStatus(.mismatch(mismatches)) == .ioError)
+    #expect(ExitStatus(.bench(.mismatch(mismatches))) == .ioError)
     #expect(ExitStatus(.noManifest("/d/image.json")) == .ioError)
     #expect(ExitStatus(.manifestAndOptions("/d/image.json", options: ["--block"])) == .usage)
     #expect(ExitStatus(.offsetWithPrefix("/d/image.json", expected: 4096)) == .usage)

@@ -103,7 +103,7 @@ import Testing
         + "\n")
   }
 
-  // MARK: Progress
+  // MARK: TransferProgress
 
   private func sample(_ seconds: Double, _ done: UInt64, _ live: LiveProgress?) -> ProgressSample {
     ProgressSample(

@@ -6,6 +6,7 @@ import SystemPackage
 import Testing
 
 @testable import MappedRAM
+import MappedRAMBench
 @testable import MappedRAMCommands
 
 @Suite struct MessageTests {
@@ -54,7 +55,8 @@ import Testing
         "Use --engine capture."
       ),
       (
-        .vm(.pausedTooLong(isResumed: true), output: nil), "Give more time with --max-downtime."
+        .vm(.pausedTooLong(isResumed: true), output: nil),
+        "Or give more time with --max-downtime."
       ),
       (
         .vm(.managedByLibvirt(domain: nil), output: nil),
@@ -73,6 +75,17 @@ import Testing
     ] as [(CommandError, String)])
   func theOptionThatHelpsIsNamed(error: CommandError, advice: String) {
     #expect(error.description.hasSuffix(". \(advice)"), "\(error)")
+  }
+
+  /// No advice that cannot be followed.
+  @Test(
+    arguments: [
+      .vm(.cannotCapture([.blocked(reason: "x")], canUseQEMU: false), output: nil),
+      .vm(.asleep(cause: nil, canCapture: false), output: nil),
+      .vm(.pausedTooLong(isResumed: true), output: nil, isLive: true),
+    ] as [CommandError])
+  func anOptionThatDoesNotHelpIsNotNamed(error: CommandError) {
+    #expect(!error.description.contains("--"), "\(error)")
   }
 
   @Test func whatIsThereAlreadyIsReplacedByForce() {
@@ -103,11 +116,13 @@ import Testing
 
   @Test func aMismatchNamesTheFirstPage() {
     #expect(
-      CommandError.mismatch(PageMismatches(count: 2, first: 7, checked: 9, expected: 9)).description
+      CommandError.bench(.mismatch(PageMismatches(count: 2, first: 7, checked: 9, expected: 9)))
+        .description
         == "2 pages of 9 came back with other contents than were written, the first of them page 7. The engine, the "
         + "file system or the device changed them: do not trust them with an image.")
     #expect(
-      CommandError.mismatch(PageMismatches(count: 0, first: 0, checked: 8, expected: 9)).description
+      CommandError.bench(.mismatch(PageMismatches(count: 0, first: 0, checked: 8, expected: 9)))
+        .description
         == "8 pages came back, but 9 were written. The engine, the file system or the device lost them: do not trust "
         + "them with an image.")
   }

@@ -50,7 +50,8 @@ import Testing
     let file = try File.inMemory(name: "target", byteCount: 4 << 20)
     let pool = try ChannelPool(
       ChannelOptions(channels: 1, queueDepth: 4, requestBytes: 64 << 10), extentBytes: 1 << 16,
-      factory: FaultyFactory(faults: faults), progress: Progress(), cancellation: Cancellation())
+      factory: FaultyFactory(faults: faults), progress: TransferProgress(),
+      cancellation: Cancellation())
     pool.enqueue(
       Writing(
         try Mapping(anonymousByteCount: 4 << 20), to: file, onEnd: { note(.transferIsGone) }))

@@ -134,7 +134,7 @@ import Testing
   @Test func aPoolSyncsAgainAndAgain() throws {
     let file = try PendingFile.create(at: directory.file("image")).file
     let options = ChannelOptions(channels: 2, queueDepth: 3, requestBytes: 64 << 10)
-    let progress = Progress()
+    let progress = TransferProgress()
     var pool = try ChannelPool(
       options, extentBytes: 256 << 10, progress: progress, cancellation: Cancellation())
     try pool.sync()

@@ -131,7 +131,7 @@ import Testing
     let path = open.directory.file("stream")
     let target = try FileDescriptor.open(
       path, .writeOnly, options: [.create], permissions: .ownerReadWrite)
-    let progress = Progress()
+    let progress = TransferProgress()
     let count = try target.closeAfter {
       try made.write(toDescriptor: target.rawValue, progress: progress)
     }

@@ -78,16 +78,6 @@ struct TestGuest {
   func contents(_ index: Int) -> [UInt8] { blocks[index].pages.allBytes }
 }
 
-extension MemoryPages {
-  var allBytes: [UInt8] { unsafe withUnsafeMutableBytes { unsafe Array($0) } }
-
-  func put(_ bytes: [UInt8], at offset: Int) {
-    unsafe withUnsafeMutableBytes { memory in
-      for (index, byte) in bytes.enumerated() { unsafe memory[offset + index] = byte }
-    }
-  }
-}
-
 /// Restores an image into memory that starts with other bytes, so that a page that is not put shows.
 func restoreToMemory(
   _ path: FilePath, options: ChannelOptions = .standard, factory: (any ChannelIOFactory)? = nil

@@ -18,7 +18,7 @@ extension RealQEMU {
     ) throws -> VMSaveReport {
       let connection = try QMPConnection(connecting: vm.qemu.qmpSocket)
       let socket = connection.socket
-      let progress = Progress()
+      let progress = TransferProgress()
       let cutter = Thread {
         let deadline = ContinuousClock.now + .seconds(30)
         while progress.doneBytes == 0, ContinuousClock.now < deadline { usleep(200) }

@@ -137,13 +137,13 @@ final class ChannelNotes: Sendable {
 
 /// What the channels have done; each adds, anyone may look.
 final class ChannelCounters: Sendable {
-  let progress: Progress
+  let progress: TransferProgress
   private let bytesRead = Atomic<UInt64>(0)
   private let bytesWritten = Atomic<UInt64>(0)
   private let directRequests = Atomic<UInt64>(0)
   private let bufferedRequests = Atomic<UInt64>(0)
 
-  init(progress: Progress) { self.progress = progress }
+  init(progress: TransferProgress) { self.progress = progress }
 
   /// Counts a request made.
   func countRequest(isDirect: Bool) {

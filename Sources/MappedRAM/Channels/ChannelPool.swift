@@ -16,7 +16,7 @@ struct ChannelPool: ~Copyable {
   ///   - factory: makes the channels' I/O in place of what `options` ask for; for tests.
   init(
     _ options: ChannelOptions, extentBytes: Int, factory: (any ChannelIOFactory)? = nil,
-    progress: Progress, cancellation: Cancellation
+    progress: TransferProgress, cancellation: Cancellation
   ) throws(ImageError) {
     let notes = ChannelNotes()
     let factory = factory ?? options.method.factory(notes)

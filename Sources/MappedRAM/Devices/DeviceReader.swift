@@ -18,7 +18,7 @@ struct DeviceReader: ~Copyable {
   /// A reader of `devices`, of which there are some. Nothing has been started.
   init(
     _ devices: [DeviceTarget], limits: DeviceLimits, from file: File, inlet: WorkInlet,
-    extentBytes: Int, progress: Progress
+    extentBytes: Int, progress: TransferProgress
   ) throws(ImageError) {
     let longest = devices.flatMap(\.stored.buffers).reduce(0) {
       max($0, Int($1.byteCount.rawValue))

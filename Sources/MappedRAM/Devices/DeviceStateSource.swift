@@ -30,7 +30,7 @@ public final class DeviceStateSink {
   private let lane: Int
   private var places: BufferPlaces
   private let expected: UInt64?
-  private let progress: Progress
+  private let progress: TransferProgress
   private var byteCount: UInt64 = 0
   private var buffers = NumberedBuffers()
   private var placed = 0
@@ -39,7 +39,7 @@ public final class DeviceStateSink {
   /// been planned in `progress`; others are as they come.
   init(
     _ pool: BufferPool, lane: Int, to places: BufferPlaces, expecting byteCount: UInt64?,
-    stop: StopSignal, progress: Progress
+    stop: StopSignal, progress: TransferProgress
   ) {
     self.pool = pool
     self.lane = lane

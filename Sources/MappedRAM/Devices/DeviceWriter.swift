@@ -11,7 +11,7 @@ struct DeviceWriter: ~Copyable {
   private let places: [BufferPlaces]
   private let aligned: AlignedPlaces
   private let areaStart: FileOffset
-  private let progress: Progress
+  private let progress: TransferProgress
   /// The buffers of each device, once it has finished.
   private let written: Monitor<[[StoredBuffer]]>
   private var tasks: DeviceTasks
@@ -20,7 +20,7 @@ struct DeviceWriter: ~Copyable {
   /// started.
   init(
     _ plan: SavePlan, to file: File, fileEnd: UInt64, inlet: WorkInlet, extentBytes: Int,
-    progress: Progress
+    progress: TransferProgress
   ) throws(ImageError) {
     let devices = plan.devices
     // Places that are given out come behind those that are fixed.

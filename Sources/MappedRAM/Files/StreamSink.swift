@@ -13,14 +13,14 @@ struct StreamSink: ~Copyable {
   }
 
   private let target: Target
-  private let progress: Progress
+  private let progress: TransferProgress
   private let cancellation: Cancellation
   /// Bytes that have not been written yet.
   private var pending: [UInt8] = []
   /// Bytes that have been written.
   private(set) var byteCount: UInt64 = 0
 
-  init(_ target: Target, _ progress: Progress, _ cancellation: Cancellation) {
+  init(_ target: Target, _ progress: TransferProgress, _ cancellation: Cancellation) {
     self.target = target
     self.progress = progress
     self.cancellation = cancellation

@@ -1,10 +1,10 @@
 /// Finds zero pages at the speed of memory.
-enum ZeroScan {
+package enum ZeroScan {
   /// Whether all bytes of `page` are zero.
   ///
   /// - Precondition: it has a multiple of 256 bytes, as pages have.
   /// - Complexity: O(bytes); a page that is not zero is mostly left after its first 256.
-  static func isZero(_ page: UnsafeRawBufferPointer) -> Bool {
+  package static func isZero(_ page: UnsafeRawBufferPointer) -> Bool {
     precondition(page.count % 256 == 0, "a page is a multiple of 256 bytes")
     guard let bytes = page.baseAddress else { return true }
     // `SIMD8<UInt64>` becomes vector instructions; `SIMD64<UInt8>` would become a scalar loop (Swift 6.3).

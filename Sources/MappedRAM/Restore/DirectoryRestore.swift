@@ -42,7 +42,7 @@ public struct DirectoryRestore: Sendable {
   /// - Throws: `ImageError`; `.plan(.unknownBlock)` where a selected block is not in the image; `.plan(.fileExists)` where a
   ///   file is there that may not be replaced.
   public func run(
-    progress: Progress = Progress(), cancellation: Cancellation = Cancellation()
+    progress: TransferProgress = TransferProgress(), cancellation: Cancellation = Cancellation()
   ) throws(ImageError) -> Outcome {
     let isNew: Bool
     do throws(SystemCallError) {
@@ -60,7 +60,7 @@ public struct DirectoryRestore: Sendable {
   }
 
   private func fill(
-    _ progress: Progress, _ cancellation: Cancellation
+    _ progress: TransferProgress, _ cancellation: Cancellation
   ) throws(ImageError) -> Outcome {
     var output = DirectoryOutput(
       directory, replacing: replacing, directIO: restore.options.directIO, cancellation)

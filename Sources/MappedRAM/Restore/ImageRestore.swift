@@ -53,7 +53,7 @@ public struct ImageRestore: Sendable {
   ///   - target: called for each block in the list's order; `nil` passes over the block.
   /// - Throws: `ImageError`: whatever is wrong with the image or its blocks. The targets' contents mean nothing then.
   public func run(
-    progress: Progress = Progress(), cancellation: Cancellation = Cancellation(),
+    progress: TransferProgress = TransferProgress(), cancellation: Cancellation = Cancellation(),
     device: (StoredDevice) throws(ImageError) -> (any DeviceStateTarget)? = { _ in nil },
     target: (ImageBlock) throws(ImageError) -> (any PageTarget)?
   ) throws(ImageError) -> Outcome {
@@ -126,10 +126,11 @@ public struct ImageRestore: Sendable {
     var restores: [String: BlockRestore] = [:]
     private let file: File
     private let extentBytes: Int
-    private let progress: Progress
+    private let progress: TransferProgress
 
     init(
-      _ restore: ImageRestore, pageSize: PageSize, progress: Progress, cancellation: Cancellation
+      _ restore: ImageRestore, pageSize: PageSize, progress: TransferProgress,
+      cancellation: Cancellation
     ) throws(ImageError) {
       file = restore.file
       self.progress = progress

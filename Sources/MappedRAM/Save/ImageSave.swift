@@ -53,7 +53,7 @@ public struct ImageSave: Sendable {
   ///   which happens only where the device state that was handed in is not right.
   public func run(
     to path: FilePath, inPlace: Bool = false, replacing: Replacing = .images,
-    progress: Progress = Progress(), cancellation: Cancellation = Cancellation(),
+    progress: TransferProgress = TransferProgress(), cancellation: Cancellation = Cancellation(),
     pagesAreRead: Hook = {}, beforeCommit: Hook = {}
   ) throws(ImageError) -> TransferReport {
     try begin(
@@ -69,7 +69,8 @@ public struct ImageSave: Sendable {
   /// - Parameters: as of the other `run`.
   /// - Throws: as the other `run`.
   public func run(
-    into file: File, progress: Progress = Progress(), cancellation: Cancellation = Cancellation(),
+    into file: File, progress: TransferProgress = TransferProgress(),
+    cancellation: Cancellation = Cancellation(),
     pagesAreRead: Hook = {}, beforeCommit: Hook = {}
   ) throws(ImageError) -> TransferReport {
     let stopwatch = Stopwatch()
@@ -88,7 +89,7 @@ public struct ImageSave: Sendable {
   public func begin(
     to path: FilePath, inPlace: Bool = false, replacing: Replacing = .images,
     live: LiveOptions? = nil, guestTime: @escaping @Sendable () -> Duration? = { nil },
-    progress: Progress = Progress(), cancellation: Cancellation = Cancellation()
+    progress: TransferProgress = TransferProgress(), cancellation: Cancellation = Cancellation()
   ) throws(ImageError) -> OngoingSave {
     let stopwatch = Stopwatch()
     let rounds = try live.map { (live) throws(ImageError) in

@@ -39,7 +39,7 @@ struct LiveRounds {
   }
 
   /// Notes that a round begins that looks at `byteCount` bytes of memory.
-  func begin(_ progress: Progress, of byteCount: ByteCount) -> Start {
+  func begin(_ progress: TransferProgress, of byteCount: ByteCount) -> Start {
     progress.begin(round: rounds.count + 1, of: byteCount.rawValue)
     return Start(guestTime: guestTime())
   }
@@ -66,7 +66,7 @@ struct LiveRounds {
   /// Whether another round is to follow while the VM runs.
   ///
   /// - Throws: `PlanError.stuck`.
-  mutating func goesOn(_ progress: Progress) throws(ImageError) -> Bool {
+  mutating func goesOn(_ progress: TransferProgress) throws(ImageError) -> Bool {
     let forecast = LiveForecast(after: rounds)
     progress.forecast(forecast)
     switch LiveStep.next(after: rounds, options) {

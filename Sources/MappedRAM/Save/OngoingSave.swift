@@ -8,7 +8,7 @@ import MappedRAMFormat
 /// left.
 public struct OngoingSave: ~Copyable {
   private let options: ChannelOptions
-  private let progress: Progress
+  private let progress: TransferProgress
   private let stopwatch: Stopwatch
   /// The blocks as they were when the save was begun: their pages are read in every round.
   private let blocks: [SavePlan.Block]
@@ -21,7 +21,7 @@ public struct OngoingSave: ~Copyable {
   /// The save of what `draft` is begun with.
   init(
     _ save: ImageSave, _ draft: consuming ImageDraft, _ live: LiveRounds?,
-    _ stopwatch: Stopwatch, _ progress: Progress
+    _ stopwatch: Stopwatch, _ progress: TransferProgress
   ) throws(ImageError) {
     let extentBytes = ExtentPlan.extentBytes(
       for: save.plan.pageSize, requestBytes: save.options.requestBytes)
@@ -124,7 +124,7 @@ public struct OngoingSave: ~Copyable {
 extension ImageDraft {
   /// Starts the tasks of the plan's devices, if it has some. The file has room up to the end of the stream.
   fileprivate func startDevices(
-    _ inlet: WorkInlet, _ extentBytes: Int, _ progress: Progress
+    _ inlet: WorkInlet, _ extentBytes: Int, _ progress: TransferProgress
   ) throws(ImageError) -> DeviceWriter? {
     guard !plan.devices.isEmpty else { return nil }
     var saving = try DeviceWriter(

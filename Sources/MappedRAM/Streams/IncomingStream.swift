@@ -84,7 +84,8 @@ public struct IncomingStream: Sendable {
   /// - Complexity: O(pages carried + device state); a few MiB of memory.
   /// - Throws: `ImageError`. What is in the target means nothing then.
   public func write(
-    to target: File, progress: Progress = Progress(), cancellation: Cancellation = Cancellation()
+    to target: File, progress: TransferProgress = TransferProgress(),
+    cancellation: Cancellation = Cancellation()
   ) throws(ImageError) -> UInt64 {
     try write(StreamSink(.file(target), progress, cancellation), progress)
   }
@@ -96,14 +97,14 @@ public struct IncomingStream: Sendable {
   ///
   /// - Returns, throws: as the other `write`.
   public func write(
-    toDescriptor descriptor: CInt, progress: Progress = Progress(),
+    toDescriptor descriptor: CInt, progress: TransferProgress = TransferProgress(),
     cancellation: Cancellation = Cancellation()
   ) throws(ImageError) -> UInt64 {
     try write(StreamSink(.descriptor(descriptor), progress, cancellation), progress)
   }
 
   private func write(
-    _ sink: consuming StreamSink, _ progress: Progress
+    _ sink: consuming StreamSink, _ progress: TransferProgress
   ) throws(ImageError) -> UInt64 {
     var sink = sink
     for block in image.blocks where carried.contains(block.idstr) {
@@ -157,7 +158,7 @@ public struct IncomingStream: Sendable {
 
   /// Writes a PART with the pages of the blocks that are carried.
   private func writePages(
-    to sink: inout StreamSink, _ progress: Progress
+    to sink: inout StreamSink, _ progress: TransferProgress
   ) throws(ImageError) {
     try sink.write { StreamElement.part(id: prologue.ramSectionID).encode(into: &$0) }
     for block in image.blocks where carried.contains(block.idstr) {
@@ -179,7 +180,7 @@ struct PageRecords {
   let writesZeros: Bool
 
   /// Appends the records to `sink`: ascending, the first with the block's name.
-  func write(to sink: inout StreamSink, progress: Progress) throws(ImageError) {
+  func write(to sink: inout StreamSink, progress: TransferProgress) throws(ImageError) {
     // A block that the image itself lacks has none.
     defer { progress.finish(block.usedLength.rawValue) }
     guard let slots = block.layout.pages, let present = try file.bitmap(of: block) else {

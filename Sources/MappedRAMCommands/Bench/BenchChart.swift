@@ -1,3 +1,5 @@
+import MappedRAMBench
+
 /// A run as a picture: for each mixture and each thing that was done a group of bars, one for each row; a bar's length is its median
 /// rate, and a thin line goes from its least to its greatest.
 enum BenchChart {
@@ -112,7 +114,7 @@ enum BenchChart {
   ) {
     let start = x(0)
     let middle = text(Double(top) + Double(barHeight) / 2)
-    let label = "\(row.key.contestant.rawValue) \(row.key.settings)"
+    let label = "\(row.key.contestant.rawValue) \(row.key.settings.text)"
     let (least, greatest) = (text(x(rate.least)), text(x(rate.greatest)))
     body +=
       "<text x=\"\(margin + labelWidth - 8)\" y=\"\(top + 12)\" text-anchor=\"end\">"

@@ -1,6 +1,7 @@
 import ArgumentParser
 import LinuxIO
 import MappedRAM
+import MappedRAMBench
 import MappedRAMFormat
 import SystemPackage
 
@@ -83,67 +84,36 @@ struct BenchCommand: ParsableCommand {
   private func measure(
     _ run: CommandRun, _ check: (BenchReport) throws(CommandError) -> Void
   ) throws(CommandError) -> BenchReport {
-    let session = BenchSession(run, directory: directory)
-    let facts = try BenchFacts(of: directory)
-    if rounds.against.contains(.fio) { try FioContestant.require() }
+    let facts = try CommandError.measuring { () throws(BenchError) in try BenchFacts(of: directory)
+    }
     let seed = guest.seed ?? UInt64.random(in: 0...UInt64(UInt32.max))
+    let bench = bench(seed: seed)
+    try CommandError.measuring(bench.requirePrograms)
     var report = BenchReport(
       directory: directory, guest: guest, seed: seed, rounds: rounds.count, rows: [], notes: [],
       facts: facts)
     try check(report)
-    for mix in guest.mixes {
-      let pattern = mix.pattern(
-        byteCount: guest.size.byteCount, entropy: guest.entropy, seed: seed)
-      var contestants = try contestants(mix, pattern, facts, session)
-      for round in 0..<rounds.count {
-        // Each round begins with another one, so that nobody is always behind the same one.
-        for place in contestants.indices {
-          let index = (place + round) % contestants.count
-          try session.check()
-          try contestants[index].measure(session)
-        }
+    let result = try CommandError.measuring { () throws(BenchError) in
+      try bench.run(facts, cancellation: run.cancellation) {
+        (step, progress, transfer) throws(SystemCallError) in
+        let reporter = try run.reporter(step.label, progress)
+        transfer()
+        reporter.finish()
       }
     }
-    report.rows = session.rows
-    report.notes = session.notes
+    (report.rows, report.notes) = (result.rows, result.notes)
     return report
   }
 
-  private func contestants(
-    _ mix: BenchMix, _ pattern: SyntheticPattern, _ facts: BenchFacts, _ session: BenchSession
-  ) throws(CommandError) -> [any BenchContestant] {
-    var all: [any BenchContestant] = []
-    let combinations = sweep.combinations
+  /// What is measured, once the options have been validated.
+  private func bench(seed: UInt64) -> Bench {
+    var bench = Bench(
+      in: directory, guests: guest.guests(seed: seed), memory: guest.memory,
+      options: sweep.combinations, rounds: rounds.count)
+    bench.withFio = rounds.against.contains(.fio)
     if rounds.against.contains(.qemu) {
-      let isDirect = facts.directIO == "active" && !sweep.directIO.elements.contains(.off)
-      let vm = try GuestInVM(
-        mix, pattern,
-        BenchVM.Configuration(
-          program: rounds.qemu, byteCount: guest.size.byteCount,
-          isShared: guest.memory == .shared, firmware: try HaltedFirmware()),
-        session)
-      all += combinations.map { CaptureContestant(vm, $0) }
-      all += rounds.qemuChannels.elements.map {
-        QEMUContestant(vm: vm, channels: $0, isDirect: isDirect)
-      }
-    } else {
-      let memory = try GuestInMemory(pattern, guest.memory, session)
-      all += combinations.map {
-        EngineContestant(mix: mix, guest: memory, options: $0)
-      }
+      bench.qemu = Bench.QEMU(program: rounds.qemu, channels: rounds.qemuChannels.elements)
     }
-    guard !rounds.against.isEmpty else { return all }
-    if rounds.against.contains(.fio), pattern.presentBytes > 0 {
-      let isDirect = facts.directIO == "active" && !sweep.directIO.elements.contains(.off)
-      let bytes = pattern.presentBytes
-      all += FioContestant.variants.map {
-        FioContestant(
-          mix: mix, byteCount: bytes, isDirect: isDirect, blockBytes: $0.blockBytes,
-          depth: $0.depth)
-      }
-      all.append(try DirectoryContestant(mix, pattern, combinations[0], session))
-    }
-    all.append(MemoryContestant(mix, guestBytes: pattern.byteCount))
-    return all
+    return bench
   }
 }

@@ -1,6 +1,7 @@
 import FoundationEssentials
 import LinuxIO
 import MappedRAM
+import MappedRAMBench
 import SystemPackage
 
 /// A run against an older one: which rates fell.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import LinuxIO
 import MappedRAM
+import MappedRAMBench
 import MappedRAMFormat
 
 /// The options of `mapped-ram bench` that say what the made-up guest is like.
@@ -15,7 +16,7 @@ struct BenchGuest: ParsableArguments {
       Mixtures of zero and other pages, measured one after the other: random (no zero page), zero-runs (60 % zero in areas of \
       1M), alternate (every second page zero), zero. In place of the options that begin with --zero.
       """, valueName: "names"))
-  var mix: ListArgument<BenchMix.Preset>?
+  var mix: ListArgument<BenchMix>?
 
   @Option(
     help: ArgumentHelp("How much of it is zero pages, from 0 to 1.", valueName: "fraction"))
@@ -76,16 +77,27 @@ struct BenchGuest: ParsableArguments {
     (ByteSize(SyntheticPattern.standardRunBytes), ())
   }
 
-  /// The mixtures, once the options have been validated.
-  var mixes: [BenchMix] {
-    if let mix { return mix.elements.map(\.mix) }
+  /// The guests, one for each mixture, once the options have been validated.
+  func guests(seed: UInt64) -> [Bench.Guest] {
+    if let mix {
+      return mix.elements.map { mix in
+        Bench.Guest(
+          mix: mix.rawValue,
+          pattern: mix.pattern(byteCount: size.byteCount, entropy: entropy, seed: seed))
+      }
+    }
     let percent = NumberText.fixed(zeroFraction * 100, places: 0)
     let order = zeroPattern == .regular ? ", regular" : ""
     let name = zeroFraction == 0 ? "random" : "\(percent)% zero, \(zeroRun) runs\(order)"
     return [
-      BenchMix(
-        name: name, zeroFraction: zeroFraction, zeroRunBytes: zeroRun.byteCount,
-        isRegular: zeroPattern == .regular)
+      Bench.Guest(
+        mix: name,
+        pattern: SyntheticPattern(
+          byteCount: size.byteCount, zeroFraction: zeroFraction, zeroRunBytes: zeroRun.byteCount,
+          isRegular: zeroPattern == .regular, entropy: entropy, seed: seed))
     ]
   }
 }
+
+extension BenchMix: ExpressibleByArgument {}
+extension BenchMemoryKind: ExpressibleByArgument {}

@@ -1,5 +1,6 @@
 import LinuxIO
 import MappedRAM
+import MappedRAMBench
 import SystemPackage
 
 /// A run of bench as programs get it, and as `--compare` reads it again.
@@ -33,13 +34,47 @@ struct BenchJSON: Codable, Equatable {
   /// Always true: without it there is no report.
   var verified = true
   var notes: [String]
-  var machine: BenchFacts
+  var machine: Machine
   var rows: [Row]
   var ratios: [Ratio]
   /// With `--explain`.
   var explanations: [Explanation]?
   /// With `--compare`.
   var comparison: [BenchComparison.Row]?
+
+  /// The machine and what its kernel and file system offer.
+  struct Machine: Codable, Equatable {
+    var kernel: String
+    var processor: String?
+    var processors: Int
+    var memoryBytes: UInt64
+    /// The type of the directory's file system; `nil` where the mount table has it not.
+    var fileSystem: String?
+    var device: String?
+    /// `active`, `refused` or `off`.
+    var directIO: String
+    /// Bytes; `nil` without direct I/O.
+    var memoryAlignment: Int?
+    var offsetAlignment: Int?
+    /// Names of what io_uring can do; `nil` where there is none.
+    var ringFeatures: [String]?
+    /// Why there is no io_uring.
+    var ringRefusal: String?
+
+    init(_ facts: BenchFacts) {
+      (kernel, processor, processors) = (facts.kernel, facts.processor, facts.processors)
+      memoryBytes = facts.memoryBytes
+      (fileSystem, device) = (facts.fileSystem, facts.device)
+      directIO = facts.directIO.name
+      if case .active(let memory, let offset) = facts.directIO {
+        (memoryAlignment, offsetAlignment) = (memory, offset)
+      }
+      switch facts.ring {
+      case .success(let features): ringFeatures = features
+      case .failure(let error): ringRefusal = "\(error)"
+      }
+    }
+  }
 
   /// What bounded a row: `disk`, `memory`, `cpu`, `request size`, `waiting`, `unknown`.
   struct Explanation: Codable, Equatable {
@@ -99,14 +134,14 @@ struct BenchJSON: Codable, Equatable {
     memory = report.guest.memory.rawValue
     seed = report.seed
     rounds = report.rounds
-    notes = report.notes
-    machine = report.facts
+    notes = report.notes.map(\.text)
+    machine = Machine(report.facts)
     rows = report.rows.map(Row.init)
     if !report.explanations.isEmpty {
       explanations = report.explanations.map {
         Explanation(
-          mix: $0.mix, operation: $0.operation.rawValue, settings: $0.settings,
-          bound: $0.bound.rawValue, reason: $0.reason)
+          mix: $0.mix, operation: $0.operation.rawValue, settings: $0.settings.text,
+          bound: $0.bound.rawValue, reason: $0.reason.text)
       }
     }
     comparison = report.comparison?.rows
@@ -118,9 +153,9 @@ extension BenchJSON.Row {
   init(_ row: BenchRow) {
     self.init(
       mix: row.key.mix, operation: row.key.operation.rawValue,
-      contestant: row.key.contestant.rawValue, settings: row.key.settings,
+      contestant: row.key.contestant.rawValue, settings: row.key.settings.text,
       ramBytes: row.ramBytes, bytes: row.bytes, method: row.method?.rawValue,
-      directIO: row.directIO, bytesPerSecond: row.rate.median,
+      directIO: row.directIO?.name, bytesPerSecond: row.rate.median,
       ramBytesPerSecond: row.ramRate.median, cpuSecondsPerGiB: row.cpuSecondsPerGiB?.median,
       peakMemoryBytes: row.peakMemoryBytes, seconds: BenchJSON.Numbers(row.seconds),
       readLatency: row.latencies.numbers.read, writeLatency: row.latencies.numbers.write,

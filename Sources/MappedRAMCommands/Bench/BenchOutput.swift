@@ -1,6 +1,7 @@
 import ArgumentParser
 import LinuxIO
 import MappedRAM
+import MappedRAMBench
 import SystemPackage
 
 /// The options of `mapped-ram bench` that say in which form it tells.

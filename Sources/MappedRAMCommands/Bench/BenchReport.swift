@@ -1,5 +1,6 @@
 import LinuxIO
 import MappedRAM
+import MappedRAMBench
 import SystemPackage
 
 /// What `mapped-ram bench` says at its end.
@@ -9,7 +10,7 @@ struct BenchReport: CommandReport {
   var seed: UInt64
   var rounds: Int
   var rows: [BenchRow]
-  var notes: [String]
+  var notes: [BenchNote]
   var facts: BenchFacts
   /// What bounded the results, if that is wanted.
   var explanations: [BenchExplanation] = []
@@ -21,7 +22,7 @@ struct BenchReport: CommandReport {
       "\(directory): \(NumberText.bytes(guest.size.byteCount)) of RAM in \(guest.memory.rawValue) memory, seed "
         + "\(seed), \(NumberText.count(UInt64(rounds), "round")); every byte came back."
     ]
-    lines += notes.map { "Note: \($0)" }
+    lines += notes.map { "Note: \($0.text)" }
     return facts.text + lines.map { $0 + "\n" }.joined() + (comparison?.text ?? "")
   }
 
@@ -48,7 +49,7 @@ struct BenchReport: CommandReport {
         let milliseconds = [numbers.p50, numbers.p90, numbers.p99, numbers.p999, numbers.max]
           .map { NumberText.significant(Double($0) / 1e6) }
         table.add(
-          [row.key.mix, row.key.operation.rawValue, row.key.settings, name] + milliseconds
+          [row.key.mix, row.key.operation.rawValue, row.key.settings.text, name] + milliseconds
             + ["\(numbers.count)"])
       }
     }
@@ -95,7 +96,7 @@ struct BenchReport: CommandReport {
   private static func cells(_ row: BenchRow) -> [String] {
     let seconds = row.seconds
     return [
-      row.key.operation.rawValue, row.key.contestant.rawValue, row.key.settings,
+      row.key.operation.rawValue, row.key.contestant.rawValue, row.key.settings.text,
       NumberText.significant(seconds.median), NumberText.significant(seconds.least),
       NumberText.significant(seconds.greatest),
       row.bytes == 0 ? "-" : NumberText.significant(row.rate.median / NumberText.gibibyte),

@@ -1,6 +1,6 @@
 import LinuxIO
-import LinuxProcesses
 import MappedRAM
+import MappedRAMBench
 import QEMUControl
 import SystemPackage
 
@@ -8,8 +8,8 @@ import SystemPackage
 enum CommandError: Error, Equatable, Sendable {
   /// The engine failed; `output` is what was to be made: an image, or a directory.
   case image(ImageError, output: FilePath?)
-  /// A VM could not be dealt with; `output` is what was to be made.
-  case vm(VMError, output: FilePath?)
+  /// A VM could not be dealt with; `output` is what was to be made, and `isLive` whether by a live save.
+  case vm(VMError, output: FilePath?, isLive: Bool = false)
   /// The command's own work failed: a thread, standard output.
   case system(SystemCallError)
   /// What is at the path is for another command than this one: the words of that.
@@ -30,14 +30,8 @@ enum CommandError: Error, Equatable, Sendable {
   case interruptedCompacting(FilePath)
   /// A picture is to take the place of a file that is none.
   case notAPicture(FilePath)
-  /// What was read back is not what was written.
-  case mismatch(PageMismatches)
-  /// A measurement needs more memory than there is.
-  case notEnoughMemory(needed: UInt64, available: UInt64, MemoryAdvice)
-  /// A program that is to be measured is not there.
-  case noProgram(String, package: String, option: String)
-  /// A program that was measured has failed, and what it said.
-  case programFailed(String, ChildEnd, messages: String)
+  /// A measurement failed for a reason of its own.
+  case bench(BenchError)
   /// A file that is to be compared with is no report of bench.
   case notABench(FilePath)
   /// A report that is to be compared with is of something else.
@@ -47,14 +41,14 @@ enum CommandError: Error, Equatable, Sendable {
 extension CommandError {
   /// Runs `body` and gives its error as this module's.
   static func vm<Value: ~Copyable>(
-    to output: FilePath?, _ body: () throws(VMError) -> Value
+    to output: FilePath?, isLive: Bool = false, _ body: () throws(VMError) -> Value
   ) throws(CommandError) -> Value {
     do throws(VMError) {
       return try body()
     } catch .image(let error) {
       throw .image(error, output: output)
     } catch {
-      throw .vm(error, output: output)
+      throw .vm(error, output: output, isLive: isLive)
     }
   }
 
@@ -81,18 +75,6 @@ extension CommandError {
   }
 }
 
-/// Pages that were read back with other contents than were written.
-struct PageMismatches: Equatable, Sendable {
-  /// How many.
-  var count: UInt64
-  /// The one with the lowest number.
-  var first: UInt64
-  /// How many pages were looked at.
-  var checked: UInt64
-  /// How many there are.
-  var expected: UInt64
-}
-
 extension CommandError: CustomStringConvertible {
   /// One or two sentences: what was found, what was expected, what to do.
   var description: String {
@@ -100,7 +82,7 @@ extension CommandError: CustomStringConvertible {
     // In place it is another error.
     case .image(.cancelled, output: _?): "Interrupted; nothing was left behind."
     case .image(let error, _): Self.text("\(error)", error.advice)
-    case .vm(let error, _): Self.text("\(error)", error.advice)
+    case .vm(let error, _, let isLive): Self.text("\(error)", error.advice(isLive: isLive))
     case .system(let error): error.description
     case .otherCommand(let path, let found, let words):
       "\(path): is a \(found.rawValue). Type: \(CommandLine.text(["mapped-ram"] + words))"
@@ -126,21 +108,7 @@ extension CommandError: CustomStringConvertible {
     case .timedOut(let time, let error):
       "Timed out after \(NumberText.duration(time)) (--timeout). \(error.description)"
     case .interruptedInPlace(let path): "\(path): interrupted; it contains no image now."
-    case .mismatch(let found) where found.count == 0:
-      "\(found.checked) pages came back, but \(found.expected) were written. The engine, the file system or the "
-        + "device lost them: do not trust them with an image."
-    case .mismatch(let found):
-      "\(NumberText.count(found.count, "page")) of \(found.checked) came back with other contents than were "
-        + "written, the first of them page \(found.first). The engine, the file system or the device changed them: do "
-        + "not trust them with an image."
-    case .notEnoughMemory(let needed, let available, let advice):
-      "The measurement takes \(NumberText.bytes(needed)) of memory, and there are \(NumberText.bytes(available)). "
-        + (advice == .smaller
-          ? "Give a smaller --size." : "Give a smaller --size, or --memory made, which takes none.")
-    case .noProgram(let program, let package, let option):
-      "\(program) is not installed. Install it (Debian: apt install \(package)), or leave \(option) out."
-    case .programFailed(let program, let end, let messages):
-      "\(program) ended with status \(end.shellStatus) and said: \(messages)"
+    case .bench(let error): error.text
     case .notABench(let path):
       "\(path): this is not a report of \"mapped-ram bench --json\" of this version."
     case .incomparable(let path, let differences):

@@ -1,5 +1,6 @@
 import ArgumentParser
 import LinuxIO
+import MappedRAMBench
 import SystemPackage
 
 /// What is said of a command line before the parser reads it: of verbs that do not exist, and of forms that the verbs once had.
@@ -28,8 +29,17 @@ enum CommandLineCheck {
     words.first.flatMap { verbs.contains($0) ? $0 : nil }
   }
 
+  /// Where `words`, which may be a command line that is not right, ask for JSON.
+  static func jsonAskedFor(in words: [String]) -> (onStderr: Bool, onStdout: Bool) {
+    let options = words.prefix { $0 != "--" }
+    let isAfterProgress = zip(options, options.dropFirst()).contains {
+      $0 == ("--progress", "json")
+    }
+    return (isAfterProgress || options.contains("--progress=json"), options.contains("--json"))
+  }
+
   private static func unknown(_ verb: String) -> String? {
-    guard verb != HolderCommand.name, !verbs.contains(verb) else { return nil }
+    guard verb != GuestHolder.verb, !verbs.contains(verb) else { return nil }
     let nearest = verbs.map { (verb: $0, distance: distance($0, verb)) }
       .min { $0.distance < $1.distance }
     let advice =

@@ -38,7 +38,7 @@ struct CommandRun {
   ///   - target: what is to be made, for the exit status.
   func transfer<Value>(
     _ label: String, to target: FilePath?,
-    _ body: (Progress, Cancellation) throws(ImageError) -> Value
+    _ body: (TransferProgress, Cancellation) throws(ImageError) -> Value
   ) throws(CommandError) -> Value {
     try transfer(label) { (progress, cancellation) throws(CommandError) in
       try CommandError.image(to: target) { () throws(ImageError) in
@@ -49,11 +49,11 @@ struct CommandRun {
 
   /// Runs one transfer with its progress on show.
   func transfer<Value>(
-    _ label: String, _ body: (Progress, Cancellation) throws(CommandError) -> Value
+    _ label: String, _ body: (TransferProgress, Cancellation) throws(CommandError) -> Value
   ) throws(CommandError) -> Value {
-    let progress = Progress()
+    let progress = TransferProgress()
     let reporter = try CommandError.system { () throws(SystemCallError) in
-      try ProgressReporter(output.quiet ? .none : output.progress, label, progress)
+      try self.reporter(label, progress)
     }
     let outcome: Result<Value, CommandError>
     do throws(CommandError) {
@@ -63,6 +63,13 @@ struct CommandRun {
     }
     reporter.finish()
     return try outcome.get()
+  }
+
+  /// Shows `progress`, as the user wants it, until the reporter is told to finish.
+  func reporter(
+    _ label: String, _ progress: TransferProgress
+  ) throws(SystemCallError) -> ProgressReporter {
+    try ProgressReporter(output.quiet ? .none : output.progress, label, progress)
   }
 
   /// Tells of something that does not stop the command.
@@ -91,19 +98,20 @@ struct CommandRun {
 
   /// Tells of the failure of a command, as `output` says.
   ///
+  /// - Parameter isOnStdout: whether stdout gets it as well, where JSON is asked for there: not where it has a report already.
   /// - Returns: the status to end with.
-  static func tell(_ error: CommandError, _ output: OutputArguments) -> ExitStatus {
-    let status = ExitStatus(error)
-    let line = ErrorLine(error: ErrorJSON(error), status: status.rawValue)
-    if output.progress == .json {
-      Console.writeError(JSONText.line(line))
-    } else {
-      Console.complain(error.description)
-      if output.verbose, let call = error.systemCallText { Console.writeError("  \(call)\n") }
+  @discardableResult
+  static func tell(
+    _ error: CommandError, _ output: OutputArguments, isOnStdout: Bool = true
+  ) -> ExitStatus {
+    let line = ErrorLine(error)
+    line.write(output.progress)
+    if output.progress != .json, output.verbose, let call = error.systemCallText {
+      Console.writeError("  \(call)\n")
     }
     // Where stdout is what failed, people have been told.
-    if output.json { try? Console.writeOutput(JSONText.document(line)) }
-    return status
+    if output.json, isOnStdout { try? Console.writeOutput(JSONText.document(line)) }
+    return ExitStatus(error)
   }
 
   /// A warning for programs.
@@ -120,6 +128,20 @@ struct ErrorLine: Encodable {
   var schemaVersion = JSONText.schemaVersion
   var error: ErrorJSON
   var status: Int32
+
+  init(error: ErrorJSON, status: ExitStatus) {
+    self.error = error
+    self.status = status.rawValue
+  }
+
+  init(_ error: CommandError) {
+    self.init(error: ErrorJSON(error), status: ExitStatus(error))
+  }
+
+  /// Writes it to stderr, in the form that `mode` has for programs or for people.
+  func write(_ mode: ProgressMode) {
+    mode == .json ? Console.writeError(JSONText.line(self)) : Console.complain(error.message)
+  }
 }
 
 /// What a command says at its end, in either form.

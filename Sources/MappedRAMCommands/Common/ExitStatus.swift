@@ -1,5 +1,6 @@
 import LinuxIO
 import MappedRAM
+import MappedRAMBench
 import QEMUControl
 import QMP
 import SystemPackage
@@ -66,19 +67,18 @@ extension CommandError {
   var details: ErrorDetails {
     switch self {
     case .image(let error, _): error.details
-    case .vm(let error, _): error.details
+    case .vm(let error, _, _): error.details
     case .system(let error): error.details
     case .otherCommand(let path, _, _), .notForVM(_, let path), .manifestAndOptions(let path, _),
       .offsetWithPrefix(let path, _):
       ErrorDetails(.usage, path)
     case .noManifest(let path): ErrorDetails(.badPath, path)
-    case .mismatch: ErrorDetails(.io)
+    case .bench(let error): error.details
     case .notAPicture(let path): ErrorDetails(.cannotCreate, path)
     case .interruptedInPlace(let path), .interruptedCompacting(let path):
       ErrorDetails(.interrupted, path)
     case .timedOut(_, let error): ErrorDetails(.timedOut, error.details.path)
     case .notABench(let path), .incomparable(let path, _): ErrorDetails(.badData, path)
-    case .notEnoughMemory, .noProgram, .programFailed: ErrorDetails(.unavailable)
     }
   }
 
@@ -90,7 +90,7 @@ extension CommandError {
   /// What was to be made: an image, or a directory.
   private var output: FilePath? {
     switch self {
-    case .image(_, let output), .vm(_, let output): output
+    case .image(_, let output), .vm(_, let output, _): output
     default: nil
     }
   }

@@ -18,7 +18,8 @@ struct ProgressReporter: ~Copyable {
   /// Shows `progress` as `mode` says; `label` says what is going on.
   ///
   /// - Throws: what pthread_create gives.
-  init(_ mode: ProgressMode, _ label: String, _ progress: Progress) throws(SystemCallError) {
+  init(_ mode: ProgressMode, _ label: String, _ progress: TransferProgress) throws(SystemCallError)
+  {
     let isOver = Monitor(false)
     self.isOver = isOver
     switch mode {
@@ -37,7 +38,7 @@ struct ProgressReporter: ~Copyable {
   deinit { isOver.withLock { $0 = true } }
 
   private static func drawLines(
-    _ label: String, _ progress: Progress, until isOver: Monitor<Bool>
+    _ label: String, _ progress: TransferProgress, until isOver: Monitor<Bool>
   ) {
     var estimate = RateEstimate()
     let start = ContinuousClock.now
@@ -52,7 +53,7 @@ struct ProgressReporter: ~Copyable {
 
   /// One line at each look, and one at the end.
   private static func writeJSON(
-    _ label: String, _ progress: Progress, until isOver: Monitor<Bool>
+    _ label: String, _ progress: TransferProgress, until isOver: Monitor<Bool>
   ) {
     let start = ContinuousClock.now
     var isLast = false
@@ -64,7 +65,7 @@ struct ProgressReporter: ~Copyable {
   }
 
   private static func sample(
-    _ progress: Progress, since start: ContinuousClock.Instant
+    _ progress: TransferProgress, since start: ContinuousClock.Instant
   ) -> ProgressSample {
     // What is done is read before the total, so that it never seems to be more.
     let (done, written) = (progress.doneBytes, progress.writtenBytes)

@@ -23,7 +23,7 @@ struct FileMigration {
   /// - Throws: where the save is cancelled, or does not converge and is to fail then, with the migration under way: it is ended on the way
   ///   back.
   func save(
-    to uri: String, _ progress: Progress, _ cancellation: Cancellation
+    to uri: String, _ progress: TransferProgress, _ cancellation: Cancellation
   ) throws(VMError) -> Int {
     session.note { $0.migration = .intended }
     do throws(VMError) {
@@ -41,12 +41,10 @@ struct FileMigration {
 
   /// Lets the waiting VM load `uri`. Returns once it is `completed`.
   func load(
-    from uri: String, _ progress: Progress, _ cancellation: Cancellation
+    from uri: String, _ progress: TransferProgress, _ cancellation: Cancellation
   ) throws(VMError) {
-    do throws(QMPError) {
+    try VMError.asking { () throws(QMPError) in
       try session.connection.startIncoming(uri: uri)
-    } catch {
-      throw .qmp(error)
     }
     do throws(VMError) {
       _ = try wait(progress, cancellation)
@@ -57,7 +55,7 @@ struct FileMigration {
 
   /// Waits for the end.
   private func wait(
-    _ progress: Progress, _ cancellation: Cancellation
+    _ progress: TransferProgress, _ cancellation: Cancellation
   ) throws(VMError) -> Int {
     var interval = Self.intervals.shortest
     let longest = live == nil ? Self.intervals.longest : Self.intervals.live

@@ -104,7 +104,8 @@ struct Destination {
 
   /// Puts the image into the VM.
   func take(
-    _ way: RestoreWay, _ mapping: Mapping, _ progress: Progress, _ cancellation: Cancellation
+    _ way: RestoreWay, _ mapping: Mapping, _ progress: TransferProgress,
+    _ cancellation: Cancellation
   ) throws(VMError) -> ([BlockArrival], TransferReport?) {
     switch way {
     case .load(let memory):
@@ -121,7 +122,7 @@ struct Destination {
 
   /// Lets QEMU load the image by itself.
   private func load(
-    _ progress: Progress, _ cancellation: Cancellation
+    _ progress: TransferProgress, _ cancellation: Cancellation
   ) throws(VMError) -> [BlockArrival] {
     let file = source.file
     try load(
@@ -133,7 +134,7 @@ struct Destination {
 
   /// Gives devices their states, and blocks their contents.
   private func restore(
-    to targets: [String: any PageTarget], _ progress: Progress, _ cancellation: Cancellation
+    to targets: [String: any PageTarget], _ progress: TransferProgress, _ cancellation: Cancellation
   ) throws(VMError) -> TransferReport {
     do throws(ImageError) {
       return try ImageRestore(
@@ -149,7 +150,7 @@ struct Destination {
 
   /// Puts what is not `mapped` in place, by our channels or in the stream, and then lets QEMU load the rest.
   private func place(
-    in memory: GuestMemory, mapped: Set<String>, _ progress: Progress,
+    in memory: GuestMemory, mapped: Set<String>, _ progress: TransferProgress,
     _ cancellation: Cancellation
   ) throws(VMError) -> ([BlockArrival], TransferReport?) {
     let placed = placedBlocks(besides: mapped)
@@ -259,12 +260,12 @@ struct Destination {
     }
     try load(
       file, direct: false, offset: 0, capabilities: stream.configuration.capabilities,
-      parameters: [:], Progress(), cancellation)
+      parameters: [:], TransferProgress(), cancellation)
   }
 
   private func load(
     _ file: File, direct: Bool, offset: UInt64, capabilities: [String],
-    parameters: [String: JSONValue], _ progress: Progress, _ cancellation: Cancellation
+    parameters: [String: JSONValue], _ progress: TransferProgress, _ cancellation: Cancellation
   ) throws(VMError) {
     try session.apply(ChangedSettings(of: vm, capabilities: capabilities, parameters: parameters))
     let path = try session.lend(file, for: .reading, direct: direct)

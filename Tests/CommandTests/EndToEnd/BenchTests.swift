@@ -1,4 +1,5 @@
 import Foundation
+import MappedRAMBench
 import SystemPackage
 import TestSupport
 import Testing

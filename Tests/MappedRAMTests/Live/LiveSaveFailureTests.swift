@@ -80,7 +80,7 @@ import Testing
   @Test func aStopDoesNotWaitForTheLimit() throws {
     let cancellation = Cancellation()
     let live = LiveOptions(maximumPause: .zero, maximumRounds: 1, bytesPerSecond: 4096)
-    let thread = try PosixThread<Void, Never>(name: "stop") { [progress = Progress()] in
+    let thread = try PosixThread<Void, Never>(name: "stop") { [progress = TransferProgress()] in
       _ = progress
       cancellation.cancel()
     }
