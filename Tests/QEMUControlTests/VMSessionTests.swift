@@ -15,8 +15,8 @@ import Testing
 
   init() throws { directory = try TemporaryDirectory() }
 
-  /// Runs `client` against a QEMU that closes the first connection at the first command, and tells its UUID on the others. Returns the other
-  /// commands that it got there.
+  /// Runs `client` against a QEMU that closes the first connection at the first command, and tells its UUID on the others. Returns
+  /// the other commands that it got there.
   private func reconnecting(
     _ client: (QMPConnection) throws -> Void
   ) throws -> [String] {
