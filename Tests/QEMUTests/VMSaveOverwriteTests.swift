@@ -28,7 +28,7 @@ extension RealQEMU {
           try QEMU.makeDisk(file(name), mebibytes: 1)
         }
         // Its firmware, in flash memory instead of a ROM.
-        try Data("flash".utf8).write(to: URL(fileURLWithPath: file("flash").string))
+        try QEMU.Configuration.small.guest?.write(to: file("flash"))
         let here = FilePath(FileManager.default.currentDirectoryPath)
         let relative =
           String(repeating: "../", count: here.components.count) + file("drive").string.dropFirst()
