@@ -85,7 +85,7 @@ extension RealQEMU {
       for load in LoadOptions.allCases { try vm.expectRestored(copy, load) }
     }
 
-    /// A captured VM, standing still or in rounds, with devices beside it, restored with them by each engine.
+    /// A captured VM, paused or in rounds, with devices beside it, restored with them by each engine.
     @Test(arguments: [nil, LiveOptions()])
     func devicesComeBesideAVM(_ live: LiveOptions?) throws {
       let kind = VMKind("q35")

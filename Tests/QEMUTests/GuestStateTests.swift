@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 extension RealQEMU {
-  /// What tests say about a VM that somebody else has worked on, and about one with few rights.
+  /// What tests say about a VM that another client has worked on, and about one with few rights.
   @Suite struct GuestStateTests {
     /// Each change of a VM is a difference of its states, and undone none.
     @Test func stateTellsEachChange() throws {

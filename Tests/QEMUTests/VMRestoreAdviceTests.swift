@@ -40,7 +40,7 @@ extension RealQEMU {
           + ["--"] + variant(arguments).configuration(in: directory).words(in: directory))
     }
 
-    /// QEMU names the device on its standard error alone, which with --detach nobody sees.
+    /// QEMU names the device on its standard error alone, which with --detach is not seen.
     @Test(arguments: restoreEngines)
     func whatQEMUSaidIsTold(_ engine: VMRestore.Engine) throws {
       let vm = try SavedVM(variant(queues(4)))

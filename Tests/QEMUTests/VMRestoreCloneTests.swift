@@ -31,7 +31,7 @@ extension RealQEMU {
       #expect(try Self.state(vm.image) == before)
     }
 
-    /// Starts `count` that stand still, one inside the other's life; the innermost then goes on.
+    /// Starts `count` that are paused, one inside the other's life; the innermost is then resumed.
     private func expectStanding(_ vm: SavedVM, _ count: Int, lockedBy file: File) throws {
       try restoring(
         vm.image, by: .map, into: vm.kind.configuration(in: vm.directory),
@@ -145,7 +145,7 @@ extension RealQEMU {
       }
       let file = try File.open(vm.image, access: .read)
       try file.lock(.exclusive)
-      // While somebody writes into the image nobody may run on it.
+      // While another process writes into the image no VM may run on it.
       #expect {
         try run()
       } throws: {

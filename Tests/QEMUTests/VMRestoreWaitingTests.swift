@@ -9,9 +9,9 @@ import TestSupport
 import Testing
 
 extension RealQEMU {
-  /// A QEMU that waits is not ours, and may be somebody else's by now.
+  /// A QEMU that waits is not ours, and may be another client's by now.
   @Suite struct VMRestoreWaitingTests {
-    /// The VM ran when it was saved. It waits without `-S`, so that it runs once it is loaded, unless somebody has stopped it.
+    /// The VM ran when it was saved. It waits without `-S`, so that it runs once it is loaded, unless a client has stopped it.
     @Test func aRestoreThatIsRefusedLeavesTheVMAsItWas() throws {
       let vm = try SavedVM(VMKind("live", isLive: true))
       let directory = try TemporaryDirectory()

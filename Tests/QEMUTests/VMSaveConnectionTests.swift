@@ -49,7 +49,7 @@ extension RealQEMU {
       try vm.expectAsBefore(leaving: ["vm.img"])
     }
 
-    /// The migration that nobody watches any more is ended, and then all is put back.
+    /// The migration that no client watches any more is ended, and then all is put back.
     @Test func saveByQEMUIsUndoneOverANewConnection() throws {
       let vm = try LiveVM.slow()
       let error = #expect(throws: VMError.self) { try saveCut(vm, .qemu) }

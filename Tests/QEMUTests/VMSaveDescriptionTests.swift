@@ -46,7 +46,7 @@ extension RealQEMU {
       #expect(source.log == "")
     }
 
-    /// While the VM is paused nobody else can have its disks. A device's command is run then.
+    /// While the VM is paused no other process can have its disks. A device's command is run then.
     @Test(arguments: backends)
     func disksStayLocked(memory: QEMU.Configuration.Backend) throws {
       let (disk, said) = (directory.file("disk"), directory.file("said"))

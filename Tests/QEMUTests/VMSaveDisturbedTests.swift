@@ -61,10 +61,10 @@ extension RealQEMU {
         let what = "save \(number), \(options), beside \(actions): status \(status)\n\(tool.errors)"
         #expect([0, 2, 65, 69].contains(status), "\(what)")
         if status == 2 {
-          // What is not as asked is somebody else's doing, or QEMU's refusal while somebody else migrates: the watchdog goes on.
+          // What is not as asked is another client's doing, or QEMU's refusal while another client migrates: the watchdog keeps trying.
           #expect(tool.errors.contains("The image is complete"), "\(what)")
         }
-        // Somebody else's migration has its end, as a watchdog has that waits for it.
+        // Another client's migration has its end, as a watchdog has that waits for it.
         try qemu.wait(for: "the end of migrations", seconds: 120) { try !isMigrating() }
         try qemu.wait(for: "the way back (\(what))", seconds: 120) {
           let trace = try Trace(qemu.log.utf8.dropFirst(start))
@@ -147,7 +147,7 @@ private struct Trace {
   /// What must not be.
   private(set) var wrongs: [String] = []
 
-  /// Whether the VM stands still, and the save has made it so.
+  /// Whether the VM is paused, and the save has made it so.
   var isLeftPausedByTheSave: Bool { stopped == .save }
 
   init(_ log: some Sequence<UInt8>) throws {

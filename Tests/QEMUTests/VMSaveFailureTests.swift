@@ -126,9 +126,9 @@ extension RealQEMU {
       try paused.expectAsBefore(says: true)
     }
 
-    /// Somebody else's migration goes on, and so does the VM.
+    /// Another client's migration continues, and the VM keeps running.
     @Test(arguments: VMSave.Engine.allCases)
-    func migrationOfSomebodyElse(engine: VMSave.Engine) throws {
+    func migrationOfAnother(engine: VMSave.Engine) throws {
       let vm = try LiveVM.slow(mebibytes: 8)
       try vm.qemu.setCapability("multifd", false)
       let before = try vm.qemu.state()

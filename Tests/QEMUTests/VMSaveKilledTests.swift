@@ -8,7 +8,7 @@ import Testing
 extension RealQEMU {
   /// The built command, ended in the middle of a save.
   @Suite struct VMSaveKilledTests {
-    /// Starts a save and stops the command once the VM stands still and, with QEMU's engine, the migration is under way.
+    /// Starts a save and stops the command once the VM is paused and, with QEMU's engine, the migration is under way.
     private func caught(
       _ vm: LiveVM, _ engine: VMSave.Engine, _ options: [String] = [],
       until condition: () throws -> Bool = { true }
@@ -52,7 +52,7 @@ extension RealQEMU {
       }
     }
 
-    /// Nobody is left to clean up but the watchdog.
+    /// Only the watchdog is left to clean up.
     @Test(arguments: [VMSave.Engine.capture, .qemu])
     func killed(engine: VMSave.Engine) throws {
       let vm = try LiveVM.slow()

@@ -10,7 +10,7 @@ import Testing
 extension RealQEMU {
   /// Images of VMs of all kinds are complete: a stock QEMU goes on with them.
   @Suite struct VMSaveMachineTests {
-    /// Captured while it runs, then standing still, so that memory can be compared.
+    /// Captured while it runs, then paused, so that memory can be compared.
     @Test(arguments: VMKind.captured.filter { !$0.isHuge || HugePages.isAvailable })
     func captured(_ kind: VMKind) throws {
       let pages = kind.isHuge ? try HugePages(count: 16) : nil

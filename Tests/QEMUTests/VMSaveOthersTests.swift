@@ -10,7 +10,7 @@ import TestSupport
 import Testing
 
 extension RealQEMU {
-  /// Somebody else does something with the VM while it is saved.
+  /// Another client does something with the VM while it is saved.
   @Suite struct VMSaveOthersTests {
     private let qemu: QEMU
     private let directory: TemporaryDirectory
@@ -106,7 +106,7 @@ extension RealQEMU {
       withExtendedLifetime(proxy) {}
     }
 
-    /// Killed while somebody else migrates the paused VM: the watchdog leaves it alone.
+    /// Killed while another client migrates the paused VM: the watchdog leaves it alone.
     @Test func migratedAwayFromADeadSave() throws {
       let (tool, proxy) = try save(
         [
@@ -138,7 +138,7 @@ extension RealQEMU {
       }
     }
 
-    /// Somebody else's migration begins right before ours: it is neither cancelled nor slowed down.
+    /// Another client's migration begins right before ours: it is neither cancelled nor slowed down.
     @Test(arguments: [[], ["--live"]])
     func migrationOfAnother(live: [String]) throws {
       try qemu.execute("migrate-set-parameters", ["max-bandwidth": 100_000])
@@ -175,7 +175,7 @@ extension RealQEMU {
       withExtendedLifetime(proxy) {}
     }
 
-    /// Somebody else cancels ours.
+    /// Another client cancels ours.
     @Test func ourMigrationIsCancelled() throws {
       let vm = try LiveVM.slow()
       try vm.qemu.execute("migrate-set-parameters", ["max-bandwidth": 0])
@@ -195,7 +195,7 @@ extension RealQEMU {
 
     // MARK: Pauses
 
-    /// Somebody else resumes a paused VM right before we pause it: it ran, so it runs afterwards.
+    /// Another client resumes a paused VM right before we pause it: it ran, so it runs afterwards.
     @Test(arguments: [["--engine", "capture"], ["--engine", "qemu"]])
     func resumedBeforeThePause(options: [String]) throws {
       try qemu.stop()
@@ -209,7 +209,7 @@ extension RealQEMU {
       withExtendedLifetime(proxy) {}
     }
 
-    /// Somebody else pauses the VM in the rounds of a live save: it stays so.
+    /// Another client pauses the VM in the rounds of a live save: it stays so.
     @Test(arguments: [VMSave.Engine.capture, .qemu])
     func pausedInTheRounds(engine: VMSave.Engine) throws {
       let vm = try LiveVM.slow()
@@ -231,7 +231,7 @@ extension RealQEMU {
       try vm.qemu.expectGoesOn()
     }
 
-    /// Somebody else resumes a VM that was to stay paused: the image is complete, and the status says that the VM is not as asked.
+    /// Another client resumes a VM that was to stay paused: the image is complete, and the status says that the VM is not as asked.
     @Test func resumedAtTheEnd() throws {
       let (tool, proxy) = try save(
         [.init("query-status", nth: 6, before: [.init("cont")], over: other)],
@@ -252,7 +252,7 @@ extension RealQEMU {
       withExtendedLifetime(proxy) {}
     }
 
-    /// Somebody else has migrated the VM away while its image was made durable: it is neither resumed nor ended.
+    /// Another client has migrated the VM away while its image was made durable: it is neither resumed nor ended.
     @Test(arguments: ["resume", "quit"])
     func migratedAwayAtTheEnd(then: String) throws {
       if then == "resume" { try qemu.stop() }
@@ -341,7 +341,7 @@ extension RealQEMU {
       try vm.expectAsBefore(says: engine == .qemu)
     }
 
-    /// The command is stopped in the rounds of a live save by QEMU, which pauses the VM at their end: somebody has to resume it.
+    /// The command is stopped in the rounds of a live save by QEMU, which pauses the VM at their end: the watchdog has to resume it.
     @Test func stoppedInTheRounds() throws {
       let save = try RunningTool(
         saving: qemu, to: image, ["--engine", "qemu", "--live", "--max-bandwidth", "2M"])
@@ -455,7 +455,7 @@ extension RealQEMU {
       try vm.quit()
     }
 
-    /// Asleep under a pause, which nobody sees from outside: the image is complete, and QEMU is not told to resume the VM.
+    /// Asleep under a pause, which cannot be seen from outside: the image is complete, and QEMU is not told to resume the VM.
     @Test(arguments: ["resume", "pause"])
     func asleepUnderAPause(then: String) throws {
       let vm = try sleepingVM()

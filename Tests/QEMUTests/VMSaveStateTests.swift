@@ -84,7 +84,7 @@ extension RealQEMU {
       #expect(qemu.log == "")
     }
 
-    /// A VM that stood still stays so. After a migration of its own QEMU calls that `postmigrate`; its disks are active all the
+    /// A VM that was paused stays so. After a migration of its own QEMU calls that `postmigrate`; its disks are active all the
     /// same, and it goes on.
     @Test(arguments: [VMSave.Engine.capture, .qemu])
     func pausedStaysPaused(engine: VMSave.Engine) throws {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How long a busy VM stands still for a stopped save and for a live one, in turns, on this machine.
+"""The downtime of a busy VM for a stopped save and for a live one, in turns, on this machine.
 
   measure_live.py [--runs 5] [--memory MIB] [--guest writer|toucher] [--rate MIB] [--area MIB] [--engine capture|qemu] [--shared]
                   COMMAND DIRECTORY

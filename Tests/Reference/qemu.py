@@ -54,7 +54,7 @@ def ask(lines, request, said):
 
 
 class Monitor:
-    """The QMP socket of a QEMU that somebody else has started. Use with `with`."""
+    """The QMP socket of a QEMU that another process has started. Use with `with`."""
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX)

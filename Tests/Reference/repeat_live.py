@@ -49,7 +49,7 @@ def memory_of(qemu, path, memory):
 
 
 class Source:
-    """A VM that is saved live and stands still then."""
+    """A VM that is saved live and paused then."""
 
     def __init__(self, options, kind, memory, shared, own):
         self.options, self.memory, self.shared, self.own = options, memory, shared, own

@@ -1,6 +1,6 @@
 import Foundation
 
-/// What of a VM must be as before, once somebody else has worked on it.
+/// What of a VM must be as before, once another client has worked on it.
 public struct VMState: Equatable, CustomStringConvertible {
   /// `running`, `paused`, ….
   public var status: String
