@@ -15,7 +15,7 @@ extension VMError {
     case .cannotCapture(let obstacles, _): Self.details(obstacles)
     case .deviceByQEMU(let path, let obstacles): Self.details(obstacles, path)
     case .leftPaused(let cause?, _, _), .notUndone(let cause?, _, _), .leftAlone(_, let cause?),
-      .asleep(let cause?, _):
+      .asleep(let cause?, _), .snapshotsRemain(_, let cause?, _, _):
       cause.details
     case .mismatches(let path, _): ErrorDetails(.differs, path)
     case .usedByVM(let path, _), .snapshotExists(let path), .noSnapshotDirectory(let path, _),

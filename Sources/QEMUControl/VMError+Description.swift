@@ -83,7 +83,7 @@ extension VMError: CustomStringConvertible {
       Self.text(
         cause,
         "The guest was asleep (suspended) when QEMU saved it, and QEMU would crash if it were resumed: its state is "
-          + "\"postmigrate\". A VM whose guest is asleep can be captured.")
+          + "\"postmigrate\".")
     case .pausedTooLong(let isResumed):
       "The VM was paused for too long, so the watchdog "
         + (isResumed ? "has resumed it" : "tries to resume it")

@@ -48,6 +48,7 @@ func expectLines(
   location: SourceLocation = #_sourceLocation
 ) throws {
   let lines = try BootSectorGuest.lines(of: serial)
+  #expect(!lines.isEmpty, sourceLocation: location)
   #expect(
     lines.map(\.count) == Array(first..<(first + UInt32(lines.count))), sourceLocation: location)
   #expect(lines.allSatisfy { $0.sum == sum }, sourceLocation: location)

@@ -70,12 +70,14 @@ extension RealQEMU {
     @Test(arguments: Unanswered.all)
     func theTimeEndsTheWait(_ what: Unanswered) throws {
       let before = try qemu.state()
+      let reached = files.file("reached")
       let (tool, proxy) = try save(
-        [.init(what.command, nth: what.nth, do: "drop")],
+        [.init(what.command, nth: what.nth, do: "drop", reached: reached)],
         ["--engine", what.engine.rawValue, "--timeout", "2"])
       let start = ContinuousClock.now
       #expect(try tool.wait() == 75, "\(tool.errors)")
       #expect(ContinuousClock.now - start < .seconds(10))
+      #expect(FileManager.default.fileExists(atPath: reached.string), "it never came to that")
       #expect(
         tool.errors.hasPrefix("Error: Timed out after 2.00 s (--timeout)"), "\(tool.errors)")
       #expect(try qemu.state() == before)
@@ -86,18 +88,67 @@ extension RealQEMU {
     /// A signal does the same.
     @Test(arguments: ["stop", "xen-save-devices-state"])
     func aSignalEndsTheWait(command: String) throws {
+      let reached = files.file("reached")
       let (tool, proxy) = try save(
-        [.init(command, do: "drop")], ["--engine", "capture"])
+        [.init(command, do: "drop", reached: reached)], ["--engine", "capture"])
       try tool.wait(for: "the command", every: .milliseconds(5)) {
-        command == "stop" ? try tool.blocks(SIGINT) : try qemu.status() == "paused"
+        FileManager.default.fileExists(atPath: reached.string)
       }
-      usleep(1_000_000)
       let start = ContinuousClock.now
       tool.send(SIGINT)
       #expect(try tool.wait() == 130, "\(tool.errors)")
       #expect(ContinuousClock.now - start < .seconds(8))
       try expectRunsUnsaved()
       withExtendedLifetime(proxy) {}
+    }
+
+    /// Saves `vm`, whose QEMU carries `stop` out at once and answers `seconds` later, and cancels that as soon as it is sent.
+    private func cancelledInStop(
+      _ vm: QEMU, seconds: Double, _ change: (inout VMSave) -> Void
+    ) throws -> (error: VMError?, proxy: QMPProxy) {
+      let reached = files.file("reached")
+      let proxy = try QMPProxy(
+        before: vm, [.init("stop", do: "late", seconds: seconds, reached: reached)])
+      let cancellation = Cancellation()
+      Thread.detachNewThread {
+        while !FileManager.default.fileExists(atPath: reached.string) { usleep(2000) }
+        cancellation.cancel()
+      }
+      var save = VMSave.watched(to: image)
+      change(&save)
+      let connection = try QMPConnection(connecting: proxy.socket)
+      let error = #expect(throws: VMError.self) {
+        try save.run(connection, cancellation: cancellation)
+      }
+      #expect(FileManager.default.fileExists(atPath: reached.string))
+      return (error, proxy)
+    }
+
+    /// The `stop` that ends the rounds of a live save by QEMU, which has not answered when the save is cancelled: the VM is resumed, here or,
+    /// where that takes too long, by the watchdog.
+    @Test(arguments: [1.0, 9.0])
+    func aStuckSaveIsCancelledInItsStop(seconds: Double) throws {
+      let vm = try QEMU(VMKind.busy(BusyGuest.toucher.rawValue).configuration)
+      try vm.waitForGuestLines(1)
+      let (error, proxy) = try cancelledInStop(vm, seconds: seconds) {
+        $0.engine = .qemu
+        $0.live = LiveOptions(maximumPause: .milliseconds(1), maximumRounds: 4)
+      }
+      if seconds < 5 { #expect(error == .image(.cancelled)) }
+      try vm.wait(for: "the VM", seconds: 40) { try vm.status() == "running" }
+      #expect(try directory.names() == [])
+      try vm.expectGoesOn()
+      withExtendedLifetime(proxy) {}
+    }
+
+    /// Where nobody else can take the way back, QEMU is given the time that it needs.
+    @Test func withoutAWatchdogTheAnswerIsWaitedFor() throws {
+      let (error, _) = try cancelledInStop(qemu, seconds: 7) {
+        $0.engine = .capture
+        $0.watchdogProgram = "/nowhere"
+      }
+      #expect(error == .image(.cancelled))
+      try expectRunsUnsaved()
     }
 
     /// QEMU answers nothing on the way back either: the command ends all the same, says so, and leaves the rest to the watchdog.

@@ -8,7 +8,8 @@ Listens at the Unix socket LISTEN, and passes each client on to the one at TARGE
     command   the QMP command that the rule is about
     nth       which of these commands, counted over all clients from 1; left out: each
     first     how many of them, from the first on; left out: no such limit
-    do        pass (by default), drop (QEMU never hears of it), refuse (an error comes back), close (the client's connection ends)
+    do        pass (by default), drop (QEMU never hears of it), refuse (an error comes back), close (the client's connection ends), late
+              (QEMU hears of it at once, and what it says is held back for the seconds)
     before    QMP commands, each [name, arguments], that another client carries out before
     actor     the socket of that client
     reached   a file that is made then
@@ -59,6 +60,24 @@ class Rules:
         return {}
 
 
+class Answers:
+    """What QEMU says to one client, and since when."""
+
+    def __init__(self):
+        self.since = 0
+
+    def pass_on(self, target, client):
+        """Passes all of it on."""
+        try:
+            while data := target.recv(65536):
+                while (left := self.since - time.monotonic()) > 0:
+                    time.sleep(min(left, 0.1))
+                client.sendall(data)
+        except OSError:
+            pass
+        end(client)
+
+
 def hangs_up(client, rule):
     """Waits as the rule says. Whether the client goes meanwhile."""
     poll = select.poll()
@@ -72,7 +91,7 @@ def hangs_up(client, rule):
             return True
 
 
-def forward(client, target, rules):
+def forward(client, target, rules, answers):
     """Passes commands on, line by line. A line's descriptors come with its first bytes."""
     rest, descriptors = b"", []
     while True:
@@ -91,9 +110,12 @@ def forward(client, target, rules):
                 other.socket.close()
             if "reached" in rule:
                 open(rule["reached"], "w").close()
-            if hangs_up(client, rule):
-                return
             what = rule.get("do", "pass")
+            if what == "late":
+                answers.since = time.monotonic() + rule["seconds"]
+                what = "pass"
+            elif hangs_up(client, rule):
+                return
             if what == "close":
                 return
             if what == "refuse":
@@ -104,16 +126,6 @@ def forward(client, target, rules):
             for descriptor in descriptors:
                 os.close(descriptor)
             descriptors = []
-
-
-def back(target, client):
-    """Passes all that QEMU says."""
-    try:
-        while data := target.recv(65536):
-            client.sendall(data)
-    except OSError:
-        pass
-    end(client)
 
 
 def end(connection):
@@ -127,8 +139,9 @@ def serve(client, path, rules):
     target = socket.socket(socket.AF_UNIX)
     try:
         target.connect(path)
-        threading.Thread(target=back, args=(target, client), daemon=True).start()
-        forward(client, target, rules)
+        answers = Answers()
+        threading.Thread(target=answers.pass_on, args=(target, client), daemon=True).start()
+        forward(client, target, rules, answers)
     except OSError:
         pass
     end(target)

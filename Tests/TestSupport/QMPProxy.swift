@@ -17,7 +17,7 @@ public final class QMPProxy {
     public var nth: Int?
     /// How many of them, from the first on; `nil` for no such limit.
     public var first: Int?
-    /// `pass`, `drop`, `refuse` or `close`.
+    /// `pass`, `drop`, `refuse`, `close` or `late`.
     public var `do`: String?
     /// How long it waits, after `before`.
     public var seconds: Double?

@@ -200,22 +200,27 @@ extension QMPCommand<[BlockJob]> {
   }
 }
 
-extension QMPCommand<[ConcludedJob]> {
-  /// `query-jobs`: those that are concluded.
-  package static var queryConcludedJobs: Self {
+extension QMPCommand<[Job]> {
+  /// `query-jobs`.
+  package static var queryJobs: Self {
     Self("query-jobs") { answer throws(QMPError) in
-      try answer.map { job throws(QMPError) -> ConcludedJob? in
-        guard try job.member("status").string() == "concluded" else { return nil }
-        return ConcludedJob(
-          id: try job.member("id").string(), failure: try job.optional("error")?.string())
-      }.compactMap { $0 }
+      try answer.map { job throws(QMPError) -> Job in
+        Job(
+          id: try job.member("id").string(), kind: try job.member("type").string(),
+          isConcluded: try job.member("status").string() == "concluded",
+          failure: try job.optional("error")?.string())
+      }
     }
   }
 }
 
-/// A job that has ended, and was not forgotten yet.
-package struct ConcludedJob: Equatable, Sendable {
+/// A job that QEMU has begun, and has not been told to forget.
+package struct Job: Equatable, Sendable {
   package var id: String
+  /// Its kind: `create`, `commit`, …
+  package var kind: String
+  /// Whether it has ended.
+  package var isConcluded: Bool
   /// Why it failed, in QEMU's words.
   package var failure: String?
 }

@@ -140,8 +140,9 @@ extension VMRestore {
     _ source: RestoreSource, into connection: QMPConnection, progress: TransferProgress,
     cancellation: Cancellation, found: (ProcessHandle) throws(VMError) -> Void
   ) throws(VMError) -> VMRestoreReport {
-    connection.isCancelled = { cancellation.isCancelled }
-    defer { connection.isCancelled = { false } }
+    let before = connection.isCancelled
+    connection.isCancelled = { before() || cancellation.isCancelled }
+    defer { connection.isCancelled = before }
     let start = ContinuousClock.now
     let vm = try RunningVM(lookingThrough: connection)
     let session = VMSession(connection, vm, process: nil, reconnects: false)
@@ -168,7 +169,7 @@ extension VMRestore {
       (report.blocks, report.transfer) = try destination.take(
         chosen, mapping, progress, cancellation)
     } catch {
-      session.inAnyCase { destination.leave(chosen) }
+      session.inAnyCase(grace: VMSession.grace) { destination.leave(chosen) }
       throw error
     }
     report.state = try session.inAnyCase { () throws(VMError) in
@@ -206,10 +207,14 @@ extension VMRestore {
   /// - Throws: `state` where it waits no more, or loads another image: another client restores into it. A VM that ran is resumed.
   private func hold(_ session: VMSession) throws(VMError) {
     _ = try session.takeEvents()
-    try session.execute(.stop)
-    // One that waits says nothing at this (QEMU 10.0, monitor/qmp-cmds.c, qmp_stop; tried): it ran.
-    if try session.takeEvents().contains(where: { $0.name == "STOP" }) {
-      try session.execute(.cont)
+    // One that waits says nothing at this (QEMU 10.0, monitor/qmp-cmds.c, qmp_stop; tried): one that does ran.
+    let hasRun = try session.inAnyCase(grace: VMSession.grace) { () throws(VMError) in
+      try session.execute(.stop)
+      let hasRun = try session.takeEvents().contains { $0.name == "STOP" }
+      if hasRun { try session.execute(.cont) }
+      return hasRun
+    }
+    if hasRun {
       throw .state(
         found: RunState.running.rawValue, expected: [RunState.inMigrate.rawValue])
     }

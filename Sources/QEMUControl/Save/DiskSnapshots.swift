@@ -236,11 +236,16 @@ struct SnapshotJobs {
     }
   }
 
-  /// Forgets those of the jobs `ids` that have come to their ends: what was given up may have done so since, and would be there as long as
-  /// QEMU is.
+  /// Waits for those of the jobs `ids` that make files, and forgets those that have come to their ends: what was given up would be there as long as QEMU is.
   func dismiss(_ ids: Set<String>) throws(QMPError) {
     do throws(QMPError) {
-      for job in try connection.execute(.queryConcludedJobs) where ids.contains(job.id) {
+      // One that still makes a file would make it after it was removed.
+      try wait("blockdev-create") { () throws(QMPError) in
+        try !connection.execute(.queryJobs).contains {
+          ids.contains($0.id) && $0.kind == "create" && !$0.isConcluded
+        }
+      }
+      for job in try connection.execute(.queryJobs) where ids.contains(job.id) && job.isConcluded {
         try connection.execute(.dismiss(job: job.id))
       }
     } catch {
@@ -252,9 +257,9 @@ struct SnapshotJobs {
   /// Runs the job that `command` begins, to its end.
   func finish(_ command: QMPCommand<Void>, _ id: String) throws(QMPError) {
     try connection.execute(command)
-    var ended: ConcludedJob?
+    var ended: Job?
     try wait(command.name) { () throws(QMPError) in
-      ended = try connection.execute(.queryConcludedJobs).first { $0.id == id }
+      ended = try connection.execute(.queryJobs).first { $0.id == id && $0.isConcluded }
       return ended != nil
     }
     try connection.execute(.dismiss(job: id))

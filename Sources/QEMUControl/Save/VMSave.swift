@@ -114,8 +114,9 @@ extension VMSave {
     _ connection: QMPConnection, progress: TransferProgress = TransferProgress(),
     cancellation: Cancellation = Cancellation(), onWarning: (VMSaveWarning) -> Void = { _ in }
   ) throws(VMError) -> VMSaveReport {
-    connection.isCancelled = { cancellation.isCancelled }
-    defer { connection.isCancelled = { false } }
+    let before = connection.isCancelled
+    connection.isCancelled = { before() || cancellation.isCancelled }
+    defer { connection.isCancelled = before }
     // Look: what cannot be saved, or would do harm, is refused.
     let vm = try RunningVM(lookingThrough: connection)
     let access = GuestMemory.access(to: vm, processID: processID)

@@ -123,7 +123,7 @@ extension VMSaveWarning: CustomStringConvertible {
       "\(DiskPlaces.unlinked(disks)) The image then matches no disk. Copy them over QMP (blockdev-backup) while the VM is paused, if what is in "
         + "them matters."
     case .noWatchdog(let program):
-      "\(program): no such program, or a different one or another version, so this save has no watchdog: if it is killed, the VM may "
+      "\(program): not found, not mapped-ram, or another version of it, so this save has no watchdog: if it is killed, the VM may "
         + "stay paused."
     }
   }

@@ -13,6 +13,8 @@ extension VMSession {
   /// carried out at that very moment looks like ours.)
   func pause(_ limit: PauseLimit) throws(VMError) {
     let look = try execute(.queryStatus)
+    // What was read before is of no concern to the pause.
+    _ = try takeEvents()
     note { $0.pause = Journal.Pause(isOurs: look.isLive, limit: limit) }
     let start = ContinuousClock.now
     // Disks are flushed before the answer comes.
@@ -28,17 +30,22 @@ extension VMSession {
       }
     }
     stateBefore = state
-    if isOurs, events.last(where: { ["STOP", "RESUME"].contains($0.name) })?.name == "RESUME" {
+    if events.drop(while: { $0.name != "STOP" }).contains(where: { $0.name == "RESUME" }) {
       note { $0.pause?.isOurs = false }
       throw .resumedMeanwhile
     }
     note { $0.pause?.isOurs = isOurs }
     guard isOurs else { return }
+    noteResumes()
+    try beginPause(at: start)
+  }
+
+  /// Notes it when the VM is resumed: whatever pauses it from then on is not our `stop`. A watchdog, which has a connection of its own,
+  /// would not hear of it.
+  private func noteResumes() {
     connection.onEvent = { [weak self] event in
-      // Whatever pauses the VM from then on is not our `stop`. A watchdog, which has a connection of its own, would not hear of it.
       if event.name == "RESUME" { self?.note { $0.pause?.isByMigration = true } }
     }
-    try beginPause(at: start)
   }
 
   private func beginPause(at start: ContinuousClock.Instant) throws(VMError) {
@@ -118,15 +125,25 @@ extension VMSession {
 
   /// Pauses a VM that is being migrated, so that its migration comes to an end. One that another client has paused meanwhile is not ours.
   func pauseMigrating() throws(VMError) {
-    let start = ContinuousClock.now
-    let (found, events) = try execute(.queryStatus, then: .stop)
-    guard events.contains(where: { $0.name == "STOP" }) else { return }
-    stateBefore = found.isLive ? found : .running
+    guard try execute(.queryStatus).isLive else { return }
+    _ = try takeEvents()
     let limit = endExpectedPause()
     note {
       $0.pause?.isByMigration = false
       if let limit { $0.pause?.limit = limit }
     }
+    noteResumes()
+    let start = ContinuousClock.now
+    let (found, events) = try execute(.queryStatus, then: .stop)
+    guard events.contains(where: { $0.name == "STOP" }) else {
+      // QEMU has paused it by itself in this moment, or another client has: the next look tells.
+      if let limit {
+        try expectPause(limit)
+        bindExpectedPause()
+      }
+      return
+    }
+    stateBefore = found.isLive ? found : .running
     try beginPause(at: start)
   }
 

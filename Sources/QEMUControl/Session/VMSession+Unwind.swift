@@ -21,9 +21,9 @@ extension VMSession {
     if cause != nil, !keptSnapshots.files.isEmpty {
       note { ($0.snapshots, $0.snapshotsMayBeUsed) = keptSnapshots }
     }
-    if let isResumed = isUndoneByWatchdog() {
+    if let isResumed = outcomeOfWatchdog() {
       // As the pause was too long. Of an image that is complete, all had been read by then.
-      return cause == nil && isResumed ? nil : .pausedTooLong(isResumed: isResumed)
+      return cause == nil ? leftToWatchdog(isResumed) : .pausedTooLong(isResumed: isResumed)
     }
     do throws(VMError) {
       try goBack(after: cause) { (unwind) throws(QMPError) in try unwind.run() }
@@ -31,8 +31,9 @@ extension VMSession {
       return nil
     } catch {
       // It may have taken over meanwhile, and cut the connection.
-      if let isResumed = isUndoneByWatchdog() {
-        return isResumed ? nil : .pausedTooLong(isResumed: false)
+      if let isResumed = outcomeOfWatchdog() {
+        if cause != nil, isResumed { return nil }
+        return leftToWatchdog(isResumed, cause, error)
       }
       guard case .qmp(let reason) = error else {
         finish()
@@ -52,8 +53,20 @@ extension VMSession {
     }
   }
 
-  /// Whether the watchdog has undone everything, where it has taken over; `nil` where it has not.
-  private func isUndoneByWatchdog() -> Bool? {
+  /// What is told where the watchdog has taken over, and has resumed the VM or not yet.
+  private func leftToWatchdog(
+    _ isResumed: Bool, _ cause: VMError? = nil, _ reason: VMError? = nil
+  ) -> VMError? {
+    guard !isResumed else { return nil }
+    let reasons = [reason, resumeFailure].compactMap { $0 }
+    for case .qmp(let reason) in reasons {
+      return .leftPaused(cause: cause, reason: reason, isWatched: true)
+    }
+    return reasons.first ?? .pausedTooLong(isResumed: false)
+  }
+
+  /// Whether the watchdog has undone everything, where it has taken over, which it is waited for; `nil` where it has not.
+  private func outcomeOfWatchdog() -> Bool? {
     guard let watchdog, watchdog.stage != .watching else { return nil }
     watchdog.wait(for: .seconds(30))
     self.watchdog = nil

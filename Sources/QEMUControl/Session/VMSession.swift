@@ -175,16 +175,21 @@ final class VMSession {
 
   // MARK: Commands
 
-  /// How long each of QEMU's answers is waited for on the way back of a save that is cancelled: what is not undone then is left to the
+  /// How long to wait for each of QEMU's answers on the way back of a save that is cancelled: what is not undone then is left to the
   /// watchdog.
   static let grace = Duration.seconds(5)
+  /// Each command waits as long as it does otherwise.
+  private static let unlimitedGrace = Duration.seconds(3600)
 
-  /// Runs `body`, which is not to be left out where the work is cancelled, nor to hold the end up for long.
+  /// Runs `body`, which is not to be left out where the work is cancelled, nor to hold the end up for long if another can do it.
+  ///
+  /// - Parameter grace: how long each answer is waited for then; by default a short time only where a watchdog watches.
   func inAnyCase<Value, Failure: Error>(
-    _ body: () throws(Failure) -> Value
+    grace: Duration? = nil, _ body: () throws(Failure) -> Value
   ) throws(Failure) -> Value {
     let before = connection.grace
-    connection.grace = Self.grace
+    connection.grace =
+      grace ?? (watchdog?.stage == .watching ? Self.grace : Self.unlimitedGrace)
     defer { connection.grace = before }
     return try body()
   }

@@ -59,7 +59,7 @@ enum QMPTarget {
     reader(of: .queryUUID), reader(of: .queryName), reader(of: .queryProcessors),
     reader(of: .queryCharacterDevices), reader(of: .queryCommands), reader(of: .queryBlockNodes),
     reader(of: .queryBlockGraph),
-    reader(of: .queryBlockJobs), reader(of: .queryConcludedJobs), reader(of: .addDescriptor(0)),
+    reader(of: .queryBlockJobs), reader(of: .queryJobs), reader(of: .addDescriptor(0)),
     reader(of: .queryDescriptorSets), reader(of: .queryMigrationCapabilities),
     reader(of: .queryMigrationParameters), reader(of: .queryMemoryBackends),
     reader(of: .queryMemoryDevices),
