@@ -117,7 +117,7 @@ extension RealQEMU {
       try tool.wait(for: "the migration", every: .milliseconds(5)) {
         try qemu.status() == "postmigrate"
       }
-      let watchdogs = try watchdogs(of: tool.processID)
+      let watchdogs = try tool.watchdogs()
       try #require(watchdogs.count == 1)
       tool.send(SIGKILL)
       _ = try tool.wait()
@@ -126,16 +126,6 @@ extension RealQEMU {
       }
       #expect(try qemu.status() == "postmigrate")
       withExtendedLifetime(proxy) {}
-    }
-
-    /// The processes that are watchdogs of the command `parent`, or have lost it.
-    private func watchdogs(of parent: Int32) throws -> [String] {
-      try FileManager.default.contentsOfDirectory(atPath: "/proc").filter { number in
-        guard Int32(number) != nil,
-          let status = try? String(contentsOfFile: "/proc/\(number)/status", encoding: .utf8)
-        else { return false }
-        return status.hasPrefix("Name:\tram watchdog\n") && status.contains("\nPPid:\t\(parent)\n")
-      }
     }
 
     /// Another client's migration begins right before ours: it is neither cancelled nor slowed down.

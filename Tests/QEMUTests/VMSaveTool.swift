@@ -1,3 +1,4 @@
+import Foundation
 import SystemPackage
 import TestSupport
 
@@ -11,5 +12,16 @@ extension RunningTool {
     try self.init(
       prefix: prefix,
       ["save", qemu.qmpSocket.string, image.string] + options)
+  }
+
+  /// The processes that are watchdogs of the command, or have lost it.
+  func watchdogs() throws -> [String] {
+    try FileManager.default.contentsOfDirectory(atPath: "/proc").filter { number in
+      guard Int32(number) != nil,
+        let status = try? String(contentsOfFile: "/proc/\(number)/status", encoding: .utf8)
+      else { return false }
+      return status.hasPrefix("Name:\tram watchdog\n")
+        && status.contains("\nPPid:\t\(processID)\n")
+    }
   }
 }

@@ -195,7 +195,7 @@ extension RealQEMU {
       try qemu.resume()
       try qemu.stop()
       usleep(300_000)
-      let watchdogs = try watchdogs(of: tool.processID)
+      let watchdogs = try tool.watchdogs()
       try #require(watchdogs.count == 1)
       tool.send(SIGKILL)
       _ = try tool.wait()
@@ -205,16 +205,6 @@ extension RealQEMU {
       #expect(try qemu.status() == "paused")
       #expect(try directory.names() == [])
       withExtendedLifetime(proxy) {}
-    }
-
-    /// The processes that are watchdogs of the command `parent`.
-    private func watchdogs(of parent: Int32) throws -> [String] {
-      try FileManager.default.contentsOfDirectory(atPath: "/proc").filter { number in
-        guard Int32(number) != nil,
-          let status = try? String(contentsOfFile: "/proc/\(number)/status", encoding: .utf8)
-        else { return false }
-        return status.hasPrefix("Name:\tram watchdog\n") && status.contains("\nPPid:\t\(parent)\n")
-      }
     }
 
     /// A program that plays a watchdog of another version is not taken for one.
@@ -259,7 +249,7 @@ extension RealQEMU {
         ["--engine", "capture"] + (moment == .inThePages ? ["--max-bandwidth", "1M"] : []))
       var watching: [String] = []
       try tool.wait(for: "the moment", every: .milliseconds(2)) {
-        watching = try watchdogs(of: tool.processID)
+        watching = try tool.watchdogs()
         return try watching.count == 1 && (moment == .beforeThePause || qemu.status() == "paused")
       }
       usleep(500_000)
