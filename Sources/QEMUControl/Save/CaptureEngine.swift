@@ -11,7 +11,7 @@ final class CaptureEngine: SaveEngine {
   private let memory: GuestMemory
   private let platform: GuestPlatform
   /// The save of a VM that runs.
-  private var rounds: OngoingSave?
+  private var ongoing: OngoingSave?
 
   private var save: VMSave { job.save }
   private var vm: RunningVM { job.vm }
@@ -30,7 +30,7 @@ final class CaptureEngine: SaveEngine {
         prologue: StreamPrologue(
           configuration: platform.configuration(machineType: job.vm.machineType)),
         blocks: memory.planned(pageSize: platform.pageSize), tail: [], for: job.save.image)
-      rounds = try ImageSave(head, options: job.save.options).begin(
+      ongoing = try ImageSave(head, options: job.save.options).begin(
         to: job.save.image, inPlace: job.save.inPlace, replacing: job.save.replacing, live: live,
         guestTime: { Self.processorTime(of: processID) }, progress: job.progress,
         cancellation: job.cancellation)
@@ -50,7 +50,7 @@ final class CaptureEngine: SaveEngine {
 
   func runRounds() throws(VMError) {
     do throws(ImageError) {
-      try rounds?.runRounds()
+      try ongoing?.runRounds()
     } catch {
       throw .image(error)
     }
@@ -75,7 +75,7 @@ final class CaptureEngine: SaveEngine {
   private func memoryNow() throws(VMError) -> GuestMemory {
     let blocks = try session.ramBlocks().filter(\.isMigratable)
     guard blocks != vm.blocks else { return memory }
-    guard rounds == nil else { throw .image(.plan(.slotsDiffer(save.image))) }
+    guard job.live == nil else { throw .image(.save(.slotsDiffer(save.image))) }
     var now = vm
     now.blocks = blocks
     switch GuestMemory.access(to: now, processID: memory.processID) {
@@ -108,29 +108,25 @@ final class CaptureEngine: SaveEngine {
   func write(
     _ plan: SavePlan, pagesAreRead: () throws(VMError) -> Void
   ) throws(VMError) -> VMSaveReport {
-    var failure: VMError?
-    let transfer: TransferReport
+    let written: WrittenSave
     do throws(ImageError) {
-      // The engine passes errors of its own kind on: another one travels beside it.
-      let pagesAreRead = { () throws(ImageError) in
-        do throws(VMError) {
-          try pagesAreRead()
-        } catch {
-          failure = error
-          throw .cancelled
-        }
-      }
-      if let rounds = rounds.take() {
-        transfer = try rounds.finish(
-          plan, pagesAreRead: pagesAreRead, beforeCommit: session.keepSnapshots)
+      if let ongoing = ongoing.take() {
+        written = try ongoing.writePages(plan)
       } else {
-        transfer = try ImageSave(plan, options: save.options).run(
-          to: save.image, inPlace: save.inPlace, replacing: save.replacing,
-          progress: job.progress, cancellation: job.cancellation, pagesAreRead: pagesAreRead,
-          beforeCommit: session.keepSnapshots)
+        written = try ImageSave(plan, options: save.options).begin(
+          to: save.image, inPlace: save.inPlace, replacing: save.replacing, progress: job.progress,
+          cancellation: job.cancellation
+        ).writePages()
       }
     } catch {
-      throw failure ?? .image(error)
+      throw .image(error)
+    }
+    try pagesAreRead()
+    let transfer: TransferReport
+    do throws(ImageError) {
+      transfer = try written.finish(beforeCommit: session.keepSnapshots)
+    } catch {
+      throw .image(error)
     }
     var report = VMSaveReport(
       of: vm, by: .capture, blocks: plan.blocks.map(\.idstr), fileSize: plan.end,

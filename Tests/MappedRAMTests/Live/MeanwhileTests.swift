@@ -79,7 +79,7 @@ import Testing
       for _ in 0..<4 { try save.runRounds() }
     }
     written = try guest.join()
-    _ = try save.finish(plan)
+    _ = try save.writePages(plan).finish()
     #expect(written > 0)
     let contents = try file.readBytes(at: 0, count: Self.pageCount * 4096)
     #expect(try restoreToMemory(test.path, options: options) == [contents])
@@ -121,7 +121,7 @@ import Testing
     try put(1)
     try save.runRounds()
     try put(2)
-    let finished = try save.finish(plan)
+    let finished = try save.writePages(plan).finish()
     let report = try #require(finished.live)
     let contents = try file.readBytes(at: 0, count: Self.pageCount * 4096)
     #expect(try restoreToMemory(test.path) == [contents])
