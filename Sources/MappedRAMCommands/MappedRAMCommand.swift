@@ -44,7 +44,11 @@ public struct MappedRAMCommand: ParsableCommand {
       // Help, and what completes arguments in a shell, is our own text.
       guard !message.isEmpty, !status.isSuccess else { exit(withError: error) }
       let verb = CommandLineCheck.verb(of: words).map { " " + $0 } ?? ""
-      Console.complain("\(message)\nSee 'mapped-ram\(verb) --help'.")
+      let text = "\(message)\nSee 'mapped-ram\(verb) --help'."
+      let asked = CommandLineCheck.jsonAskedFor(in: words)
+      let line = ErrorLine(error: ErrorJSON(usage: text), status: .usage)
+      line.write(asked.onStderr ? .json : .auto)
+      if asked.onStdout { try? Console.writeOutput(JSONText.document(line)) }
       exit(withError: status)
     }
   }

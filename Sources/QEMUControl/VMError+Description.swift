@@ -17,7 +17,7 @@ extension VMError: CustomStringConvertible {
           ? "Start its QEMU with -incoming defer." : "Try again when it has changed.")
     case .tooOld(let version):
       "QEMU \(version.description) does not have mapped-ram; 9.0 or newer is needed."
-    case .cannotCapture(let obstacles):
+    case .cannotCapture(let obstacles, _):
       "QEMU's memory cannot be used from outside: "
         + obstacles.map(\.description).joined(separator: " ")
     case .migrationFailed(let path, let reason, let hints):
@@ -79,7 +79,7 @@ extension VMError: CustomStringConvertible {
         cause,
         "QEMU's state is now \"\(state)\", which this command did not cause, so the VM was not resumed."
       )
-    case .asleep(let cause):
+    case .asleep(let cause, _):
       Self.text(
         cause,
         "The guest was asleep (suspended) when QEMU saved it, and QEMU would crash if it were resumed: its state is "
@@ -87,7 +87,7 @@ extension VMError: CustomStringConvertible {
     case .pausedTooLong(let isResumed):
       "The VM was paused for too long, so the watchdog "
         + (isResumed ? "has resumed it" : "tries to resume it")
-        + ": nothing was saved. Find out what delayed the save, or allow more time."
+        + ": nothing was saved. Find out what delayed the save."
     case .resumedMeanwhile:
       "Another client resumed the VM during the save: nothing was saved. Save it when no other client controls it."
     case .movedMeanwhile(let state):

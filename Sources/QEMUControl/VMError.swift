@@ -7,7 +7,7 @@ public import SystemPackage
 
 /// Why a VM could not be saved, restored or inspected.
 public enum VMError: Error, Equatable, Sendable {
-  /// Talking with QEMU failed.
+  /// Talking with QEMU failed. Where that was cancelled, the error is `image(.cancelled)`, as of all other work.
   case qmp(QMPError)
   /// An image, or moving its pages, failed.
   case image(ImageError)
@@ -17,8 +17,8 @@ public enum VMError: Error, Equatable, Sendable {
   case state(found: String, expected: [String])
   /// This QEMU does not know mapped-ram.
   case tooOld(QEMUVersion)
-  /// The VM cannot be captured, for these reasons.
-  case cannotCapture([CaptureObstacle])
+  /// The VM cannot be captured, for these reasons; whether QEMU could do by itself what was asked for.
+  case cannotCapture([CaptureObstacle], canUseQEMU: Bool = true)
   /// QEMU's own migration out of a file or into it failed, with QEMU's words if it has any, and where there is more to know.
   case migrationFailed(FilePath, reason: String?, hints: [MigrationHint] = [])
   /// QEMU itself cannot save into a device; why there is no capture, where the choice was ours.
@@ -53,8 +53,8 @@ public enum VMError: Error, Equatable, Sendable {
   indirect case notUndone(cause: VMError?, reason: QMPError, isWatched: Bool)
   /// The VM was not resumed, as it is in this state, into which somebody else, or its guest, has brought it.
   indirect case leftAlone(state: String, cause: VMError?)
-  /// The VM was not resumed, as its guest was asleep when QEMU saved it.
-  indirect case asleep(cause: VMError?)
+  /// The VM was not resumed, as its guest was asleep when QEMU saved it; whether the VM could have been captured.
+  indirect case asleep(cause: VMError?, canCapture: Bool = true)
   /// The VM was paused for longer than it may be, and its watchdog has resumed it, or tries to.
   case pausedTooLong(isResumed: Bool)
   /// Somebody else resumed the VM while it was saved.
@@ -106,6 +106,22 @@ public enum MapObstacle: Equatable, Sendable {
 }
 
 extension VMError {
+  /// The error of a conversation with QEMU.
+  init(_ error: QMPError) {
+    self = error == .cancelled ? .image(.cancelled) : .qmp(error)
+  }
+
+  /// What `body` gives, a conversation with QEMU, with its error as one of these.
+  package static func asking<Value>(
+    _ body: () throws(QMPError) -> Value
+  ) throws(VMError) -> Value {
+    do throws(QMPError) {
+      return try body()
+    } catch {
+      throw VMError(error)
+    }
+  }
+
   /// The VM is in the state `state`, in which it cannot be saved or resumed.
   static func notRunning(_ state: RunState) -> VMError {
     .state(found: state.rawValue, expected: ["running", "paused"])

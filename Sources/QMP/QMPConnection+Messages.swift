@@ -1,5 +1,5 @@
 import LinuxIO
-import LinuxProcesses
+package import LinuxProcesses
 import MappedRAMFormat
 import SystemPackage
 
@@ -69,25 +69,70 @@ extension QMPConnection {
 
   /// Waits for more bytes. Whether some came before `deadline`; what was there then is taken later as well, up to `lateLimit`.
   ///
-  /// Throws `closed` at the end; `malformed` where the line at the end of the buffer is too long.
+  /// Throws `closed` at the end; `malformed` where the line at the end of the buffer is too long; what `checkWait` gives.
   func receive(
     for command: String?, deadline: ContinuousClock.Instant
   ) throws(QMPError) -> Bool {
     guard !lines.isOverLimit else { throw .malformed(path, .tooLong(limit: lines.limit)) }
-    let isLate = ContinuousClock.now >= deadline
-    if isLate, late.deadline != deadline { late = (deadline, 0) }
-    guard !isLate || late.byteCount < Self.lateLimit else { return false }
-    let count: Int?
-    do throws(SystemCallError) {
-      count = try socket.receive(into: &lines.bytes, deadline: deadline)
-    } catch {
-      // A peer that closes without having read everything resets the connection.
-      if error.errno == .connectionReset { throw .closed(command: command, path) }
-      throw .system(error)
+    while true {
+      let now = ContinuousClock.now
+      let isLate = now >= deadline
+      if isLate, late.deadline != deadline { late = (deadline, 0) }
+      guard !isLate || late.byteCount < Self.lateLimit else { return false }
+      if !isLate { try checkWait(for: command, now) }
+      let count: Int?
+      do throws(SystemCallError) {
+        count = try socket.receive(
+          into: &lines.bytes, deadline: min(deadline, now + Self.lookInterval))
+      } catch {
+        // A peer that closes without having read everything resets the connection.
+        if error.errno == .connectionReset { throw .closed(command: command, path) }
+        throw .system(error)
+      }
+      if count == 0 { throw .closed(command: command, path) }
+      if isLate { late.byteCount += count ?? 0 }
+      if count != nil || isLate { return count != nil }
     }
-    if count == 0 { throw .closed(command: command, path) }
-    if isLate { late.byteCount += count ?? 0 }
-    return count != nil
+  }
+
+  /// Before something is sent: there is a new wait.
+  ///
+  /// Throws `cancelled` where nothing is to be sent any more.
+  func begin() throws(QMPError) {
+    graceEnd = nil
+    guard grace > .zero || !isCancelled() else { throw .cancelled }
+  }
+
+  /// Looks whether a wait is to end before its time.
+  ///
+  /// Throws `cancelled`; where there is a grace, and it is over, `timedOut`, or `noGreeting`.
+  private func checkWait(
+    for command: String?, _ now: ContinuousClock.Instant
+  ) throws(QMPError) {
+    guard isCancelled() else { return }
+    guard grace > .zero else { throw .cancelled }
+    let end = graceEnd ?? now + grace
+    graceEnd = end
+    guard now >= end else { return }
+    guard let command else { throw .noGreeting(path, after: grace) }
+    throw .timedOut(command: command, path, after: grace)
+  }
+
+  /// The events that wait unread in `socket`, over which another process has talked with QEMU. A line that it has read in part is passed
+  /// over, and so is what comes behind `lateLimit` bytes.
+  package static func eventsLeft(in socket: UnixSocket) -> [QMPEvent] {
+    var lines = LineBuffer(limit: lineLimit)
+    // A socket that is broken has no more events.
+    while lines.bytes.count < lateLimit,
+      let count = try? socket.receive(into: &lines.bytes, deadline: .now), count > 0
+    {}
+    var events: [QMPEvent] = []
+    while let range = lines.next() {
+      if case .event(let event)? = try? QMPMessage(parsing: lines.bytes.span.extracting(range)) {
+        events.append(event)
+      }
+    }
+    return events
   }
 
   /// Takes the events that came so far, the oldest first, without waiting. Where there were more than `eventLimit`, some are missing

@@ -6,7 +6,7 @@ public import SystemPackage
 /// A conversation with a QEMU over QMP.
 ///
 /// One command is under way at a time, each with a time-out. The class is not `Sendable`: one
-/// thread uses it. Another thread may wake it through `socket` (`UnixSocket.shutdown`).
+/// thread uses it. Another thread ends its waits by what `isCancelled` says, or through `socket` (`UnixSocket.shutdown`).
 ///
 /// Whatever else is on the socket is passed over: events (they are kept, see `takeEvents`), answers
 /// to commands that are not ours or came too late, members that are not known.
@@ -16,6 +16,12 @@ public final class QMPConnection {
   /// How long a command waits for its answer, unless it says otherwise: 30 seconds. QEMU answers most
   /// at once; those that wait for disks (`stop`, `quit`) may need longer.
   public var timeout: Duration = .seconds(30)
+  /// Ends a wait for QEMU, and has nothing sent any more, once it is true. It is asked ten times a second.
+  package var isCancelled: @Sendable () -> Bool
+  /// How long each answer is waited for nevertheless, and commands are sent: on the way back, and once the work is done. Zero: not at all.
+  package var grace = Duration.zero
+  /// When the grace of the present wait is over, if it has begun.
+  var graceEnd: ContinuousClock.Instant?
   /// The connected socket.
   public internal(set) var socket: UnixSocket
   /// QEMU's version as its greeting gives it; `nil` where the greeting had been read before.
@@ -43,28 +49,50 @@ public final class QMPConnection {
   /// The most bytes that are taken from the socket when a deadline has passed: 512 KiB, twice what a socket holds (net.core.wmem_default is
   /// 208 KiB). What was there in time is found, and a peer that floods keeps nobody.
   static let lateLimit = 512 << 10
+  /// How long a wait lasts before `isCancelled` is asked again.
+  static let lookInterval = Duration.milliseconds(100)
 
   /// Connects to the socket at `path`, waits for the greeting and negotiates, all within `timeout`.
   ///
+  /// - Parameter isCancelled: ends this wait, and all later ones, once it is true. It is asked ten times a second.
+  ///
   /// Throws `system` where nobody listens; `noGreeting` where another client is connected; `notQMP`
-  /// where something else answers.
+  /// where something else answers; `cancelled`.
   public init(
-    connecting path: FilePath, timeout: Duration = .seconds(10), lineLimit: Int = lineLimit
+    connecting path: FilePath, timeout: Duration = .seconds(10), lineLimit: Int = lineLimit,
+    isCancelled: @escaping @Sendable () -> Bool = { false }
   ) throws(QMPError) {
     self.path = path
+    self.isCancelled = isCancelled
     lines = LineBuffer(limit: lineLimit)
     lastID = Self.anyID()
     let deadline = ContinuousClock.now + timeout
-    socket = try asQMPError { () throws(SystemCallError) in
-      try UnixSocket.connect(to: path, timeout: timeout)
-    }
+    socket = try Self.connect(to: path, deadline: deadline, isCancelled)
     try greet(deadline: deadline, after: timeout)
+  }
+
+  private static func connect(
+    to path: FilePath, deadline: ContinuousClock.Instant, _ isCancelled: () -> Bool
+  ) throws(QMPError) -> UnixSocket {
+    while true {
+      let left = max(ContinuousClock.now.duration(to: deadline), .milliseconds(1))
+      do throws(SystemCallError) {
+        return try UnixSocket.connect(to: path, timeout: min(left, lookInterval))
+      } catch {
+        // The program that listens takes no more connections, as yet.
+        guard error.errno == .resourceTemporarilyUnavailable, .now < deadline else {
+          throw .system(error)
+        }
+      }
+      guard !isCancelled() else { throw .cancelled }
+    }
   }
 
   /// The same over `socket`, which is connected to `path`, and over which nothing was said yet.
   package init(greetedOver socket: UnixSocket, path: FilePath, timeout: Duration) throws(QMPError) {
     self.path = path
     self.socket = socket
+    isCancelled = { false }
     lines = LineBuffer(limit: Self.lineLimit)
     lastID = Self.anyID()
     try greet(deadline: .now + timeout, after: timeout)
@@ -73,20 +101,25 @@ public final class QMPConnection {
   /// Takes over a conversation on a connected socket, called `name` in messages. It may be new, or
   /// negotiated already by somebody else.
   ///
-  /// Throws `timedOut` where nothing comes within `timeout`.
+  /// - Parameter isCancelled: ends this wait, and all later ones, once it is true. It is asked ten times a second.
+  ///
+  /// Throws `timedOut` where nothing comes within `timeout`; `cancelled`.
   public convenience init(
     socket: UnixSocket, name: FilePath, timeout: Duration = .seconds(10),
-    lineLimit: Int = lineLimit
+    lineLimit: Int = lineLimit, isCancelled: @escaping @Sendable () -> Bool = { false }
   ) throws(QMPError) {
     try self.init(
-      socket: socket, name: name, timeout: timeout, lineLimit: lineLimit, lastID: Self.anyID())
+      socket: socket, name: name, timeout: timeout, lineLimit: lineLimit, lastID: Self.anyID(),
+      isCancelled: isCancelled)
   }
 
   /// The same, with the next number behind `lastID` for the first command: for whoever plays QEMU and cannot wait to be asked.
   package init(
-    socket: UnixSocket, name: FilePath, timeout: Duration, lineLimit: Int, lastID: Int64
+    socket: UnixSocket, name: FilePath, timeout: Duration, lineLimit: Int, lastID: Int64,
+    isCancelled: @escaping @Sendable () -> Bool = { false }
   ) throws(QMPError) {
     self.path = name
+    self.isCancelled = isCancelled
     self.socket = socket
     self.lastID = lastID
     lines = LineBuffer(limit: lineLimit)
@@ -101,12 +134,13 @@ public final class QMPConnection {
   /// Throws as `init(connecting:timeout:)`; then the connection is of no use until a later
   /// `reconnect` succeeds.
   public func reconnect(timeout: Duration = .seconds(10)) throws(QMPError) {
+    try begin()
     let deadline = ContinuousClock.now + timeout
     // QEMU takes the new client only when the old one is gone.
     socket.shutdown()
-    socket = try asQMPError { () throws(SystemCallError) in
-      try UnixSocket.connect(to: path, timeout: timeout)
-    }
+    let isCancelled = isCancelled
+    let mayWait = grace > .zero
+    socket = try Self.connect(to: path, deadline: deadline) { !mayWait && isCancelled() }
     lines = LineBuffer(limit: lines.limit)
     _ = events.takeAll()
     version = nil
@@ -117,7 +151,7 @@ public final class QMPConnection {
   /// Sends a command and waits for its answer.
   ///
   /// Throws `refused` with QEMU's own words, `timedOut`, `closed`, `malformed`, `unexpectedAnswer`,
-  /// `system`.
+  /// `cancelled`, `system`.
   public func execute<Answer>(_ command: QMPCommand<Answer>) throws(QMPError) -> Answer {
     let value = try execute(
       command.name, arguments: command.arguments, passing: command.descriptors,
@@ -132,6 +166,7 @@ public final class QMPConnection {
   package func execute<First, Second>(
     _ first: QMPCommand<First>, then second: QMPCommand<Second>
   ) throws(QMPError) -> (First, Second, before: [QMPEvent], since: [QMPEvent]) {
+    try begin()
     let timeout = second.timeout ?? self.timeout
     let deadline = ContinuousClock.now + timeout
     let requests = [
@@ -163,6 +198,7 @@ public final class QMPConnection {
     _ name: String, arguments: JSONValue = [:], passing descriptors: [CInt] = [],
     timeout: Duration? = nil
   ) throws(QMPError) -> JSONValue {
+    try begin()
     let timeout = timeout ?? self.timeout
     let deadline = ContinuousClock.now + timeout
     let request = request(name, arguments)

@@ -27,6 +27,7 @@ extension QMPError: CustomStringConvertible {
     case .unexpectedAnswer(let command, let place, let expected):
       "QEMU's answer to \(command) is not as expected: \(place) is not \(expected). This version of "
         + "QEMU may be too old or too new."
+    case .cancelled: "Interrupted."
     case .system(let error):
       error.description
     }

@@ -19,6 +19,8 @@ public enum QMPError: Error, Equatable, Sendable {
   /// An answer does not have the form that the command's documentation gives it: `place` in it is
   /// not `expected`.
   case unexpectedAnswer(command: String, place: String, expected: String)
+  /// The wait was cancelled, or nothing was sent any more as it was (`QMPConnection.isCancelled`).
+  case cancelled
   /// A system call failed.
   case system(SystemCallError)
 
@@ -50,6 +52,7 @@ extension QMPError {
       .notQMP(let path, _), .malformed(let path, _):
       return ErrorDetails(.unavailable, path)
     case .refused, .unexpectedAnswer: return ErrorDetails(.unavailable)
+    case .cancelled: return ErrorDetails(.interrupted)
     }
   }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import MappedRAM
 import MappedRAMFormat
 import SystemPackage
 import Testing
@@ -52,6 +53,15 @@ import Testing
     #expect(throws: (any Error).self) {
       try SaveCommand.parse(["s", "x.img", "--engine", "qemu", "--device", "a=f"])
     }
+  }
+
+  /// Two devices that are written alike are two: the first instance of "a:1" is not the second of "a".
+  @Test func whatIsLoadedLastIsADeviceAndNotAText() throws {
+    let words = ["x.img", "s", "--device", "a:1:0=|cat", "--device-last"]
+    let command = try RestoreCommand.parse(words + ["a:1:0"])
+    let targets = try command.devices.targets(replacing: .images)
+    #expect(targets.count == 1 && targets.values.allSatisfy(\.loadsLast))
+    #expect(throws: (any Error).self) { try RestoreCommand.parse(words + ["a:1"]) }
   }
 
   @Test(arguments: ["--device a=f --device a=g", "--device a=f --device-last b", "--device-last a"])

@@ -19,7 +19,8 @@ struct InspectOutcome {
     var (output, complaints) = ("", [String]())
     status =
       command.perform(
-        width: 80, output: { output += $0 }, complain: { complaints.append($0) }
+        width: 80, output: { output += $0 },
+        complain: { line, _ in complaints.append(line.error.message) }
       ).rawValue
     self.output = output
     self.complaints = complaints

@@ -59,7 +59,7 @@ import Testing
     seen.save.captureObstacles = [.unknownAddresses]
     seen.save.engineObstacles = [.runState(.inMigrate)]
     let mismatch = VMError.mismatches("vm.img", [.machineType(found: "pc", expected: "q35")])
-    let error = ErrorLine(error: ErrorJSON(.vm(mismatch, output: nil)), status: 1)
+    let error = ErrorLine(error: ErrorJSON(.vm(mismatch, output: nil)), status: .negative)
     let cut = directory.file("cut.img")
     try Subprocess.succeed(["sh", "-c", "head -c 100000 '\(image)' > '\(cut)'"])
     // Device states have the names of QEMU's fields below.

@@ -55,7 +55,8 @@ import MappedRAMBench
         "Use --engine capture."
       ),
       (
-        .vm(.pausedTooLong(isResumed: true), output: nil), "Give more time with --max-downtime."
+        .vm(.pausedTooLong(isResumed: true), output: nil),
+        "Or give more time with --max-downtime."
       ),
       (
         .vm(.managedByLibvirt(domain: nil), output: nil),
@@ -74,6 +75,17 @@ import MappedRAMBench
     ] as [(CommandError, String)])
   func theOptionThatHelpsIsNamed(error: CommandError, advice: String) {
     #expect(error.description.hasSuffix(". \(advice)"), "\(error)")
+  }
+
+  /// No advice that cannot be followed.
+  @Test(
+    arguments: [
+      .vm(.cannotCapture([.blocked(reason: "x")], canUseQEMU: false), output: nil),
+      .vm(.asleep(cause: nil, canCapture: false), output: nil),
+      .vm(.pausedTooLong(isResumed: true), output: nil, isLive: true),
+    ] as [CommandError])
+  func anOptionThatDoesNotHelpIsNotNamed(error: CommandError) {
+    #expect(!error.description.contains("--"), "\(error)")
   }
 
   @Test func whatIsThereAlreadyIsReplacedByForce() {

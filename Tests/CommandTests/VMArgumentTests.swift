@@ -91,7 +91,8 @@ import Testing
     let command = try #require(
       try InspectCommand.parseAsRoot([listener.path.string] + words) as? InspectCommand)
     var complaints: [String] = []
-    let status = command.perform(width: 80, output: { _ in }, complain: { complaints.append($0) })
+    let status = command.perform(
+      width: 80, output: { _ in }, complain: { line, _ in complaints.append(line.error.message) })
     #expect(status == .usage)
     #expect(
       complaints == [

@@ -162,7 +162,8 @@ import Testing
       try InspectCommand.parseAsRoot([stale.string]) as? InspectCommand)
     var (output, complaints) = ("", [String]())
     let status = command.perform(
-      width: 80, output: { output += $0 }, complain: { complaints.append($0) })
+      width: 80, output: { output += $0 },
+      complain: { line, _ in complaints.append(line.error.message) })
     #expect(status == (isThere ? .unavailable : .ioError) && output.isEmpty)
     let problem = isThere ? "cannot connect: Connection refused." : "cannot open: No such file"
     #expect(complaints.count == 1 && complaints[0].hasPrefix("\(stale): \(problem)"))

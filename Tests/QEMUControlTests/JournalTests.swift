@@ -35,6 +35,18 @@ import Testing
     #expect(Journal.decoded(journal.encoded(of: other))?.subject == other)
   }
 
+  /// A watchdog of another version would misread another form: whoever changes it counts `VMWatchdog.version` up.
+  @Test func itsFormIsThatOfTheVersion() {
+    #expect(VMWatchdog.version == 2)
+    #expect(
+      String(decoding: Self.full.encoded(of: Self.subject), as: UTF8.self)
+        == #"{"socket": "/run/a \"b\".qmp", "peer": 12, "uuid": "5a", "pause": {"isOurs": true, "isByMigration": true, "#
+        + #""isBounded": false, "total": 1234, "standstill": 30000}, "migration": "accepted", "descriptorSet": 1073741824, "#
+        + #""settings": {"capabilities": {"multifd": false}, "parameters": {"max-bandwidth": 7, "tls-creds": "x"}, "#
+        + #""wanted": {"max-bandwidth": 0}}, "hadDisks": true, "snapshotsMayBeUsed": true, "#
+        + ##""snapshots": [{"node": "#block1", "file": "/a/b\u0001", "newNode": "n"}]}"##)
+  }
+
   @Test func aTextThatIsCutIsNone() {
     let text = Self.full.encoded(of: Self.subject)
     for count in 0..<text.count {

@@ -17,8 +17,8 @@ import Testing
   func aSaveWithALimitOfBandwidthHasTheTimeForIt(
     limit: UInt64?, ram: UInt64, seconds: Int64
   ) {
-    var save = VMSave(to: "/image")
-    save.options.bytesPerSecond = limit.map { $0 << 20 }
-    #expect(save.pauseLimit(ramByteCount: ByteCount(ram << 20)).total == .seconds(seconds))
+    let found = VMSave(to: "/image").pauseLimit(
+      ramByteCount: ByteCount(ram << 20), bytesPerSecond: limit.map { $0 << 20 })
+    #expect(found.total == .seconds(seconds))
   }
 }

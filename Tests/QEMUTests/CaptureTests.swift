@@ -14,22 +14,19 @@ extension RealQEMU {
     /// an image of such a VM.
     @Test(arguments: ["q35", "pc", "microvm"])
     func imageOfASharedFileAndDeviceStateRunsOn(machine: String) throws {
-      let plain = Variant("plain", machine: machine)
-      let main = try #require(plain.places.first?.idstr)
+      let plain = VMKind("plain", machine: machine)
+      let main = try #require(plain.memory.first?.idstr)
       let directory = try TemporaryDirectory()
       let source = try QEMU(
-        plain.with {
-          $0.machine += ",memory-backend=main"
-          $0.arguments = [
-            "-object", "memory-backend-file,id=main,size=8M,mem-path=DIR/main,share=on",
-          ]
-        }.configuration(in: directory))
+        plain.configuration.with { $0.setMemory(.file("main", isShared: true)) })
       let (type, vmstate) = try stop(source, in: directory)
 
       let other = try SavedVM(plain)
       let apart = try other.takeApart(to: "apart")
       #expect(apart.manifest.machineType == type)
-      let blocks = apart.blocks.map { $0.idstr == main ? (main, directory.file("main")) : $0 }
+      let blocks = apart.blocks.map {
+        $0.idstr == main ? (main, source.directory.file("main")) : $0
+      }
       let save = PlanFromFiles(machineType: type, blocks: blocks, vmstate: vmstate)
       let image = directory.file("captured.img")
       for options in [ChannelOptions(), ChannelOptions(method: .sync, directIO: .off)] {
@@ -46,10 +43,10 @@ extension RealQEMU {
 
     /// The memory is what QEMU itself says it is, by `pmemsave`, in a VM without shared memory.
     @Test func imageOfPrivateMemoryAndDeviceStateRunsOn() throws {
-      let other = try SavedVM(Variant("q35"))
+      let other = try SavedVM(VMKind("q35"))
       let apart = try other.takeApart(to: "apart")
       let directory = other.directory
-      let source = try QEMU(other.variant.configuration(in: directory))
+      let source = try QEMU(other.kind.configuration(in: directory))
       let (type, vmstate) = try stop(source, in: directory)
       let memory = directory.file("memory")
       try source.execute("pmemsave", ["val": 0, "size": 8 << 20, "filename": memory.string])
@@ -62,7 +59,7 @@ extension RealQEMU {
       let image = directory.file("captured.img")
       _ = try ImageSave(save.plan()).run(to: image)
       for load in LoadOptions.allCases {
-        try expectRestored(image, at: 4096, as: other.variant, from: source, load)
+        try expectRestored(image, at: 4096, as: other.kind, from: source, load)
       }
     }
 

@@ -44,7 +44,7 @@ extension RealQEMU {
 
     /// A stock QEMU stops before the area without a word, with and without channels and direct I/O.
     @Test func aStockQEMUStopsBeforeTheArea() throws {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       let apart = try vm.takeApart(to: "apart")
       let copy = vm.directory.file("copy.img")
       let plan = try SavePlan.ofDirectory(apart.path)
@@ -58,7 +58,7 @@ extension RealQEMU {
 
     /// The sections of QEMU's own devices, given from outside: QEMU takes them from where our channels have put them.
     @Test func aStockQEMUTakesSectionsThatWereWrittenBesideRAM() throws {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       let apart = try vm.takeApart(to: "apart")
       let vmstate = try File.open(
         apart.path.appending(apart.manifest.vmstateFile), access: .read)
@@ -88,9 +88,9 @@ extension RealQEMU {
     /// A captured VM, standing still or in rounds, with devices beside it, restored with them by each engine.
     @Test(arguments: [nil, LiveOptions()])
     func devicesComeBesideAVM(_ live: LiveOptions?) throws {
-      let variant = Variant("q35")
+      let kind = VMKind("q35")
       let directory = try TemporaryDirectory()
-      let qemu = try QEMU(variant.configuration(in: directory))
+      let qemu = try QEMU(kind.configuration(in: directory))
       try qemu.waitForGuestLines(2)
       let image = directory.file("image")
       let report = try qemu.saveVM(to: image) {
@@ -102,22 +102,22 @@ extension RealQEMU {
       #expect(report.transfer.devices.map(\.byteCount) == [3_000_001, 3_000_001])
       for engine in restoreEngines {
         try restoring(
-          image, by: engine, into: variant.configuration(in: directory), then: .pause,
+          image, by: engine, into: kind.configuration(in: directory), then: .pause,
           devices: try targets(in: directory)
         ) { restored in
           try expectLoaded(in: directory)
           #expect(restored.report.transfer?.devices.count == 2)
           try restored.qmp.execute(.cont)
-          try restored.expectGuestGoesOn(from: qemu.serial, sum: variant.guest.sum)
+          try restored.expectGuestGoesOn(from: qemu)
         }
       }
     }
 
     /// A device that fails leaves the VM as it was, and no image.
     @Test func aDeviceThatFailsLeavesTheVMRunning() throws {
-      let variant = Variant("q35")
+      let kind = VMKind("q35")
       let directory = try TemporaryDirectory()
-      let qemu = try QEMU(variant.configuration(in: directory))
+      let qemu = try QEMU(kind.configuration(in: directory))
       try qemu.waitForGuestLines(2)
       #expect(
         throws: VMError.image(
@@ -133,7 +133,7 @@ extension RealQEMU {
         }
       }
       #expect(try directory.names() == [])
-      try qemu.expectGoesOn(sum: variant.guest.sum)
+      try qemu.expectGoesOn()
     }
   }
 }

@@ -8,15 +8,11 @@ import Testing
 extension RealQEMU {
   /// Images made of the memory in a shared file and of device state that a stock QEMU wrote.
   @Suite struct DeviceStateTests {
-    private static let plain = Variant("plain")
-    private static let shared = plain.with {
-      $0.machine += ",memory-backend=pc.ram"
-      $0.arguments = [
-        "-object", "memory-backend-file,id=pc.ram,size=8M,mem-path=DIR/main,share=on",
-        "-device", "VGA,vgamem_mb=1",
-      ]
+    private static let shared = VMKind("shared memory") {
+      $0.setMemory(.file("main", isShared: true), id: "pc.ram")
+      $0.addVGA()
     }
-    private static let destination = plain.with { $0.arguments = ["-device", "VGA,vgamem_mb=1"] }
+    private static let destination = VMKind("private memory") { $0.addVGA() }
 
     /// `migrate` with x-ignore-shared: QEMU's own description, and the pages of the small blocks.
     @Test func imageOfAStreamThatIgnoresSharedMemoryRunsOn() throws {

@@ -14,35 +14,29 @@ extension RealQEMU {
     @Test(arguments: MountedFileSystem.Kind.allCases)
     func savedAndRestored(on kind: MountedFileSystem.Kind) throws {
       let place = try MountedFileSystem(kind)
-      let configuration = VMShape("shared file") { $0.setMemory(.file("main", isShared: true)) }
-      let guest = VMShape.guest
-      let source = try QEMU(
-        configuration.configuration.with {
-          $0.arguments = $0.arguments.map {
-            $0.replacing("{directory}/main", with: place.path.appending("main").string)
-          }
-        })
+      let memory = "memory-backend-file,mem-path=\(place.path.appending("main")),share=on"
+      let source = try QEMU(VMKind.backed(by: memory, "shared file").configuration)
       try source.waitForGuestLines(2)
       let image = place.path.appending("vm.img")
       let report = try source.saveVM(to: image) { $0.engine = .capture }
       // Memory in a shared file is mapped, whatever the file system calls its device.
       let isShared = report.memory.contains { if case .file = $0.route { true } else { false } }
       #expect(isShared)
-      try source.expectGoesOn(sum: guest.sum)
+      try source.expectGoesOn()
       _ = try source.saveVM(to: image) { $0.inPlace = true }
       _ = try source.saveVM(to: place.path.appending("qemu.img")) { $0.engine = .qemu }
       let lines = try source.guestLines().count
       #expect(lines > 2)
       let paused = place.path.appending("last.img")
       _ = try source.saveVM(to: paused) { $0.afterwards = .pause }
-      let before = source.serial
       for engine in restoreEngines {
         try restoring(
-          paused, by: engine, into: VMShape("private") { $0.setMemory(.ram) }.configuration,
+          paused, by: engine,
+          into: VMKind.backed(by: "memory-backend-ram", "private").configuration,
           then: .resume
         ) { restored in
           if engine == .map { #expect(restored.way(of: "main") == .mapped) }
-          try restored.expectGuestGoesOn(from: before, sum: guest.sum)
+          try restored.expectGuestGoesOn(from: source)
         }
       }
       let apart = place.path.appending("apart")

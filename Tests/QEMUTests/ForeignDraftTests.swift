@@ -11,29 +11,29 @@ extension RealQEMU {
   @Suite struct ForeignDraftTests {
     @Test(
       arguments: [
-        Variant("q35"),
-        Variant("two channels, direct").with { ($0.channels, $0.isDirect) = (2, true) },
-        Variant("microvm at an offset", machine: "microvm").with { $0.offset = 4096 },
+        VMKind("q35"),
+        VMKind("two channels, direct", migration: .init(channels: 2, isDirect: true)),
+        VMKind("microvm at an offset", machine: "microvm", migration: .init(offset: 4096)),
       ])
-    func imageIsKeptAndRunsOn(_ variant: Variant) throws {
+    func imageIsKeptAndRunsOn(_ kind: VMKind) throws {
       let directory = try TemporaryDirectory()
-      let qemu = try QEMU(variant.configuration(in: directory))
+      let qemu = try QEMU(kind.configuration(in: directory))
       try qemu.waitForGuestLines(2)
       let image = directory.file("saved.img")
-      let save = try ForeignDraft.begin(at: image, streamOffset: FileOffset(variant.offset))
+      let save = try ForeignDraft.begin(at: image, streamOffset: FileOffset(kind.migration.offset))
       // The harness cannot pass descriptors, but QEMU opens ours by its number, without a name as well.
       let link = FilePath(
         "/proc/\(ProcessInfo.processInfo.processIdentifier)/fd/\(save.file.bufferedDescriptor)")
-      try qemu.save(to: link, variant.migration)
+      try qemu.save(to: link, kind.migration)
       #expect(!exists(image))
       let written = try save.commit(expecting: try blocks(of: qemu), runState: .running)
       #expect(written.isComplete)
-      let read = try ImageDecoderOracle.read(image, offset: variant.offset)
+      let read = try ImageDecoderOracle.read(image, offset: kind.migration.offset)
       #expect(read.complete == true)
-      var how = variant.migration
+      var how = kind.migration
       how.channels = nil
       how.isDirect = false
-      try expectRestored(image, as: variant, from: qemu, how)
+      try expectRestored(image, as: kind, from: qemu, how)
     }
 
     /// The used lengths of the blocks, as QEMU lists them.

@@ -71,9 +71,7 @@ extension RealQEMU {
       try target.load(from: image)
       try target.resume()
       try target.waitForLineEnds(3)
-      let lines = try BootSectorGuest.lines(of: source.serial + target.serial)
-      #expect(lines.map(\.count) == Array(1...UInt32(lines.count)))
-      #expect(lines.allSatisfy { $0.sum == guest.sum })
+      try expectLines(of: source.serial + target.serial, sum: guest.sum)
       #expect(target.log == "")
     }
 

@@ -11,24 +11,24 @@ extension RealQEMU {
     /// All pages travel in the stream.
     @Test(
       arguments: [
-        Variant("q35"),
-        Variant("microvm at an offset", machine: "microvm").with { $0.offset = 1000 },
-        Variant("zeros not looked for", machine: "microvm", mebibytes: 4).with {
-          $0.zeroPageDetection = "none"
-        },
-        .numa,
-        Variant("live, two channels, direct", machine: "pc").with {
-          ($0.isLive, $0.channels, $0.isDirect) = (true, 2, true)
-        },
+        VMKind("q35"),
+        VMKind("microvm at an offset", machine: "microvm", migration: .init(offset: 1000)),
+        VMKind(
+          "zeros not looked for", machine: "microvm", mebibytes: 4,
+          migration: .init(zeroPageDetection: "none")),
+        .numa(),
+        VMKind(
+          "live, two channels, direct", machine: "pc", isLive: true,
+          migration: .init(channels: 2, isDirect: true)),
       ])
-    func wholeStreamRunsOn(_ variant: Variant) throws {
-      let vm = try SavedVM(variant)
+    func wholeStreamRunsOn(_ kind: VMKind) throws {
+      let vm = try SavedVM(kind)
       for writesZeros in [false, true] {
         let stream = try vm.stream(to: "stream \(writesZeros)") {
           image, file throws(ImageError) in
           try IncomingStream(image, in: file, writesZeros: writesZeros)
         }
-        try expectStreamRestored(stream, as: variant, from: vm.qemu)
+        try expectStreamRestored(stream, as: kind, from: vm.qemu)
       }
     }
 
@@ -36,13 +36,13 @@ extension RealQEMU {
     /// destination is its backend's.
     @Test(arguments: ["main", "pc.ram"])
     func streamWithoutMainRAMRunsOnOverTheMappedImage(_ name: String) throws {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       try expectMappedImageRunsOn(vm, name)
     }
 
     /// Stale slots of a live save are cleared before.
     @Test func mappedImageOfALiveSaveRunsOn() throws {
-      let vm = try SavedVM(Variant("live").with { $0.isLive = true })
+      let vm = try SavedVM(VMKind("live", isLive: true))
       let file = try File.open(vm.image, access: .readWrite)
       let found = try StaleSlots.clear(in: Image(reading: file).blocks, of: file)
       #expect(found.clearedPages > 0 && found.remaining.isEmpty)
@@ -60,21 +60,21 @@ extension RealQEMU {
       }
       let backend =
         "memory-backend-file,id=\(name),size=8M,mem-path=\(vm.image),offset=\(slots),share=off"
-      let mapped = vm.variant.with {
-        $0.machine += ",memory-backend=\(name)"
-        $0.arguments = ["-object", backend]
-      }
+      let mapped = VMKind(
+        "mapped", machine: "q35,memory-backend=\(name)", isLive: vm.kind.migration.isLive,
+        main: name
+      ) { $0.arguments = ["-object", backend] }
       let before = try Subprocess.succeed(["sha256sum", vm.image.string]).text
       try expectStreamRestored(stream, as: mapped, from: vm.qemu)
       #expect(try Subprocess.succeed(["sha256sum", vm.image.string]).text == before)
     }
 
     private func expectStreamRestored(
-      _ stream: FilePath, as variant: Variant, from source: QEMU
+      _ stream: FilePath, as kind: VMKind, from source: QEMU
     ) throws {
       var how = QEMU.FileMigration()
       how.isMapped = false
-      try expectRestored(stream, as: variant, from: source, how)
+      try expectRestored(stream, as: kind, from: source, how)
     }
   }
 }
@@ -85,7 +85,7 @@ extension SavedVM {
     to name: String, _ make: (Image, File) throws(ImageError) -> IncomingStream
   ) throws -> FilePath {
     let file = try File.open(image, access: .read)
-    let offset = variant.offset == 0 ? nil : FileOffset(variant.offset)
+    let offset = kind.migration.offset == 0 ? nil : FileOffset(kind.migration.offset)
     let stream = try make(Image(reading: file, streamOffset: offset), file)
     #expect(stream.configuration.capabilities == [])
     let path = directory.file(name)

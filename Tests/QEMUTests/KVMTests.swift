@@ -32,7 +32,7 @@ extension RealQEMU {
         if isLive { $0.live = LiveOptions() }
       }
       #expect(report.engine == engine && report.stateAfter == "running")
-      try source.expectGoesOn(sum: Self.guest.sum)
+      try source.expectGoesOn()
       _ = try source.saveVM(to: image) {
         $0.engine = engine
         if isLive { $0.live = LiveOptions() }
@@ -83,7 +83,7 @@ extension RealQEMU {
         }
       }
       #expect(try source.status() == "running")
-      try source.expectGoesOn(sum: Self.guest.sum)
+      try source.expectGoesOn()
     }
   }
 }

@@ -13,16 +13,15 @@ extension RealQEMU {
     /// running ones, whose stale slots are left out.
     @Test(
       arguments: [
-        Variant("q35"),
-        Variant("four processors").with { $0.arguments = ["-smp", "4"] },
-        Variant.numa,
-        Variant("live", machine: "pc").with { $0.isLive = true },
-        Variant("live, two channels, direct").with {
-          ($0.isLive, $0.channels, $0.isDirect) = (true, 2, true)
-        },
+        VMKind("q35"),
+        VMKind("four processors") { $0.arguments = ["-smp", "4"] },
+        VMKind.numa(),
+        VMKind("live", machine: "pc", isLive: true),
+        VMKind(
+          "live, two channels, direct", isLive: true, migration: .init(channels: 2, isDirect: true)),
       ])
-    func imagePutTogetherRunsOn(_ variant: Variant) throws {
-      let vm = try SavedVM(variant)
+    func imagePutTogetherRunsOn(_ kind: VMKind) throws {
+      let vm = try SavedVM(kind)
       let apart = try vm.takeApart(to: "apart")
       let copy = vm.directory.file("copy.img")
       _ = try ImageSave(SavePlan.ofDirectory(apart.path)).run(to: copy)
@@ -32,7 +31,7 @@ extension RealQEMU {
     /// The same image moved to another place in its file: all offsets are new.
     @Test(arguments: [1000, 4096, 3 << 20] as [UInt64])
     func imageMovedToAnOffsetRunsOn(_ offset: UInt64) throws {
-      let vm = try SavedVM(Variant("microvm", machine: "microvm"))
+      let vm = try SavedVM(VMKind("microvm", machine: "microvm"))
       let apart = try vm.takeApart(to: "apart")
       let plan = try SavePlan.ofDirectory(apart.path)
       let moved = try SavePlan(
@@ -48,7 +47,7 @@ extension RealQEMU {
 
     /// An image in place of another, longer one.
     @Test func imageWrittenInPlaceRunsOn() throws {
-      let vm = try SavedVM(Variant("microvm", machine: "microvm"))
+      let vm = try SavedVM(VMKind("microvm", machine: "microvm"))
       let apart = try vm.takeApart(to: "apart")
       let copy = vm.directory.file("copy.img")
       let old = Data(repeating: 0xEE, count: 20 << 20)
@@ -60,16 +59,16 @@ extension RealQEMU {
     }
 
     /// Raw files, `vmstate.bin` and a machine type, without a manifest.
-    @Test(arguments: [Variant("q35"), Variant("live").with { $0.isLive = true }])
-    func handmadeImageOfARestoreRunsOn(_ variant: Variant) throws {
-      let vm = try SavedVM(variant)
+    @Test(arguments: [VMKind("q35"), VMKind("live", isLive: true)])
+    func handmadeImageOfARestoreRunsOn(_ kind: VMKind) throws {
+      let vm = try SavedVM(kind)
       let apart = try vm.takeApart(to: "apart")
       let save = PlanFromFiles(
         machineType: apart.manifest.machineType, blocks: apart.blocks,
         vmstate: apart.path.appending(apart.manifest.vmstateFile))
       let copy = vm.directory.file("copy.img")
       _ = try ImageSave(save.plan()).run(to: copy)
-      if !variant.isLive { try expectSame(vm.image, copy) }
+      if !kind.migration.isLive { try expectSame(vm.image, copy) }
       for load in [LoadOptions.plain, .fourChannelsDirect] { try vm.expectRestored(copy, load) }
     }
   }

@@ -21,7 +21,7 @@ extension RealQEMU {
 
     /// A machine that both versions have.
     private func configuration(old: Bool) -> QEMU.Configuration {
-      QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with {
+      QEMU.Configuration.small.with {
         $0.machine = "pc-q35-7.2"
         if old { $0.program = oldQEMU ?? "" }
       }
@@ -48,7 +48,7 @@ extension RealQEMU {
       #expect(text.contains(noAddresses) && text.contains(noMappedRAM))
       let json = try Tool.succeed(["inspect", "--json", qemu.qmpSocket.string]).text
       #expect(json.contains("\"hostAddress\" : null"))
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
       #expect(qemu.log == "")
     }
 

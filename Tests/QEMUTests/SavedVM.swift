@@ -8,7 +8,7 @@ import Testing
 
 /// A VM that runs its guest, is saved by QEMU, and stays there to be asked what is in its memory.
 struct SavedVM {
-  let variant: Variant
+  let kind: VMKind
   let directory: TemporaryDirectory
   let qemu: QEMU
   /// What QEMU wrote.
@@ -17,24 +17,24 @@ struct SavedVM {
   /// What stands before the stream, if it has an offset: QEMU leaves it alone.
   static let prefixByte: UInt8 = 0xEE
 
-  init(_ variant: Variant) throws {
-    self.variant = variant
+  init(_ kind: VMKind) throws {
+    self.kind = kind
     directory = try TemporaryDirectory()
     image = directory.file("qemu.img")
-    let prefix = Data(repeating: Self.prefixByte, count: Int(variant.offset))
+    let prefix = Data(repeating: Self.prefixByte, count: Int(kind.migration.offset))
     try prefix.write(to: URL(fileURLWithPath: image.string))
-    if variant.usesFile {
+    if kind.usesFile {
       try Self.dimm(byteCount: 8 << 20).write(
         to: URL(fileURLWithPath: directory.file("dimm").string))
     }
-    qemu = try QEMU(variant.configuration(in: directory))
+    qemu = try QEMU(kind.configuration(in: directory))
     try qemu.waitForGuestLines(2)
-    variant.isLive ? try saveInRounds() : try qemu.save(to: image, variant.migration)
+    kind.migration.isLive ? try saveInRounds() : try qemu.save(to: image, kind.migration)
   }
 
   /// Lets QEMU go over the memory several times, so that slots keep what is no longer there.
   private func saveInRounds() throws {
-    var how = variant.migration
+    var how = kind.migration
     how.maxBandwidth = 24 << 20
     try qemu.prepare(how)
     try qemu.execute("migrate-set-parameters", ["downtime-limit": 1])
@@ -63,7 +63,7 @@ struct SavedVM {
     _ image: FilePath? = nil, to name: String, _ options: ChannelOptions = ChannelOptions()
   ) throws -> Apart {
     let file = try File.open(image ?? self.image, access: .read, directIO: options.directIO)
-    let offset = variant.offset == 0 ? nil : FileOffset(variant.offset)
+    let offset = kind.migration.offset == 0 ? nil : FileOffset(kind.migration.offset)
     let path = directory.file(name)
     let restore = ImageRestore(file, streamOffset: offset, options: options)
     let outcome = try DirectoryRestore(restore, to: path).run()
@@ -72,13 +72,14 @@ struct SavedVM {
 
   /// Fails if a block's file is not what QEMU itself says is in the VM's memory.
   func expectMemory(of apart: Apart) throws {
-    for place in variant.places {
+    for place in kind.memory {
       let saved = directory.file("pmemsave")
       try qemu.execute(
         "pmemsave",
-        ["val": place.address, "size": place.byteCount, "filename": saved.string])
+        ["val": place.range.lowerBound, "size": place.range.count, "filename": saved.string])
       try expectSame(
-        saved, apart.file(of: place.idstr), skipping: (0, place.offset), count: place.byteCount)
+        saved, apart.file(of: place.idstr), skipping: (0, place.offset),
+        count: UInt64(place.range.count))
     }
     for (idstr, backend) in [("main", directory.file("main")), ("d0", directory.file("dimm"))]
     where apart.manifest.blocks.contains(where: { $0.idstr == idstr }) && exists(backend) {

@@ -13,19 +13,19 @@ extension RealQEMU {
     static let options = ChannelOptions.IOMethod.allCases.flatMap { method in
       [DirectIOPolicy.auto, .off].map { ChannelOptions(method: method, directIO: $0) }
     }
-    /// One of them for each variant, in turn.
-    static let turns = Variant.all.indices.map { options[$0 % options.count] }
+    /// One of them for each kind, in turn.
+    static let turns = VMKind.savedByQEMU.indices.map { options[$0 % options.count] }
 
     /// What is restored is what QEMU itself says is in the VM's memory, and what an independent reader
     /// finds in the image; what is put together again is the image itself, or for a live save the image
     /// without its stale slots.
-    @Test(arguments: zip(Variant.all, turns))
-    func restoredMemoryIsTheVMs(_ variant: Variant, _ options: ChannelOptions) throws {
-      let vm = try SavedVM(variant)
+    @Test(arguments: zip(VMKind.savedByQEMU, turns))
+    func restoredMemoryIsTheVMs(_ kind: VMKind, _ options: ChannelOptions) throws {
+      let vm = try SavedVM(kind)
       #expect(try vm.qemu.status() == "postmigrate")
-      let found = try ImageDecoderOracle.read(vm.image, offset: variant.offset)
+      let found = try ImageDecoderOracle.read(vm.image, offset: kind.migration.offset)
       let blocks = try #require(found.blocks)
-      #expect(blocks.contains { ($0.stale ?? 0) > 0 } == variant.isLive)
+      #expect(blocks.contains { ($0.stale ?? 0) > 0 } == kind.migration.isLive)
       let apart = try takeApart(vm, [options])
       try vm.expectMemory(of: apart)
       #expect(apart.manifest.machineType == found.machine)
@@ -39,9 +39,9 @@ extension RealQEMU {
     }
 
     /// Ring and positioned calls, direct and buffered: all give the same files.
-    @Test(arguments: [Variant("q35"), Variant("live", machine: "pc").with { $0.isLive = true }])
-    func everyKindOfIOGivesTheSame(_ variant: Variant) throws {
-      let vm = try SavedVM(variant)
+    @Test(arguments: [VMKind("q35"), VMKind("live", machine: "pc", isLive: true)])
+    func everyKindOfIOGivesTheSame(_ kind: VMKind) throws {
+      let vm = try SavedVM(kind)
       let apart = try takeApart(vm, Self.options)
       try putTogether(vm, apart, try ImageDecoderOracle.read(vm.image), Self.options)
     }
@@ -68,12 +68,12 @@ extension RealQEMU {
         let copy = vm.directory.file("copy.img")
         let plan = try SavePlan.ofDirectory(apart.path, directIO: option.directIO)
         _ = try ImageSave(plan, options: option).run(to: copy)
-        guard vm.variant.isLive else {
+        guard vm.kind.migration.isLive else {
           try expectSame(vm.image, copy)
           #expect(try dataMap(copy) == dataMap(vm.image))
           continue
         }
-        let read = try ImageDecoderOracle.read(copy, offset: vm.variant.offset)
+        let read = try ImageDecoderOracle.read(copy, offset: vm.kind.migration.offset)
         #expect(read.blocks?.map(\.sha256) == found.blocks?.map(\.sha256))
         #expect(read.blocks?.map(\.present) == found.blocks?.map(\.present))
         #expect(read.blocks?.allSatisfy { $0.stale == 0 } == true)

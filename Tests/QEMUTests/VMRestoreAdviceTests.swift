@@ -20,8 +20,8 @@ extension RealQEMU {
       try QEMU.makeDisk(disk, mebibytes: 1)
     }
 
-    private func variant(_ arguments: [String]) -> Variant {
-      Variant("q35").with { $0.arguments = arguments }
+    private func variant(_ arguments: [String]) -> VMKind {
+      VMKind("q35") { $0.arguments = arguments }
     }
 
     private func queues(_ count: Int) -> [String] {
@@ -59,7 +59,7 @@ extension RealQEMU {
     /// A slip of the hand names a disk, an image or a device: nothing goes into it. A log of text is continued.
     @Test(.enabled(if: LoopDevice.isAvailable, "needs loop devices"))
     func aLogThatIsNone() throws {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       let device = try LoopDevice(byteCount: 1 << 20, in: directory)
       let qcow = directory.file("qcow2")
       try QEMU.makeDisk(qcow, mebibytes: 1, format: "qcow2")
@@ -90,7 +90,7 @@ extension RealQEMU {
       let vm = try SavedVM(variant(disks))
       // It has both again, and then not the first.
       let holder = try QEMU(
-        QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with {
+        .small.with {
           $0.arguments += ["-drive", "if=virtio,format=raw,file=\(disk)"]
         })
       let result = try restore(vm.image, ["--engine", engine.rawValue, "--then", "resume"], disks)
@@ -115,7 +115,7 @@ extension RealQEMU {
 
     /// The arguments of a VM that still runs, its monitor's socket among them: QEMU would take that over.
     @Test func aSocketThatAnotherListensAt() throws {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       let socket = vm.qemu.qmpSocket
       for arguments in [
         ["-qmp", "unix:\(socket),server=on,wait=off"],
@@ -134,7 +134,7 @@ extension RealQEMU {
           "restore", "--detach", "--log", "\(directory.file("log"))", "--socket",
           "\(directory.file("s"))", vm.image.string, "--",
         ]
-          + Variant("q35").configuration(in: directory).words(in: directory)
+          + VMKind("q35").configuration(in: directory).words(in: directory)
           + ["-qmp", "unix:\(socket),server=on,wait=off"])
       #expect(result.text.contains("socket"))
       _ = try QMPConnection(connecting: socket).execute("quit")

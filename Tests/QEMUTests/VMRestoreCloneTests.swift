@@ -15,10 +15,7 @@ extension RealQEMU {
     @Test(arguments: [false, true])
     func fiveGuestsRunOnOneImage(isLive: Bool) throws {
       let vm = try SavedVM(
-        Variant("churning").with {
-          $0.isLive = isLive
-          if isLive { $0.machine = "pc" }
-        })
+        VMKind("churning", machine: isLive ? "pc" : "q35", isLive: isLive))
       let before = try Self.sum(vm.image)
       try expectFive(vm, 5)
       #expect(try Self.sum(vm.image) == before)
@@ -26,7 +23,7 @@ extension RealQEMU {
 
     /// As many as a host of templates has: they start and end, the image stays, and it is free again only after the last.
     @Test func manyStandOnOneImage() throws {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       let before = try Self.state(vm.image)
       let file = try File.open(vm.image, access: .read, directIO: .off)
       try expectStanding(vm, 64, lockedBy: file)
@@ -37,13 +34,13 @@ extension RealQEMU {
     /// Starts `count` that stand still, one inside the other's life; the innermost then goes on.
     private func expectStanding(_ vm: SavedVM, _ count: Int, lockedBy file: File) throws {
       try restoring(
-        vm.image, by: .map, into: vm.variant.configuration(in: vm.directory),
+        vm.image, by: .map, into: vm.kind.configuration(in: vm.directory),
         then: count == 1 ? .resume : .pause
       ) { restored in
         if count > 1 {
           try expectStanding(vm, count - 1, lockedBy: file)
         } else {
-          try restored.expectGuestGoesOn(from: vm.qemu.serial, sum: vm.variant.guest.sum)
+          try restored.expectGuestGoesOn(from: vm.qemu)
         }
         #expect(throws: SystemCallError.self) { try file.lock(.exclusive) }
       }
@@ -53,24 +50,21 @@ extension RealQEMU {
     @Test(arguments: restoreEngines, [false, true])
     func anImageIsNotChanged(by engine: VMRestore.Engine, isLive: Bool) throws {
       let vm = try SavedVM(
-        Variant("churning").with {
-          $0.isLive = isLive
-          if isLive { $0.machine = "pc" }
-        })
+        VMKind("churning", machine: isLive ? "pc" : "q35", isLive: isLive))
       let before = try Self.state(vm.image)
       try restoring(
-        vm.image, by: engine, into: vm.variant.configuration(in: vm.directory), then: .resume
+        vm.image, by: engine, into: vm.kind.configuration(in: vm.directory), then: .resume
       ) { restored in
-        try restored.expectGuestGoesOn(from: vm.qemu.serial, sum: vm.variant.guest.sum)
+        try restored.expectGuestGoesOn(from: vm.qemu)
       }
       #expect(try Self.state(vm.image) == before)
     }
 
     /// A VM that runs on the image keeps others from writing into it, as long as it runs.
     @Test func nobodyWritesIntoAnImageThatAVMRunsOn() throws {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       let before = try Self.state(vm.image)
-      let other = try QEMU(QEMU.Configuration(guest: VMShape.guest, mebibytes: 8))
+      let other = try QEMU(.small)
       try other.waitForGuestLines(2)
       func isLocked(_ body: () throws -> Void) -> Bool {
         do {
@@ -83,7 +77,7 @@ extension RealQEMU {
         }
       }
       try restoring(
-        vm.image, by: .map, into: vm.variant.configuration(in: vm.directory), then: .resume
+        vm.image, by: .map, into: vm.kind.configuration(in: vm.directory), then: .resume
       ) { restored in
         for engine in [VMSave.Engine.capture, .qemu] {
           #expect(
@@ -95,10 +89,10 @@ extension RealQEMU {
             })
         }
         #expect(try Tool.run(["compact", vm.image.string]).status == 73)
-        try restored.expectGuestGoesOn(from: vm.qemu.serial, sum: vm.variant.guest.sum)
+        try restored.expectGuestGoesOn(from: vm.qemu)
       }
       #expect(try Self.state(vm.image) == before)
-      try other.expectGoesOn(sum: VMShape.guest.sum)
+      try other.expectGoesOn()
       _ = try other.saveVM(to: vm.image) { $0.inPlace = true }
       #expect(try Image(reading: File.open(vm.image, access: .read)).isComplete)
     }
@@ -109,7 +103,7 @@ extension RealQEMU {
       let before = try Self.state(vm.image)
       #expect {
         try restoring(
-          vm.image, by: .map, into: vm.variant.configuration(in: vm.directory),
+          vm.image, by: .map, into: vm.kind.configuration(in: vm.directory),
           clearing: 0
         ) { _ in }
       } throws: {
@@ -129,7 +123,7 @@ extension RealQEMU {
         })
       let pages = try #require(block.layout.pages)
       let waiting = try QEMU(
-        vm.variant.configuration(in: vm.directory).with {
+        vm.kind.configuration(in: vm.directory).with {
           $0.machine += ",memory-backend=pc.ram"
           $0.arguments += [
             "-object",
@@ -167,7 +161,7 @@ extension RealQEMU {
 
     /// A VM with an image in which an absent page has old contents, as live saves leave them, if the guest is so kind.
     private static func withStaleSlots() throws -> SavedVM {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       let file = try File.open(vm.image, access: .readWrite, directIO: .off)
       var places: [UInt64] = []
       _ = try Image(reading: file) { (block, bitmap) throws(ImageError) in
@@ -190,18 +184,18 @@ extension RealQEMU {
     private func expectFive(_ vm: SavedVM, _ count: Int) throws {
       guard count > 0 else { return }
       try restoring(
-        vm.image, by: .map, into: vm.variant.configuration(in: vm.directory), then: .resume
+        vm.image, by: .map, into: vm.kind.configuration(in: vm.directory), then: .resume
       ) { restored in
         #expect(restored.way(of: "pc.ram") == .mapped)
         try expectFive(vm, count - 1)
-        try restored.expectGuestGoesOn(from: vm.qemu.serial, sum: vm.variant.guest.sum)
+        try restored.expectGuestGoesOn(from: vm.qemu)
       }
     }
 
     /// Where the image cannot be written to, stale slots stay in it, and zeros are put into the VM.
     @Test(.enabled(if: Unprivileged.isAvailable, "needs root and setpriv"))
     func imageThatCannotBeWrittenToIsMapped() throws {
-      let vm = try SavedVM(Variant("live").with { $0.isLive = true })
+      let vm = try SavedVM(VMKind("live", isLive: true))
       let directory = try TemporaryDirectory()
       try directory.give(to: Unprivileged.nobody)
       let serial = directory.file("serial").string
@@ -209,7 +203,7 @@ extension RealQEMU {
       try Subprocess.succeed(["cp", "--sparse=always", vm.image.string, image.string])
       try Subprocess.succeed(["chmod", "444", image.string])
       let before = try Self.sum(image)
-      let words = try vm.variant.configuration(in: directory).words(in: directory)
+      let words = try vm.kind.configuration(in: directory).words(in: directory)
       try Subprocess.succeed(["chmod", "644", directory.file("firmware.bin").string])
       let command = try RunningTool(
         prefix: Unprivileged.prefix(),
@@ -218,9 +212,7 @@ extension RealQEMU {
       command.send(SIGTERM)
       #expect(try command.wait() == 0)
       #expect(command.errors.contains("mapped from the image"))
-      let lines = try BootSectorGuest.lines(of: vm.qemu.serial + text(of: FilePath(serial)))
-      #expect(lines.map(\.count) == Array(1...UInt32(lines.count)))
-      #expect(lines.allSatisfy { $0.sum == vm.variant.guest.sum })
+      try expectLines(of: vm.qemu.serial + text(of: FilePath(serial)), sum: vm.qemu.guestSum)
       #expect(try Self.sum(image) == before)
     }
 

@@ -14,14 +14,14 @@ extension RealQEMU {
     /// It prints the process and the socket, and returns; the VM stays, and is reached at the socket.
     @Test(arguments: restoreEngines)
     func detachedVMStays(_ engine: VMRestore.Engine) throws {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       let image = vm.image
       let directory = try TemporaryDirectory()
       let result = try Tool.succeedDetaching(
         [
           "restore", "--engine", engine.rawValue, "--detach", "--socket", "\(directory.file("s"))",
           "--log", "\(directory.file("log"))", image.string, "--",
-        ] + vm.variant.configuration(in: directory).words(in: directory))
+        ] + vm.kind.configuration(in: directory).words(in: directory))
       let fields = result.text.split(whereSeparator: \.isWhitespace)
       let process = try #require(Int32(fields[1]))
       defer { kill(process, SIGKILL) }
@@ -41,9 +41,9 @@ extension RealQEMU {
 
     /// Without --log, what it says when the command has returned is in a log that this has made; one of a restore that fails goes with it.
     @Test func whatADetachedVMSaysLaterIsNotLost() throws {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       let directory = try TemporaryDirectory()
-      let words = try vm.variant.configuration(in: directory).words(in: directory)
+      let words = try vm.kind.configuration(in: directory).words(in: directory)
       let socket = directory.file("s").string
       let arguments = ["restore", "--detach", "--socket", socket, vm.image.string, "--"] + words
       let refused = try Tool.run(
@@ -70,7 +70,7 @@ extension RealQEMU {
 
     /// In the foreground it ends as QEMU does, once that is told to quit.
     @Test func foregroundVMHasTheSerialPortAndItsStatusIsOurs() throws {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       let image = vm.image
       let directory = try TemporaryDirectory()
       let command = try RunningTool(
@@ -97,7 +97,7 @@ extension RealQEMU {
     /// QEMU ends in its own way on these signals: it says so, with status 0.
     @Test(arguments: [SIGTERM, SIGINT, SIGHUP])
     func signalsGoToQEMU(_ signal: CInt) throws {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       let image = vm.image
       let directory = try TemporaryDirectory()
       let command = try RunningTool(
@@ -112,7 +112,7 @@ extension RealQEMU {
     /// `-S` is as good as `--then pause`, and `--then` has the last word.
     @Test(arguments: [([], "paused"), (["--then", "resume"], "running")] as [([String], String)])
     func userMayKeepTheProcessorsStopped(options: [String], state: String) throws {
-      let live = try SavedVM(Variant("live").with { $0.isLive = true })
+      let live = try SavedVM(VMKind("live", isLive: true))
       let directory = try TemporaryDirectory()
       let command = try RunningTool(
         ["restore", "--engine", "map"] + options + [live.image.string, "--"]
@@ -127,7 +127,7 @@ extension RealQEMU {
 
     /// QEMU's own words are there, and its end is told.
     @Test func argumentsThatQEMURefusesAreTold() throws {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       let image = vm.image
       let qemu = ["qemu-system-x86_64", "-m", "8M", "-device", "nosuch"]
       let foreground = try Tool.run(["restore", image.string, "--"] + qemu)
@@ -148,7 +148,7 @@ extension RealQEMU {
     static func words(
       _ vm: SavedVM, in directory: TemporaryDirectory, serial: String
     ) throws -> [String] {
-      var words = try vm.variant.configuration(in: directory).words(in: directory)
+      var words = try vm.kind.configuration(in: directory).words(in: directory)
       let index = try #require(words.firstIndex(of: "-serial"))
       words[index + 1] = serial
       return words

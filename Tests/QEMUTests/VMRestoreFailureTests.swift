@@ -13,7 +13,7 @@ extension RealQEMU {
     /// Device state that QEMU refuses, though the image is well formed: a field that cannot be.
     @Test(arguments: restoreEngines)
     func damagedDeviceStateEndsQEMU(_ engine: VMRestore.Engine) throws {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       try Self.damage(vm.image)
       let directory = try TemporaryDirectory()
       let result = try Tool.run(
@@ -26,7 +26,7 @@ extension RealQEMU {
 
     /// An image that ends too early is refused before QEMU is started.
     @Test func cutImageIsRefused() throws {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       try Subprocess.succeed(["truncate", "-s", "-40000", vm.image.string])
       let directory = try TemporaryDirectory()
       let result = try Tool.run(Self.arguments(vm, .place, in: directory, "--detach"))
@@ -34,10 +34,10 @@ extension RealQEMU {
       #expect(!exists(directory.file("serial")))
     }
 
-    /// The command is stopped or killed at many moments from its start to the guest's going on.
+    /// The command is stopped or killed at many moments from its start until after the guest runs.
     @Test(arguments: [SIGKILL, SIGINT])
     func endOfTheCommandIsTheEndOfQEMU(_ signal: CInt) throws {
-      let vm = try SavedVM(Variant("64 MiB", mebibytes: 64))
+      let vm = try SavedVM(VMKind("64 MiB", mebibytes: 64))
       for milliseconds in [5, 20, 40, 60, 80, 120, 200] {
         let directory = try TemporaryDirectory()
         let command = try RunningTool(
@@ -45,34 +45,66 @@ extension RealQEMU {
         Thread.sleep(forTimeInterval: Double(milliseconds) / 1000)
         command.send(signal)
         let status = try command.wait()
-        // Where the guest ran already, QEMU ended by the signal in its own way.
+        // Once the VM is restored the signal is QEMU's, which ends by it in good order.
+        let isRestored = command.errors.contains("Restored ")
         #expect(
-          signal == SIGKILL ? status == 128 + SIGKILL : [0, 130, 128 + SIGINT].contains(status),
+          status == (signal == SIGKILL ? 128 + SIGKILL : isRestored ? 0 : 130),
           "after \(milliseconds) ms: \(status) \(command.errors)")
         try waitUntil { try processes(naming: directory) == [] }
       }
     }
 
-    /// Signals around the moment at which the VM is ready: they end either the restore or QEMU, and none gets lost between the two.
-    @Test func aSignalAtTheEndOfTheWorkIsNotLost() throws {
-      let vm = try SavedVM(Variant("64 MiB", mebibytes: 64))
-      let clock = ContinuousClock()
-      var workTime = Duration.zero
-      for half in -30..<30 {
-        let directory = try TemporaryDirectory()
-        let start = clock.now
-        let command = try RunningTool(Self.arguments(vm, .map, in: directory))
-        if half % 10 == 0 {
-          // How long it takes now; the first is cold.
-          try command.wait(for: "the VM") { command.errors.contains("Restored ") }
-          workTime = clock.now - start
-        } else {
-          sleep(for: workTime + .microseconds(half * 500) - (clock.now - start))
+    /// A moment at which the VM runs, but the command does not wait for it yet.
+    enum LateMoment: String, CaseIterable {
+      /// The command listens to signals for itself, and the end of its progress is being written.
+      case beforeTheEndOfTheWork = "json"
+      /// Nobody listens, and the report is being written.
+      case beforeTheVMIsWaitedFor = "none"
+    }
+
+    /// A signal that comes when it is too late to stop the restore ends QEMU, and is not lost between the two.
+    @Test(arguments: LateMoment.allCases)
+    func aSignalAtTheEndOfTheWorkIsNotLost(_ moment: LateMoment) throws {
+      let vm = try SavedVM(VMKind("q35"))
+      let directory = try TemporaryDirectory()
+      // Where the command is to write, it waits until this is read.
+      let errors = try FullPipe()
+      let command = try RunningTool(
+        Self.arguments(
+          vm, .map, in: directory, "--then", "resume", "--progress", moment.rawValue),
+        errors: errors.end)
+      try command.wait(for: "the guest") { text(of: directory.file("serial")).contains("\n") }
+      switch moment {
+      case .beforeTheEndOfTheWork:
+        try command.wait(for: "the end of the progress") {
+          try command.systemCall() == Self.futex && command.threads().contains("progress")
         }
         command.send(SIGINT)
-        let status = try command.wait()
-        #expect([0, 130, 128 + SIGINT].contains(status), "after \(half) half ms")
+        try command.wait(for: "the one who listens") { try !command.holdsBack(SIGINT) }
+      case .beforeTheVMIsWaitedFor:
+        try command.wait(for: "the end of the work") { try !command.threads().contains("signals") }
+        command.send(SIGINT)
+        #expect(try command.holdsBack(SIGINT))
       }
+      try errors.empty()
+      #expect(try command.wait() == 0)
+      let said = try errors.readToEnd()
+      let report =
+        switch moment {
+        case .beforeTheEndOfTheWork: #""type":"report""#
+        case .beforeTheVMIsWaitedFor: "Restored "
+        }
+      #expect(said.contains(report), "\(said)")
+      #expect(try processes(naming: directory) == [])
+    }
+
+    /// The system call in which a thread waits for another one.
+    private static var futex: Int {
+      #if arch(arm64)
+        98
+      #else
+        202
+      #endif
     }
 
     private static func arguments(
@@ -81,7 +113,7 @@ extension RealQEMU {
     ) throws -> [String] {
       let socket = options.contains("--detach") ? ["--socket", "\(directory.file("s"))"] : []
       return ["restore", "--engine", engine.rawValue] + options + socket + [vm.image.string, "--"]
-        + (try vm.variant.configuration(in: directory).words(in: directory))
+        + (try vm.kind.configuration(in: directory).words(in: directory))
     }
 
     /// Gives the section of the timers a version that no QEMU has.

@@ -68,43 +68,43 @@ extension RealQEMU {
     /// The memory of a virtio-mem device stays its own: with `map`, too, its block is put in place.
     @Test(arguments: restoreEngines)
     func virtioMemIsPutInPlace(_ engine: VMRestore.Engine) throws {
-      let variant = Variant("virtio-mem").with {
+      let kind = VMKind("virtio-mem") {
         $0.arguments = [
           "-m", "8M,slots=2,maxmem=1G", "-object", "memory-backend-ram,id=vm0,size=64M",
           "-device", "virtio-mem-pci,id=vmem0,memdev=vm0,requested-size=8M",
         ]
       }
-      let vm = try SavedVM(variant)
+      let vm = try SavedVM(kind)
       try restoring(
-        vm.image, by: engine, into: variant.configuration(in: vm.directory), then: .pause
+        vm.image, by: engine, into: kind.configuration(in: vm.directory), then: .pause
       ) { restored in
         #expect(restored.way(of: "0000:00:01.0/vm0") == (engine == .qemu ? .loaded : .placed))
         #expect(
           restored.way(of: "pc.ram")
             == (engine == .map ? .mapped : engine == .place ? .placed : .loaded))
-        try restored.expectMemory(of: vm.qemu, at: variant.places)
+        try restored.expectMemory(of: vm.qemu, at: kind.memory)
         try restored.qmp.execute(.cont)
-        try restored.expectGuestGoesOn(from: vm.qemu.serial, sum: variant.guest.sum)
+        try restored.expectGuestGoesOn(from: vm.qemu)
       }
     }
 
     /// A VM with private memory, whose block has a backend's name.
-    private static let plain = Variant.backed(by: "memory-backend-ram", "private")
+    private static let plain = VMKind.backed(by: "memory-backend-ram", "private")
 
     /// Fails unless `vm` goes on, in memory from `backend`.
     private func expect(
       _ vm: SavedVM, _ engine: VMRestore.Engine, in directory: TemporaryDirectory,
       _ backend: String
     ) throws {
-      let variant = vm.variant
+      let kind = vm.kind
       try restoring(
         vm.image, by: engine,
-        into: Variant.backed(by: backend, "destination").configuration(in: directory),
+        into: VMKind.backed(by: backend, "destination").configuration(in: directory),
         in: directory, then: .pause
       ) { restored in
-        try restored.expectMemory(of: vm.qemu, at: variant.places)
+        try restored.expectMemory(of: vm.qemu, at: kind.memory)
         try restored.qmp.execute(.cont)
-        try restored.expectGuestGoesOn(from: vm.qemu.serial, sum: variant.guest.sum)
+        try restored.expectGuestGoesOn(from: vm.qemu)
       }
     }
   }

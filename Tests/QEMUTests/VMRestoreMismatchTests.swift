@@ -56,7 +56,7 @@ extension RealQEMU {
 
     @Test func eachDifferenceIsNamedAndEndsQEMU() throws {
       let vm = try SavedVM(
-        Variant("VGA").with {
+        VMKind("VGA") {
           $0.arguments = ["-smp", "2", "-device", "VGA,vgamem_mb=1"]
         })
       let directory = try TemporaryDirectory()
@@ -83,9 +83,9 @@ extension RealQEMU {
 
     /// A QEMU that waited waits still, and takes the image that fits it.
     @Test func waitingVMIsAsBefore() throws {
-      let vm = try SavedVM(Variant("q35"))
-      let other = try SavedVM(Variant("larger", mebibytes: 16))
-      let waiting = try QEMU(other.variant.configuration(in: other.directory).destination)
+      let vm = try SavedVM(VMKind("q35"))
+      let other = try SavedVM(VMKind("larger", mebibytes: 16))
+      let waiting = try QEMU(other.kind.configuration(in: other.directory).destination)
       let before = try waiting.state()
       let refused = try Tool.run(
         ["restore", vm.image.string, waiting.qmpSocket.string])
@@ -97,16 +97,14 @@ extension RealQEMU {
         ])
       try waiting.waitForLineEnds(2)
       try waiting.stop()
-      let lines = try BootSectorGuest.lines(of: other.qemu.serial + waiting.serial)
-      #expect(lines.map(\.count) == Array(1...UInt32(lines.count)))
-      #expect(lines.allSatisfy { $0.sum == other.variant.guest.sum })
+      try expectLines(of: other.qemu.serial + waiting.serial, sum: other.qemu.guestSum)
       #expect(waiting.log == "")
     }
 
     /// One that runs is told from one that waits.
     @Test func runningVMIsNotTouched() throws {
-      let vm = try SavedVM(Variant("q35"))
-      let running = try QEMU(vm.variant.configuration(in: vm.directory))
+      let vm = try SavedVM(VMKind("q35"))
+      let running = try QEMU(vm.kind.configuration(in: vm.directory))
       let result = try Tool.run(
         ["restore", vm.image.string, running.qmpSocket.string])
       #expect(result.status == 69)

@@ -27,7 +27,7 @@ extension RealQEMU {
       _ vm: SavedVM, in directory: TemporaryDirectory, _ wrapper: Wrapper, _ options: [String],
       changing: (inout [String]) -> Void = { _ in }
     ) throws -> [String] {
-      var words = try vm.variant.configuration(in: directory).words(in: directory)
+      var words = try vm.kind.configuration(in: directory).words(in: directory)
       changing(&words)
       return ["restore"] + options + [vm.image.string, "--"] + wrapper.words + words
     }
@@ -35,7 +35,7 @@ extension RealQEMU {
     /// QEMU is found behind the program, and its number is the one that is printed.
     @Test(arguments: Wrapper.all, restoreEngines)
     func qemuIsFoundBehindIt(_ wrapper: Wrapper, _ engine: VMRestore.Engine) throws {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       let directory = try TemporaryDirectory()
       let result = try Tool.succeedDetaching(
         try Self.arguments(
@@ -55,7 +55,7 @@ extension RealQEMU {
     /// The VM has less memory than the image: it waits for another image when that is found out.
     @Test(arguments: Wrapper.all, [[], ["--detach"]])
     func nothingIsLeftOfARestoreThatFails(_ wrapper: Wrapper, _ options: [String]) throws {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       let directory = try TemporaryDirectory()
       var options = options
       if !options.isEmpty { options += ["--socket", "\(directory.file("s"))"] }
@@ -71,7 +71,7 @@ extension RealQEMU {
     /// Killed at many moments, from its start to the guest's going on and behind that.
     @Test(arguments: Wrapper.all)
     func endOfTheCommandIsTheEndOfQEMU(_ wrapper: Wrapper) throws {
-      let vm = try SavedVM(Variant("64 MiB", mebibytes: 64))
+      let vm = try SavedVM(VMKind("64 MiB", mebibytes: 64))
       for milliseconds in [5, 20, 40, 60, 80, 120, 200, 600] {
         let directory = try TemporaryDirectory()
         let command = try RunningTool(
@@ -89,7 +89,7 @@ extension RealQEMU {
 
     /// A script that ends by a signal leaves its QEMU, which then goes with the command.
     @Test func endOfTheScriptIsTheEndOfQEMU() throws {
-      let vm = try SavedVM(Variant("q35"))
+      let vm = try SavedVM(VMKind("q35"))
       let directory = try TemporaryDirectory()
       let command = try RunningTool(
         try Self.arguments(

@@ -59,27 +59,30 @@ struct RestoredVM {
     }
   }
 
+  /// Fails unless the guest goes on from where `source` was saved, and QEMU has nothing to say.
+  func expectGuestGoesOn(from source: QEMU) throws {
+    try expectGuestGoesOn(from: source.serial, sum: source.guestSum)
+  }
+
   /// Fails unless the guest goes on from `before`, what it printed before it was saved, and QEMU has nothing to say.
   func expectGuestGoesOn(from before: String, sum: UInt32) throws {
     try waitForLineEnds(3)
     try qmp.execute(.stop)
-    let lines = try BootSectorGuest.lines(of: before + serial)
-    #expect(lines.map(\.count) == Array(1...UInt32(lines.count)))
-    #expect(lines.allSatisfy { $0.sum == sum })
+    try expectLines(of: before + serial, sum: sum)
     #expect(log == "")
   }
 
-  /// Fails unless the memory at `places` is that of `source`, which stands still.
-  func expectMemory(of source: QEMU, at places: [Variant.Place]) throws {
+  /// Fails unless the memory at `places` is that of `source`, which is paused.
+  func expectMemory(of source: QEMU, at places: [VMKind.Place]) throws {
     for place in places {
       let files = (directory.file("memory of the source"), directory.file("memory"))
       try source.execute(
         "pmemsave",
-        ["val": place.address, "size": place.byteCount, "filename": files.0.string])
+        ["val": place.range.lowerBound, "size": place.range.count, "filename": files.0.string])
       _ = try qmp.execute(
         "pmemsave",
         arguments: [
-          "val": .unsigned(place.address), "size": .unsigned(place.byteCount),
+          "val": .unsigned(place.range.lowerBound), "size": .unsigned(UInt64(place.range.count)),
           "filename": .string(files.1.string),
         ])
       try expectSame(files.0, files.1)

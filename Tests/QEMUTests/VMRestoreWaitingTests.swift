@@ -13,9 +13,9 @@ extension RealQEMU {
   @Suite struct VMRestoreWaitingTests {
     /// The VM ran when it was saved. It waits without `-S`, so that it runs once it is loaded, unless somebody has stopped it.
     @Test func aRestoreThatIsRefusedLeavesTheVMAsItWas() throws {
-      let vm = try SavedVM(Variant("live").with { $0.isLive = true })
+      let vm = try SavedVM(VMKind("live", isLive: true))
       let directory = try TemporaryDirectory()
-      let target = try QEMU(vm.variant.configuration(in: directory).destination)
+      let target = try QEMU(vm.kind.configuration(in: directory).destination)
       let connection = try QMPConnection(connecting: target.qmpSocket)
       let source = try RestoreSource(vm.image)
       var restore = VMRestore()
@@ -28,7 +28,7 @@ extension RealQEMU {
       #expect(throws: VMError.cannotCapture([.unknownProcess(given: getpid())])) {
         _ = try restore.run(source, into: connection)
       }
-      try target.load(from: vm.image, vm.variant.migration)
+      try target.load(from: vm.image, vm.kind.migration)
       let deadline = ContinuousClock.now + .seconds(5)
       while try connection.execute(.queryStatus) != .running, .now < deadline { usleep(5000) }
       #expect(try connection.execute(.queryStatus) == .running)
@@ -36,9 +36,9 @@ extension RealQEMU {
 
     /// The command has seen that the VM waits, and its `stop` comes only when another one has restored the VM.
     @Test func aVMThatAnotherHasRestoredMeanwhileRunsOn() throws {
-      let vm = try SavedVM(Variant("live").with { $0.isLive = true })
+      let vm = try SavedVM(VMKind("live", isLive: true))
       let directory = try TemporaryDirectory()
-      var configuration = vm.variant.configuration(in: directory).destination
+      var configuration = vm.kind.configuration(in: directory).destination
       configuration.arguments += ["-qmp", "unix:{directory}/other,server=on,wait=off"]
       let target = try QEMU(configuration)
       let proxy = try QMPProxy(before: target, [.init("stop", seconds: 6)])

@@ -17,7 +17,7 @@ extension RealQEMU {
     private func start(
       _ change: (inout QEMU.Configuration) -> Void = { _ in }
     ) throws -> QEMU {
-      let qemu = try QEMU(QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with(change))
+      let qemu = try QEMU(.small.with(change))
       try qemu.waitForGuestLines(2)
       return qemu
     }
@@ -80,7 +80,7 @@ extension RealQEMU {
       }
       let inspected = try Tool.succeed(["inspect", qemu.qmpSocket.string])
       #expect(inspected.text.contains("(without a name: lost when QEMU ends)"))
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
       #expect(qemu.log == "")
     }
 
@@ -104,7 +104,7 @@ extension RealQEMU {
       #expect(result.status == 69)
       #expect(result.errors.contains("is encrypted, and what"), "\(result.errors)")
       #expect(!exists(image))
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
     }
 
     @Test func aDirectoryForSnapshotsThatIsNone() throws {
@@ -142,7 +142,7 @@ extension RealQEMU {
         #expect(capture.status == 69)
         #expect(capture.errors.contains("Process \(number) is not this QEMU"))
       }
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
     }
 
     /// At the end QEMU opens its disks again, which it cannot where their file has gone.
@@ -169,7 +169,7 @@ extension RealQEMU {
       #expect(result.errors.contains("\"the-job\"") == (job != nil), "\(result.errors)")
       #expect(result.errors.contains("Use --engine capture."))
       #expect(try save(qemu, ["--engine", "capture"]).status == 0)
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
     }
 
     @Test(.enabled(if: LoopDevice.isAvailable, "needs loop devices"))
@@ -186,7 +186,7 @@ extension RealQEMU {
         ["save", qemu.qmpSocket.string, "--pid", "\(getpid())", device.path.string])
       #expect(auto.status == 69)
       #expect(auto.errors.contains("a capture is not possible. Process"), "\(auto.errors)")
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
     }
 
     /// Both for a VM and from files; a new file, or one for its owner alone, is nothing to warn of.

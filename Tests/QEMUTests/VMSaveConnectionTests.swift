@@ -14,7 +14,7 @@ extension RealQEMU {
   @Suite struct VMSaveConnectionTests {
     /// Saves, and cuts the connection once pages have been dealt with.
     private func saveCut(
-      _ vm: DisturbedVM, _ engine: VMSave.Engine, then: @escaping @Sendable () -> Void = {}
+      _ vm: LiveVM, _ engine: VMSave.Engine, then: @escaping @Sendable () -> Void = {}
     ) throws -> VMSaveReport {
       let connection = try QMPConnection(connecting: vm.qemu.qmpSocket)
       let socket = connection.socket
@@ -43,7 +43,7 @@ extension RealQEMU {
 
     /// A capture needs QEMU no more once it has the device state, but to let the VM go on: over a new connection.
     @Test func captureReconnects() throws {
-      let vm = try DisturbedVM()
+      let vm = try LiveVM.slow()
       let report = try saveCut(vm, .capture)
       #expect(report.stateAfter == "running")
       try vm.expectAsBefore(leaving: ["vm.img"])
@@ -51,7 +51,7 @@ extension RealQEMU {
 
     /// The migration that nobody watches any more is ended, and then all is put back.
     @Test func saveByQEMUIsUndoneOverANewConnection() throws {
-      let vm = try DisturbedVM()
+      let vm = try LiveVM.slow()
       let error = #expect(throws: VMError.self) { try saveCut(vm, .qemu) }
       guard case .qmp(.closed) = error else { throw HarnessError("\(String(describing: error))") }
       try vm.expectAsBefore(says: true)
@@ -60,7 +60,7 @@ extension RealQEMU {
     /// The socket's path is gone as well, for a second.
     @Test(arguments: [VMSave.Engine.capture, .qemu])
     func pathThatComesBack(engine: VMSave.Engine) throws {
-      let vm = try DisturbedVM()
+      let vm = try LiveVM.slow()
       let (path, away) = (vm.qemu.qmpSocket.string, vm.qemu.qmpSocket.string + "-away")
       let run = {
         try saveCut(vm, engine) {
@@ -83,7 +83,7 @@ extension RealQEMU {
 
     /// Nothing leads to QEMU any more: the error says that the VM is paused, and nothing is left. Another client helps.
     @Test func pathThatStaysAway() throws {
-      let vm = try DisturbedVM()
+      let vm = try LiveVM.slow()
       let path = vm.qemu.qmpSocket.string
       let error = #expect(throws: VMError.self) {
         try saveCut(vm, .capture) { Self.move(path, path + "-away") }

@@ -22,7 +22,7 @@ extension RealQEMU {
     /// Each section is there with its name and length, and QEMU loads them.
     @Test(arguments: backends)
     func sectionsAreDescribed(memory: QEMU.Configuration.Backend) throws {
-      let configuration = QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with {
+      let configuration = QEMU.Configuration.small.with {
         $0.setMemory(memory)
         $0.addVGA()
         $0.addNetwork()
@@ -35,14 +35,14 @@ extension RealQEMU {
       let report = try source.saveVM(to: image) { $0.engine = .capture }
       #expect(report.stateAfter == "running")
       #expect(try source.state() == before)
-      try source.expectGoesOn(sum: VMShape.guest.sum)
+      try source.expectGoesOn()
       let shown = try Subprocess.succeed([Tool.path, "inspect", "--devices", image.string]).text
       #expect(shown.contains("timer") && shown.contains("globalstate"), "\(shown)")
       #expect(!shown.contains("cpu_ticks_offset"))
       // QEMU's own reader of descriptions accepts it.
       #expect(try ImageDecoderOracle.read(image).complete == true)
       try expectLoaded(
-        image, into: configuration, from: source, sum: VMShape.guest.sum, continues: false)
+        image, into: configuration, from: source, continues: false)
       #expect(source.log == "")
     }
 
@@ -52,7 +52,7 @@ extension RealQEMU {
       let (disk, said) = (directory.file("disk"), directory.file("said"))
       try QEMU.makeDisk(disk, mebibytes: 1)
       let source = try QEMU(
-        QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with {
+        .small.with {
           $0.setMemory(memory)
           $0.addDisk(disk)
         })
@@ -63,7 +63,7 @@ extension RealQEMU {
         $0.devices = [DeviceSource(DeviceIdentity("disk-user"), from: CommandStateSource(command))]
       }
       #expect(text(of: said).contains("lock"), "\(text(of: said))")
-      try source.expectGoesOn(sum: VMShape.guest.sum)
+      try source.expectGoesOn()
     }
   }
 }

@@ -10,7 +10,6 @@ extension RealQEMU {
   /// A second client that pauses, resumes, migrates, cancels and plugs at random moments of saves of all kinds. QEMU's own trace is the
   /// judge: it says whose command brought the VM into each state.
   @Suite struct VMSaveDisturbedTests {
-    private static let guest = BootSectorGuest(end: 0x60_0000, seed: 0x0D15_70B5)
     /// How many saves there are. `MAPPED_RAM_DISTURBED_SAVES=500` takes some twenty minutes.
     private static let count =
       ProcessInfo.processInfo.environment["MAPPED_RAM_DISTURBED_SAVES"].flatMap { Int($0) } ?? 20
@@ -28,7 +27,7 @@ extension RealQEMU {
       let contents = files.file("contents")
       try Subprocess.succeed(["sh", "-c", "yes | head -c 96M > '\(contents)'"])
       qemu = try QEMU(
-        QEMU.Configuration(guest: Self.guest, mebibytes: 8).with {
+        .small.with {
           $0.addSlots()
           $0.arguments += [
             "-object",
@@ -80,7 +79,7 @@ extension RealQEMU {
           try FileManager.default.removeItem(atPath: image.string)
         }
         if try qemu.status() != "running" { try qemu.resume() }
-        try qemu.expectGoesOn(sum: Self.guest.sum)
+        try qemu.expectGoesOn()
       }
       print("disturbed saves, by status: \(outcomes.sorted { $0.key < $1.key })")
     }

@@ -8,78 +8,12 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// A VM whose save takes long enough to be disturbed, and what must be as before afterwards.
-///
-/// It has a pc-dimm over a file of 384 MiB without a zero page, unusual migration settings and a disk.
-struct DisturbedVM {
-  static let guest = BootSectorGuest(end: 0x60_0000, seed: 0x0BAD_5EED)
-
-  let qemu: QEMU
-  /// Where the image is to appear.
-  let directory: TemporaryDirectory
-  let before: VMState
-
-  /// - Parameters:
-  ///   - isShared: whether the memory is shared files.
-  ///   - space: the bytes that there is room for where the image is to appear; `nil` for no such limit.
-  init(mebibytes: Int = 384, isShared: Bool = false, space: Int? = nil) throws {
-    let directory = try TemporaryDirectory()
-    self.directory = directory
-    fileSystem = try space.map { try SmallFileSystem(byteCount: $0, over: directory) }
-    let files = try TemporaryDirectory()
-    self.files = files
-    let disk = files.file("disk")
-    try QEMU.makeDisk(disk, mebibytes: 1)
-    let contents = files.file("contents")
-    try Subprocess.succeed(["sh", "-c", "yes | head -c \(mebibytes)M > '\(contents)'"])
-    qemu = try QEMU(
-      QEMU.Configuration(guest: Self.guest, mebibytes: 8).with {
-        $0.addSlots()
-        $0.arguments += [
-          "-object",
-          "memory-backend-file,id=dimm0,size=\(mebibytes)M,mem-path=\(contents),"
-            + "share=\(isShared ? "on" : "off")",
-          "-device", "pc-dimm,id=dimm0-device,memdev=dimm0",
-        ]
-        $0.addDisk(disk)
-        if isShared { $0.setMemory(.file("main", isShared: true)) }
-      })
-    try qemu.setCapability("multifd", true)
-    try qemu.setCapability("auto-converge", true)
-    try qemu.execute(
-      "migrate-set-parameters", ["multifd-channels": 3, "max-bandwidth": 1000])
-    try qemu.waitForGuestLines(2)
-    before = try qemu.state()
-  }
-
-  private let files: TemporaryDirectory
-  private let fileSystem: SmallFileSystem?
-
-  var image: FilePath { directory.file("vm.img") }
-
-  /// Fails unless all is as it was before the save.
-  ///
-  /// - Parameter says: whether QEMU may have said something, as it does when its own migration ends early.
-  func expectAsBefore(
-    leaving names: [String] = [], says: Bool = false, location: SourceLocation = #_sourceLocation
-  ) throws {
-    // Apart from the expectation, which prints its parts only where nothing in it throws.
-    let now = try qemu.state()
-    #expect(now == before, sourceLocation: location)
-    #expect(try directory.names() == names, sourceLocation: location)
-    if before.status == "running" {
-      try qemu.expectGoesOn(sum: Self.guest.sum, location: location)
-    }
-    if !says { #expect(qemu.log == "", sourceLocation: location) }
-  }
-}
-
 extension RealQEMU {
   /// After a save that fails the VM is what it was.
   @Suite struct VMSaveFailureTests {
     @Test(arguments: [VMSave.Engine.capture, .qemu], [true, false])
     func directoryThatIsNotThere(engine: VMSave.Engine, runs: Bool) throws {
-      let vm = try DisturbedVM(mebibytes: 8)
+      let vm = try LiveVM.slow(mebibytes: 8)
       let paused = runs ? vm : try vm.paused()
       #expect {
         try paused.qemu.saveVM(to: vm.directory.file("none").appending("vm.img")) {
@@ -97,7 +31,7 @@ extension RealQEMU {
       .enabled(if: SmallFileSystem.isPermitted, "needs the right to mount"),
       arguments: [VMSave.Engine.capture, .qemu], [true, false])
     func fullDisk(engine: VMSave.Engine, runs: Bool) throws {
-      let vm = try DisturbedVM(mebibytes: 32, space: 16 << 20)
+      let vm = try LiveVM.slow(mebibytes: 32, space: 16 << 20)
       let paused = runs ? vm : try vm.paused()
       let error = #expect(throws: VMError.self) {
         try paused.qemu.saveVM(to: vm.image) { $0.engine = engine }
@@ -111,7 +45,7 @@ extension RealQEMU {
       .enabled(if: SmallFileSystem.isPermitted, "needs the right to mount"),
       arguments: VMSave.Engine.allCases)
     func roomIsLookedAtBefore(_ engine: VMSave.Engine) throws {
-      let qemu = try QEMU(QEMU.Configuration(guest: VMShape.guest, mebibytes: 8))
+      let qemu = try QEMU(.small)
       try qemu.waitForGuestLines(2)
       let full = try SmallFileSystem(byteCount: 4096)
       try Subprocess.succeed(["sh", "-c", "yes | head -c 4096 >'\(full.file("other"))'"])
@@ -144,13 +78,13 @@ extension RealQEMU {
       _ = try save.run(
         try QMPConnection(connecting: qemu.qmpSocket), onWarning: { warnings.append($0) })
       #expect(warnings == [])
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
     }
 
     /// As above, of a VM with shared memory.
     @Test(.enabled(if: SmallFileSystem.isPermitted, "needs the right to mount"))
     func fullDiskAndSharedMemory() throws {
-      let vm = try DisturbedVM(mebibytes: 32, isShared: true, space: 16 << 20)
+      let vm = try LiveVM.slow(mebibytes: 32, isShared: true, space: 16 << 20)
       let error = #expect(throws: VMError.self) {
         try vm.qemu.saveVM(to: vm.image) { $0.engine = .capture }
       }
@@ -163,7 +97,7 @@ extension RealQEMU {
       .enabled(if: SmallFileSystem.isPermitted, "needs the right to mount"),
       arguments: [nil, LiveOptions()])
     func fullDiskAgainAndAgain(live: LiveOptions?) throws {
-      let vm = try DisturbedVM(mebibytes: 32, space: 16 << 20)
+      let vm = try LiveVM.slow(mebibytes: 32, space: 16 << 20)
       for _ in 1...30 {
         let error = #expect(throws: VMError.self) {
           try vm.qemu.saveVM(to: vm.image) {
@@ -180,7 +114,7 @@ extension RealQEMU {
     /// QEMU itself may not make files of that size.
     @Test(arguments: [true, false])
     func limitOnQEMUsFileSizes(runs: Bool) throws {
-      let vm = try DisturbedVM(mebibytes: 32)
+      let vm = try LiveVM.slow(mebibytes: 32)
       let paused = runs ? vm : try vm.paused()
       try Subprocess.succeed(["prlimit", "--pid=\(vm.qemu.processID)", "--fsize=10000000"])
       let error = #expect(throws: VMError.self) {
@@ -195,7 +129,7 @@ extension RealQEMU {
     /// Somebody else's migration goes on, and so does the VM.
     @Test(arguments: VMSave.Engine.allCases)
     func migrationOfSomebodyElse(engine: VMSave.Engine) throws {
-      let vm = try DisturbedVM(mebibytes: 8)
+      let vm = try LiveVM.slow(mebibytes: 8)
       try vm.qemu.setCapability("multifd", false)
       let before = try vm.qemu.state()
       try vm.qemu.execute("migrate", ["uri": "exec:cat >/dev/null"])
@@ -230,7 +164,7 @@ extension RealQEMU {
 
     @Test(arguments: [VMSave.Engine.capture, .qemu])
     func cancelledBeforeItBegins(engine: VMSave.Engine) throws {
-      let vm = try DisturbedVM(mebibytes: 64)
+      let vm = try LiveVM.slow(mebibytes: 64)
       let cancellation = Cancellation()
       cancellation.cancel()
       #expect(throws: VMError.image(.cancelled)) {
@@ -238,22 +172,6 @@ extension RealQEMU {
       }
       try vm.expectAsBefore(says: engine == .qemu)
     }
-  }
-}
-
-extension DisturbedVM {
-  /// The same VM, standing still.
-  func paused() throws -> DisturbedVM {
-    try qemu.stop()
-    return DisturbedVM(self, before: try qemu.state())
-  }
-
-  private init(_ other: DisturbedVM, before: VMState) {
-    qemu = other.qemu
-    directory = other.directory
-    files = other.files
-    fileSystem = other.fileSystem
-    self.before = before
   }
 }
 

@@ -10,7 +10,7 @@ extension RealQEMU {
   @Suite struct VMSaveKilledTests {
     /// Starts a save and stops the command once the VM stands still and, with QEMU's engine, the migration is under way.
     private func caught(
-      _ vm: DisturbedVM, _ engine: VMSave.Engine, _ options: [String] = [],
+      _ vm: LiveVM, _ engine: VMSave.Engine, _ options: [String] = [],
       until condition: () throws -> Bool = { true }
     ) throws -> RunningTool {
       let save = try RunningTool(
@@ -26,7 +26,7 @@ extension RealQEMU {
 
     @Test(arguments: [VMSave.Engine.capture, .qemu], [SIGINT, SIGTERM])
     func interrupted(engine: VMSave.Engine, number: Int32) throws {
-      let vm = try DisturbedVM()
+      let vm = try LiveVM.slow()
       let save = try caught(vm, engine)
       save.send(number)
       save.send(SIGCONT)
@@ -37,14 +37,16 @@ extension RealQEMU {
 
     /// QEMU itself dies of some cancellations (see `MigrationEnding`), so of those it never sees one.
     @Test func interruptedAtAnyMomentAgainAndAgain() throws {
-      let vm = try DisturbedVM()
+      let vm = try LiveVM.slow()
       var generator = SeededGenerator()
       for _ in 0..<12 {
         let save = try caught(vm, .qemu)
         save.send(SIGCONT)
         usleep(.random(in: 0..<60_000, using: &generator))
         save.send(SIGINT)
-        #expect([0, 130].contains(try save.wait()), "\(save.errors)")
+        let status = try save.wait()
+        // It may come too late: the image is there then.
+        #expect(status == (exists(vm.image) ? 0 : 130), "\(save.errors)")
         try? FileManager.default.removeItem(atPath: vm.image.string)
         try vm.expectAsBefore(says: true)
       }
@@ -53,7 +55,7 @@ extension RealQEMU {
     /// Nobody is left to clean up but the watchdog.
     @Test(arguments: [VMSave.Engine.capture, .qemu])
     func killed(engine: VMSave.Engine) throws {
-      let vm = try DisturbedVM()
+      let vm = try LiveVM.slow()
       let save = try caught(vm, engine)
       save.send(SIGKILL)
       #expect(try save.wait() == 128 + SIGKILL)
@@ -64,7 +66,7 @@ extension RealQEMU {
     /// timeout(1) sends two signals within microseconds, which is not impatience: all is undone, and no command is left.
     @Test(arguments: ["TERM", "INT"])
     func timedOut(signal: String) throws {
-      let vm = try DisturbedVM()
+      let vm = try LiveVM.slow()
       let snapshots = try TemporaryDirectory()
       let mark = "sleep 87.\(UInt32.random(in: 1000...9999))"
       let save = try RunningTool(
@@ -80,7 +82,7 @@ extension RealQEMU {
 
     /// The migration has come to its end when the command is killed: the VM is in `postmigrate`.
     @Test func killedOnceQEMUHasWrittenAll() throws {
-      let vm = try DisturbedVM()
+      let vm = try LiveVM.slow()
       let save = try caught(vm, .qemu)
       try vm.qemu.waitForMigration()
       save.send(SIGKILL)
@@ -92,7 +94,7 @@ extension RealQEMU {
     /// A limit on the size of files: nothing is left, and the VM goes on.
     @Test(arguments: [VMSave.Engine.capture])
     func limitOnFileSizes(engine: VMSave.Engine) throws {
-      let vm = try DisturbedVM(mebibytes: 64)
+      let vm = try LiveVM.slow(mebibytes: 64)
       let save = try RunningTool(
         saving: vm.qemu, to: vm.image, ["--engine", engine.rawValue],
         prefix: ["env", "--default-signal=XFSZ", "prlimit", "--fsize=1000000"])

@@ -35,7 +35,7 @@ extension RealQEMU {
       on node: String, _ change: (inout QEMU.Configuration) -> Void = { _ in }
     ) throws -> QEMU {
       let qemu = try QEMU(
-        QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with {
+        .small.with {
           $0.arguments += [
             "-object", "secret,id=k,data=secret", "-object", "throttle-group,id=t",
             "-blockdev", node, "-device", "virtio-blk-pci,drive=top",
@@ -75,7 +75,7 @@ extension RealQEMU {
       }
       guard case .encryptedDisk? = error else { throw HarnessError("\(String(describing: error))") }
       #expect(try snapshots.names().isEmpty)
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
     }
 
     /// What another disk encrypts, or what a backing file was encrypted with, is no matter: the guest writes in clear before and after.
@@ -93,7 +93,7 @@ extension RealQEMU {
       let report = try qemu.saveVM(to: image) { $0.snapshotDirectory = snapshots.path }
       #expect(report.disks.count == 1)
       #expect(try snapshots.names().count == 1)
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
     }
 
     /// The overlay names the file below a filter and its format, and so is opened without the filter.
@@ -115,7 +115,7 @@ extension RealQEMU {
       let read = try Subprocess.run(
         ["qemu-io", "-U", "-r", "-f", "qcow2", "-c", "read 0 512", overlay.string])
       #expect(read.status == 0 && read.text.contains("read 512/512"), "\(read.errors)")
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
     }
   }
 }

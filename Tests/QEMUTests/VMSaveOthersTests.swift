@@ -12,7 +12,6 @@ import Testing
 extension RealQEMU {
   /// Somebody else does something with the VM while it is saved.
   @Suite struct VMSaveOthersTests {
-    private static let guest = BootSectorGuest(end: 0x60_0000, seed: 0x0DD_BA11)
     private let qemu: QEMU
     private let directory: TemporaryDirectory
     private let disk: FilePath
@@ -25,7 +24,7 @@ extension RealQEMU {
       try QEMU.makeDisk(disk, mebibytes: 1)
       let (disk, other) = (disk, files.file("other"))
       qemu = try QEMU(
-        QEMU.Configuration(guest: Self.guest, mebibytes: 8).with {
+        .small.with {
           $0.addDisk(disk)
           $0.arguments += ["-qmp", "unix:\(other),server=on,wait=off"]
         })
@@ -53,7 +52,7 @@ extension RealQEMU {
     private func expectRunsUnsaved(location: SourceLocation = #_sourceLocation) throws {
       #expect(try directory.names() == [], sourceLocation: location)
       #expect(try qemu.status() == "running", sourceLocation: location)
-      try qemu.expectGoesOn(sum: Self.guest.sum, location: location)
+      try qemu.expectGoesOn(location: location)
     }
 
     private func migrationStatus() throws -> String? {
@@ -178,7 +177,7 @@ extension RealQEMU {
 
     /// Somebody else cancels ours.
     @Test func ourMigrationIsCancelled() throws {
-      let vm = try DisturbedVM()
+      let vm = try LiveVM.slow()
       try vm.qemu.execute("migrate-set-parameters", ["max-bandwidth": 0])
       let save = try RunningTool(
         saving: vm.qemu, to: vm.image, ["--engine", "qemu", "--live", "--max-bandwidth", "1M"])
@@ -191,7 +190,7 @@ extension RealQEMU {
       #expect(try save.wait() == 69, "\(save.errors)")
       #expect(save.errors.contains("another client cancelled"), "\(save.errors)")
       #expect(try vm.directory.names() == [])
-      try vm.qemu.expectGoesOn(sum: DisturbedVM.guest.sum)
+      try vm.qemu.expectGoesOn()
     }
 
     // MARK: Pauses
@@ -204,7 +203,7 @@ extension RealQEMU {
         [.init("stop", nth: 1, before: [.init("cont")], over: other)], options)
       #expect(try tool.wait() == 0, "\(tool.errors)")
       #expect(try qemu.status() == "running")
-      try qemu.expectGoesOn(sum: Self.guest.sum)
+      try qemu.expectGoesOn()
       let file = try File.open(image, access: .read, directIO: .off)
       #expect(try Image(reading: file).runState(in: file) == .running)
       withExtendedLifetime(proxy) {}
@@ -213,7 +212,7 @@ extension RealQEMU {
     /// Somebody else pauses the VM in the rounds of a live save: it stays so.
     @Test(arguments: [VMSave.Engine.capture, .qemu])
     func pausedInTheRounds(engine: VMSave.Engine) throws {
-      let vm = try DisturbedVM()
+      let vm = try LiveVM.slow()
       try vm.qemu.execute("migrate-set-parameters", ["max-bandwidth": 0])
       let save = try RunningTool(
         saving: vm.qemu, to: vm.image,
@@ -223,13 +222,13 @@ extension RealQEMU {
       }
       try vm.qemu.stop()
       #expect(try save.wait() == 0, "\(save.errors)")
-      #expect(["paused", "postmigrate"].contains(try vm.qemu.status()))
+      #expect(try vm.qemu.status() == (engine == .capture ? "paused" : "postmigrate"))
       let file = try File.open(vm.image, access: .read, directIO: .off)
       #expect(try Image(reading: file).runState(in: file) == .paused)
       let nodes = try vm.qemu.state().activeNodes
       #expect(nodes == vm.before.activeNodes)
       try vm.qemu.resume()
-      try vm.qemu.expectGoesOn(sum: DisturbedVM.guest.sum)
+      try vm.qemu.expectGoesOn()
     }
 
     /// Somebody else resumes a VM that was to stay paused: the image is complete, and the status says that the VM is not as asked.
@@ -285,7 +284,7 @@ extension RealQEMU {
       #expect(tool.output.contains("\"problem\""))
       try Tool.succeed(["inspect", image.string])
       try qemu.wait(for: "the watchdog", seconds: 120) { try qemu.status() == "running" }
-      try qemu.expectGoesOn(sum: Self.guest.sum)
+      try qemu.expectGoesOn()
       withExtendedLifetime(proxy) {}
     }
 
@@ -324,7 +323,7 @@ extension RealQEMU {
     /// The command is stopped, as by Ctrl-Z, while the VM is paused: when its time is over the VM is resumed.
     @Test(arguments: [VMSave.Engine.capture, .qemu])
     func stoppedInThePause(engine: VMSave.Engine) throws {
-      let vm = try DisturbedVM()
+      let vm = try LiveVM.slow()
       let save = try RunningTool(
         saving: vm.qemu, to: vm.image,
         ["--engine", engine.rawValue, "--max-downtime", "3000"])
@@ -435,7 +434,7 @@ extension RealQEMU {
     private func sleepingVM() throws -> QEMU {
       let firmware = try Self.sleepingFirmware(in: files)
       let vm = try QEMU(
-        QEMU.Configuration(guest: Self.guest, mebibytes: 8).with {
+        .small.with {
           $0.guest = nil
           $0.machine = "pc"
           $0.arguments += ["-bios", firmware.string]
@@ -481,7 +480,7 @@ extension RealQEMU {
     @Test(arguments: [VMSave.Engine.capture, .qemu])
     func shutDown(engine: VMSave.Engine) throws {
       let vm = try QEMU(
-        QEMU.Configuration(guest: Self.guest, mebibytes: 8).with {
+        .small.with {
           $0.arguments += ["-no-reboot", "-action", "shutdown=pause"]
         })
       try vm.waitForGuestLines(1)

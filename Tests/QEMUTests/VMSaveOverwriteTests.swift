@@ -27,12 +27,12 @@ extension RealQEMU {
           try QEMU.makeDisk(file(name), mebibytes: 1)
         }
         // Its firmware, in flash memory instead of a ROM.
-        try VMShape.guest.write(to: file("flash"))
+        try Data("flash".utf8).write(to: URL(fileURLWithPath: file("flash").string))
         let here = FilePath(FileManager.default.currentDirectoryPath)
         let relative =
           String(repeating: "../", count: here.components.count) + file("drive").string.dropFirst()
         qemu = try QEMU(
-          QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with {
+          .small.with {
             $0.addDisk(file("overlay"), format: "qcow2")
             $0.arguments += [
               "-blockdev", "driver=file,filename=\(file("filtered")),node-name=below",
@@ -80,7 +80,7 @@ extension RealQEMU {
         }
       }
       #expect(try vm.qemu.status() == "running")
-      try vm.qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try vm.qemu.expectGoesOn()
       #expect(vm.qemu.log == "")
     }
 
@@ -113,7 +113,7 @@ extension RealQEMU {
         ["mknod", other.string, "b"]
           + numbers.split(whereSeparator: \.isWhitespace).map(String.init))
       let qemu = try QEMU(
-        QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with {
+        .small.with {
           $0.arguments += [
             "-blockdev", "driver=host_device,filename=\(device.path),node-name=disk",
             "-device", "virtio-blk-pci,drive=disk",
@@ -132,13 +132,13 @@ extension RealQEMU {
         }
       }
       // Another VM's.
-      let second = try QEMU(QEMU.Configuration(guest: VMShape.guest, mebibytes: 8))
+      let second = try QEMU(.small)
       try second.waitForGuestLines(2)
       #expect(throws: VMError.image(.target(.usedByQEMU(device.path)))) {
         try second.saveVM(to: device.path) { $0.replacing = .anything }
       }
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
-      try second.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
+      try second.expectGoesOn()
     }
 
     @Test(.enabled(if: LoopDevice.isAvailable, "needs loop devices"))
@@ -148,7 +148,7 @@ extension RealQEMU {
       try Subprocess.succeed(["mkfs.ext4", "-q", device.path.string])
       let place = directory.file("mounted")
       try Subprocess.succeed(["mkdir", place.string])
-      let qemu = try QEMU(QEMU.Configuration(guest: VMShape.guest, mebibytes: 8))
+      let qemu = try QEMU(.small)
       try qemu.waitForGuestLines(2)
       // A file system needs to be given up by a word; mounted it cannot be at all.
       #expect(
@@ -164,7 +164,7 @@ extension RealQEMU {
       }
       try Subprocess.succeed(["umount", place.string])
       try Subprocess.succeed(["fsck.ext4", "-fn", device.path.string])
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
       // With the word, it becomes an image.
       _ = try qemu.saveVM(to: device.path) { $0.replacing = .anything }
       #expect(try Image(reading: File.open(device.path, access: .read)).isComplete)
@@ -175,7 +175,7 @@ extension RealQEMU {
       let directory = try TemporaryDirectory()
       let path = directory.file("image")
       try Data().write(to: URL(fileURLWithPath: path.string))
-      let qemu = try QEMU(QEMU.Configuration(guest: VMShape.guest, mebibytes: 8))
+      let qemu = try QEMU(.small)
       try qemu.waitForGuestLines(2)
       let other = try File.open(path, access: .readWrite)
       try other.lock(.exclusive)
@@ -191,7 +191,7 @@ extension RealQEMU {
         }
       }
       withExtendedLifetime(other) {}
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
     }
 
     /// By the built command: the image of a VM of another machine type, name or UUID needs --force as well.
@@ -199,7 +199,7 @@ extension RealQEMU {
       let directory = try TemporaryDirectory()
       let image = directory.file("image")
       let shape = { (extra: [String]) in
-        QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with { $0.arguments += extra }
+        QEMU.Configuration.small.with { $0.arguments += extra }
       }
       let uuid = "550e8400-e29b-41d4-a716-44665544000"
       let source = try QEMU(shape(["-name", "one", "-uuid", uuid + "0"]))
@@ -223,7 +223,7 @@ extension RealQEMU {
           #expect(result.errors.contains("this is an image of another VM (\(word)"))
         }
         #expect(try Data(contentsOf: URL(fileURLWithPath: image.string)) == saved)
-        try qemu.expectGoesOn(sum: VMShape.guest.sum)
+        try qemu.expectGoesOn()
       }
       try Tool.succeed(
         ["save", otherType.qmpSocket.string, "--force", image.string])
@@ -232,7 +232,7 @@ extension RealQEMU {
     /// By the built command: a file that is no image needs --force.
     @Test func filesThatAreNoImages() throws {
       let directory = try TemporaryDirectory()
-      let qemu = try QEMU(QEMU.Configuration(guest: VMShape.guest, mebibytes: 8))
+      let qemu = try QEMU(.small)
       try qemu.waitForGuestLines(2)
       let path = directory.file("letter")
       try Data("Dear Sir".utf8).write(to: URL(fileURLWithPath: path.string))
@@ -253,7 +253,7 @@ extension RealQEMU {
       // --force is about files, not about what the VM uses.
       let own = try Tool.run(save + ["--force", qemu.qmpSocket.string])
       #expect(own.status == 73 && own.errors.contains("the socket of its monitor"))
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
     }
   }
 }

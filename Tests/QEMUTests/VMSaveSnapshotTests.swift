@@ -24,7 +24,7 @@ extension RealQEMU {
       let drive = directory.file("drive")
       try QEMU.makeDisk(drive, mebibytes: 1)
       qemu = try QEMU(
-        QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with {
+        .small.with {
           $0.addDisk(raw)
           $0.addDisk(qcow, format: "qcow2")
           // Without a name for its node, and by a path relative to QEMU's working directory.
@@ -81,7 +81,7 @@ extension RealQEMU {
       let sums = try sumsOfBases()
       try write("0x22")
       #expect(try sumsOfBases() == sums)
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
     }
 
     private static func resolved(_ path: String) -> String {
@@ -118,7 +118,7 @@ extension RealQEMU {
       try Subprocess.succeed(["chown", "\(Unprivileged.nobody)", disk.string])
       try Subprocess.succeed(["chmod", "600", disk.string])
       let theirs = try QEMU(
-        QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with {
+        .small.with {
           $0.user = Unprivileged.nobody
           $0.addDisk(disk)
         })
@@ -133,7 +133,7 @@ extension RealQEMU {
         #expect(found[.posixPermissions] as? Int == 0o600)
         #expect(found[.ownerAccountID] as? UInt32 == Unprivileged.nobody)
       }
-      try theirs.expectGoesOn(sum: VMShape.guest.sum)
+      try theirs.expectGoesOn()
     }
 
     /// Where it cannot be seen in which directory QEMU is, a relative path leads nowhere: said before anything is done.
@@ -173,7 +173,7 @@ extension RealQEMU {
         #expect(read.status == 0 && read.text.contains("read 512/512"), "\(read.errors)")
       }
       try write("0x44")
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
     }
 
     private func sumsOfBases() throws -> String {
@@ -201,7 +201,7 @@ extension RealQEMU {
       #expect(try disk.names().isEmpty)
       if !runs { try qemu.resume() }
       try write("0x33")
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
     }
 
     /// The directory is not there: no disk changes, and no file stays.
@@ -213,7 +213,7 @@ extension RealQEMU {
       #expect(try qemu.state() == before.0)
       #expect(try files() == before.1)
       #expect(try images.names().isEmpty)
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
     }
 
     /// Without snapshots the report says that the disks and the image part.

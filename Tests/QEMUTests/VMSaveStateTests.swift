@@ -18,7 +18,7 @@ extension RealQEMU {
       directory = try TemporaryDirectory()
       let disk = directory.file("disk")
       try QEMU.makeDisk(disk, mebibytes: 1)
-      configuration = QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with {
+      configuration = QEMU.Configuration.small.with {
         $0.addDisk(disk)
         $0.addNetwork()
       }
@@ -37,7 +37,7 @@ extension RealQEMU {
     @Test(arguments: [VMSave.Engine.capture, .qemu])
     func aVMOfLibvirtIsLeftAlone(_ engine: VMSave.Engine) throws {
       let managed = try QEMU(
-        QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with {
+        .small.with {
           $0.arguments += [
             "-name", "guest=web1,debug-threads=on",
             "-chardev", "socket,id=charmonitor,path={directory}/monitor,server=on,wait=off",
@@ -56,7 +56,7 @@ extension RealQEMU {
       try Tool.succeed(save + ["--managed-by-libvirt", image.string])
       let inspected = try Tool.succeed(["inspect", managed.qmpSocket.string])
       #expect(inspected.text.contains("Managed by    libvirt"))
-      try managed.expectGoesOn(sum: VMShape.guest.sum)
+      try managed.expectGoesOn()
     }
 
     /// Settings that are in the way of a save are put back, whatever they were.
@@ -80,7 +80,7 @@ extension RealQEMU {
       #expect(report.stateAfter == "running")
       #expect(try qemu.state() == before)
       #expect(try runStateOfImage() == .running)
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
       #expect(qemu.log == "")
     }
 
@@ -97,7 +97,7 @@ extension RealQEMU {
       #expect(try qemu.state() == before)
       #expect(try runStateOfImage() == .paused)
       try qemu.resume()
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
       #expect(try qemu.state().activeNodes == before.activeNodes)
     }
 
@@ -131,7 +131,7 @@ extension RealQEMU {
       }
       #expect(report.stateBefore == "paused" && report.stateAfter == "running")
       #expect(try runStateOfImage() == .paused)
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
     }
 
     /// Every line up to the end of QEMU, and then those of its image, are one count.
@@ -144,7 +144,7 @@ extension RealQEMU {
       #expect(report.after == .ended)
       // Its disks are closed; what is left of the process is nobody's concern.
       try qemu.wait(for: "QEMU to end") { !qemu.isRunning }
-      try expectLoaded(image, into: configuration, from: qemu, sum: VMShape.guest.sum)
+      try expectLoaded(image, into: configuration, from: qemu)
     }
 
     /// QEMU does not do what it is told at the end: the image is there, the status is one of its own, and both are told.
@@ -167,7 +167,7 @@ extension RealQEMU {
         try Tool.succeed(["inspect", image.string])
       }
       try qemu.resume()
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
     }
 
     @Test(arguments: [VMSave.Engine.capture, .qemu])
@@ -180,17 +180,16 @@ extension RealQEMU {
       #expect(report.stateAfter == (engine == .qemu ? "postmigrate" : "paused"))
       #expect(try qemu.state().activeNodes == nodes)
       try qemu.resume()
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
       // And once more.
       try qemu.saveVM(to: image) { $0.engine = engine }
-      try qemu.expectGoesOn(sum: VMShape.guest.sum)
+      try qemu.expectGoesOn()
     }
 
     /// A VM that never ran (`-S`).
     @Test(arguments: [VMSave.Engine.capture, .qemu])
     func neverRun(engine: VMSave.Engine) throws {
-      let fresh = try QEMU(
-        QEMU.Configuration(guest: VMShape.guest, mebibytes: 8).with { $0.paused = true })
+      let fresh = try QEMU(.small.with { $0.paused = true })
       var before = try fresh.state()
       #expect(before.status == "prelaunch")
       try fresh.saveVM(to: image) { $0.engine = engine }
@@ -198,8 +197,7 @@ extension RealQEMU {
       #expect(try fresh.state() == before)
       #expect(try runStateOfImage() == .prelaunch)
       try expectLoaded(
-        image, into: QEMU.Configuration(guest: VMShape.guest, mebibytes: 8), from: fresh,
-        sum: VMShape.guest.sum)
+        image, into: QEMU.Configuration.small, from: fresh)
     }
   }
 }

@@ -30,44 +30,57 @@ extension QEMU {
   }
 
   /// Fails unless the guest has counted on without a gap, and does so now for two more lines.
-  func expectGoesOn(sum: UInt32, location: SourceLocation = #_sourceLocation) throws {
+  func expectGoesOn(
+    sum: UInt32? = nil, location: SourceLocation = #_sourceLocation
+  ) throws {
     try waitForGuestLines(try guestLines().count + 2)
-    let lines = try guestLines()
-    #expect(lines.map(\.count) == Array(1...UInt32(lines.count)), sourceLocation: location)
-    #expect(lines.allSatisfy { $0.sum == sum }, sourceLocation: location)
+    try expectLines(of: serial, sum: sum ?? guestSum, location: location)
   }
+
+  /// The sum that each line of the guest must show.
+  var guestSum: UInt32 { configuration.guest?.sum ?? 0 }
 }
 
-/// A part of guest-physical memory.
-struct PhysicalRange {
-  var address: UInt64
-  var byteCount: UInt64
-
-  init(_ address: UInt64, _ byteCount: UInt64) {
-    (self.address, self.byteCount) = (address, byteCount)
-  }
+/// Fails unless `serial`, what a guest printed on the serial ports of the VMs that it was in, one after the other, counts up from 1 without
+/// a gap, and each line has `sum`.
+func expectLines(
+  of serial: String, from first: UInt32 = 1, sum: UInt32,
+  location: SourceLocation = #_sourceLocation
+) throws {
+  let lines = try BootSectorGuest.lines(of: serial)
+  #expect(
+    lines.map(\.count) == Array(first..<(first + UInt32(lines.count))), sourceLocation: location)
+  #expect(lines.allSatisfy { $0.sum == sum }, sourceLocation: location)
 }
 
-/// A stock QEMU of `configuration` loads `image` without a word and the guest goes on.
+extension QEMU.Configuration {
+  /// The least VM that has all: a q35 of 8 MiB with its guest.
+  static let small = VMKind("q35").configuration
+}
+
+/// A stock QEMU of `configuration` loads `image` without a word, and the guest runs there.
 ///
 /// - Parameters:
 ///   - source: the VM that was saved. It must not run any more where `memory` is compared, or its lines are.
+///   - sum: what the guest's lines must show, where it is not the one of `source`'s configuration.
 ///   - memory: what both must have the same bytes in.
-///   - continues: whether the guest stood still since the save, so that both VMs' lines are one count.
+///   - continues: whether the guest was paused since the save, so that both VMs' lines are one count.
 func expectLoaded(
-  _ image: FilePath, into configuration: QEMU.Configuration, from source: QEMU, sum: UInt32,
-  memory: [PhysicalRange] = [], continues: Bool = true, load: LoadOptions = .fourChannelsDirect,
+  _ image: FilePath, into configuration: QEMU.Configuration, from source: QEMU,
+  sum: UInt32? = nil, memory: [Range<UInt64>] = [], continues: Bool = true,
+  load: QEMU.FileMigration = LoadOptions.fourChannelsDirect.migration(),
   location: SourceLocation = #_sourceLocation
 ) throws {
   var configuration = configuration.destination
+  // The image of a VM that ran would run at once.
   configuration.paused = true
   let target = try QEMU(configuration)
-  try target.load(from: image, load.migration(offset: 0))
+  try target.load(from: image, load)
   for range in memory {
     let files = try [source, target].map { qemu in
       let file = qemu.directory.file("compared")
       try qemu.execute(
-        "pmemsave", ["val": range.address, "size": range.byteCount, "filename": file.string])
+        "pmemsave", ["val": range.lowerBound, "size": range.count, "filename": file.string])
       return file
     }
     try expectSame(files[0], files[1])
@@ -78,12 +91,9 @@ func expectLoaded(
   let text = continues ? source.serial + target.serial : target.serial
   // The first line here may have begun before the save.
   let whole = continues ? text : String(text.drop { $0 != "\n" }.dropFirst())
-  let lines = try BootSectorGuest.lines(of: whole)
-  let first = try #require(lines.first, sourceLocation: location).count
-  #expect(
-    lines.map(\.count) == Array(first..<(first + UInt32(lines.count))), sourceLocation: location)
-  if continues { #expect(first == 1, sourceLocation: location) }
-  #expect(lines.allSatisfy { $0.sum == sum }, sourceLocation: location)
+  let first = try #require(BootSectorGuest.lines(of: whole).first, sourceLocation: location)
+  try expectLines(
+    of: whole, from: continues ? 1 : first.count, sum: sum ?? source.guestSum, location: location)
   #expect(target.log == "", sourceLocation: location)
   try target.quit()
 }

@@ -82,6 +82,38 @@ import Testing
     }
   }
 
+  /// A wait ends at once when it is cancelled, and nothing is sent any more; on the way back, each answer has a little time.
+  @Test func aWaitThatIsCancelledEnds() throws {
+    try withConnection { qemu throws in
+      _ = try qemu.request()
+      let second = try #require(try qemu.request())
+      #expect(second["execute"] == "undo")
+      qemu.send(FakeQEMU.success(2, to: second))
+      _ = try qemu.request()
+      while try qemu.request() != nil {}
+    } client: { connection throws in
+      let start = ContinuousClock.now
+      connection.isCancelled = { ContinuousClock.now > start + .milliseconds(300) }
+      #expect(thrown { _ = try connection.execute("never") } == .cancelled)
+      #expect(thrown { _ = try connection.execute("unsent") } == .cancelled)
+      connection.grace = .milliseconds(400)
+      #expect(try connection.execute("undo") == 2)
+      #expect(
+        thrown { _ = try connection.execute("never") }
+          == .timedOut(command: "never", "fake", after: .milliseconds(400)))
+      #expect(ContinuousClock.now - start < .seconds(10))
+    }
+  }
+
+  /// The events that another process has not read, and what it has read in part.
+  @Test func eventsThatAreLeftAreFound() throws {
+    let (ours, theirs) = try UnixSocket.pair(named: "fake")
+    let text = #"ENT": "STOP"}"# + "\r\n" + #"{"event": "RESUME"}"# + "\r\n" + #"{"event": "ST"#
+    try theirs.send(Array(text.utf8), deadline: .now + .seconds(20))
+    #expect(QMPConnection.eventsLeft(in: ours).map(\.name) == ["RESUME"])
+    #expect(QMPConnection.eventsLeft(in: ours) == [])
+  }
+
   /// The answer, cut after each of its bytes, then the end: never an answer, and always the same error.
   @Test func anAnswerThatIsCutOffIsTheEndOfTheConnection() throws {
     let answer: @Sendable (JSONValue) -> String = {

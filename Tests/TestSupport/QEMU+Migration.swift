@@ -2,7 +2,7 @@ public import SystemPackage
 
 extension QEMU {
   /// How QEMU is to save to or load from a file.
-  public struct FileMigration {
+  public struct FileMigration: Sendable {
     /// Whether `mapped-ram` is on.
     public var isMapped = true
     /// The number of multifd channels; nil without multifd.
@@ -20,13 +20,15 @@ extension QEMU {
     /// More capabilities to switch on.
     public var capabilities: [String] = []
 
-    /// Mapped, no multifd, at offset 0, without limit, of a stopped guest.
-    public init() {}
-
-    /// As the default, with multifd channels.
-    public init(channels: Int, isDirect: Bool = false) {
+    /// Mapped, without limit, of a stopped guest.
+    public init(
+      channels: Int? = nil, isDirect: Bool = false, offset: UInt64 = 0,
+      zeroPageDetection: String? = nil
+    ) {
       self.channels = channels
       self.isDirect = isDirect
+      self.offset = offset
+      self.zeroPageDetection = zeroPageDetection
     }
   }
 

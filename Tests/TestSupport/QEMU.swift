@@ -78,6 +78,8 @@ public final class QEMU {
     }
   }()
 
+  /// What was started.
+  public let configuration: Configuration
   /// The VM's files: `serial`, `qmp`, `firmware.bin`, `log`.
   public let directory: TemporaryDirectory
   /// The process, for reading its memory from outside. It is this object's to end.
@@ -102,6 +104,7 @@ public final class QEMU {
   /// Starts QEMU and connects.
   /// - Throws: `HarnessError` with what QEMU said.
   public init(_ configuration: Configuration) throws {
+    self.configuration = configuration
     directory = try TemporaryDirectory()
     // An end for a QEMU that a crashed test leaves: ten minutes of processor time.
     var arguments = ["--cpu=600"]

@@ -1,4 +1,4 @@
-import Foundation
+public import Foundation
 import LinuxIO
 import SystemPackage
 
@@ -9,14 +9,16 @@ public final class RunningTool {
 
   /// Starts it, with nothing on its standard input.
   ///
-  /// - Parameter prefix: what stands before the command, such as `prlimit`, and becomes it.
-  public init(prefix: [String] = [], _ arguments: [String]) throws {
+  /// - Parameters:
+  ///   - prefix: what stands before the command, such as `prlimit`, and becomes it.
+  ///   - errors: its standard error, if it is not to be kept for `errors`.
+  public init(prefix: [String] = [], _ arguments: [String], errors: FileHandle? = nil) throws {
     directory = try TemporaryDirectory()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
     process.arguments = prefix + [Tool.path] + arguments
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = try Subprocess.create(directory.file("output"))
-    process.standardError = try Subprocess.create(directory.file("errors"))
+    process.standardError = try errors ?? Subprocess.create(directory.file("errors"))
     try process.run()
   }
 
@@ -33,11 +35,34 @@ public final class RunningTool {
   public var errors: String { text("errors") }
 
   /// Whether its first thread blocks a signal, as the command does with those that it listens to.
-  public func blocks(_ signal: CInt) throws -> Bool {
+  public func blocks(_ signal: CInt) throws -> Bool { try has(signal, in: "SigBlk") }
+
+  /// Whether a signal that it was sent waits for a thread that takes it.
+  public func holdsBack(_ signal: CInt) throws -> Bool { try has(signal, in: "ShdPnd") }
+
+  /// The names of its threads.
+  public func threads() throws -> [String] {
+    let directory = "/proc/\(processID)/task"
+    return try FileManager.default.contentsOfDirectory(atPath: directory).map { number in
+      let name = FileManager.default.contents(atPath: "\(directory)/\(number)/comm") ?? Data()
+      return String(decoding: name, as: UTF8.self).trimmingCharacters(in: .newlines)
+    }
+  }
+
+  /// The number of the system call that its first thread waits in; `nil` while it waits in none.
+  public func systemCall() throws -> Int? {
+    let path = "/proc/\(processID)/task/\(processID)/syscall"
+    let text = try String(contentsOfFile: path, encoding: .utf8)
+    return text.split(separator: " ").first.flatMap { Int($0) }
+  }
+
+  /// Whether the line `name` of its status has the bit of `signal`.
+  private func has(_ signal: CInt, in name: String) throws -> Bool {
     let status = try String(contentsOfFile: "/proc/\(processID)/status", encoding: .utf8)
-    guard let line = status.split(separator: "\n").first(where: { $0.hasPrefix("SigBlk:") }),
-      let mask = UInt64(line.dropFirst(7).trimmingCharacters(in: .whitespaces), radix: 16)
-    else { throw HarnessError("no blocked signals in \(status)") }
+    guard let line = status.split(separator: "\n").first(where: { $0.hasPrefix(name + ":") }),
+      let mask = UInt64(
+        line.dropFirst(name.count + 1).trimmingCharacters(in: .whitespaces), radix: 16)
+    else { throw HarnessError("no \(name) in \(status)") }
     return mask >> UInt64(signal - 1) & 1 == 1
   }
 
@@ -64,7 +89,7 @@ public final class RunningTool {
 
   /// Waits for its end. Gives its status, or 128 and the signal that ended it.
   ///
-  /// - Throws: `HarnessError` where it goes on for five minutes.
+  /// - Throws: `HarnessError` where it has not ended after five minutes.
   public func wait() throws -> Int32 {
     let deadline = ContinuousClock.now + .seconds(300)
     while process.isRunning {

@@ -24,14 +24,8 @@ public enum Tool {
   /// As `succeed`, for a command that leaves a program behind: that would inherit the descriptor by whose end Foundation's
   /// `Process` knows that the command has ended.
   public static func succeedDetaching(_ arguments: [String]) throws -> Subprocess {
-    // All but the first three: with hundreds of tests the number of what they have open has no small limit.
-    let script = """
-      for name in /proc/self/fd/*; do
-        number=${name##*/}
-        [ "$number" -le 2 ] || eval "exec $number>&-"
-      done
-      exec "$@"
-      """
-    return try Subprocess.succeed(["bash", "-c", script, "bash", path] + arguments)
+    // Python's subprocess has the program inherit the three standard descriptors and no other.
+    let script = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
+    return try Subprocess.succeed(["python3", "-c", script, path] + arguments)
   }
 }

@@ -5,10 +5,10 @@ public import SystemPackage
 extension PendingFile {
   /// Makes an empty file that will appear at `path`.
   ///
-  /// What is at the path now may be nothing or a regular file; it is neither opened nor changed. A
-  /// directory, a device, a FIFO or a socket is refused with `SystemCallError.unsuitable`. Throws
-  /// `.system` where the directory cannot be opened or written, and `.directIORefused` where
-  /// `directIO` is `required` and the file system has none.
+  /// What is at the path now may be nothing or a regular file; it is neither opened nor changed.
+  ///
+  /// - Throws: `.unsuitable` where a directory, a device, a FIFO or a socket is there; what open(2) gives of the directory; where `directIO`
+  ///   is `required` and the file system has none, as `File.open`.
   public static func create(
     at path: FilePath, directIO: DirectIOPolicy = .auto, probe: DirectIOProbe = .kernel,
     naming: Naming = .unnamedIfPossible

@@ -12,7 +12,7 @@ public struct FileStateSource: DeviceStateSource {
 
   /// The state in what is at `path` now.
   ///
-  /// - Throws: `ImageError.file`, `.system` where there is nothing, or no right to read it.
+  /// - Throws: `ImageError.system` where there is nothing, nothing that can be read, or no right to read it.
   public init(_ path: FilePath) throws(ImageError) {
     self.path = path
     byteCount = try Self.sizeIfRegular(path)

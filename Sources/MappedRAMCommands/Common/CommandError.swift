@@ -8,8 +8,8 @@ import SystemPackage
 enum CommandError: Error, Equatable, Sendable {
   /// The engine failed; `output` is what was to be made: an image, or a directory.
   case image(ImageError, output: FilePath?)
-  /// A VM could not be dealt with; `output` is what was to be made.
-  case vm(VMError, output: FilePath?)
+  /// A VM could not be dealt with; `output` is what was to be made, and `isLive` whether by a live save.
+  case vm(VMError, output: FilePath?, isLive: Bool = false)
   /// The command's own work failed: a thread, standard output.
   case system(SystemCallError)
   /// What is at the path is for another command than this one: the words of that.
@@ -41,14 +41,14 @@ enum CommandError: Error, Equatable, Sendable {
 extension CommandError {
   /// Runs `body` and gives its error as this module's.
   static func vm<Value: ~Copyable>(
-    to output: FilePath?, _ body: () throws(VMError) -> Value
+    to output: FilePath?, isLive: Bool = false, _ body: () throws(VMError) -> Value
   ) throws(CommandError) -> Value {
     do throws(VMError) {
       return try body()
     } catch .image(let error) {
       throw .image(error, output: output)
     } catch {
-      throw .vm(error, output: output)
+      throw .vm(error, output: output, isLive: isLive)
     }
   }
 
@@ -82,7 +82,7 @@ extension CommandError: CustomStringConvertible {
     // In place it is another error.
     case .image(.cancelled, output: _?): "Interrupted; nothing was left behind."
     case .image(let error, _): Self.text("\(error)", error.advice)
-    case .vm(let error, _): Self.text("\(error)", error.advice)
+    case .vm(let error, _, let isLive): Self.text("\(error)", error.advice(isLive: isLive))
     case .system(let error): error.description
     case .otherCommand(let path, let found, let words):
       "\(path): is a \(found.rawValue). Type: \(CommandLine.text(["mapped-ram"] + words))"

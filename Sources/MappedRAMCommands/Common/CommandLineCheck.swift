@@ -29,6 +29,15 @@ enum CommandLineCheck {
     words.first.flatMap { verbs.contains($0) ? $0 : nil }
   }
 
+  /// Where `words`, which may be a command line that is not right, ask for JSON.
+  static func jsonAskedFor(in words: [String]) -> (onStderr: Bool, onStdout: Bool) {
+    let options = words.prefix { $0 != "--" }
+    let isAfterProgress = zip(options, options.dropFirst()).contains {
+      $0 == ("--progress", "json")
+    }
+    return (isAfterProgress || options.contains("--progress=json"), options.contains("--json"))
+  }
+
   private static func unknown(_ verb: String) -> String? {
     guard verb != GuestHolder.verb, !verbs.contains(verb) else { return nil }
     let nearest = verbs.map { (verb: $0, distance: distance($0, verb)) }

@@ -98,19 +98,20 @@ struct CommandRun {
 
   /// Tells of the failure of a command, as `output` says.
   ///
+  /// - Parameter isOnStdout: whether stdout gets it as well, where JSON is asked for there: not where it has a report already.
   /// - Returns: the status to end with.
-  static func tell(_ error: CommandError, _ output: OutputArguments) -> ExitStatus {
-    let status = ExitStatus(error)
-    let line = ErrorLine(error: ErrorJSON(error), status: status.rawValue)
-    if output.progress == .json {
-      Console.writeError(JSONText.line(line))
-    } else {
-      Console.complain(error.description)
-      if output.verbose, let call = error.systemCallText { Console.writeError("  \(call)\n") }
+  @discardableResult
+  static func tell(
+    _ error: CommandError, _ output: OutputArguments, isOnStdout: Bool = true
+  ) -> ExitStatus {
+    let line = ErrorLine(error)
+    line.write(output.progress)
+    if output.progress != .json, output.verbose, let call = error.systemCallText {
+      Console.writeError("  \(call)\n")
     }
     // Where stdout is what failed, people have been told.
-    if output.json { try? Console.writeOutput(JSONText.document(line)) }
-    return status
+    if output.json, isOnStdout { try? Console.writeOutput(JSONText.document(line)) }
+    return ExitStatus(error)
   }
 
   /// A warning for programs.
@@ -127,6 +128,20 @@ struct ErrorLine: Encodable {
   var schemaVersion = JSONText.schemaVersion
   var error: ErrorJSON
   var status: Int32
+
+  init(error: ErrorJSON, status: ExitStatus) {
+    self.error = error
+    self.status = status.rawValue
+  }
+
+  init(_ error: CommandError) {
+    self.init(error: ErrorJSON(error), status: ExitStatus(error))
+  }
+
+  /// Writes it to stderr, in the form that `mode` has for programs or for people.
+  func write(_ mode: ProgressMode) {
+    mode == .json ? Console.writeError(JSONText.line(self)) : Console.complain(error.message)
+  }
 }
 
 /// What a command says at its end, in either form.

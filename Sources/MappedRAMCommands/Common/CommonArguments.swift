@@ -28,8 +28,22 @@ struct OffsetArgument: ParsableArguments {
   var streamOffset: FileOffset? { offset.map { FileOffset($0.byteCount) } }
 }
 
-/// How an image is written.
+/// How an image is written, and what the help of the verbs that write one says of it.
 struct OutputImageArguments: ParsableArguments {
+  /// What the image is, as an argument.
+  static let image: ArgumentHelp =
+    "The image: a file, which is created or replaced, or a block device."
+  /// When it appears, and what it replaces.
+  static let appearance = """
+    The image appears under its name once it is complete and on the disk, and replaces what had the name. A block \
+    device is written in place, and so is a file with --in-place; its first eight bytes are written last. Only an image, \
+    unless it is known to be of another VM, or an empty file is replaced; anything else needs --force.
+    """
+  /// What is left where it fails.
+  static let onFailure = """
+    On failure nothing is left behind, except that a device or file that is written in place holds no image any more.
+    """
+
   @OptionGroup var force: ForceArgument
 
   @Flag(

@@ -51,6 +51,17 @@ struct DeviceSection: Equatable, Sendable, ExpressibleByArgument {
   }
 }
 
+/// A device on the command line: `IDSTR[:INSTANCE]`.
+struct DeviceName: Equatable, Sendable, ExpressibleByArgument {
+  var identity: DeviceIdentity
+
+  /// What `argument` says.
+  init?(argument: String) {
+    guard let identity = DeviceIdentity(argument: argument[...]) else { return nil }
+    self.identity = identity
+  }
+}
+
 extension DeviceIdentity {
   /// The device that `argument` names: an instance is a number behind the last colon.
   fileprivate init?(argument: Substring) {
@@ -80,7 +91,7 @@ struct DeviceSaveArguments: ParsableArguments {
   func validate() throws { try device.checkTwice() }
 
   /// The devices, with those of `others` that are not given here.
-  func saves(
+  func sources(
     sections: [DeviceSection], besides others: [DeviceSource] = []
   ) throws(ImageError) -> [DeviceSource] {
     let given = try device.map { (argument) throws(ImageError) in
@@ -135,12 +146,12 @@ struct DeviceRestoreArguments: ParsableArguments {
     help: ArgumentHelp(
       "Load this device after all RAM and all other devices. May be repeated.",
       valueName: "idstr[:instance]"))
-  var deviceLast: [String] = []
+  var deviceLast: [DeviceName] = []
 
   func validate() throws {
     try device.checkTwice()
-    for name in deviceLast where !device.contains(where: { $0.identity.description == name }) {
-      throw ValidationError("--device-last names \"\(name)\", which no --device names.")
+    for name in deviceLast where !device.contains(where: { $0.identity == name.identity }) {
+      throw ValidationError("--device-last names \"\(name.identity)\", which no --device names.")
     }
   }
 
@@ -160,7 +171,7 @@ struct DeviceRestoreArguments: ParsableArguments {
   private func target(
     _ argument: DeviceArgument, _ replacing: Replacing
   ) throws(ImageError) -> any DeviceStateTarget {
-    let loadsLast = deviceLast.contains(argument.identity.description)
+    let loadsLast = deviceLast.contains { $0.identity == argument.identity }
     switch argument.end {
     case .file(let path):
       var target = try FileStateTarget(path, replacing: replacing)

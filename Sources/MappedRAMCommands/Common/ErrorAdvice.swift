@@ -49,22 +49,26 @@ extension SaveError {
 
 extension VMError {
   /// What to do about it with this program; `nil` where the error says all.
-  var advice: String? {
+  ///
+  /// - Parameter isLive: whether it is the error of a live save.
+  func advice(isLive: Bool = false) -> String? {
     switch self {
     case .image(let error): error.advice
-    case .cannotCapture(let obstacles):
+    case .cannotCapture(let obstacles, let canUseQEMU):
       Self.joined(
         obstacles.map(\.advice)
           // One that is too old to say where memory is has no mapped-ram either.
           + [
-            obstacles.contains(.unknownAddresses)
-              ? nil : "Use --engine qemu to let QEMU do the work."
+            canUseQEMU && !obstacles.contains(.unknownAddresses)
+              ? "Use --engine qemu to let QEMU do the work." : nil
           ])
     case .deviceByQEMU(_, let obstacles):
       obstacles.isEmpty ? Self.useCapture : Self.joined(obstacles.map(\.advice))
     case .migrationFailed(_, _, let hints): hints.contains(.canCapture) ? Self.useCapture : nil
-    case .asleep(let cause): Self.joined([cause?.advice, Self.useCapture])
-    case .pausedTooLong: "Give more time with --max-downtime."
+    case .asleep(let cause, let canCapture):
+      Self.joined([cause?.advice(isLive: isLive), canCapture ? Self.useCapture : nil])
+    // In a live save that is what the rounds aim at.
+    case .pausedTooLong: isLive ? nil : "Or give more time with --max-downtime."
     case .managedByLibvirt: "Use --managed-by-libvirt to save it nevertheless."
     case .launch(.refused(let refusal)): refusal.advice
     case .cannotMap(.notMapped):
@@ -72,7 +76,7 @@ extension VMError {
     case .cannotMap(.staleSlots): "Use \"mapped-ram compact\" to free them."
     case .snapshotsRemain(_, let cause, _, _), .leftPaused(let cause, _, _),
       .notUndone(let cause, _, _), .leftAlone(_, let cause):
-      cause?.advice
+      cause?.advice(isLive: isLive)
     default: nil
     }
   }

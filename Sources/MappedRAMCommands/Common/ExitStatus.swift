@@ -67,7 +67,7 @@ extension CommandError {
   var details: ErrorDetails {
     switch self {
     case .image(let error, _): error.details
-    case .vm(let error, _): error.details
+    case .vm(let error, _, _): error.details
     case .system(let error): error.details
     case .otherCommand(let path, _, _), .notForVM(_, let path), .manifestAndOptions(let path, _),
       .offsetWithPrefix(let path, _):
@@ -90,7 +90,7 @@ extension CommandError {
   /// What was to be made: an image, or a directory.
   private var output: FilePath? {
     switch self {
-    case .image(_, let output), .vm(_, let output): output
+    case .image(_, let output), .vm(_, let output, _): output
     default: nil
     }
   }

@@ -101,12 +101,15 @@ struct ErrorJSON: Encodable {
     self.init(CommandError.vm(error, output: nil))
     if let message { self.message = message }
   }
+
+  /// A command line that is not right.
+  init(usage message: String) { self.init(message, ErrorDetails(.usage)) }
 }
 
 extension CommandError {
   fileprivate var reasons: [Finding] {
     switch self {
-    case .vm(let error, _): error.reasons
+    case .vm(let error, _, _): error.reasons
     case .timedOut(_, let error): error.reasons
     default: []
     }
@@ -117,7 +120,7 @@ extension VMError {
   fileprivate var reasons: [Finding] {
     switch self {
     case .mismatches(_, let found): found.map(\.finding)
-    case .cannotCapture(let found), .deviceByQEMU(_, let found): found.map(\.finding)
+    case .cannotCapture(let found, _), .deviceByQEMU(_, let found): found.map(\.finding)
     default: []
     }
   }

@@ -1,15 +1,17 @@
+import Glibc
+import MappedRAM
 import QEMUControl
 import QMP
 import SystemPackage
 
 /// The connection to a QEMU that runs already.
 enum VMConnection {
-  /// Connects to the QMP socket at `path`.
-  static func open(_ path: FilePath) throws(VMError) -> QMPConnection {
-    do throws(QMPError) {
-      return try QMPConnection(connecting: path)
-    } catch {
-      throw .qmp(error)
+  /// Connects to the QMP socket at `path`, unless that is cancelled.
+  static func open(
+    _ path: FilePath, _ cancellation: Cancellation = Cancellation()
+  ) throws(VMError) -> QMPConnection {
+    try VMError.asking { () throws(QMPError) in
+      try QMPConnection(connecting: path, isCancelled: { cancellation.isCancelled })
     }
   }
 }

@@ -57,15 +57,15 @@ struct InspectCommand: ParsableCommand {
       width: Terminal.width(of: FileDescriptor.standardOutput.rawValue) ?? 80,
       isInterruptible: true,
       output: buffer.write,
-      complain: { sentence in
+      complain: { line, call in
         buffer.flush()
-        Console.complain(sentence)
+        line.write(output.progress)
+        if output.progress != .json, output.verbose, let call { Console.writeError("  \(call)\n") }
       })
     do throws(CommandError) {
       try buffer.finish()
     } catch {
-      Console.complain(error.description)
-      status = ExitStatus(error)
+      status = CommandRun.tell(error, output, isOnStdout: false)
     }
     if status != .success { throw ExitCode(status.rawValue) }
   }
@@ -76,10 +76,10 @@ struct InspectCommand: ParsableCommand {
   ///   - width: columns for what fills a line.
   ///   - isInterruptible: whether a signal ends the reading of an image, for a process that has nothing else to do.
   ///   - output: takes data.
-  ///   - complain: takes sentences, without line breaks.
+  ///   - complain: takes errors, each with the system call behind it, if there is one.
   func perform(
     width: Int, isInterruptible: Bool = false, output: @escaping (String) -> Void,
-    complain: @escaping (String) -> Void
+    complain: @escaping (ErrorLine, String?) -> Void
   ) -> ExitStatus {
     do throws(CommandError) {
       if InodeType(at: subject) == .socket {
@@ -92,18 +92,14 @@ struct InspectCommand: ParsableCommand {
       let options = InspectRun.Options(
         image: subject, streamOffset: place.streamOffset, parts: parts, json: self.output.json,
         width: width)
-      let run = InspectRun(options: options, output: output, complain: complain)
+      let run = InspectRun(options: options, output: output) { complain($0, nil) }
       let inspection = try isInterruptible ? Self.readInterruptibly(run) : run.read(Cancellation())
       return try run.show(inspection)
     } catch {
-      let call = self.output.verbose ? error.systemCallText : nil
-      complain(error.description + (call.map { "\n\($0)" } ?? ""))
-      let status = ExitStatus(error)
-      if self.output.json {
-        output(
-          JSONText.document(ErrorLine(error: ErrorJSON(error), status: status.rawValue)))
-      }
-      return status
+      let line = ErrorLine(error)
+      complain(line, error.systemCallText)
+      if self.output.json { output(JSONText.document(line)) }
+      return ExitStatus(error)
     }
   }
 

@@ -20,8 +20,8 @@ struct InspectRun {
   private var parts: InspectParts { options.parts }
   /// Takes data.
   let output: (String) -> Void
-  /// Takes sentences, without line breaks.
-  let complain: (String) -> Void
+  /// Takes errors.
+  let complain: (ErrorLine) -> Void
 
   /// Reads the image.
   ///
@@ -46,12 +46,15 @@ struct InspectRun {
       writeText(inspection)
     }
     if options.json {
-      for problem in problems { complain(problem.description) }
+      for problem in problems { complain(ErrorLine(.image(problem, output: nil))) }
     } else if !problems.isEmpty {
       // Each has been listed.
-      complain(
+      let sentence =
         "\(options.image): the image is damaged or incomplete: "
-          + "\(NumberText.count(problems.count, "problem")), listed above.")
+        + "\(NumberText.count(problems.count, "problem")), listed above."
+      complain(
+        ErrorLine(
+          error: ErrorJSON(sentence, ErrorDetails(.badData, options.image)), status: .badData))
     }
     if let picture = parts.pagesSvg {
       try TextFile.writePicture(PageMapSVG.picture(of: inspection), to: picture)

@@ -19,9 +19,7 @@ struct PackCommand: ParsableCommand {
 
       With --device, the state of a device is kept in an area behind the stream, as with "mapped-ram save".
 
-      The image appears under its name once it is complete and on the disk, and replaces what had the name. A block \
-      device is written in place, and so is a file with --in-place; its first eight bytes are written last. Only an image, \
-      unless it is known to be of another VM, or an empty file is replaced; anything else needs --force.
+      \(OutputImageArguments.appearance)
 
       EXAMPLES:
         mapped-ram pack vm vm.img
@@ -29,7 +27,7 @@ struct PackCommand: ParsableCommand {
           --block pc.ram=ram.raw raw vm.img
         mapped-ram pack --progress json vm vm.img
 
-      On failure nothing is left behind, except that a device or file that is written in place holds no image any more.
+      \(OutputImageArguments.onFailure)
 
       \(ExitStatus.help([
         .badData: "the manifest or the files beside it are not valid",
@@ -42,9 +40,7 @@ struct PackCommand: ParsableCommand {
     help: "The directory with the files.", completion: .directory, transform: { FilePath($0) })
   var directory: FilePath
 
-  @Argument(
-    help: "The image: a file, which is created or replaced, or a block device.",
-    completion: .file(), transform: FilePath.image)
+  @Argument(help: OutputImageArguments.image, completion: .file(), transform: FilePath.image)
   var image: FilePath
 
   @OptionGroup(title: "Files of your own") var contents: PackContents

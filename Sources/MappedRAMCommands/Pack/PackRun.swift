@@ -13,7 +13,7 @@ extension PackCommand {
       let planned = try plan()
       let plan = try CommandError.image(to: nil) { () throws(ImageError) in
         try planned.with(
-          devices: devices.saves(sections: sections.deviceSection, besides: planned.devices))
+          devices: devices.sources(sections: sections.deviceSection, besides: planned.devices))
       }
       return PackReport(image: image, plan: plan, report: try save(plan, run))
     }

@@ -23,7 +23,7 @@ extension RestoreCommand {
             return try start(restore, source, progress, cancellation, &running)
           }
           let report = try restore.run(
-            source, into: try VMConnection.open(socket), progress: progress,
+            source, into: try VMConnection.open(socket, cancellation), progress: progress,
             cancellation: cancellation)
           return RestoreReport(
             image: image, report: report, devicesLeft: devicesLeft(of: source))
@@ -96,7 +96,9 @@ extension RestoreCommand {
     do throws(SystemCallError) {
       try launch.child.waitPassingSignals().endThisProcess()
     } catch {
-      Console.complain(error.description)
+      let error = CommandError.system(error)
+      // The report has been told by then.
+      CommandRun.tell(error, output, isOnStdout: false)
       throw ExitCode(ExitStatus.ioError.rawValue)
     }
   }

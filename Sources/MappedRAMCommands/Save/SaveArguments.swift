@@ -44,9 +44,7 @@ struct SaveCommand: ParsableCommand {
       the stream: buffers of 1 MiB, read from all devices in parallel with the RAM. QEMU and other readers stop before it. \
       A command is run by /bin/sh; if it ends with a status other than 0 the save fails, with its last words.
 
-      The image appears under its name once it is complete and on the disk, and replaces what had the name. A block \
-      device is written in place, and so is a file with --in-place; its first eight bytes are written last. Only an image, \
-      unless it is known to be of another VM, or an empty file is replaced; anything else needs --force. What the VM itself uses (disks, \
+      \(OutputImageArguments.appearance) What the VM itself uses (disks, \
       backing files, memory files) is never replaced, nor a device that is mounted, nor a file that another save writes or another QEMU \
       has as a disk.
 
@@ -57,7 +55,7 @@ struct SaveCommand: ParsableCommand {
         mapped-ram save --live --max-downtime 100 /run/vm.qmp vm.img
         mapped-ram save --device 'gpu0=|gpu-ctl save 0' /run/vm.qmp vm.img
 
-      On failure nothing is left behind, except that a device or file that is written in place holds no image any more.
+      \(OutputImageArguments.onFailure)
 
       \(ExitStatus.help([
         .unavailable: "QEMU cannot be reached or refuses, or direct I/O was required and is refused",
@@ -70,9 +68,7 @@ struct SaveCommand: ParsableCommand {
     help: "The QMP socket of the VM's QEMU.", completion: .file(), transform: { FilePath($0) })
   var socket: FilePath
 
-  @Argument(
-    help: "The image: a file, which is created or replaced, or a block device.",
-    completion: .file(), transform: FilePath.image)
+  @Argument(help: OutputImageArguments.image, completion: .file(), transform: FilePath.image)
   var image: FilePath
 
   @OptionGroup(title: "VM") var machine: SaveMachine

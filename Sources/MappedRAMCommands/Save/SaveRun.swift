@@ -14,9 +14,10 @@ extension SaveCommand {
       let save = try vmSave()
       let report = try target.sayingWhatIsLeft(in: image) { () throws(CommandError) in
         try run.transfer("save") { (progress, cancellation) throws(CommandError) in
-          try CommandError.vm(to: image) { () throws(VMError) in
+          try CommandError.vm(to: image, isLive: live.live) { () throws(VMError) in
             try save.run(
-              try VMConnection.open(socket), progress: progress, cancellation: cancellation,
+              try VMConnection.open(socket, cancellation), progress: progress,
+              cancellation: cancellation,
               onWarning: { run.warn($0.finding) })
           }
         }
@@ -27,10 +28,7 @@ extension SaveCommand {
 
   /// The save that is asked for.
   private func vmSave() throws(CommandError) -> VMSave {
-    var options = channels.options(transfer)
-    // A live save is limited only while the VM runs.
-    if live.live { options.bytesPerSecond = nil }
-    var save = VMSave(to: image, options: options)
+    var save = VMSave(to: image, options: channels.options(transfer))
     save.inPlace = target.writesInPlace(image)
     save.replacing = target.force.replacing
     save.engine = machine.engine
@@ -42,7 +40,7 @@ extension SaveCommand {
     save.processID = process.pid
     save.snapshotDirectory = machine.snapshotDisks.map(\.absolute)
     save.devices = try CommandError.image(to: nil) { () throws(ImageError) in
-      try devices.saves(sections: sections.deviceSection)
+      try devices.sources(sections: sections.deviceSection)
     }
     return save
   }

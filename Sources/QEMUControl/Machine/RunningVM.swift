@@ -87,11 +87,7 @@ extension RunningVM {
 
   /// The same, with the error as one of the VM's.
   init(lookingThrough connection: QMPConnection) throws(VMError) {
-    do throws(QMPError) {
-      try self.init(asking: connection)
-    } catch {
-      throw .qmp(error)
-    }
+    self = try VMError.asking { () throws(QMPError) in try RunningVM(asking: connection) }
   }
 
   /// The backend behind `block`; `nil` for a block that is QEMU's own, such as a ROM.

@@ -43,10 +43,8 @@ struct FileMigration {
   func load(
     from uri: String, _ progress: TransferProgress, _ cancellation: Cancellation
   ) throws(VMError) {
-    do throws(QMPError) {
+    try VMError.asking { () throws(QMPError) in
       try session.connection.startIncoming(uri: uri)
-    } catch {
-      throw .qmp(error)
     }
     do throws(VMError) {
       _ = try wait(progress, cancellation)

@@ -66,7 +66,7 @@ public struct VMLaunch: Sendable {
     let report: VMRestoreReport
     do throws(VMError) {
       report = try restore.run(
-        source, into: try Self.connection(to: launch, line), progress: progress,
+        source, into: try Self.connection(to: launch, line, cancellation), progress: progress,
         cancellation: cancellation
       ) { (process) throws(VMError) in
         guard process.processID != child else { return }
@@ -86,13 +86,13 @@ public struct VMLaunch: Sendable {
   private static let patience = Duration.seconds(300)
 
   private static func connection(
-    to launch: borrowing QEMULaunch, _ line: QEMUCommandLine
+    to launch: borrowing QEMULaunch, _ line: QEMUCommandLine, _ cancellation: Cancellation
   ) throws(VMError) -> QMPConnection {
-    do throws(QMPError) {
-      return try QMPConnection(
-        socket: launch.control, name: FilePath(line.program), timeout: patience)
-    } catch {
-      throw .qmp(error)
+    let control = launch.control
+    return try VMError.asking { () throws(QMPError) in
+      try QMPConnection(
+        socket: control, name: FilePath(line.program), timeout: patience,
+        isCancelled: { cancellation.isCancelled })
     }
   }
 

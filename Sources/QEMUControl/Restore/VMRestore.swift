@@ -140,6 +140,8 @@ extension VMRestore {
     _ source: RestoreSource, into connection: QMPConnection, progress: TransferProgress,
     cancellation: Cancellation, found: (ProcessHandle) throws(VMError) -> Void
   ) throws(VMError) -> VMRestoreReport {
+    connection.isCancelled = { cancellation.isCancelled }
+    defer { connection.isCancelled = { false } }
     let start = ContinuousClock.now
     let vm = try RunningVM(lookingThrough: connection)
     let session = VMSession(connection, vm, process: nil, reconnects: false)
@@ -166,10 +168,12 @@ extension VMRestore {
       (report.blocks, report.transfer) = try destination.take(
         way, mapping, progress, cancellation)
     } catch {
-      destination.leave(way)
+      session.inAnyCase { destination.leave(way) }
       throw error
     }
-    report.state = try end(source, vm, session, report.processID)
+    report.state = try session.inAnyCase { () throws(VMError) in
+      try end(source, vm, session, report.processID)
+    }
     report.elapsed = .now - start
     return report
   }

@@ -8,7 +8,8 @@ import SystemPackage
 /// A save by capture: QEMU gives the device state of the paused VM, the RAM is read from outside.
 final class CaptureEngine: SaveEngine {
   private let job: SaveJob
-  private let memory: GuestMemory
+  /// The memory as it is known: of a paused VM, as it is then.
+  private var memory: GuestMemory
   private let platform: GuestPlatform
   /// The save of a VM that runs.
   private var ongoing: OngoingSave?
@@ -30,7 +31,7 @@ final class CaptureEngine: SaveEngine {
         prologue: StreamPrologue(
           configuration: platform.configuration(machineType: job.vm.machineType)),
         blocks: memory.planned(pageSize: platform.pageSize), tail: [], for: job.save.image)
-      ongoing = try ImageSave(head, options: job.save.options).begin(
+      ongoing = try ImageSave(head, options: job.options).begin(
         to: job.save.image, inPlace: job.save.inPlace, replacing: job.save.replacing, live: live,
         guestTime: { Self.processorTime(of: processID) }, progress: job.progress,
         cancellation: job.cancellation)
@@ -60,7 +61,7 @@ final class CaptureEngine: SaveEngine {
 
   /// The plan of the paused VM.
   func takeState() throws(VMError) -> SavePlan {
-    let memory = try memoryNow()
+    memory = try memoryNow()
     try session.checkCanBeCaptured()
     let state = try session.readDeviceState()
     do throws(ImageError) {
@@ -70,8 +71,8 @@ final class CaptureEngine: SaveEngine {
     }
   }
 
-  /// The memory as it is now: resizable blocks may have grown until the VM was paused. A live save has found places for them all, so
-  /// there that is an error.
+  /// The memory as it is now: resizable blocks may have grown until the VM was paused. In a live save that is an error, as the pages of all
+  /// blocks have their slots by then.
   private func memoryNow() throws(VMError) -> GuestMemory {
     let blocks = try session.ramBlocks().filter(\.isMigratable)
     guard blocks != vm.blocks else { return memory }
@@ -80,7 +81,7 @@ final class CaptureEngine: SaveEngine {
     now.blocks = blocks
     switch GuestMemory.access(to: now, processID: memory.processID) {
     case .success(let memory): return memory
-    case .failure(let obstacle): throw .cannotCapture([obstacle])
+    case .failure(let obstacle): throw .cannotCapture([obstacle], canUseQEMU: false)
     }
   }
 
@@ -113,7 +114,7 @@ final class CaptureEngine: SaveEngine {
       if let ongoing = ongoing.take() {
         written = try ongoing.writePages(plan)
       } else {
-        written = try ImageSave(plan, options: save.options).begin(
+        written = try ImageSave(plan, options: job.options).begin(
           to: save.image, inPlace: save.inPlace, replacing: save.replacing, progress: job.progress,
           cancellation: job.cancellation
         ).writePages()
@@ -142,11 +143,7 @@ final class CaptureEngine: SaveEngine {
 extension VMSession {
   /// All RAMBlocks, as they are now.
   fileprivate func ramBlocks() throws(VMError) -> [GuestBlock] {
-    do throws(QMPError) {
-      return try connection.ramBlocks()
-    } catch {
-      throw .qmp(error)
-    }
+    try VMError.asking { () throws(QMPError) in try connection.ramBlocks() }
   }
 
   /// Looks once more whether the VM can be captured.
@@ -154,12 +151,9 @@ extension VMSession {
   /// - Throws: `cannotCapture` where it has got a device meanwhile that cannot migrate: QEMU 10.0.2 would not survive being asked for its
   ///   state.
   fileprivate func checkCanBeCaptured() throws(VMError) {
-    let obstacles: [CaptureObstacle]
-    do throws(QMPError) {
-      obstacles = try connection.captureObstacles()
-    } catch {
-      throw .qmp(error)
+    let obstacles = try VMError.asking { () throws(QMPError) in
+      try connection.captureObstacles()
     }
-    guard obstacles.isEmpty else { throw .cannotCapture(obstacles) }
+    guard obstacles.isEmpty else { throw .cannotCapture(obstacles, canUseQEMU: false) }
   }
 }

@@ -44,12 +44,7 @@ struct DiskSnapshots {
     }
     let stem = image.stem ?? "image"
     let mark = String(UInt32.random(in: 0x1000_0000...UInt32.max), radix: 16)
-    let graph: BlockGraph
-    do throws(QMPError) {
-      graph = try BlockGraph(asking: connection)
-    } catch {
-      throw .qmp(error)
-    }
+    let graph = try VMError.asking { () throws(QMPError) in try BlockGraph(asking: connection) }
     var planned: [Plan] = []
     for var disk in vm.writableDisks {
       guard let shown = disk.medium, let node = shown.node else { continue }
@@ -110,7 +105,7 @@ struct DiskSnapshots {
     for plan in plans {
       let (file, job) = (plan.snapshot.file, plan.snapshot.newNode)
       let isOurs = try makeFile(plan, session)
-      do throws(QMPError) {
+      try VMError.asking { () throws(QMPError) in
         if !isOurs {
           try jobs.finish(.createFile(file, job: job), job)
           File.narrow(plan.file)
@@ -118,8 +113,6 @@ struct DiskSnapshots {
         try jobs.finish(
           .createOverlay(
             file, of: plan.base, format: plan.format, byteCount: plan.byteCount, job: job), job)
-      } catch {
-        throw .qmp(error)
       }
     }
   }

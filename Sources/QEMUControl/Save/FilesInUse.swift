@@ -42,11 +42,8 @@ struct FilesInUse {
     for disk in vm.disks where disk.medium?.node?.hasPrefix("#") ?? true {
       add(places.absoluteName(of: disk), .disk(node: disk.label))
     }
-    let nodes: [BlockNode]
-    do throws(QMPError) {
-      nodes = try connection.execute(.queryBlockNodes)
-    } catch {
-      throw .qmp(error)
+    let nodes = try VMError.asking { () throws(QMPError) in
+      try connection.execute(.queryBlockNodes)
     }
     for node in nodes {
       for file in node.files { add(places.absoluteName(of: file), .disk(node: node.name)) }

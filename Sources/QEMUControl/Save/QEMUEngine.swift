@@ -37,7 +37,7 @@ final class QEMUEngine: SaveEngine {
     settings = ChangedSettings(
       of: vm, capabilities: [Configuration.mappedRAMCapability, "multifd"],
       parameters: FileMigration.savingParameters(
-        direct: isDirect, live: job.live, bytesPerSecond: save.options.bytesPerSecond),
+        direct: isDirect, live: job.live, bytesPerSecond: job.options.bytesPerSecond),
       touched: Set(MigrationEnding.crawl.keys))
     job.session.isWritten(target)
   }

@@ -32,7 +32,7 @@ public struct VMSave: Sendable {
   /// calls `VMWatchdog.run` when its only argument is `VMWatchdog.verb`. Without such a program there is no watchdog, and a warning
   /// says so.
   public var watchdogProgram = "mapped-ram"
-  /// How the channels work.
+  /// How the channels work. The limit of bandwidth holds for a VM that is paused from the beginning; a live save goes by that of `live`.
   public var options: ChannelOptions
   /// QEMU's process where it is not the one that listens at the socket.
   public var processID: Int32?
@@ -87,6 +87,18 @@ struct SaveJob {
 
   /// How the VM is saved while it runs, if it does.
   var live: LiveOptions? { vm.runState.isLive ? save.live : nil }
+
+  /// How the channels work. A live save has a limit of its own for the time in which the VM runs, and none for the pause.
+  var options: ChannelOptions {
+    var options = save.options
+    if live != nil { options.bytesPerSecond = nil }
+    return options
+  }
+
+  /// How long the VM may be paused.
+  var pauseLimit: PauseLimit {
+    save.pauseLimit(ramByteCount: vm.ramByteCount, bytesPerSecond: options.bytesPerSecond)
+  }
 }
 
 extension VMSave {
@@ -101,6 +113,8 @@ extension VMSave {
     _ connection: QMPConnection, progress: TransferProgress = TransferProgress(),
     cancellation: Cancellation = Cancellation(), onWarning: (VMSaveWarning) -> Void = { _ in }
   ) throws(VMError) -> VMSaveReport {
+    connection.isCancelled = { cancellation.isCancelled }
+    defer { connection.isCancelled = { false } }
     // Look: what cannot be saved, or would do harm, is refused.
     let vm = try RunningVM(lookingThrough: connection)
     let access = GuestMemory.access(to: vm, processID: processID)
@@ -109,7 +123,7 @@ extension VMSave {
     for warning in try warnings(vm, access) { onWarning(warning) }
     // Choose.
     let choice = CaptureChoice(vm, memory: access)
-    try checkEngine(choice)
+    try checkEngine(choice, vm)
     // Plan.
     let process = (try? access.get())?.process
     let places = DiskPlaces(of: vm, processID: processID)
@@ -123,6 +137,7 @@ extension VMSave {
     if !unlinked.isEmpty { onWarning(.unlinkedDisks(unlinked.map(\.label))) }
     let session = VMSession(
       connection, vm, process: process, progress: progress, cancellation: cancellation)
+    session.canBeCaptured = choice.obstacles.isEmpty
     if try !session.arm(watchdogProgram) { onWarning(.noWatchdog(watchdogProgram)) }
     let job = SaveJob(
       save: self, vm: vm, session: session, progress: progress, cancellation: cancellation)
@@ -145,7 +160,7 @@ extension VMSave {
         name: disk.label, file: places.name(of: disk),
         overlay: snapshots?.overlay(of: disk), isUnlinked: unlinked.contains(disk))
     }
-    report.after = end(session)
+    report.after = session.inAnyCase { end(session) }
     report.pause = session.downtime
     return report
   }
@@ -158,7 +173,7 @@ extension VMSave {
     do throws(VMError) {
       try engine.runRounds()
       try snapshots?.prepare(session)
-      try engine.pause(pauseLimit(ramByteCount: job.vm.ramByteCount))
+      try engine.pause(job.pauseLimit)
       try snapshots?.check(session)
       try snapshots?.take(session)
       let state = try engine.takeState()
@@ -201,13 +216,13 @@ extension VMSave {
     }
   }
 
-  /// How long a VM of so much RAM may be paused.
-  func pauseLimit(ramByteCount: ByteCount) -> PauseLimit {
+  /// How long a VM of so much RAM may be paused, of which so many bytes a second are moved at most.
+  func pauseLimit(ramByteCount: ByteCount, bytesPerSecond: UInt64?) -> PauseLimit {
     if let maximumDowntime {
       return PauseLimit(total: maximumDowntime, standstill: maximumDowntime)
     }
     // A save that is to be slow has twice the time that its own limit gives it.
-    let rate = min(25 << 20, max(1, (options.bytesPerSecond ?? .max) / 2))
+    let rate = min(25 << 20, max(1, (bytesPerSecond ?? .max) / 2))
     let seconds = ramByteCount.rawValue / rate
     // A VM that is to stay paused has time.
     return PauseLimit(
@@ -260,18 +275,27 @@ extension VMSave {
   }
 
   /// Looks whether the engine that will be taken can do what is asked.
-  private func checkEngine(_ choice: CaptureChoice) throws(VMError) {
+  private func checkEngine(_ choice: CaptureChoice, _ vm: RunningVM) throws(VMError) {
     let isDevice = File.isBlockDevice(image)
     switch (engine, choice) {
-    case (.capture, .impossible(let obstacles)): throw .cannotCapture(obstacles)
+    case (.capture, .impossible(let obstacles)):
+      throw .cannotCapture(obstacles, canUseQEMU: canUseQEMU(vm) && !isDevice)
     // QEMU knows nothing of these devices.
     case (.auto, .impossible(let obstacles)) where !devices.isEmpty:
-      throw .cannotCapture(obstacles)
+      throw .cannotCapture(obstacles, canUseQEMU: false)
     case (.auto, .impossible(let obstacles)) where isDevice:
+      guard canUseQEMU(vm) else { throw .cannotCapture(obstacles, canUseQEMU: false) }
       throw .deviceByQEMU(image, obstacles)
     case (.qemu, _) where isDevice: throw .deviceByQEMU(image, choice.obstacles)
     default: break
     }
+  }
+
+  /// Whether QEMU could save the VM by itself, into a file, as it is asked for.
+  private func canUseQEMU(_ vm: RunningVM) -> Bool {
+    let hasSnapshotsLive = live != nil && vm.runState.isLive && snapshotDirectory != nil
+    return devices.isEmpty && SaveObstacle.all(of: vm).isEmpty && vm.runState != .suspended
+      && !hasSnapshotsLive
   }
 
   /// What may have kept QEMU from saving a VM, and how to do without it.

@@ -123,8 +123,8 @@ extension VMSaveWarning: CustomStringConvertible {
       "\(DiskPlaces.unlinked(disks)) The image then matches no disk. Copy them over QMP (blockdev-backup) while the VM is paused, if what is in "
         + "them matters."
     case .noWatchdog(let program):
-      "\(program): no such program, or a different one, so this save has no watchdog: if it is killed, the VM may stay "
-        + "paused."
+      "\(program): no such program, or a different one or another version, so this save has no watchdog: if it is killed, the VM may "
+        + "stay paused."
     }
   }
 }

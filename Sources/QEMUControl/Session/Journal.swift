@@ -27,7 +27,8 @@ struct Journal: Equatable, Sendable {
   struct Pause: Equatable, Sendable {
     /// Whether it is ours to end: the VM ran before.
     var isOurs: Bool
-    /// Whether QEMU itself pauses the VM, at the end of a migration of ours.
+    /// Whether it is only QEMU itself that pauses the VM for us, at the end of a migration: so from the beginning, or as another client has
+    /// ended the pause that we began.
     var isByMigration = false
     /// Whether the limit holds.
     var isBounded = true
@@ -82,7 +83,7 @@ struct JournalSubject: Equatable, Sendable {
   }
 }
 
-// What a watchdog reads is what the same program has written a moment ago, so its form is nobody else's.
+// A watchdog reads what a program of the same version has written a moment ago: `VMWatchdog.version` counts this form.
 extension Journal {
   /// The journal as a text.
   func encoded(of subject: JournalSubject) -> [UInt8] {

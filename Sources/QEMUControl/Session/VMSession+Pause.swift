@@ -33,7 +33,12 @@ extension VMSession {
       throw .resumedMeanwhile
     }
     note { $0.pause?.isOurs = isOurs }
-    if isOurs { try beginPause(at: start) }
+    guard isOurs else { return }
+    connection.onEvent = { [weak self] event in
+      // Whatever pauses the VM from then on is not our `stop`. A watchdog, which has a connection of its own, would not hear of it.
+      if event.name == "RESUME" { self?.note { $0.pause?.isByMigration = true } }
+    }
+    try beginPause(at: start)
   }
 
   private func beginPause(at start: ContinuousClock.Instant) throws(VMError) {
@@ -83,6 +88,7 @@ extension VMSession {
 
   private func bindExpectedPause() {
     guard let expectedLimit else { return }
+    hasUnseenStop = true
     note { $0.pause?.limit = expectedLimit }
     // Without it, the limit holds all the same.
     try? beatWithProgress()
@@ -91,19 +97,22 @@ extension VMSession {
   /// QEMU has not paused the VM by itself, or its pause is over.
   private func loosenExpectedPause() {
     guard let expectedLimit else { return }
+    hasUnseenStop = false
     note { $0.pause?.limit = expectedLimit.withoutTotal }
     try? beatAlways()
   }
 
-  /// Looks whether it was QEMU that has paused the VM, if somebody has: the pause of another client has no limit of ours.
+  /// Looks whether it was QEMU that has paused the VM, once it is: the pause of another client has no limit of ours.
   func lookAtExpectedPause() throws(VMError) {
-    guard let expectedLimit, journal.pause?.limit == expectedLimit else { return }
+    guard hasUnseenStop else { return }
+    hasUnseenStop = false
     if try execute(.queryStatus) == .paused { loosenExpectedPause() }
   }
 
   /// No pause by QEMU is expected any more: it is there, or we have paused the VM.
   @discardableResult private func endExpectedPause() -> PauseLimit? {
     connection.onEvent = nil
+    hasUnseenStop = false
     return expectedLimit.take()
   }
 
@@ -187,7 +196,7 @@ extension VMSession {
     note { $0.pause?.isBounded = false }
     endPause()
     if journal.hadDisks, journal.migration == .completed {
-      try? connection.execute(.blockdevSetActive(true))
+      inAnyCase { try? connection.execute(.blockdevSetActive(true)) }
     }
   }
 
@@ -198,7 +207,7 @@ extension VMSession {
   /// - Throws: `asleep` for one that would not survive it; `leftAlone` for one that somebody else has done something with.
   func resumePaused() throws(VMError) {
     try checkIsPaused()
-    if writtenState()?.isAsleep == true { throw .asleep(cause: nil) }
+    if writtenState()?.isAsleep == true { throw .asleep(cause: nil, canCapture: canBeCaptured) }
     try execute(.cont)
   }
 
@@ -216,11 +225,7 @@ extension VMSession {
   /// - Throws: `leftAlone` for a VM that somebody else has done something with; where it has not ended, or that cannot be told.
   func quit() throws(VMError) {
     try checkIsPaused()
-    do throws(QMPError) {
-      try connection.quit()
-    } catch {
-      throw .qmp(error)
-    }
+    try VMError.asking { () throws(QMPError) in try connection.quit() }
     guard let process else {
       // Whoever still listens has not ended.
       guard (try? UnixSocket.connect(to: connection.path, timeout: .seconds(1))) == nil else {

@@ -21,12 +21,8 @@ extension VMSession {
     if cause != nil, !keptSnapshots.files.isEmpty {
       note { ($0.snapshots, $0.snapshotsMayBeUsed) = keptSnapshots }
     }
-    if let watchdog, watchdog.answer != .watching {
-      // It has taken over, as the pause was too long.
-      watchdog.wait(for: .seconds(30))
-      self.watchdog = nil
-      let isResumed = watchdog.answer == .undone
-      // Of an image that is complete, all had been read by then.
+    if let isResumed = isUndoneByWatchdog() {
+      // As the pause was too long. Of an image that is complete, all had been read by then.
       return cause == nil && isResumed ? nil : .pausedTooLong(isResumed: isResumed)
     }
     do throws(VMError) {
@@ -34,6 +30,10 @@ extension VMSession {
       finish()
       return nil
     } catch {
+      // It may have taken over meanwhile, and cut the connection.
+      if let isResumed = isUndoneByWatchdog() {
+        return isResumed ? nil : .pausedTooLong(isResumed: false)
+      }
       guard case .qmp(let reason) = error else {
         finish()
         if case .movedMeanwhile? = cause { return nil }
@@ -52,24 +52,31 @@ extension VMSession {
     }
   }
 
+  /// Whether the watchdog has undone everything, where it has taken over; `nil` where it has not.
+  private func isUndoneByWatchdog() -> Bool? {
+    guard let watchdog, watchdog.answer != .watching else { return nil }
+    watchdog.wait(for: .seconds(30))
+    self.watchdog = nil
+    return watchdog.answer == .undone
+  }
+
   /// Goes a part of the way back, again over a new connection where the old one breaks.
   func goBack(
     after cause: VMError? = nil, _ part: (inout Unwind) throws(QMPError) -> Unwind.HandsOff?
   ) throws(VMError) {
-    let handsOff: Unwind.HandsOff?
-    do throws(QMPError) {
-      handsOff = try reconnecting { () throws(QMPError) in
-        var unwind = Unwind(
-          journal, over: connection, written: writtenState, publish: replaceJournal)
-        return try part(&unwind)
+    let handsOff = try inAnyCase { () throws(VMError) in
+      try VMError.asking { () throws(QMPError) in
+        try reconnecting { () throws(QMPError) in
+          var unwind = Unwind(
+            journal, over: connection, written: writtenState, publish: replaceJournal)
+          return try part(&unwind)
+        }
       }
-    } catch {
-      throw .qmp(error)
     }
     switch handsOff {
     case nil: return
     case .state(let state)?: throw .leftAlone(state: state, cause: cause)
-    case .asleep?: throw .asleep(cause: cause)
+    case .asleep?: throw .asleep(cause: cause, canCapture: canBeCaptured)
     }
   }
 

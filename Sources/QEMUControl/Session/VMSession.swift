@@ -28,6 +28,10 @@ final class VMSession {
   var pauseStart: ContinuousClock.Instant?
   /// The limit of a pause that QEMU will begin by itself.
   var expectedLimit: PauseLimit?
+  /// Whether somebody has paused the VM whose pause by QEMU is expected, and nobody has looked yet who it was.
+  var hasUnseenStop = false
+  /// Whether a VM like this can be captured, for the advice in an error.
+  var canBeCaptured = true
   /// Snapshots that are not taken back any more, unless the image does not get its name after all.
   var keptSnapshots: (files: [DiskSnapshot], mayBeUsed: Bool) = ([], false)
   /// Why the VM could not be resumed, while its image was finished all the same.
@@ -92,9 +96,10 @@ final class VMSession {
     }
     do throws(SystemCallError) {
       try note.write(journal.encoded(of: subject))
-      watchdog = try Watchdog(program, reading: note, over: connection, process)
+      watchdog = try Watchdog(program, reading: note, over: connection, process, cancellation)
       return true
     } catch {
+      guard !cancellation.isCancelled else { throw .image(.cancelled) }
       guard [.noSuchFileOrDirectory, .protocolError].contains(error.errno) else {
         throw .system(error)
       }
@@ -170,13 +175,23 @@ final class VMSession {
 
   // MARK: Commands
 
+  /// How long each of QEMU's answers is waited for on the way back of a save that is cancelled: what is not undone then is left to the
+  /// watchdog.
+  static let grace = Duration.seconds(5)
+
+  /// Runs `body`, which is not to be left out where the work is cancelled, nor to hold the end up for long.
+  func inAnyCase<Value, Failure: Error>(
+    _ body: () throws(Failure) -> Value
+  ) throws(Failure) -> Value {
+    let before = connection.grace
+    connection.grace = Self.grace
+    defer { connection.grace = before }
+    return try body()
+  }
+
   /// Sends a command; as `QMPConnection.execute`.
   func execute<Answer>(_ command: QMPCommand<Answer>) throws(VMError) -> Answer {
-    do throws(QMPError) {
-      return try connection.execute(command)
-    } catch {
-      throw .qmp(error)
-    }
+    try VMError.asking { () throws(QMPError) in try connection.execute(command) }
   }
 
   /// Sends two commands at once; as `QMPConnection.execute`.
@@ -185,29 +200,21 @@ final class VMSession {
   func execute<First, Second>(
     _ first: QMPCommand<First>, then second: QMPCommand<Second>
   ) throws(VMError) -> (First, events: [QMPEvent]) {
-    do throws(QMPError) {
+    try VMError.asking { () throws(QMPError) in
       let (answer, _, _, events) = try connection.execute(first, then: second)
       return (answer, events)
-    } catch {
-      throw .qmp(error)
     }
   }
 
   /// Takes the events that came so far; as `QMPConnection.takeEvents`.
   func takeEvents() throws(VMError) -> [QMPEvent] {
-    do throws(QMPError) {
-      return try connection.takeEvents()
-    } catch {
-      throw .qmp(error)
-    }
+    try VMError.asking { () throws(QMPError) in try connection.takeEvents() }
   }
 
   /// Sends a command that may be sent twice: over a new connection where the old one is broken.
   func executeAgain<Answer>(_ command: QMPCommand<Answer>) throws(VMError) -> Answer {
-    do throws(QMPError) {
-      return try reconnecting { () throws(QMPError) in try connection.execute(command) }
-    } catch {
-      throw .qmp(error)
+    try VMError.asking { () throws(QMPError) in
+      try reconnecting { () throws(QMPError) in try connection.execute(command) }
     }
   }
 
@@ -216,7 +223,12 @@ final class VMSession {
     do throws(QMPError) {
       return try body()
     } catch {
-      if case .refused = error { throw error }
+      switch error {
+      case .refused, .cancelled: throw error
+      // What QEMU does not answer in the time that is left, it answers over no other connection.
+      case _ where connection.isCancelled() && !error.isEndOfConversation: throw error
+      default: break
+      }
       try reconnect(after: error)
       return try body()
     }
@@ -225,7 +237,8 @@ final class VMSession {
   private func reconnect(after failure: QMPError) throws(QMPError) {
     // A watchdog that has taken over has cut the connection, and needs QEMU for itself.
     guard reconnects, watchdog?.answer ?? .watching == .watching else { throw failure }
-    let deadline = ContinuousClock.now + patience
+    let deadline =
+      ContinuousClock.now + (connection.isCancelled() ? connection.grace : patience)
     while true {
       do throws(QMPError) {
         try connection.reconnect()
@@ -236,7 +249,9 @@ final class VMSession {
         watchdog?.use(connection.socket)
         return
       } catch {
-        guard ContinuousClock.now < deadline, process?.hasEnded != true else { throw error }
+        guard ContinuousClock.now < deadline, process?.hasEnded != true, error != .cancelled else {
+          throw error
+        }
         sleep(for: .milliseconds(50))
       }
     }

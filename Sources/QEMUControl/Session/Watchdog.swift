@@ -21,11 +21,13 @@ final class Watchdog {
 
   /// Starts `program`, which is to call `VMWatchdog.run` when its only argument is `VMWatchdog.verb`.
   ///
-  /// - Parameter process: QEMU's, where it is known for certain.
-  /// - Throws: what starting it gives, as ENOENT; EPROTO where the program is another one.
+  /// - Parameters:
+  ///   - process: QEMU's, where it is known for certain.
+  ///   - cancellation: ends the wait for the program.
+  /// - Throws: what starting it gives, as ENOENT; EPROTO where the program is another one, or of another version, or the wait is cancelled.
   init(
     _ program: String, reading note: SharedNote, over connection: QMPConnection,
-    _ process: ProcessHandle?
+    _ process: ProcessHandle?, _ cancellation: Cancellation = Cancellation()
   ) throws(SystemCallError) {
     self.note = note
     let (ours, theirs) = try UnixSocket.pair(named: "watchdog")
@@ -50,13 +52,13 @@ final class Watchdog {
     withExtendedLifetime(theirs) {}
     var answer: [UInt8] = []
     // Its end of the link is this process's, too, until the value goes: an end of the process is seen by its handle.
-    while answer.isEmpty {
+    while answer.isEmpty, !cancellation.isCancelled {
       let soon = min(deadline, .now + .milliseconds(100))
       let count = try ours.receive(into: &answer, limit: 1, deadline: soon)
       let hasEnded = try child.endIfOver() != nil
       guard count != 0, answer.isEmpty ? !hasEnded && .now < deadline : true else { break }
     }
-    guard answer == [VMWatchdog.ready] else {
+    guard answer == [VMWatchdog.version] else {
       throw SystemCallError(
         call: .execvp, errno: Errno.protocolError, subject: .file(FilePath(program)))
     }
@@ -102,7 +104,10 @@ public enum VMWatchdog {
   /// The argument with which a program is started as a watchdog.
   public static let verb = "watch-vm"
 
-  static let ready = UInt8(ascii: "1")
+  /// What it says once it is ready: the version of all that it and the process that starts it have in common, the words over the link, those in
+  /// the shared note, the journal. It is counted up with each change of these, so that a program of another version is not taken for a
+  /// watchdog. (Version 1 said the character "1".)
+  static let version: UInt8 = 2
 
   /// What goes over the link, each with a descriptor but the last.
   enum Word: UInt8 {
@@ -165,7 +170,7 @@ private struct Watch {
     else { return nil }
     self.note = note
     self.subject = subject
-    try? link.send([VMWatchdog.ready], deadline: .now + .seconds(10))
+    try? link.send([VMWatchdog.version], deadline: .now + .seconds(10))
   }
 
   mutating func run() {
@@ -213,6 +218,7 @@ private struct Watch {
   /// Takes the way back, again and again until it is done, or cannot be done any more.
   private func goBack() {
     note[.answer] = VMWatchdog.Answer.tookOver.rawValue
+    noteResume()
     let deadline = ContinuousClock.now + Self.patience
     var pause = Self.pauses.shortest
     var last = Journal()
@@ -237,6 +243,17 @@ private struct Watch {
       pause = min(pause * 2, Self.pauses.longest)
     }
     note[.answer] = VMWatchdog.Answer.leftAlone.rawValue
+  }
+
+  /// Looks whether another client has resumed the VM: that its connection has not read. What pauses the VM now is not our `stop` then.
+  private func noteResume() {
+    guard let connection,
+      QMPConnection.eventsLeft(in: connection).contains(where: { $0.name == "RESUME" }),
+      var journal = Journal.decoded(note.read())?.journal
+    else { return }
+    journal.pause?.isByMigration = true
+    // The same journal has been written before.
+    try? note.write(journal.encoded(of: subject))
   }
 
   private func goBack(_ journal: Journal) throws(QMPError) -> Unwind.HandsOff? {

@@ -82,6 +82,35 @@ import Testing
     withExtendedLifetime(listener) {}
   }
 
+  /// With --progress json all of stderr is JSON lines, whatever fails and when.
+  @Test func errorsForProgramsAreJSONOnStderrToo() throws {
+    let cut = directory.file("cut")
+    try Subprocess.succeed(["sh", "-c", "head -c 1000 '\(image)' > '\(cut)'"])
+    for (words, kind, status) in [
+      (["inspect", "/none"], "badPath", 74), (["inspect", cut.string], "badData", 65),
+      (["inspect", cut.string, "--json"], "badData", 65),
+      (["inspect", image.string, "--pages-svg", cut.string], "cannotCreate", 73),
+      (["unpack", "/none", "/none2"], "badPath", 74),
+      (["save"], "usage", 64), (["seve", "--json"], "usage", 64),
+      (["pack", "--channels", "0", "a", "b"], "usage", 64),
+      (["restore", image.string, "--", "no-such-program"], "unavailable", 69),
+    ] as [([String], String, Int)] {
+      let words = [words[0], "--progress", "json"] + words.dropFirst()
+      let result = try Tool.run(words)
+      #expect(Int(result.status) == status, "\(words): \(result.errors)")
+      let lines = result.errors.split(separator: "\n")
+      let objects = try lines.map { try object($0) }.filter { $0["type"] as? String == "error" }
+      #expect(!objects.isEmpty, "\(words)")
+      for line in objects {
+        #expect((line["error"] as? [String: Any])?["kind"] as? String == kind, "\(words)")
+        #expect(line["status"] as? Int == status)
+      }
+    }
+    let usage = try Tool.run(["seve", "--json"])
+    #expect(usage.errors.hasPrefix("Error: There is no command 'seve'."))
+    #expect(try object(usage.text)["status"] as? Int == 64)
+  }
+
   @Test(arguments: ["0", "-1", "nan", "x", "1e10"])
   func aTimeThatIsNoneIsRefused(text: String) throws {
     #expect(try Tool.run(["inspect", image.string, "--timeout=\(text)"]).status == 64)

@@ -4,8 +4,8 @@ import TestSupport
 
 extension RunningTool {
   /// Starts the command with progress as JSON lines, and waits until that says that bytes of pages have been dealt with.
-  static func busy(_ arguments: [String]) throws -> RunningTool {
-    let tool = try RunningTool(arguments + ["--progress", "json"])
+  static func busy(prefix: [String] = [], _ arguments: [String]) throws -> RunningTool {
+    let tool = try RunningTool(prefix: prefix, arguments + ["--progress", "json"])
     try tool.wait(for: "its first pages", every: .milliseconds(10)) {
       tool.errors.contains(/"doneBytes":[1-9]/)
     }

@@ -87,7 +87,7 @@ enum QMPTarget {
     } catch {
       _ = error.description
       switch error {
-      case .timedOut, .system, .noGreeting: throw Finding("a conversation: \(error)")
+      case .timedOut, .system, .noGreeting, .cancelled: throw Finding("a conversation: \(error)")
       case .refused, .closed, .notQMP, .malformed, .unexpectedAnswer: return false
       }
     }
