@@ -65,7 +65,7 @@ extension VMError: CustomStringConvertible {
     case .leftPaused(let cause, let reason, let isWatched):
       Self.text(
         cause,
-        "The VM is still paused; resuming it failed: \(reason) "
+        "The VM \(reason.isRefusal ? "is still" : "may still be") paused; resuming it failed: \(reason) "
           + (isWatched
             ? "A watchdog keeps trying for an hour; or resume it with the QMP command cont."
             : "Resume it with the QMP command cont."))

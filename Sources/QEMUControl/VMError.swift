@@ -23,7 +23,7 @@ public enum VMError: Error, Equatable, Sendable {
   case migrationFailed(FilePath, reason: String?, hints: [MigrationHint] = [])
   /// QEMU itself cannot save into a device; why there is no capture, where the choice was ours.
   case deviceByQEMU(FilePath, [CaptureObstacle])
-  /// QEMU refused to let the VM go on, while another program has these disks.
+  /// QEMU refused to resume the VM, while another program has these disks.
   case disksTaken([String], refusal: QMPError)
   /// The VM is not the one that the image needs.
   case mismatches(FilePath, [Mismatch])
@@ -43,25 +43,25 @@ public enum VMError: Error, Equatable, Sendable {
   /// The disk that shows this node was resized, changed, added or taken away while the VM was saved.
   case diskChanged(node: String)
   /// The save failed, and snapshots of disks could not be undone, as yet: as far as it is known, the VM writes to these files. A watchdog
-  /// goes on trying, if there is one.
+  /// keeps trying, if there is one.
   indirect case snapshotsRemain(
     [FilePath], cause: VMError?, reason: QMPError, isWatched: Bool)
-  /// The VM could not be resumed, as yet: it is paused. The cause is why the save failed, if it did. A watchdog goes on trying, if
+  /// The VM could not be resumed, as yet: it is paused. The cause is why the save failed, if it did. A watchdog keeps trying, if
   /// there is one.
   indirect case leftPaused(cause: VMError?, reason: QMPError, isWatched: Bool)
   /// The VM runs, but settings or descriptors could not be set back, as yet.
   indirect case notUndone(cause: VMError?, reason: QMPError, isWatched: Bool)
-  /// The VM was not resumed, as it is in this state, into which somebody else, or its guest, has brought it.
+  /// The VM was not resumed, as it is in this state, into which another client, or its guest, has brought it.
   indirect case leftAlone(state: String, cause: VMError?)
   /// The VM was not resumed, as its guest was asleep when QEMU saved it; whether the VM could have been captured.
   indirect case asleep(cause: VMError?, canCapture: Bool = true)
   /// The VM was paused for longer than it may be, and its watchdog has resumed it, or tries to.
   case pausedTooLong(isResumed: Bool)
-  /// Somebody else resumed the VM while it was saved.
+  /// Another client resumed the VM while it was saved.
   case resumedMeanwhile
-  /// Somebody else has migrated the VM, or brought it into this state in another way, while it was saved.
+  /// Another client has migrated the VM, or brought it into this state in another way, while it was saved.
   case movedMeanwhile(state: String)
-  /// Somebody else has cancelled QEMU's migration.
+  /// Another client has cancelled QEMU's migration.
   case migrationCancelled(FilePath)
   /// QEMU has ended while the VM was saved.
   case gone
@@ -87,7 +87,7 @@ public enum MigrationHint: Equatable, Sendable {
   case said(String)
   /// QEMU's log, which is to be read.
   case log(FilePath)
-  /// QEMU's standard error, which somebody else has.
+  /// QEMU's standard error, which this process does not have.
   case standardError
   /// A save by QEMU opens the disks again at its end, which these jobs may keep it from.
   case jobs([String])

@@ -1,8 +1,8 @@
-/// Events that nobody has taken yet, the oldest first. Only so many are kept, and only so many bytes of them.
+/// Events that have not been taken yet, the oldest first. Only so many are kept, and only so many bytes of them.
 ///
 /// Of a name that came often the first and the last say more than those between: the first STOP, the last RESUME. So where there are too
 /// many, one of the name that there are most of goes, but neither its first nor its last. Then no flood of events, like a guest's
-/// BLOCK_IO_ERROR or RTC_CHANGE, pushes out what somebody looks for; QEMU 11 has less than 100 names.
+/// BLOCK_IO_ERROR or RTC_CHANGE, pushes out what is looked for; QEMU 11 has less than 100 names.
 struct EventQueue {
   /// The most events that are kept.
   let limit: Int

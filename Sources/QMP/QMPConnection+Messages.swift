@@ -149,7 +149,7 @@ extension QMPConnection {
     return events.takeAll()
   }
 
-  /// Whether an event of this name has come that nobody has taken yet, without waiting. It stays.
+  /// Whether an event of this name has come that was not taken yet, without waiting. It stays.
   ///
   /// Throws `closed`, `malformed`, `system`.
   package func hasEvent(_ name: String) throws(QMPError) -> Bool {

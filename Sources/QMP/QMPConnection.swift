@@ -26,7 +26,7 @@ public final class QMPConnection {
   public internal(set) var socket: UnixSocket
   /// QEMU's version as its greeting gives it; `nil` where the greeting had been read before.
   public internal(set) var version: QEMUVersion?
-  /// Events that were dropped since nobody took them.
+  /// Events that were dropped since they were not taken.
   public var droppedEvents: Int { events.droppedCount }
 
   var lines: LineBuffer
@@ -47,7 +47,7 @@ public final class QMPConnection {
   /// The most bytes, as they were sent, that kept events have: 4 MiB, of which one alone may have more. QEMU's have some hundreds each.
   static let eventByteLimit = 4 << 20
   /// The most bytes that are taken from the socket when a deadline has passed: 512 KiB, twice what a socket holds (net.core.wmem_default is
-  /// 208 KiB). What was there in time is found, and a peer that floods keeps nobody.
+  /// 208 KiB). What was there in time is found, and a peer that floods does not hold up a wait.
   static let lateLimit = 512 << 10
   /// How long a wait lasts before `isCancelled` is asked again.
   static let lookInterval = Duration.milliseconds(100)
@@ -56,7 +56,7 @@ public final class QMPConnection {
   ///
   /// - Parameter isCancelled: ends this wait, and all later ones, once it is true. It is asked ten times a second.
   ///
-  /// Throws `system` where nobody listens; `noGreeting` where another client is connected; `notQMP`
+  /// Throws `system` where no process listens; `noGreeting` where another client is connected; `notQMP`
   /// where something else answers; `cancelled`.
   public init(
     connecting path: FilePath, timeout: Duration = .seconds(10), lineLimit: Int = lineLimit,
@@ -99,7 +99,7 @@ public final class QMPConnection {
   }
 
   /// Takes over a conversation on a connected socket, called `name` in messages. It may be new, or
-  /// negotiated already by somebody else.
+  /// negotiated already by another client.
   ///
   /// - Parameter isCancelled: ends this wait, and all later ones, once it is true. It is asked ten times a second.
   ///
@@ -129,7 +129,7 @@ public final class QMPConnection {
   /// A number that no other client on the same monitor has used.
   private static func anyID() -> Int64 { .random(in: 0..<1 << 40) }
 
-  /// Ends the conversation and begins a new one with the same path. Events that nobody took are lost.
+  /// Ends the conversation and begins a new one with the same path. Events that were not taken are lost.
   ///
   /// Throws as `init(connecting:timeout:)`; then the connection is of no use until a later
   /// `reconnect` succeeds.

@@ -33,8 +33,8 @@ import Testing
     let other = try SharedNote(opening: note.descriptor)
     for word in SharedNote.Word.allCases { #expect(other[word] == 0) }
     note[.beat] = .max
-    other[.answer] = 3
-    #expect(other[.beat] == .max && note[.answer] == 3)
+    other[.stage] = 3
+    #expect(other[.beat] == .max && note[.stage] == 3)
     #expect(note.read() == [])
   }
 

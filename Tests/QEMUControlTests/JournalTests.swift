@@ -15,7 +15,7 @@ import Testing
     var journal = Journal()
     journal.pause = Journal.Pause(
       isOurs: true, isByMigration: true, isBounded: false,
-      limit: PauseLimit(total: .milliseconds(1234), standstill: .seconds(30)))
+      limit: PauseLimit(total: .milliseconds(1234), stalled: .seconds(30)))
     journal.migration = .accepted
     journal.descriptorSet = 1 << 30
     journal.settings = ChangedSettings(
@@ -41,7 +41,7 @@ import Testing
     #expect(
       String(decoding: Self.full.encoded(of: Self.subject), as: UTF8.self)
         == #"{"socket": "/run/a \"b\".qmp", "peer": 12, "uuid": "5a", "pause": {"isOurs": true, "isByMigration": true, "#
-        + #""isBounded": false, "total": 1234, "standstill": 30000}, "migration": "accepted", "descriptorSet": 1073741824, "#
+        + #""isBounded": false, "total": 1234, "stalled": 30000}, "migration": "accepted", "descriptorSet": 1073741824, "#
         + #""settings": {"capabilities": {"multifd": false}, "parameters": {"max-bandwidth": 7, "tls-creds": "x"}, "#
         + #""wanted": {"max-bandwidth": 0}}, "hadDisks": true, "snapshotsMayBeUsed": true, "#
         + ##""snapshots": [{"node": "#block1", "file": "/a/b\u0001", "newNode": "n"}]}"##)
@@ -77,7 +77,7 @@ import Testing
 @Suite struct OverdueTests {
   private let note: SharedNote
   private let start = ContinuousClock.now
-  private static let limit = PauseLimit(total: .seconds(60), standstill: .seconds(30))
+  private static let limit = PauseLimit(total: .seconds(60), stalled: .seconds(30))
 
   init() throws { note = try SharedNote() }
 

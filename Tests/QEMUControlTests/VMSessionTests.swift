@@ -15,8 +15,8 @@ import Testing
 
   init() throws { directory = try TemporaryDirectory() }
 
-  /// Runs `client` against a QEMU that closes the first connection at the first command, and tells its UUID on the others. Returns the other
-  /// commands that it got there.
+  /// Runs `client` against a QEMU that closes the first connection at the first command, and tells its UUID on the others. Returns
+  /// the other commands that it got there.
   private func reconnecting(
     _ client: (QMPConnection) throws -> Void
   ) throws -> [String] {
@@ -73,7 +73,7 @@ import Testing
       session.patience = .milliseconds(100)
       session.note {
         $0.pause = Journal.Pause(
-          isOurs: true, limit: PauseLimit(total: .seconds(60), standstill: .seconds(60)))
+          isOurs: true, limit: PauseLimit(total: .seconds(60), stalled: .seconds(60)))
       }
       #expect(throws: VMError.qmp(.closed(command: nil, connection.path))) {
         try session.executeAgain(.queryStatus)

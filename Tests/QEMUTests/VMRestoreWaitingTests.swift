@@ -41,12 +41,15 @@ extension RealQEMU {
       var configuration = vm.kind.configuration(in: directory).destination
       configuration.arguments += ["-qmp", "unix:{directory}/other,server=on,wait=off"]
       let target = try QEMU(configuration)
-      let proxy = try QMPProxy(before: target, [.init("stop", seconds: 6)])
+      let (reached, done) = (directory.file("reached"), directory.file("done"))
+      let proxy = try QMPProxy(
+        before: target, [.init("stop", seconds: 60, reached: reached, until: done)])
       let command = try RunningTool(["restore", vm.image.string, proxy.socket.string])
-      Thread.sleep(forTimeInterval: 3)
+      try command.wait(for: "its stop") { exists(reached) }
       let connection = try QMPConnection(connecting: target.directory.file("other"))
       let report = try VMRestore().run(try RestoreSource(vm.image), into: connection)
       #expect(report.state == "running")
+      try Data().write(to: URL(fileURLWithPath: done.string))
       #expect(try command.wait() == 69)
       #expect(command.errors.contains(#"The VM's state is "running"; expected inmigrate."#))
       #expect(try connection.execute(.queryStatus) == .running)

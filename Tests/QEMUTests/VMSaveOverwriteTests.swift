@@ -9,7 +9,8 @@ import Testing
 extension RealQEMU {
   /// Nothing that a VM uses is replaced by its image, by whatever name and whoever writes; nor anything else that is no image.
   @Suite struct VMSaveOverwriteTests {
-    /// A VM with a disk over a backing file, a disk below a filter, one by `json:`, one by a relative path, flash memory, and a memory file.
+    /// A VM with a disk over a backing file, a disk below a filter, one by `json:`, one by a relative path, flash memory, and a
+    /// memory file.
     fileprivate struct BusyFiles {
       let directory: TemporaryDirectory
       let links: TemporaryDirectory

@@ -11,7 +11,9 @@ Listens at the Unix socket LISTEN, and passes each client on to the one at TARGE
     do        pass (by default), drop (QEMU never hears of it), refuse (an error comes back), close (the client's connection ends)
     before    QMP commands, each [name, arguments], that another client carries out before
     actor     the socket of that client
+    reached   a file that is made then
     seconds   how long to wait after that, before the command is dealt with, unless the client goes meanwhile
+    until     a file that ends the wait once it is there
 """
 import json
 import os
@@ -19,6 +21,7 @@ import select
 import socket
 import sys
 import threading
+import time
 
 
 class Client:
@@ -56,11 +59,17 @@ class Rules:
         return {}
 
 
-def hangs_up(client, seconds):
-    """Waits so long. Whether the client goes meanwhile."""
+def hangs_up(client, rule):
+    """Waits as the rule says. Whether the client goes meanwhile."""
     poll = select.poll()
     poll.register(client, select.POLLRDHUP)
-    return bool(poll.poll(seconds * 1000))
+    end = time.monotonic() + rule.get("seconds", 0)
+    while True:
+        left = end - time.monotonic()
+        if left <= 0 or "until" in rule and os.path.exists(rule["until"]):
+            return bool(poll.poll(0))
+        if poll.poll(min(left, 0.01 if "until" in rule else left) * 1000):
+            return True
 
 
 def forward(client, target, rules):
@@ -80,7 +89,9 @@ def forward(client, target, rules):
                 for name, arguments in rule["before"]:
                     other.execute(name, arguments)
                 other.socket.close()
-            if hangs_up(client, rule.get("seconds", 0)):
+            if "reached" in rule:
+                open(rule["reached"], "w").close()
+            if hangs_up(client, rule):
                 return
             what = rule.get("do", "pass")
             if what == "close":

@@ -21,6 +21,10 @@ public final class QMPProxy {
     public var `do`: String?
     /// How long it waits, after `before`.
     public var seconds: Double?
+    /// A file that is made when that begins.
+    public var reached: String?
+    /// A file that ends it once it is there.
+    public var until: String?
     /// What another client carries out before.
     public var before: [Action]?
     /// The socket of that client.
@@ -47,7 +51,7 @@ public final class QMPProxy {
     /// A rule of its parts.
     public init(
       _ command: String, nth: Int? = nil, first: Int? = nil, do action: String? = nil,
-      seconds: Double? = nil,
+      seconds: Double? = nil, reached: FilePath? = nil, until: FilePath? = nil,
       before: [Action]? = nil, over actor: FilePath? = nil
     ) {
       self.command = command
@@ -55,6 +59,8 @@ public final class QMPProxy {
       self.first = first
       self.do = action
       self.seconds = seconds
+      self.reached = reached?.string
+      self.until = until?.string
       self.before = before
       self.actor = actor?.string
     }

@@ -28,7 +28,7 @@ final class ChildGuard: Sendable {
   }
 
   deinit {
-    // An error has nobody to go to here.
+    // An error cannot be told here.
     if end() { _ = CLinux_release(processID, release) }
   }
 

@@ -41,7 +41,7 @@ extension ChildProcess {
   private func pass(_ number: CInt, isFromTerminal: Bool) throws(SystemCallError) {
     if !isFromTerminal || !hasFromTerminal(number) { try send(number) }
     guard number == SIGTSTP else { return }
-    // By the default action, which the kernel leaves out where nobody could continue us.
+    // By the default action, which the kernel leaves out where no process could continue us.
     SignalSet([SIGTSTP]).unblock()
     raise(SIGTSTP)
     SignalSet([SIGTSTP]).block()

@@ -113,7 +113,7 @@ public struct ChildProcess: ~Copyable, Sendable {
       if let farewell, let watcher {
         watcher.act(within: farewell.patience + Self.guardPatience)
       }
-      // The guard may have been killed. An error has nobody to go to here.
+      // The guard may have been killed. An error cannot be told here.
       try? handle.signal(SIGKILL)
       _ = Self.reap(processID, blocks: true)
     }
@@ -150,7 +150,7 @@ public struct ChildProcess: ~Copyable, Sendable {
     kill(-processID, signal)
   }
 
-  /// Whether its end has been asked for and told: its number may be somebody else's now.
+  /// Whether its end has been asked for and told: its number may be another process's now.
   public var hasBeenWaitedFor: Bool { end != nil }
 
   /// Waits until it has ended, but for at most `duration`; its number stays its own.
@@ -160,7 +160,7 @@ public struct ChildProcess: ~Copyable, Sendable {
 
   /// How the process has ended; nil while it runs.
   ///
-  /// - Throws: what waitid(2) gives: ECHILD where somebody else has taken the status.
+  /// - Throws: what waitid(2) gives: ECHILD where the status has been taken already.
   public mutating func endIfOver() throws(SystemCallError) -> ChildEnd? {
     if let end { return end }
     end = try Self.reap(processID, blocks: false).get()

@@ -19,7 +19,7 @@ public struct PipeEnd: ~Copyable, Sendable {
     self.path = path
   }
 
-  /// Opens `path` for reading: a FIFO that nobody writes to yet, too.
+  /// Opens `path` for reading: a FIFO without a writer yet, too.
   ///
   /// Throws what openat gives.
   public init(reading path: FilePath) throws(SystemCallError) {
@@ -36,7 +36,7 @@ public struct PipeEnd: ~Copyable, Sendable {
       do throws(SystemCallError) {
         return PipeEnd(try openDescriptor(path, flags: O_WRONLY | O_NONBLOCK), path: path)
       } catch {
-        // A FIFO that nobody reads from (open(2)). Nothing tells when somebody comes.
+        // A FIFO without a reader (open(2)). Nothing tells when one comes.
         guard error.errno == .noSuchAddressOrDevice else { throw error }
       }
       guard try stop.wait(for: [], milliseconds: 20) != nil else { return nil }
@@ -72,7 +72,7 @@ public struct PipeEnd: ~Copyable, Sendable {
 
   /// Writes some of the bytes; nil where the signal was raised before. SIGPIPE must be ignored or blocked.
   ///
-  /// Throws what write and poll give: EPIPE where nobody reads any more.
+  /// Throws what write and poll give: EPIPE where no process reads any more.
   public func writeSome(
     _ memory: UnsafeRawBufferPointer, until stop: StopSignal
   ) throws(SystemCallError) -> Int? {

@@ -75,13 +75,13 @@ extension File {
   public func mappedIdentity() throws(SystemCallError) -> MappedFileIdentity {
     // A file of huge pages is mapped in those, which are its preferred size of I/O (hugetlbfs). Past the end of a file is as good.
     let byteCount = max(try status(of: bufferedDescriptor, path).preferredIOBlockSize, 1 << 16)
-    // SAFETY: a new mapping, at a place of the kernel's choice, that nobody touches.
+    // SAFETY: a new mapping, at a place of the kernel's choice, that is not touched.
     let found = unsafe mmap(
       nil, byteCount, PROT_NONE, MAP_PRIVATE | MAP_NORESERVE, bufferedDescriptor, 0)
     guard let found = unsafe found, unsafe found != MAP_FAILED else {
       throw SystemCallError(call: .mmap, errno: Errno(rawValue: errno), subject: .file(path))
     }
-    // SAFETY: the mapping made above, whole, and nobody has a pointer into it.
+    // SAFETY: the mapping made above, whole, and there is no pointer into it.
     defer { unsafe munmap(found, byteCount) }
     let address = UInt64(UInt(bitPattern: found))
     let maps = try MemoryMap.all(of: getpid())

@@ -2,7 +2,7 @@ import LinuxIO
 public import SystemPackage
 
 extension UnixSocket {
-  /// Whether a program listens at the socket at `path`, as /proc/net/unix has it (unix(7)); nobody is disturbed.
+  /// Whether a program listens at the socket at `path`, as /proc/net/unix has it (unix(7)); no process is disturbed.
   ///
   /// Sockets of other network namespaces are not there. Of those that were bound by a relative path it is not known where they are: if
   /// one has the same name, a connection tells.

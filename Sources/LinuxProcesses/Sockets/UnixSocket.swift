@@ -26,7 +26,7 @@ public final class UnixSocket: Sendable {
   ///
   /// A path longer than the 107 bytes of a socket's address (unix(7)) is reached through /proc.
   ///
-  /// Throws what connect(2) gives: ECONNREFUSED where nobody listens, and EAGAIN where the program
+  /// Throws what connect(2) gives: ECONNREFUSED where no process listens, and EAGAIN where the program
   /// that listens takes no more connections and still does not after `timeout`. ENOTSOCK where something else than a socket is at
   /// `path`, for which connect(2) says ECONNREFUSED as well.
   public static func connect(

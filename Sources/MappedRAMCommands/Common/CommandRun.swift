@@ -31,24 +31,24 @@ struct CommandRun {
     guard isDone else { throw ExitCode(ExitStatus.incomplete.rawValue) }
   }
 
-  /// Runs one transfer of the engine with its progress on show.
+  /// Runs work of the engine with its progress on show.
   ///
   /// - Parameters:
-  ///   - label: what is going on, a word.
+  ///   - label: what is being done, a word.
   ///   - target: what is to be made, for the exit status.
-  func transfer<Value>(
+  func showingProgress<Value>(
     _ label: String, to target: FilePath?,
     _ body: (TransferProgress, Cancellation) throws(ImageError) -> Value
   ) throws(CommandError) -> Value {
-    try transfer(label) { (progress, cancellation) throws(CommandError) in
+    try showingProgress(label) { (progress, cancellation) throws(CommandError) in
       try CommandError.image(to: target) { () throws(ImageError) in
         try body(progress, cancellation)
       }
     }
   }
 
-  /// Runs one transfer with its progress on show.
-  func transfer<Value>(
+  /// Runs work with its progress on show.
+  func showingProgress<Value>(
     _ label: String, _ body: (TransferProgress, Cancellation) throws(CommandError) -> Value
   ) throws(CommandError) -> Value {
     let progress = TransferProgress()

@@ -26,7 +26,7 @@ enum Console {
     writeError(TerminalText.message("Error", sentences))
   }
 
-  /// Writes `text` to standard error. If that cannot be written there is nobody left to tell.
+  /// Writes `text` to standard error. If that cannot be written it cannot be told at all.
   ///
   /// - Parameter erasesLine: whether to erase the line before, of a terminal.
   static func writeError(_ text: String, erasesLine: Bool = false) {
@@ -38,7 +38,7 @@ enum Console {
     }
   }
 
-  /// Lets writing to a pipe that nobody reads fail with EPIPE, and not end the process.
+  /// Lets writing to a pipe without a reader fail with EPIPE, and not end the process.
   static func ignoreBrokenPipes() {
     _ = signal(SIGPIPE, SIG_IGN)
   }

@@ -6,9 +6,9 @@ import Synchronization
 
 /// Turns SIGINT, SIGTERM and SIGHUP, and the end of the time that the command has, into a cancellation for as long as it lives.
 ///
-/// The first signal asks the work to stop; it leaves nothing behind. A second one, half a second later or more, ends the process at once: new files have no name
-/// until they are complete, so even then nothing is left where the file system knows such files, but for the microseconds in which
-/// one replaces another. One that comes sooner is nobody's impatience: timeout(1) signals its child, and then its group.
+/// The first signal asks the work to stop; it leaves nothing behind. A second one, half a second later or more, ends the process at once:
+/// new files have no name until they are complete, so even then nothing is left where the file system knows such files, but for the microseconds in which
+/// one replaces another. One that comes sooner is not the user's impatience: timeout(1) signals its child, and then its group.
 struct Interruption: ~Copyable {
   private let state: State
   /// Joined when the value goes, after `deinit`.
@@ -56,7 +56,7 @@ struct Interruption: ~Copyable {
     }
   }
 
-  /// Lets signals do to this thread what they do to any, once nobody listens any more.
+  /// Lets signals do to this thread what they do to any, once they are not listened for any more.
   static func unblockSignals() { signals.unblock() }
 
   /// What is listened to.
@@ -78,7 +78,7 @@ struct Interruption: ~Copyable {
     kill(getpid(), Self.wakeUp)
   }
 
-  /// The signal that ends the listening; by default it does nothing, so nobody can be hurt by it.
+  /// The signal that ends the listening; by default it does nothing, so it can do no harm.
   private static let wakeUp = SIGURG
 
   private final class State: Sendable {

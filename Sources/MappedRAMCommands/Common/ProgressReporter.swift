@@ -10,12 +10,12 @@ struct ProgressReporter: ~Copyable {
   /// How often is looked.
   static let interval = Duration.milliseconds(200)
 
-  /// Writes lines while the progress may be on show, which then goes on below them.
+  /// Writes lines while the progress may be on show, which then continues below them.
   static func writeAbove(_ text: String) {
     Console.writeError(text, erasesLine: Console.errorIsTerminal)
   }
 
-  /// Shows `progress` as `mode` says; `label` says what is going on.
+  /// Shows `progress` as `mode` says; `label` says what is being done.
   ///
   /// - Throws: what pthread_create gives.
   init(_ mode: ProgressMode, _ label: String, _ progress: TransferProgress) throws(SystemCallError)

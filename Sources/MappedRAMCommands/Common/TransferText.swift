@@ -100,8 +100,8 @@ struct TransferJSON: Encodable, Equatable {
 }
 
 extension TransferReport {
-  /// A line on a transfer that somebody else carried out.
-  var textOfSomebodyElse: String {
+  /// A line on a transfer that QEMU carried out.
+  var textOfQEMU: String {
     "  \(NumberText.bytes(presentBytes)) of \(NumberText.bytes(ramBytes)) of RAM present; "
       + "\(NumberText.duration(elapsed)), \(NumberText.rate(bytesPerSecond: bytesPerSecond))\n"
   }

@@ -28,5 +28,5 @@ struct CompactCommand: ParsableCommand {
   var image: FilePath
 
   @OptionGroup(title: "Common options") var output: OutputArguments
-  @OptionGroup(title: "Expert options") var place: OffsetArgument
+  @OptionGroup(title: "Expert options") var offset: OffsetArgument
 }

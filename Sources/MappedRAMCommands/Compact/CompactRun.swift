@@ -6,7 +6,8 @@ extension CompactCommand {
   func run() throws {
     try CommandRun.perform(output) { (run) throws(CommandError) in
       do throws(CommandError) {
-        return try run.transfer("compact", to: image) { (_, cancellation) throws(ImageError) in
+        return try run.showingProgress("compact", to: image) {
+          (_, cancellation) throws(ImageError) in
           try compact(cancellation)
         }
       } catch {
@@ -21,7 +22,7 @@ extension CompactCommand {
     try opened.lock(.exclusive)
     let file = opened.file
     let found = try Image(
-      reading: file, streamOffset: place.streamOffset, cancellation: cancellation)
+      reading: file, streamOffset: offset.streamOffset, cancellation: cancellation)
     if let problem = found.problems.first { throw .format(problem, in: image) }
     let before = try calling(file.allocatedBytes)
     let slots = try StaleSlots.clear(in: found.blocks, of: file, cancellation: cancellation)

@@ -46,7 +46,7 @@ struct InspectCommand: ParsableCommand {
 
   @OptionGroup(title: "What to show of an image") var parts: InspectParts
   @OptionGroup(title: "Common options") var output: OutputArguments
-  @OptionGroup(title: "Expert options") var place: OffsetArgument
+  @OptionGroup(title: "Expert options") var offset: OffsetArgument
   @OptionGroup(title: "Expert options") var process: ProcessArgument
 
   func run() throws {
@@ -83,14 +83,14 @@ struct InspectCommand: ParsableCommand {
   ) -> ExitStatus {
     do throws(CommandError) {
       if InodeType(at: subject) == .socket {
-        let options = parts.given + (place.offset == nil ? [] : ["--offset"])
+        let options = parts.given + (offset.streamOffset == nil ? [] : ["--offset"])
         if let option = options.first { throw .notForVM(option: option, subject) }
         try VMInspectRun(
           socket: subject, processID: process.pid, json: self.output.json, output: output)()
         return .success
       }
       let options = InspectRun.Options(
-        image: subject, streamOffset: place.streamOffset, parts: parts, json: self.output.json,
+        image: subject, streamOffset: offset.streamOffset, parts: parts, json: self.output.json,
         width: width)
       let run = InspectRun(options: options, output: output) { complain($0, nil) }
       let inspection = try isInterruptible ? Self.readInterruptibly(run) : run.read(Cancellation())

@@ -49,7 +49,7 @@ struct PackCommand: ParsableCommand {
   @OptionGroup(title: "Transfer") var transfer: TransferArguments
   @OptionGroup(title: "Common options") var output: OutputArguments
   @OptionGroup(title: "Expert options") var channels: ChannelArguments
-  @OptionGroup(title: "Expert options") var place: PackOffset
+  @OptionGroup(title: "Expert options") var stream: PackOffset
   @OptionGroup(title: "Expert options") var sections: DeviceSectionArguments
 
   func validate() throws { try sections.check(devices.device) }

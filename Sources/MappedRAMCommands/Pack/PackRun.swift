@@ -24,7 +24,7 @@ extension PackCommand {
     if inPlace, let warning = VMSaveWarning(ofReadersOf: image) { run.warn(warning.finding) }
     return try target.sayingWhatIsLeft(in: image, at: plan.layout.streamOffset) {
       () throws(CommandError) in
-      try run.transfer("pack", to: image) { (progress, cancellation) throws(ImageError) in
+      try run.showingProgress("pack", to: image) { (progress, cancellation) throws(ImageError) in
         try ImageSave(plan, options: channels.options(transfer)).run(
           to: image, inPlace: inPlace, replacing: target.force.replacing, progress: progress,
           cancellation: cancellation)
@@ -47,7 +47,7 @@ extension PackCommand {
       try SavePlan.ofDirectory(directory, directIO: channels.directIO)
     }
     let planned = plan.layout.streamOffset
-    guard let offset = place.offset, offset.byteCount != planned.rawValue else { return plan }
+    guard let offset = stream.offset, offset.byteCount != planned.rawValue else { return plan }
     guard plan.prefix == nil else {
       throw .offsetWithPrefix(manifest, expected: planned.rawValue)
     }
@@ -67,7 +67,7 @@ extension PackCommand {
       machineType: machine, blocks: contents.block.map { ($0.idstr, directory.pushing($0.file)) },
       vmstate: directory.pushing(vmstate),
       pageSize: contents.pageSize.flatMap { PageSize(byteCount: $0.byteCount) } ?? .fourKiB,
-      streamOffset: FileOffset(place.offset?.byteCount ?? 0)
+      streamOffset: FileOffset(stream.offset?.byteCount ?? 0)
     ).plan(directIO: channels.directIO)
   }
 }

@@ -78,7 +78,7 @@ struct RestoreCommand: ParsableCommand {
   @OptionGroup(title: "Transfer") var transfer: TransferArguments
   @OptionGroup(title: "Common options") var output: OutputArguments
   @OptionGroup(title: "Expert options") var channels: ChannelArguments
-  @OptionGroup(title: "Expert options") var place: OffsetArgument
+  @OptionGroup(title: "Expert options") var offset: OffsetArgument
   @OptionGroup(title: "Expert options") var process: ProcessArgument
 
   func validate() throws {

@@ -15,7 +15,7 @@ extension RestoreCommand {
         try CommandError.check(image, [.socket: ["restore", socket.string, image.string]])
         try CommandError.check(socket, [.directory: ["unpack", image.string, socket.string]])
       }
-      return try run.transfer("restore") { (progress, cancellation) throws(CommandError) in
+      return try run.showingProgress("restore") { (progress, cancellation) throws(CommandError) in
         try CommandError.vm(to: nil) { () throws(VMError) in
           let source = try open(cancellation)
           let restore = try vmRestore()
@@ -50,14 +50,14 @@ extension RestoreCommand {
   private func open(_ cancellation: Cancellation) throws(VMError) -> RestoreSource {
     do throws(ImageError) {
       return try RestoreSource(
-        image.absolute, streamOffset: place.streamOffset, directIO: channels.directIO,
+        image.absolute, streamOffset: offset.streamOffset, directIO: channels.directIO,
         cancellation: cancellation)
     } catch {
       throw .image(error)
     }
   }
 
-  /// The devices of the image whose states nobody gets.
+  /// The devices of the image whose states are not restored.
   private func devicesLeft(of source: RestoreSource) -> [DeviceIdentity] {
     let given = devices.device.map(\.identity)
     return (source.image.deviceArea?.devices ?? []).map(\.identity).filter { !given.contains($0) }

@@ -13,7 +13,7 @@ extension SaveCommand {
       try CommandError.check(socket, other)
       let save = try vmSave()
       let report = try target.sayingWhatIsLeft(in: image) { () throws(CommandError) in
-        try run.transfer("save") { (progress, cancellation) throws(CommandError) in
+        try run.showingProgress("save") { (progress, cancellation) throws(CommandError) in
           try CommandError.vm(to: image, isLive: live.live) { () throws(VMError) in
             try save.run(
               try VMConnection.open(socket, cancellation), progress: progress,

@@ -24,7 +24,7 @@ struct SaveReport: CommandReport {
     var text = lines.map { "\($0)\n" }.joined()
     text +=
       report.engine == .capture
-      ? report.transfer.text : report.transfer.textOfSomebodyElse
+      ? report.transfer.text : report.transfer.textOfQEMU
     for line in diskLines { text += "  \(line)\n" }
     return text
   }

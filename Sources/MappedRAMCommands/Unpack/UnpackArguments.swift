@@ -47,7 +47,7 @@ struct UnpackCommand: ParsableCommand {
   @OptionGroup(title: "Transfer") var transfer: TransferArguments
   @OptionGroup(title: "Common options") var output: OutputArguments
   @OptionGroup(title: "Expert options") var channels: ChannelArguments
-  @OptionGroup(title: "Expert options") var place: OffsetArgument
+  @OptionGroup(title: "Expert options") var offset: OffsetArgument
 }
 
 /// The options of `mapped-ram unpack` that say what is written.

@@ -5,11 +5,11 @@ import SystemPackage
 extension UnpackCommand {
   func run() throws {
     try CommandRun.perform(output) { (run) throws(CommandError) in
-      let outcome = try run.transfer("unpack", to: directory) {
+      let outcome = try run.showingProgress("unpack", to: directory) {
         (progress, cancellation) throws(ImageError) in
         var unpacking = DirectoryRestore(
           try ImageRestore(
-            at: image, streamOffset: place.streamOffset, options: channels.options(transfer)),
+            at: image, streamOffset: offset.streamOffset, options: channels.options(transfer)),
           to: directory, selection: contents.block.isEmpty ? nil : contents.block)
         unpacking.replacing = force.replacing
         unpacking.devices = try devices.targets(replacing: force.replacing)

@@ -96,7 +96,7 @@ extension String {
 }
 
 extension QMPCommand<Void> {
-  /// `transaction` of `blockdev-snapshot-sync`: each disk goes on in a new overlay file, all at the
+  /// `transaction` of `blockdev-snapshot-sync`: each disk is written to in a new overlay file from then on, all at the
   /// same moment or none. The files are there, each an overlay of what its node has.
   public static func snapshot(_ disks: [DiskSnapshot]) -> Self {
     let actions = disks.map { disk -> JSONValue in

@@ -6,7 +6,7 @@ import SystemPackage
 
 /// The standard descriptors of a QEMU that outlives this process: nothing to read, and a log or a socket of ours to write to.
 ///
-/// The socket does not block: when nobody reads, QEMU's messages are lost, and when our end is closed, QEMU, which
+/// The socket does not block: when no process reads, QEMU's messages are lost, and when our end is closed, QEMU, which
 /// ignores SIGPIPE, does not mind.
 final class DetachedOutputs {
   /// Our end of the socket; nil where there is a log.
@@ -58,7 +58,7 @@ final class DetachedOutputs {
     case .file(let path): return try openLog(path)
     case .new(let path):
       return try LaunchError.system { () throws(SystemCallError) in
-        // Never through a link, or into what somebody else has put there.
+        // Never through a link, or into what another user has put there.
         try open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND)
       }
     }
@@ -67,7 +67,7 @@ final class DetachedOutputs {
   private static func openLog(_ path: FilePath) throws(LaunchError) -> OwnedDescriptor {
     guard try mayBeLog(path) else { throw .notALog(path: path.string) }
     do throws(SystemCallError) {
-      // To open a pipe that nobody reads from would block, and no signal of a user's would end that.
+      // To open a pipe that no process reads from would block, and no signal of a user's would end that.
       let file = try open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK)
       // Of a file that has just been opened, this cannot fail.
       _ = fcntl(file.rawValue, F_SETFL, O_WRONLY | O_APPEND)
@@ -145,7 +145,7 @@ final class NewLog: Sendable {
       taken.store(start + UInt64(bytes.count), ordering: .sequentiallyConsistent)
       return String(decoding: bytes, as: UTF8.self)
     } catch {
-      // Somebody has removed it: there is nothing to be told.
+      // It has been removed: there is nothing to be told.
       return ""
     }
   }

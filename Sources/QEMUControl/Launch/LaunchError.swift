@@ -10,7 +10,7 @@ public enum LaunchError: Error, Equatable, Sendable {
 
   /// What is at the path of the log is no text.
   case notALog(path: String)
-  /// The log is to go into a pipe at this path, from which nobody reads.
+  /// The log is to go into a pipe at this path, from which no process reads.
   case noReader(path: String)
   /// A program listens at the socket that an option tells QEMU to make, and would lose it.
   case socketInUse(path: String, option: String)

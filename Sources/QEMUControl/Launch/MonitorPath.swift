@@ -12,7 +12,7 @@ final class MonitorPath: Sendable {
 
   /// The socket `path`, which is to be made.
   ///
-  /// - Throws: `socketTaken` where something is there, but for a socket that nobody listens at. (QEMU would take a
+  /// - Throws: `socketTaken` where something is there, but for a socket that no process listens at. (QEMU would take a
   ///   socket away from whoever uses it.)
   init(_ path: FilePath) throws(LaunchError) {
     guard InodeType(at: path) == nil || Self.isAbandoned(path) else {

@@ -6,7 +6,7 @@ public import SystemPackage
 /// A QEMU that this process has started, and a conversation with it.
 ///
 /// QEMU's arguments get a QMP monitor on a socket of ours, beside those that the user asked for. Until `letGo`, QEMU is
-/// told to quit, and then killed, when the value goes or this process ends in any way, so that nobody is left with half a VM. A VM in the
+/// told to quit, and then killed, when the value goes or this process ends in any way, so that no half VM is left. A VM in the
 /// foreground is not let go at all: it ends with this process, as if it had been started in its place.
 ///
 /// The program may be a script or another program that starts QEMU and waits for it: the monitor reaches QEMU all the same.
@@ -91,7 +91,7 @@ public struct QEMULaunch: ~Copyable {
     self.socket = socket
   }
 
-  /// Looks whether a program listens at a socket that QEMU is to make: QEMU takes the path over, and nobody comes to that program any
+  /// Looks whether a program listens at a socket that QEMU is to make: QEMU takes the path over, and no client comes to that program any
   /// more, also when this QEMU has ended (tried with 10.0.2). Often it is the VM that was saved, which still runs.
   private static func checkSockets(of commandLine: QEMUCommandLine) throws(LaunchError) {
     for (option, path) in commandLine.serverSockets where UnixSocket.isListening(at: FilePath(path))

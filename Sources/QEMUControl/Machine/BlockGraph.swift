@@ -29,7 +29,7 @@ package struct BlockNode: Equatable, Sendable {
     "throttle",
   ]
 
-  /// Whether it is such a filter, and no format: nobody can tell a file's format by it.
+  /// Whether it is such a filter, and no format: it does not tell a file's format.
   var isFilter: Bool { Self.filters.contains(driver) }
 }
 

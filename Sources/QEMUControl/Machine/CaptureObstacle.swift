@@ -5,7 +5,7 @@ public import QMP
 /// Why a VM cannot be saved from outside now.
 ///
 /// The capture route needs `xen-save-devices-state`, which writes the devices that have no
-/// iterable state and asks nobody whether they can migrate.
+/// iterable state and does not ask whether they can migrate.
 public enum CaptureObstacle: Error, Equatable, Sendable {
   /// QEMU itself says that the VM cannot be migrated: its words. Among the reasons are devices
   /// without a saved form; QEMU 10.0.2 crashes if it is asked for the device state nevertheless.
@@ -25,7 +25,7 @@ public enum CaptureObstacle: Error, Equatable, Sendable {
   case missingCommand(String)
   /// What an image of such a machine begins with is not known.
   case unknownPlatform(target: String, machineType: String)
-  /// QEMU's process was not found among those that can be seen from here; or it is not `given`, which somebody said it was.
+  /// QEMU's process was not found among those that can be seen from here; or it is not `given`, which the user said it was.
   case unknownProcess(given: Int32?)
   /// The process that QEMU says is its own is this user's, while another one listens at the socket.
   case foreignProcess(Int32, userID: UInt32, peerUserID: UInt32)

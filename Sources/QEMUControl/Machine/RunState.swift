@@ -8,7 +8,7 @@ extension RunState {
   /// A migration of it has ended well; QEMU has given up its disks.
   public static let postMigrate = RunState(rawValue: "postmigrate")
 
-  /// Whether the VM goes on by itself: its processors run, or the guest sleeps and can wake up.
+  /// Whether the VM is running: its processors run, or the guest sleeps and can wake up.
   public var isLive: Bool { goesOnAtOnce }
 
   /// Whether QEMU moves the VM's memory itself (QEMU 10.0, qapi/run-state.json).

@@ -102,7 +102,7 @@ extension RunningVM {
     VMIdentity(machineType: machineType, name: name, uuid: uuid.flatMap(UUIDText.parse))
   }
 
-  /// The disks that the guest can write to, and that go on changing after a save.
+  /// The disks that the guest can write to, and that keep changing after a save.
   public var writableDisks: [Disk] { disks.filter(\.isWritable) }
 
   /// The bytes of all blocks that an image holds.
@@ -114,7 +114,7 @@ extension RunningVM {
 
 extension RunningVM {
   /// The processes that may be QEMU, the likeliest first: the one that the processors' threads belong to, and the one that made the
-  /// socket. Nobody has verified them yet: see `objection(to:)`.
+  /// socket. They are not verified yet: see `objection(to:)`.
   public var possibleProcesses: [Int32] {
     let owner = processorThreads.first.flatMap { ProcessOwner.ofThread($0) }
     var found: [Int32] = []

@@ -43,7 +43,7 @@ public struct GuestMemory: Sendable {
 
   /// Finds the process behind `vm`, verifies it, and looks whether it lets itself be read.
   ///
-  /// - Parameter processID: the process, where somebody else than QEMU has told it; it is asked whether it has the VM's memory all the
+  /// - Parameter processID: the process, where it was told by the user and not by QEMU; it is asked whether it has the VM's memory all the
   ///   same.
   /// - Returns: the memory, or what is in the way.
   static func access(

@@ -29,7 +29,7 @@ struct FileMigration {
     do throws(VMError) {
       try session.execute(.migrate(uri: uri))
     } catch {
-      // The migration under way, if there is one, is somebody else's.
+      // The migration under way, if there is one, is another client's.
       if case .qmp(.refused) = error { session.note { $0.migration = nil } }
       throw error
     }
@@ -171,7 +171,7 @@ struct MigrationRounds {
       expectedDowntime: expectedDowntime)
   }
 
-  /// The error where further rounds would not shorten the pause, or there are to be no more; `nil` where they may go on.
+  /// The error where further rounds would not shorten the pause, or there are to be no more; `nil` where there may be more.
   ///
   /// A round that begins with as much to write as an earlier one has come no further.
   func notConverging(_ live: LiveOptions) -> SaveError? {

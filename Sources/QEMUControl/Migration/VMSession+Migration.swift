@@ -44,14 +44,14 @@ extension ChangedSettings {
 extension VMSession {
   /// Changes migration settings as planned.
   ///
-  /// Capabilities come first: QEMU refuses them while somebody else's migration is under way, whose parameters must not be changed.
+  /// Capabilities come first: QEMU refuses them while another client's migration is under way, whose parameters must not be changed.
   func apply(_ settings: ChangedSettings) throws(VMError) {
     note { $0.settings = settings }
     if !settings.capabilities.isEmpty {
       do throws(VMError) {
         try execute(.setMigrationCapabilities(settings.capabilities.mapValues { !$0 }))
       } catch {
-        // Then nothing is changed: what is as we wanted it is somebody else's.
+        // Then nothing is changed: what is as we wanted it was set by another client.
         if case .qmp(.refused) = error { note { $0.settings = nil } }
         throw error
       }
@@ -70,7 +70,7 @@ extension VMSession {
   func lend(
     _ file: File, for purpose: File.Purpose, direct: Bool = false
   ) throws(VMError) -> String {
-    // One that nobody else uses, and that is known before QEMU has it: others leave the choice to QEMU, which counts from 0.
+    // One that no other client uses, and that is known before QEMU has it: others leave the choice to QEMU, which counts from 0.
     let set = UInt64.random(in: 1 << 24..<1 << 31)
     note { $0.descriptorSet = set }
     for isDirect in direct ? [false, true] : [false] {

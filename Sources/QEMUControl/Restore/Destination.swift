@@ -4,26 +4,26 @@ import MappedRAM
 import MappedRAMFormat
 import QMP
 
-/// How the RAM gets into a waiting VM.
-enum RestoreWay {
-  /// QEMU loads it by itself; its memory, where that can be got at.
-  case load(GuestMemory?)
+/// The engine that was chosen, with what it needs.
+enum ChosenEngine {
+  /// QEMU loads the RAM by itself; its memory, where that can be got at.
+  case qemu(GuestMemory?)
   /// Our channels write it.
   case place(GuestMemory)
   /// The guest runs on the image.
   case map(GuestMemory)
 
-  /// The engine of that way.
-  var engine: VMRestore.Engine {
+  /// Its name.
+  var name: VMRestore.Engine {
     switch self {
-    case .load: .qemu
+    case .qemu: .qemu
     case .place: .place
     case .map: .map
     }
   }
 }
 
-/// A waiting VM that fits an image, and the ways of the image into it.
+/// A waiting VM that fits an image, and how each engine puts the image into it.
 struct Destination {
   let source: RestoreSource
   let vm: RunningVM
@@ -46,14 +46,15 @@ struct Destination {
 
   // MARK: Refuse
 
-  /// Looks whether the image can go this way, and has it stay as it is where it must. Nothing about the VM is changed.
+  /// Looks whether the engine can do it, and has the image stay as it is where it must: for `map`, QEMU gets a descriptor with a lock.
+  /// Nothing else about the VM is changed.
   ///
   /// - Parameter limit: the most bytes of stale slots that zeros are put over.
   func check(
-    _ way: RestoreWay, clearing limit: UInt64, _ cancellation: Cancellation
+    _ engine: ChosenEngine, clearing limit: UInt64, _ cancellation: Cancellation
   ) throws(VMError) -> Mapping {
-    switch way {
-    case .load:
+    switch engine {
+    case .qemu:
       guard !isMappedRAM || vm.capabilities[Configuration.mappedRAMCapability] != nil else {
         throw .tooOld(vm.version)
       }
@@ -70,10 +71,10 @@ struct Destination {
   /// The name under which QEMU keeps the image's descriptor.
   private static let descriptorName = "mapped-ram-image"
 
-  /// Gives QEMU a descriptor of the image with a shared lock on it, which it keeps until it ends: nobody who asks for a lock writes
+  /// Gives QEMU a descriptor of the image with a shared lock on it, which it keeps until it ends: no program that asks for a lock writes
   /// into the image meanwhile.
   ///
-  /// - Throws: EWOULDBLOCK where somebody is writing into it now.
+  /// - Throws: EWOULDBLOCK where a program is writing into it now.
   private func lockImage() throws(VMError) {
     let descriptor: OwnedDescriptor
     do throws(SystemCallError) {
@@ -89,13 +90,13 @@ struct Destination {
     try session.execute(.getDescriptor(descriptor.rawValue, named: Self.descriptorName))
   }
 
-  /// Leaves a VM that did not get the image: what it was handed is taken back from a QEMU that goes on waiting.
-  func leave(_ way: RestoreWay) {
+  /// Leaves a VM that did not get the image: what it was handed is taken back from a QEMU that keeps waiting.
+  func leave(_ engine: ChosenEngine) {
     session.takeBackFile()
     // What cannot be set back cannot be helped here: the restore has failed, and says why.
     try? session.tidyUp()
     // One that has ended keeps nothing; and it may never have had it.
-    if case .map = way { try? session.execute(.closeDescriptor(named: Self.descriptorName)) }
+    if case .map = engine { try? session.execute(.closeDescriptor(named: Self.descriptorName)) }
   }
 
   private var isMappedRAM: Bool { source.image.prologue?.configuration.isMappedRAM ?? true }
@@ -104,11 +105,11 @@ struct Destination {
 
   /// Puts the image into the VM.
   func take(
-    _ way: RestoreWay, _ mapping: Mapping, _ progress: TransferProgress,
+    _ engine: ChosenEngine, _ mapping: Mapping, _ progress: TransferProgress,
     _ cancellation: Cancellation
   ) throws(VMError) -> ([BlockArrival], TransferReport?) {
-    switch way {
-    case .load(let memory):
+    switch engine {
+    case .qemu(let memory):
       try memory?.clearOldContents()
       return (
         try load(progress, cancellation),

@@ -113,7 +113,7 @@ public struct VMLaunch: Sendable {
     ).notes
   }
 
-  /// Where QEMU has ended, that is the error, and not that it says nothing more. What a QEMU said that nobody has seen is told.
+  /// Where QEMU has ended, that is the error, and not that it says nothing more. What QEMU said that the user has not seen is told.
   private func explained(_ error: VMError, _ launch: inout QEMULaunch) -> VMError {
     switch error {
     case .qmp(let cause) where cause.isEndOfConversation:
@@ -138,7 +138,7 @@ public struct VMLaunch: Sendable {
 }
 
 extension QMPError {
-  /// Whether nobody is at the other end any more.
+  /// Whether the other end is gone.
   var isEndOfConversation: Bool {
     switch self {
     case .closed: true

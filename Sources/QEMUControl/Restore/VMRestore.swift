@@ -17,14 +17,14 @@ public struct VMRestore: Sendable {
   public var processID: Int32?
   /// The process that is QEMU or has started it; `nil` for a QEMU that was there before.
   var startedProcess: Int32?
-  /// What gets the states of devices that stand behind the image's stream, before the VM goes on.
+  /// What gets the states of devices that stand behind the image's stream, before the VM is resumed.
   public var devices: [DeviceIdentity: any DeviceStateTarget] = [:]
 
   /// Who puts the RAM in place.
   public enum Engine: String, CaseIterable, Sendable {
     /// Place where it is permitted, else QEMU.
     case auto
-    /// Nobody: the guest runs on the image itself, copy-on-write.
+    /// The RAM is not moved: the guest runs on the image itself, copy-on-write.
     case map
     /// Our channels write into the waiting QEMU's memory.
     case place
@@ -72,7 +72,7 @@ public struct RestoreSource: Sendable {
   /// Whether the VM ran when it was saved. libvirt stops it before, and keeps in its own header what it did.
   public var wasRunning: Bool { stateBefore.isLive }
 
-  /// What the VM was doing before it was saved; `paused` where nobody says.
+  /// What the VM was doing before it was saved; `paused` where the image does not say.
   var stateBefore: RunState {
     guard case .libvirt(let container) = image.container else { return runState ?? .paused }
     return container.header.wasRunning ? .running : .paused
@@ -91,7 +91,7 @@ public struct VMRestoreReport: Equatable, Sendable {
   public var state: String
   /// QEMU's process, where it has been found, or else the one that was started or given.
   public var processID: Int32?
-  /// From the first look at the VM to its going on.
+  /// From the first look at the VM to the last, once it is resumed or stays paused.
   public var elapsed: Duration
   /// What our channels did; `nil` where they had nothing to do.
   public var transfer: TransferReport?
@@ -153,22 +153,22 @@ extension VMRestore {
       startedProcess.map { GuestMemory.access(to: vm, startedBy: $0) }
       ?? GuestMemory.access(to: vm, processID: processID)
     if case .success(let memory) = access { try found(memory.process) }
-    let way = try way(access)
+    let chosen = try choose(access)
     let destination = Destination(
       source: source, vm: vm, session: session, options: options, devices: devices)
     var report = VMRestoreReport(
-      engine: way.engine, engineReasons: [], blocks: [], state: "",
+      engine: chosen.name, engineReasons: [], blocks: [], state: "",
       processID: (try? access.get())?.processID ?? startedProcess ?? processID, elapsed: .zero,
       transfer: nil)
     if engine == .auto, case .failure(let obstacle) = access { report.engineReasons = [obstacle] }
     do throws(VMError) {
-      let mapping = try destination.check(way, clearing: clearedBytesLimit, cancellation)
+      let mapping = try destination.check(chosen, clearing: clearedBytesLimit, cancellation)
       try hold(session)
       // Work.
       (report.blocks, report.transfer) = try destination.take(
-        way, mapping, progress, cancellation)
+        chosen, mapping, progress, cancellation)
     } catch {
-      session.inAnyCase { destination.leave(way) }
+      session.inAnyCase { destination.leave(chosen) }
       throw error
     }
     report.state = try session.inAnyCase { () throws(VMError) in
@@ -179,10 +179,12 @@ extension VMRestore {
   }
 
   /// Who puts the RAM in place.
-  private func way(_ access: Result<GuestMemory, CaptureObstacle>) throws(VMError) -> RestoreWay {
+  private func choose(
+    _ access: Result<GuestMemory, CaptureObstacle>
+  ) throws(VMError) -> ChosenEngine {
     switch (engine, access) {
-    case (.qemu, _): .load(try? access.get())
-    case (.auto, .failure): .load(nil)
+    case (.qemu, _): .qemu(try? access.get())
+    case (.auto, .failure): .qemu(nil)
     case (.place, .failure(let obstacle)), (.map, .failure(let obstacle)):
       throw .cannotCapture([obstacle])
     case (.auto, .success(let memory)), (.place, .success(let memory)): .place(memory)
@@ -190,7 +192,7 @@ extension VMRestore {
     }
   }
 
-  /// Looks whether the VM waits for an image, and nobody gives it one.
+  /// Looks whether the VM waits for an image, and no other client loads one.
   private func checkWaits(_ state: RunState, _ migration: MigrationInfo) throws(VMError) {
     let expected = [RunState.inMigrate.rawValue]
     guard state == .inMigrate else { throw .state(found: state.rawValue, expected: expected) }
@@ -201,7 +203,7 @@ extension VMRestore {
 
   /// Keeps a waiting VM from running by itself once it has its image.
   ///
-  /// - Throws: `state` where it waits no more, or loads another image: somebody else restores into it. A VM that ran is resumed.
+  /// - Throws: `state` where it waits no more, or loads another image: another client restores into it. A VM that ran is resumed.
   private func hold(_ session: VMSession) throws(VMError) {
     _ = try session.takeEvents()
     try session.execute(.stop)
@@ -271,8 +273,8 @@ extension VMRestore {
     }
   }
 
-  /// The disks that QEMU has not got, with their files, where somebody has locked them. QEMU 10.0 tells which it has got; its refusal
-  /// itself names none.
+  /// The disks that QEMU has not got, with their files, where another process has locked them. QEMU 10.0 tells which it has got; its
+  /// refusal itself names none.
   private func takenDisks(
     of vm: RunningVM, _ connection: QMPConnection, _ process: Int32?
   ) -> [String] {

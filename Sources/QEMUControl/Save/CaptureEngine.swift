@@ -11,7 +11,7 @@ final class CaptureEngine: SaveEngine {
   /// The memory as it is known: of a paused VM, as it is then.
   private var memory: GuestMemory
   private let platform: GuestPlatform
-  /// The save of a VM that runs.
+  /// A live save, from its first round on.
   private var ongoing: OngoingSave?
 
   private var save: VMSave { job.save }
@@ -76,7 +76,7 @@ final class CaptureEngine: SaveEngine {
   private func memoryNow() throws(VMError) -> GuestMemory {
     let blocks = try session.ramBlocks().filter(\.isMigratable)
     guard blocks != vm.blocks else { return memory }
-    guard job.live == nil else { throw .image(.save(.slotsDiffer(save.image))) }
+    guard ongoing == nil else { throw .image(.save(.slotsDiffer(save.image))) }
     var now = vm
     now.blocks = blocks
     switch GuestMemory.access(to: now, processID: memory.processID) {

@@ -93,7 +93,8 @@ struct DiskSnapshots {
     plans.first { $0.snapshot.node == disk.medium?.node }?.file
   }
 
-  /// Makes the files, empty overlays of what the disks have now: ours, so that nobody else says what is written to and who may read it.
+  /// Makes the files, empty overlays of what the disks have now: ours, so that no other program decides what is written to and
+  /// who may read it.
   ///
   /// QEMU would write a relative path of the base into them, and QMP's change-backing-file is no way to mend that: it writes the
   /// overlay's own format as its base's (tried with QEMU 10.0.2).
@@ -243,7 +244,7 @@ struct SnapshotJobs {
         try connection.execute(.dismiss(job: job.id))
       }
     } catch {
-      // One that stays harms nobody.
+      // One that stays does no harm.
       if error.isEndOfConversation { throw error }
     }
   }

@@ -100,7 +100,7 @@ struct DiskPlaces {
   func name(of disk: Disk) -> String { absoluteName(of: disk) ?? disk.medium?.file ?? "" }
 
   /// Whether the disk's file has no name any more: one of QEMU's own for `-snapshot`, which QEMU (10.0.2) unlinks as it opens it, or
-  /// one that somebody has removed. What is in it is gone when QEMU ends.
+  /// one that has been removed. What is in it is gone when QEMU ends.
   func isUnlinked(_ disk: Disk) -> Bool {
     guard let name = disk.medium?.bottomFile.map({ FilePath($0) }), let last = name.lastComponent,
       !absolutePaths(of: name).contains(where: { InodeType(at: $0) != nil })

@@ -17,7 +17,7 @@ public struct SaveForecast: Equatable, Sendable {
   public var byteCountBeforeDevices: UInt64?
   /// The most that all page slots and bitmaps can take of the disk.
   public var diskBytesAtMost: UInt64?
-  /// Whether the VM would go on with disks that the image then no longer fits.
+  /// Whether the VM would be resumed with disks that the image then no longer fits.
   public var disksDiverge: Bool
 }
 
@@ -88,35 +88,6 @@ extension SaveObstacle: CustomStringConvertible {
     case .migrating(let status): CaptureObstacle.migrating(status).description
     case .runState(let state): "QEMU cannot migrate in this state (\(state.rawValue))."
     }
-  }
-}
-
-/// Whether a VM can be captured, with what is needed for it.
-enum CaptureChoice {
-  case possible(GuestMemory, GuestPlatform)
-  case impossible([CaptureObstacle])
-
-  /// Looks at the VM, whose memory can or cannot be got at.
-  init(_ vm: RunningVM, memory: Result<GuestMemory, CaptureObstacle>) {
-    var obstacles = vm.obstacles
-    let platform = GuestPlatform(architecture: vm.target, machineType: vm.machineType)
-    if platform == nil {
-      obstacles.append(.unknownPlatform(target: vm.target, machineType: vm.machineType))
-    }
-    switch memory {
-    case .failure(let obstacle): obstacles.append(obstacle)
-    case .success(let memory):
-      if let platform, obstacles.isEmpty {
-        self = .possible(memory, platform)
-        return
-      }
-    }
-    self = .impossible(obstacles)
-  }
-
-  /// What is in the way.
-  var obstacles: [CaptureObstacle] {
-    if case .impossible(let obstacles) = self { obstacles } else { [] }
   }
 }
 

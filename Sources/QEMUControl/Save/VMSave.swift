@@ -26,7 +26,8 @@ public struct VMSave: Sendable {
   /// Devices whose states are saved beside the VM's RAM while it is paused. By capture only: QEMU's own save leaves them out.
   public var devices: [DeviceSource] = []
   /// How long the VM may be paused, at most: when it is over, the watchdog resumes it, and the save fails. `nil` for a time that only a
-  /// save in which something hangs needs: a minute, a second more for each 25 MiB of RAM (or, with a limit of bandwidth, for half of what that lets through), and half a minute in which nothing moves.
+  /// save in which something hangs needs: a minute, a second more for each 25 MiB of RAM (or, with a limit of bandwidth, for half of what that
+  /// lets through), and half a minute in which nothing moves.
   public var maximumDowntime: Duration?
   /// The program that takes the way back if this process ends in the middle of the save, or hangs: `mapped-ram`, found in PATH, or one that
   /// calls `VMWatchdog.run` when its only argument is `VMWatchdog.verb`. Without such a program there is no watchdog, and a warning
@@ -107,7 +108,7 @@ extension VMSave {
   /// The image appears under its name complete and durable, or not at all. Whatever goes wrong, also the sudden end of this
   /// process, the VM is afterwards what it was before.
   ///
-  /// - Parameter onWarning: told what the save goes on in spite of, before the VM is paused.
+  /// - Parameter onWarning: told what does not stop the save, before the VM is paused.
   /// - Throws: `VMError`.
   public func run(
     _ connection: QMPConnection, progress: TransferProgress = TransferProgress(),
@@ -166,20 +167,20 @@ extension VMSave {
   }
 
   /// The order of every save.
-  private func save<Engine: SaveEngine>(
-    by engine: Engine, _ job: SaveJob, _ snapshots: DiskSnapshots?
+  private func save(
+    by saver: some SaveEngine, _ job: SaveJob, _ snapshots: DiskSnapshots?
   ) throws(VMError) -> VMSaveReport {
     let session = job.session
     do throws(VMError) {
-      try engine.runRounds()
+      try saver.runRounds()
       try snapshots?.prepare(session)
-      try engine.pause(job.pauseLimit)
+      try saver.pause(job.pauseLimit)
       try snapshots?.check(session)
       try snapshots?.take(session)
-      let state = try engine.takeState()
+      let state = try saver.takeState()
       // A save whose pages arrive while the VM runs on would resume it here.
-      return try engine.write(state) { () throws(VMError) in
-        try engine.checkPause()
+      return try saver.write(state) { () throws(VMError) in
+        try saver.checkPause()
         afterwards.resumes(from: session.stateBefore) ? session.resume() : session.keepPaused()
       }
     } catch {
@@ -219,7 +220,7 @@ extension VMSave {
   /// How long a VM of so much RAM may be paused, of which so many bytes a second are moved at most.
   func pauseLimit(ramByteCount: ByteCount, bytesPerSecond: UInt64?) -> PauseLimit {
     if let maximumDowntime {
-      return PauseLimit(total: maximumDowntime, standstill: maximumDowntime)
+      return PauseLimit(total: maximumDowntime, stalled: maximumDowntime)
     }
     // A save that is to be slow has twice the time that its own limit gives it.
     let rate = min(25 << 20, max(1, (bytesPerSecond ?? .max) / 2))
@@ -228,13 +229,13 @@ extension VMSave {
     return PauseLimit(
       total: afterwards.resumes(from: .running)
         ? .seconds(60 + Int64(clamping: seconds)) : PauseLimit.unlimited,
-      standstill: .seconds(30))
+      stalled: .seconds(30))
   }
 
   // MARK: What is refused
 
-  /// A VM of somebody else's, a state that no engine can save, a migration that somebody else has begun, and which is not ours to end, nor
-  /// to be disturbed.
+  /// A VM that libvirt manages, a state that no engine can save, a migration that another client has begun, and which is not ours to end,
+  /// nor to be disturbed.
   private func check(_ vm: RunningVM) throws(VMError) {
     guard allowsLibvirt || !vm.isManagedByLibvirt else {
       throw .managedByLibvirt(domain: vm.name)

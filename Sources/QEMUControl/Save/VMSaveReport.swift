@@ -34,7 +34,7 @@ public struct VMSaveReport: Equatable, Sendable {
 
   /// What has become of a VM that was saved.
   public enum After: Equatable, Sendable {
-    /// It was told to quit, and QEMU has ended: nobody writes to its disks any more.
+    /// It was told to quit, and QEMU has ended: it does not write to its disks any more.
     case ended
     /// It is as it was to be; its state, as `query-status` names it.
     case state(String)
@@ -62,7 +62,7 @@ public struct VMSaveReport: Equatable, Sendable {
     public var isUnlinked = false
   }
 
-  /// Whether the VM goes on, as far as is known, with disks that the image then no longer fits.
+  /// Whether the VM runs, as far as is known, with disks that the image then no longer fits.
   public var disksDiverge: Bool {
     let mayRun: Bool =
       switch after {
@@ -87,9 +87,9 @@ extension VMSaveReport {
   }
 }
 
-/// Something that a save goes on in spite of, and that its user should know before.
+/// Something that does not stop a save, and that its user should know before.
 public enum VMSaveWarning: Equatable, Sendable {
-  /// The image may need more than its file system has left: then the save fails, and the VM goes on.
+  /// The image may need more than its file system has left: then the save fails, and the VM is resumed.
   case mayNotFit(FilePath, available: UInt64, neededAtMost: UInt64)
   /// Others than its owner may read the file that the image is written into, with its guest's memory; its permissions.
   case othersMayRead(FilePath, permissions: UInt32)

@@ -58,10 +58,10 @@ struct PauseLimit: Equatable, Sendable {
   /// In all.
   var total: Duration
   /// While nothing moves.
-  var standstill: Duration
+  var stalled: Duration
 
-  /// The same for a time of which nobody knows how long it will be.
-  var withoutTotal: PauseLimit { PauseLimit(total: Self.unlimited, standstill: standstill) }
+  /// The same for a time whose length is not known.
+  var withoutTotal: PauseLimit { PauseLimit(total: Self.unlimited, stalled: stalled) }
   /// Ten years.
   static let unlimited = Duration.seconds(315_360_000)
 }
@@ -124,18 +124,18 @@ extension Journal.Pause {
     [
       "isOurs": .bool(isOurs), "isByMigration": .bool(isByMigration), "isBounded": .bool(isBounded),
       "total": .unsigned(limit.total.wholeMilliseconds),
-      "standstill": .unsigned(limit.standstill.wholeMilliseconds),
+      "stalled": .unsigned(limit.stalled.wholeMilliseconds),
     ]
   }
 
   fileprivate init?(_ json: JSONValue) {
     guard let isOurs = json["isOurs"]?.bool, let isByMigration = json["isByMigration"]?.bool,
       let isBounded = json["isBounded"]?.bool, let total = json["total"]?.unsignedInteger,
-      let standstill = json["standstill"]?.unsignedInteger
+      let stalled = json["stalled"]?.unsignedInteger
     else { return nil }
     self.init(
       isOurs: isOurs, isByMigration: isByMigration, isBounded: isBounded,
-      limit: PauseLimit(total: .milliseconds(total), standstill: .milliseconds(standstill)))
+      limit: PauseLimit(total: .milliseconds(total), stalled: .milliseconds(stalled)))
   }
 }
 

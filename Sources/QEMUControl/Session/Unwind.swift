@@ -30,7 +30,7 @@ struct Unwind {
 
   /// Why a VM that we paused is not resumed.
   enum HandsOff: Equatable {
-    /// Somebody else has migrated it, or it has come into a state that `cont` does not lead out of.
+    /// Another client has migrated it, or it has come into a state that `cont` does not lead out of.
     case state(String)
     /// Its guest was asleep when QEMU saved it, and QEMU would not survive `cont`: it has no way from `postmigrate` to `suspended` (tried
     /// with 10.0.2).
@@ -58,7 +58,7 @@ struct Unwind {
       if error.isEndOfConversation { throw error }
       refusal = error
     }
-    // Of a VM that was moved away, the files are somebody else's as well.
+    // Of a VM that was moved away, the files are in use elsewhere.
     if case .state? = handsOff { journal.snapshots = [] }
     try takeBackSnapshots()
     if let refusal { throw refusal }
@@ -69,7 +69,7 @@ struct Unwind {
 
   /// Ends a migration of ours that is under way.
   ///
-  /// With channels it is made to crawl first, and cancelled when they are idle, as `MigrationEnding` tells. Somebody else's is
+  /// With channels it is made to crawl first, and cancelled when they are idle, as `MigrationEnding` tells. Another client's is
   /// left alone.
   private mutating func endMigration(_ patience: Patience) throws(QMPError) {
     guard let migration = journal.migration, migration != .completed else { return }
@@ -171,14 +171,14 @@ struct Unwind {
   private func decide(_ pause: Journal.Pause, _ state: RunState) -> Decision {
     if state.isLive { return .nothing }
     switch state {
-    // One that QEMU pauses by itself is in another state then: this is somebody else's pause.
+    // One that QEMU pauses by itself is in another state then: this is another client's pause.
     case .paused: return pause.isByMigration ? .nothing : .resume
     // The last moments of a migration.
     case .finishMigrate: return .wait
     case .postMigrate where journal.migration == .completed:
       let written = written()
       if written?.isAsleep == true { return .leave(.asleep) }
-      // Somebody else paused it while it was saved.
+      // Another client paused it while it was saved.
       if pause.isByMigration, written?.runState.isLive == false { return .takeDisks }
       return .resume
     default: return .leave(.state(state.rawValue))
@@ -206,7 +206,7 @@ struct Unwind {
       do throws(QMPError) {
         try connection.execute(.removeDescriptor(set: set))
       } catch .refused {
-        // It never had it, or has let go of it.
+        // It never had it, or has closed it.
       }
       if journal.settings != nil {
         let deadline = ContinuousClock.now + patience.closing
@@ -227,7 +227,7 @@ struct Unwind {
     if journal.pause == nil { journal.migration = nil }
   }
 
-  /// Sets back what still is as we set it: what somebody else has set since is theirs.
+  /// Sets back what still is as we set it: what another client has set since is theirs.
   private func restore(_ settings: ChangedSettings) throws(QMPError) {
     let capabilities = try connection.execute(.queryMigrationCapabilities)
     let turned = settings.capabilities.filter { capabilities[$0.key] == !$0.value }

@@ -66,8 +66,8 @@ extension VMSession {
 
   // MARK: A pause by QEMU
 
-  /// Notes that QEMU will pause the VM by itself, at the end of a migration of ours, if it runs now: if this process is stopped, nobody would
-  /// resume it then.
+  /// Notes that QEMU will pause the VM by itself, at the end of a migration of ours, if it runs now: if this process is stopped, it would not
+  /// be resumed then.
   ///
   /// The limit holds from the moment in which QEMU says that the VM is paused, whatever it answers after that, or does not.
   func expectPause(_ limit: PauseLimit) throws(VMError) {
@@ -116,7 +116,7 @@ extension VMSession {
     return expectedLimit.take()
   }
 
-  /// Pauses a VM that is being migrated, so that its migration comes to an end. One that somebody else has paused meanwhile is not ours.
+  /// Pauses a VM that is being migrated, so that its migration comes to an end. One that another client has paused meanwhile is not ours.
   func pauseMigrating() throws(VMError) {
     let start = ContinuousClock.now
     let (found, events) = try execute(.queryStatus, then: .stop)
@@ -149,7 +149,7 @@ extension VMSession {
 
   /// Looks whether the VM has been paused all the time, in a state of ours.
   ///
-  /// - Throws: `resumedMeanwhile`, `movedMeanwhile` where somebody else has done something with it: what was read then does not fit
+  /// - Throws: `resumedMeanwhile`, `movedMeanwhile` where another client has done something with it: what was read then does not fit
   ///   together, or is not this VM's any more.
   func checkPause() throws(VMError) {
     let state = try executeAgain(.queryStatus)
@@ -204,7 +204,7 @@ extension VMSession {
 
   /// Resumes a VM that was paused before, once its image is complete.
   ///
-  /// - Throws: `asleep` for one that would not survive it; `leftAlone` for one that somebody else has done something with.
+  /// - Throws: `asleep` for one that would not survive it; `leftAlone` for one that another client has done something with.
   func resumePaused() throws(VMError) {
     try checkIsPaused()
     if writtenState()?.isAsleep == true { throw .asleep(cause: nil, canCapture: canBeCaptured) }
@@ -222,7 +222,7 @@ extension VMSession {
 
   /// Ends QEMU, whose VM is paused, and waits until it has.
   ///
-  /// - Throws: `leftAlone` for a VM that somebody else has done something with; where it has not ended, or that cannot be told.
+  /// - Throws: `leftAlone` for a VM that another client has done something with; where it has not ended, or that cannot be told.
   func quit() throws(VMError) {
     try checkIsPaused()
     try VMError.asking { () throws(QMPError) in try connection.quit() }

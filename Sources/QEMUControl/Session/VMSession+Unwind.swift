@@ -54,10 +54,10 @@ extension VMSession {
 
   /// Whether the watchdog has undone everything, where it has taken over; `nil` where it has not.
   private func isUndoneByWatchdog() -> Bool? {
-    guard let watchdog, watchdog.answer != .watching else { return nil }
+    guard let watchdog, watchdog.stage != .watching else { return nil }
     watchdog.wait(for: .seconds(30))
     self.watchdog = nil
-    return watchdog.answer == .undone
+    return watchdog.stage == .undone
   }
 
   /// Goes a part of the way back, again over a new connection where the old one breaks.

@@ -16,7 +16,7 @@ final class VMSession {
   let process: ProcessHandle?
   /// What is to be undone.
   private(set) var journal = Journal() { didSet { publish() } }
-  var watchdog: Watchdog?
+  var watchdog: WatchdogHandle?
   /// What shows the watchdog that something moves.
   private let progress: TransferProgress
   private let cancellation: Cancellation
@@ -28,7 +28,7 @@ final class VMSession {
   var pauseStart: ContinuousClock.Instant?
   /// The limit of a pause that QEMU will begin by itself.
   var expectedLimit: PauseLimit?
-  /// Whether somebody has paused the VM whose pause by QEMU is expected, and nobody has looked yet who it was.
+  /// Whether the VM, whose pause by QEMU is expected, has been paused, and it has not been looked at yet whether by QEMU.
   var hasUnseenStop = false
   /// Whether a VM like this can be captured, for the advice in an error.
   var canBeCaptured = true
@@ -85,7 +85,7 @@ final class VMSession {
   /// Starts the watchdog. From then on the VM may be changed.
   ///
   /// - Parameter program: watches over the session.
-  /// - Returns: false where there is no such program: then nobody takes the way back if this process is killed.
+  /// - Returns: false where there is no such program: then the way back is not taken if this process is killed.
   /// - Throws: where it cannot be started for another reason.
   func arm(_ program: String) throws(VMError) -> Bool {
     let note: SharedNote
@@ -96,7 +96,7 @@ final class VMSession {
     }
     do throws(SystemCallError) {
       try note.write(journal.encoded(of: subject))
-      watchdog = try Watchdog(program, reading: note, over: connection, process, cancellation)
+      watchdog = try WatchdogHandle(program, reading: note, over: connection, process, cancellation)
       return true
     } catch {
       guard !cancellation.isCancelled else { throw .image(.cancelled) }
@@ -109,7 +109,7 @@ final class VMSession {
 
   private func publish() {
     // A watchdog that has taken over has the journal for itself.
-    guard let watchdog, watchdog.answer == .watching else { return }
+    guard let watchdog, watchdog.stage == .watching else { return }
     // A journal that is too long to be published, which would need thousands of disks, is this process's alone.
     try? watchdog.note.write(journal.encoded(of: subject))
   }
@@ -136,7 +136,7 @@ final class VMSession {
     watchdog.take()?.release()
   }
 
-  /// Leaves what could not be undone to the watchdog, which goes on trying. Whether there is one.
+  /// Leaves what could not be undone to the watchdog, which keeps trying. Whether there is one.
   func abandon() -> Bool {
     heartbeat = nil
     guard let watchdog = watchdog.take(), watchdog.abandon() else { return false }
@@ -166,7 +166,7 @@ final class VMSession {
     do throws(SystemCallError) {
       heartbeat = try Heartbeat {
         note[.beat] = next(note[.beat])
-        if note[.answer] != VMWatchdog.Answer.watching.rawValue { cancellation.cancel() }
+        if note[.stage] != VMWatchdog.Stage.watching.rawValue { cancellation.cancel() }
       }
     } catch {
       throw .system(error)
@@ -236,7 +236,7 @@ final class VMSession {
 
   private func reconnect(after failure: QMPError) throws(QMPError) {
     // A watchdog that has taken over has cut the connection, and needs QEMU for itself.
-    guard reconnects, watchdog?.answer ?? .watching == .watching else { throw failure }
+    guard reconnects, watchdog?.stage ?? .watching == .watching else { throw failure }
     let deadline =
       ContinuousClock.now + (connection.isCancelled() ? connection.grace : patience)
     while true {

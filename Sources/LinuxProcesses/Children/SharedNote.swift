@@ -5,7 +5,7 @@ import SystemPackage
 
 /// A text of bytes that this process writes again and again, and another one reads whole at any moment, also once this one is dead.
 ///
-/// It is memory that both have mapped: writing is no system call, and nobody waits. There are two places, and a number that says which
+/// It is memory that both have mapped: writing is no system call, and neither waits. There are two places, and a number that says which
 /// of them counts; a writer that is killed in the middle of writing leaves the other one. Beside the text there are words, which
 /// either process reads and writes.
 public final class SharedNote: Sendable {
@@ -16,8 +16,8 @@ public final class SharedNote: Sendable {
   public enum Word: Int, CaseIterable, Sendable {
     /// Counted up by the writer, which shows that it is alive and gets on.
     case beat
-    /// What the reader tells the writer.
-    case answer
+    /// What the reader has done so far.
+    case stage
   }
 
   private let file: File
@@ -63,7 +63,7 @@ public final class SharedNote: Sendable {
     }
     let next = load(Self.number) &+ 1
     let place = Int(next % 2)
-    // SAFETY: the place has room for `limit` bytes, and nobody reads it until the number says so.
+    // SAFETY: the place has room for `limit` bytes, and it is not read until the number says so.
     unsafe mapping.withUnsafeMutableBytes { all in
       unsafe UnsafeMutableRawBufferPointer(rebasing: all[Self.start(of: place)...])
         .copyBytes(from: bytes)
