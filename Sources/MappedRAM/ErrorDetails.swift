@@ -11,6 +11,8 @@ extension ImageError {
     case .system(let error): error.details
     case .endedEarly(let path, let offset): ErrorDetails(.io, path, offset: offset)
     case .plan(let error): error.details
+    case .target(let error): error.details
+    case .save(let error): error.details
     case .device(_, let failure): failure.details
     case .cancelled: ErrorDetails(.interrupted)
     }
@@ -24,19 +26,35 @@ extension PlanError {
     case .unknownBlock, .noBlocks, .unknownDevice, .deviceTwice, .deviceName, .sectionWithoutSize,
       .sectionTaken, .tailTooLong, .tooManyDevices:
       ErrorDetails(.usage)
-    case .targetTooSmall(let path, _, _), .notAnImage(let path, _), .anotherVM(let path, _),
-      .fileExists(let path), .usedByQEMU(let path):
-      ErrorDetails(.cannotCreate, path)
-    case .stuck: ErrorDetails(.unavailable)
-    case .slotsDiffer(let path): ErrorDetails(.unavailable, path)
     // The files of a directory that do not fit each other: bad data, whoever wrote them.
     case .deviceTooLong, .mixedPageSizes: ErrorDetails(.badData)
-    case .writtenImage(let path, let error):
-      ErrorDetails(.badData, path, offset: error.offset.rawValue)
     case .sourceSize(let path, _, _, _), .deviceSize(let path, _, _, _),
-      .prefixLength(let path, _, _), .fileTooLong(let path, _, _), .manifest(let path, _),
-      .blockDiffers(let path, _, _, _):
+      .prefixLength(let path, _, _), .fileTooLong(let path, _, _), .manifest(let path, _):
       ErrorDetails(.badData, path)
+    }
+  }
+}
+
+extension TargetError {
+  /// What programs are told of it.
+  public var details: ErrorDetails {
+    switch self {
+    case .tooSmall(let path, _, _), .notAnImage(let path, _), .anotherVM(let path, _),
+      .fileExists(let path), .usedByQEMU(let path):
+      ErrorDetails(.cannotCreate, path)
+    }
+  }
+}
+
+extension SaveError {
+  /// What programs are told of it.
+  public var details: ErrorDetails {
+    switch self {
+    case .unreadable(let path, let error):
+      ErrorDetails(.badData, path, offset: error.offset.rawValue)
+    case .blockDiffers(let path, _, _, _): ErrorDetails(.badData, path)
+    case .slotsDiffer(let path): ErrorDetails(.unavailable, path)
+    case .doesNotConverge: ErrorDetails(.unavailable)
     }
   }
 }

@@ -13,6 +13,8 @@ extension ImageError: CustomStringConvertible {
       "\(path): the file ends at 0x\(String(offset, radix: 16)) where more was expected: "
         + "it was cut off while it was being read."
     case .plan(let error): "\(error)"
+    case .target(let error): "\(error)"
+    case .save(let error): "\(error)"
     case .device(let identity, let failure): "device \"\(identity)\": \(failure)"
     case .cancelled: "Interrupted."
     }
@@ -31,27 +33,11 @@ extension PlanError: CustomStringConvertible {
       "\(path): the contents of RAMBlock \"\(idstr)\" have \(found) bytes; expected \(expected), its used length."
     case .mixedPageSizes(let idstr, let found, let expected):
       "RAMBlock \"\(idstr)\" has pages of \(found) bytes; expected \(expected), as the others."
-    case .targetTooSmall(let path, let found, let needed):
-      "\(path): the device has \(found) bytes; the image needs \(needed)."
-    case .notAnImage(let path, let found):
-      "\(path): this is \(found ?? "not an image") and would be lost: nothing was changed. Choose another name, "
-        + "or allow it to be replaced."
-    case .anotherVM(let path, let differences):
-      "\(path): this is an image of another VM (\(differences.joined(separator: "; "))), and would be lost: nothing was changed. "
-        + "Choose another name, or allow it to be replaced."
-    case .fileExists(let path):
-      "\(path): this file exists and would be lost: nothing was changed. Choose another name, or allow it to be "
-        + "replaced."
-    case .usedByQEMU(let path):
-      "\(path): a QEMU uses this as a disk (it holds locks on it): nothing was changed. Choose another name."
     case .prefixLength(let path, let found, let streamOffset):
       "\(path): \(found) bytes are to stand before the stream, which is to begin at \(streamOffset)."
     case .fileTooLong(let path, let found, let limit):
       "\(path): the file has \(found) bytes; at most \(limit) fit."
     case .manifest(let path, let problem): "\(path): \(problem)"
-    case .writtenImage(let path, let error):
-      "\(path): the image would not be readable, so it was not kept: \(error) The device state that was given is "
-        + "probably not what follows RAM in a migration stream."
     case .unknownDevice(let device, let known):
       known.isEmpty
         ? "The image has no state of a device \"\(device)\": it has no device area."
@@ -71,21 +57,53 @@ extension PlanError: CustomStringConvertible {
       "\"\(name)\" is not a name of a device; expected 1 to 255 printable ASCII characters."
     case .tooManyDevices(let found, let limit):
       "There are \(found) devices; at most \(limit) fit an image."
+    }
+  }
+}
+
+extension TargetError: CustomStringConvertible {
+  /// One or two sentences: what is there, and what to do.
+  public var description: String {
+    switch self {
+    case .tooSmall(let path, let found, let needed):
+      "\(path): the device has \(found) bytes; the image needs \(needed)."
+    case .notAnImage(let path, let found):
+      "\(path): this is \(found ?? "not an image") and would be lost: nothing was changed. Choose another name, "
+        + "or allow it to be replaced."
+    case .anotherVM(let path, let differences):
+      "\(path): this is an image of another VM (\(differences.joined(separator: "; "))), and would be lost: nothing was changed. "
+        + "Choose another name, or allow it to be replaced."
+    case .fileExists(let path):
+      "\(path): this file exists and would be lost: nothing was changed. Choose another name, or allow it to be "
+        + "replaced."
+    case .usedByQEMU(let path):
+      "\(path): a QEMU uses this as a disk (it holds locks on it): nothing was changed. Choose another name."
+    }
+  }
+}
+
+extension SaveError: CustomStringConvertible {
+  /// One or two sentences: what is not right, and what to do.
+  public var description: String {
+    switch self {
+    case .unreadable(let path, let error):
+      "\(path): the image would not be readable, so it was not kept: \(error) The device state that was given is "
+        + "probably not what follows RAM in a migration stream."
     case .blockDiffers(let path, let idstr, let found?, let expected?):
       "\(path): the image has \(found) bytes of RAMBlock \"\(idstr)\"; the VM has \(expected). It was not kept."
     case .blockDiffers(let path, let idstr, nil, _):
       "\(path): the image lacks RAMBlock \"\(idstr)\", which the VM has. It was not kept."
     case .blockDiffers(let path, let idstr, _, nil):
       "\(path): the image has a RAMBlock \"\(idstr)\", which the VM does not have. It was not kept."
-    case .stuck(let rounds, let expected, let wanted, let rate):
-      Self.stuck(rounds, expected, wanted, rate)
+    case .doesNotConverge(let rounds, let expected, let wanted, let rate):
+      Self.doesNotConverge(rounds, expected, wanted, rate)
     case .slotsDiffer(let path):
       "\(path): the VM's memory was resized, added or taken away while it was saved, so the image "
         + "would not be whole. Try again."
     }
   }
 
-  private static func stuck(
+  private static func doesNotConverge(
     _ rounds: Int, _ expected: Duration, _ wanted: Duration, _ rate: Double?
   ) -> String {
     let reason =

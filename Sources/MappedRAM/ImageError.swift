@@ -10,8 +10,12 @@ public enum ImageError: Error, Equatable, Sendable {
   case system(SystemCallError)
   /// A file ended while its bytes were being moved: it was cut off under way.
   case endedEarly(FilePath, at: UInt64)
-  /// A plan, a directory or an argument does not fit.
+  /// What is asked for does not fit together.
   case plan(PlanError)
+  /// Nothing can be put where it is wanted.
+  case target(TargetError)
+  /// What was saved did not become an image.
+  case save(SaveError)
   /// The state of a device could not be saved or loaded.
   case device(DeviceIdentity, DeviceFailure)
   /// A stop was asked for.

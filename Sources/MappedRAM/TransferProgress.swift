@@ -30,14 +30,14 @@ public final class TransferProgress: Sendable {
     )
     return LiveProgress(
       round: number, dirtyBytesPerSecond: rate == .max ? nil : rate,
-      expectedPause: micros == .max ? nil : .microseconds(Int64(micros)))
+      expectedDowntime: micros == .max ? nil : .microseconds(Int64(micros)))
   }
 
   /// Says how far a live save is that somebody else does, like QEMU.
   public func report(_ live: LiveProgress) {
     round.store(live.round, ordering: .relaxed)
     dirtyRate.store(live.dirtyBytesPerSecond ?? .max, ordering: .relaxed)
-    let micros = live.expectedPause.map(\.wholeMicroseconds)
+    let micros = live.expectedDowntime.map(\.wholeMicroseconds)
     pause.store(micros ?? .max, ordering: .relaxed)
   }
 
@@ -54,7 +54,7 @@ public final class TransferProgress: Sendable {
       LiveProgress(
         round: round.load(ordering: .relaxed),
         dirtyBytesPerSecond: forecast.dirtyBytesPerSecond.map { UInt64($0) },
-        expectedPause: forecast.expectedPause))
+        expectedDowntime: forecast.expectedDowntime))
   }
 
   /// Says how far work is that somebody else does, like QEMU. Not for work of this library's engine.
@@ -75,13 +75,13 @@ public struct LiveProgress: Equatable, Sendable {
   public var round: Int
   /// Bytes of different pages that the guest changes in a second; `nil` where it is not known yet.
   public var dirtyBytesPerSecond: UInt64?
-  /// How long the VM would stand still if it were paused now; `nil` where it is not known yet.
-  public var expectedPause: Duration?
+  /// How long the VM would be paused if it were now; `nil` where it is not known yet.
+  public var expectedDowntime: Duration?
 
   /// A state of its parts.
-  public init(round: Int, dirtyBytesPerSecond: UInt64? = nil, expectedPause: Duration? = nil) {
+  public init(round: Int, dirtyBytesPerSecond: UInt64? = nil, expectedDowntime: Duration? = nil) {
     self.round = round
     self.dirtyBytesPerSecond = dirtyBytesPerSecond
-    self.expectedPause = expectedPause
+    self.expectedDowntime = expectedDowntime
   }
 }

@@ -28,7 +28,9 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
   @Test func badBytesAre65() {
     let format = FormatError(.nameEmpty, at: 7, in: .ramBlockList)
     #expect(status(.format(format, in: "/in.img")) == .badData)
-    #expect(status(.plan(.writtenImage("/data/vm", format))) == .badData)
+    #expect(status(.save(.unreadable("/data/vm", format))) == .badData)
+    #expect(
+      status(.save(.blockDiffers("/d/vm", idstr: "a", found: 1, expected: nil))) == .badData)
   }
 
   @Test(arguments: [
@@ -39,18 +41,17 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
     .sourceSize("/d/a.ram", idstr: "a", found: 1, expected: 2),
     .mixedPageSizes("a", found: .fourKiB, expected: .fourKiB),
     .prefixLength("/d", found: 2, streamOffset: 1), .fileTooLong("/d", found: 2, limit: 1),
-    .blockDiffers("/d/vm", idstr: "a", found: 1, expected: nil),
   ])
   func filesThatDoNotFitEachOtherAre65(error: PlanError) {
     #expect(status(.plan(error)) == .badData)
   }
 
   @Test(arguments: [
-    PlanError.slotsDiffer("/d/vm"),
-    .stuck(rounds: 1, expected: .seconds(1), wanted: .zero, dirtyBytesPerSecond: nil),
+    SaveError.slotsDiffer("/d/vm"),
+    .doesNotConverge(rounds: 1, expected: .seconds(1), wanted: .zero, dirtyBytesPerSecond: nil),
   ])
-  func aVMThatCannotBeSavedLiveIs69(error: PlanError) {
-    #expect(status(.plan(error)) == .unavailable)
+  func aVMThatCannotBeSavedLiveIs69(error: SaveError) {
+    #expect(status(.save(error)) == .unavailable)
   }
 
   @Test(arguments: [PlanError.unknownBlock("a", known: ["b"]), .noBlocks])
@@ -108,7 +109,7 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
   @Test func theRest() {
     #expect(status(.endedEarly("/in.img", at: 5)) == .ioError)
     #expect(status(.system(.outsideFile("/in.img", range: 0..<2, byteCount: 1))) == .badData)
-    #expect(status(.plan(.targetTooSmall("/dev/vdb", found: 1, needed: 2))) == .cannotCreate)
+    #expect(status(.target(.tooSmall("/dev/vdb", found: 1, needed: 2))) == .cannotCreate)
     #expect(status(.cancelled) == .interrupted)
   }
 

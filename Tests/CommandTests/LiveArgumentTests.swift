@@ -25,8 +25,8 @@ import Testing
       try options(
         "--live --max-downtime 100 --max-rounds 7 --max-bandwidth 50M --if-not-converging fail")
         == LiveOptions(
-          maximumPause: .milliseconds(100), maximumRounds: 7, bytesPerSecond: 50 << 20,
-          whenStuck: .fail))
+          maximumDowntime: .milliseconds(100), maximumRounds: 7, bytesPerSecond: 50 << 20,
+          ifNotConverging: .fail))
   }
 
   @Test(arguments: [
@@ -76,7 +76,7 @@ import Testing
       LiveRound(readBytes: 1 << 30, changedBytes: 900 << 20, elapsed: .seconds(1)),
       LiveRound(readBytes: 1 << 30, changedBytes: 60 << 20, elapsed: .milliseconds(200)),
     ]),
-    isStuck: false, hashBytes: 4 << 20, clearedPages: 3)
+    hasConverged: true, hashBytes: 4 << 20, clearedPages: 3)
 
   @Test func peopleAreToldOfTheRounds() {
     #expect(
@@ -88,7 +88,7 @@ import Testing
         == "Changes were found by hashes of all pages, read in each round; they took up to 4.00 MiB of memory"
     )
     var report = Self.report
-    report.isStuck = true
+    report.hasConverged = false
     let lines = LiveText(report: report).lines
     #expect(lines[1].hasPrefix("Note: the save did not converge: further rounds would not"))
   }
@@ -103,7 +103,7 @@ import Testing
         + "\n")
   }
 
-  // MARK: TransferProgress
+  // MARK: Progress
 
   private func sample(_ seconds: Double, _ done: UInt64, _ live: LiveProgress?) -> ProgressSample {
     ProgressSample(
@@ -113,7 +113,7 @@ import Testing
   @Test func theLineShowsRoundRateAndPause() {
     var estimate = RateEstimate()
     let live = LiveProgress(
-      round: 3, dirtyBytesPerSecond: 120 << 20, expectedPause: .milliseconds(210))
+      round: 3, dirtyBytesPerSecond: 120 << 20, expectedDowntime: .milliseconds(210))
     estimate.add(sample(0, 0, live))
     #expect(
       ProgressLine.text("save", sample(0, 0, live), estimate)
@@ -135,7 +135,7 @@ import Testing
   }
 
   @Test func programsGetTheRound() {
-    let live = LiveProgress(round: 2, dirtyBytesPerSecond: 5, expectedPause: .milliseconds(500))
+    let live = LiveProgress(round: 2, dirtyBytesPerSecond: 5, expectedDowntime: .milliseconds(500))
     #expect(
       JSONText.line(ProgressLine.JSON("save", sample(1.5, 10, live)))
         == #"{"dirtyBytesPerSecond":5,"doneBytes":10,"elapsedSeconds":1.5,"expectedDowntimeSeconds":0.5,"phase":"save","#

@@ -37,9 +37,9 @@ import MappedRAMBench
             in: "x"), output: nil), "If the stream begins elsewhere, give --offset."
       ),
       (.image(.plan(.noBlocks), output: nil), "Name the files with --block IDSTR=FILE."),
-      (.image(.plan(.notAnImage("x", found: nil)), output: nil), "Use --force to replace it."),
-      (.image(.plan(.anotherVM("x", [])), output: nil), "Use --force to replace it."),
-      (.image(.plan(.fileExists("x")), output: nil), "Use --force to replace it."),
+      (.image(.target(.notAnImage("x", found: nil)), output: nil), "Use --force to replace it."),
+      (.image(.target(.anotherVM("x", [])), output: nil), "Use --force to replace it."),
+      (.image(.target(.fileExists("x")), output: nil), "Use --force to replace it."),
       (
         .vm(.cannotCapture([.missingCommand("x")]), output: nil),
         "Use --engine qemu to let QEMU do the work."
@@ -90,7 +90,7 @@ import MappedRAMBench
 
   @Test func whatIsThereAlreadyIsReplacedByForce() {
     #expect(
-      CommandError.image(.plan(.fileExists("x")), output: nil).description
+      CommandError.image(.target(.fileExists("x")), output: nil).description
         == "x: this file exists and would be lost: nothing was changed. Choose another "
         + "name, or allow it to be replaced. Use --force to replace it.")
   }

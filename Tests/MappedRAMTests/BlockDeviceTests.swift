@@ -64,12 +64,12 @@ struct BlockDeviceTests {
     let device = try Self.device(directory.file("disk"), byteCount: 16 << 20, filledWith: 0xAA)
     let guest = try TestGuest(pages: 400, step: 2)
     let stating = try #require(
-      try guest.plan(tail: TestGuest.describedTail(), statesZeroSlots: true).statingZeroSlots)
+      try guest.plan(tail: TestGuest.describedTail(), statesZeroSlots: true).statingZeroSlots())
     for (path, states) in [(device.path, false), (directory.file("image"), true)] {
       var save = try ImageSave(stating).begin(
         to: path, replacing: .anything, live: LiveSaveTests.rounds(1))
       try save.runRounds()
-      _ = try save.finish(stating)
+      _ = try save.writePages(stating).finish()
       let image = try Image(reading: File.open(path, access: .read))
       #expect(image.isComplete && image.statesZeroSlots == states)
       #expect(image.description?.devices == [])

@@ -169,14 +169,14 @@ struct FaultyIO: ChannelIO, ~Copyable {
 struct FaultyFactory: ChannelIOFactory {
   var faults: Faults
 
-  func perform(_ work: ChannelWork) throws(SystemCallError) {
-    work.run(FaultyIO(capacity: work.shape.queueDepth, faults: faults))
+  func runChannel(_ parts: ChannelParts) throws(SystemCallError) {
+    parts.runChannel(FaultyIO(capacity: parts.shape.queueDepth, faults: faults))
   }
 }
 
 /// I/O that cannot be had.
 struct RefusingFactory: ChannelIOFactory {
-  func perform(_ work: ChannelWork) throws(SystemCallError) {
+  func runChannel(_ parts: ChannelParts) throws(SystemCallError) {
     throw SystemCallError(call: .io_uring_setup, errno: .notPermitted, subject: .ring)
   }
 }

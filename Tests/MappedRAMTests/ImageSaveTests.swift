@@ -23,7 +23,7 @@ import Testing
     try File.make(path, [UInt8](repeating: 0xEE, count: 9 << 20))
     let before = try sha256(path)
     for inPlace in [false, true] {
-      #expect(throws: ImageError.plan(.notAnImage(path, found: nil))) {
+      #expect(throws: ImageError.target(.notAnImage(path, found: nil))) {
         try ImageSave(try guest.plan()).run(to: path, inPlace: inPlace)
       }
     }
@@ -42,7 +42,7 @@ import Testing
     #expect {
       try ImageSave(planWithBadTail()).run(to: path)
     } throws: { error in
-      if case .plan(.writtenImage)? = error as? ImageError { true } else { false }
+      if case .save(.unreadable)? = error as? ImageError { true } else { false }
     }
     #expect(try sha256(path) == before)
     #expect(try names(in: directory) == ["image"])
@@ -76,7 +76,7 @@ import Testing
     let plan = try SavePlan(
       prologue: planned.prologue, blocks: planned.blocks, tail: planned.tail, streamOffset: 5000,
       for: "plan")
-    #expect(throws: ImageError.plan(.notAnImage(path, found: nil))) {
+    #expect(throws: ImageError.target(.notAnImage(path, found: nil))) {
       try ImageSave(plan).run(to: path, inPlace: true)
     }
     _ = try ImageSave(plan).run(to: path, inPlace: true, replacing: .anything)
@@ -122,7 +122,7 @@ import Testing
     #expect {
       try ImageSave(try guest.plan()).run(to: device.path)
     } throws: { error in
-      if case .plan(.targetTooSmall(_, found: 1 << 20, _))? = error as? ImageError {
+      if case .target(.tooSmall(_, found: 1 << 20, _))? = error as? ImageError {
         true
       } else {
         false
@@ -141,7 +141,7 @@ import Testing
     for round in 1...5 {
       for (block, pages) in guest.blocks {
         pool.enqueue(
-          PageRound(
+          BlockSave(
             block, from: pages, to: file, slots: 1_048_576, forced: nil, extentBytes: 256 << 10))
       }
       try pool.sync()

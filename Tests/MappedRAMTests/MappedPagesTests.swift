@@ -66,7 +66,7 @@ import Testing
     try file.write([255], at: 800 * 4096)
     let before = try file.allocatedBytes()
     try save.runRounds()
-    _ = try save.finish(plan)
+    _ = try save.writePages(plan).finish()
     #expect(try file.allocatedBytes() == before)
     let contents = try file.readBytes(at: 0, count: Self.pageCount * 4096)
     #expect(try restoreToMemory(test.path) == [contents])

@@ -71,8 +71,8 @@ import Testing
   private struct LoggedFactory: ChannelIOFactory {
     let log: Log
 
-    func perform(_ work: ChannelWork) throws(SystemCallError) {
-      work.run(LoggedIO(io: PositionedIO(capacity: work.shape.queueDepth), log: log))
+    func runChannel(_ parts: ChannelParts) throws(SystemCallError) {
+      parts.runChannel(LoggedIO(io: PositionedIO(capacity: parts.shape.queueDepth), log: log))
     }
   }
 

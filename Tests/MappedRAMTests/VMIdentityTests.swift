@@ -57,8 +57,8 @@ import Testing
         path, inPlace: false, streamOffset: FileOffset(new), replacing: .images, vm: other)
     } throws: {
       switch $0 as? ImageError {
-      case .plan(.anotherVM(path, _)): isSeen
-      case .plan(.notAnImage(path, _)): !isSeen
+      case .target(.anotherVM(path, _)): isSeen
+      case .target(.notAnImage(path, _)): !isSeen
       default: false
       }
     }

@@ -17,21 +17,21 @@ import Testing
       blockedReasons: [], expectedDowntimeMilliseconds: 700)
   }
 
-  func isStuck(_ left: [UInt64], _ live: LiveOptions = LiveOptions()) -> Bool {
+  func doesNotConverge(_ left: [UInt64], _ live: LiveOptions = LiveOptions()) -> Bool {
     var rounds = MigrationRounds()
     for (number, bytes) in left.enumerated() {
       _ = rounds.take(info(UInt64(number) + 1, left: bytes))
       // The rest of the round says nothing.
       _ = rounds.take(info(UInt64(number) + 1, left: bytes / 2))
     }
-    return rounds.stuck(live) != nil
+    return rounds.notConverging(live) != nil
   }
 
   @Test func nothingIsToldBeforeRAMIsMoved() {
     var rounds = MigrationRounds()
     #expect(rounds.take(MigrationInfo(status: .setup, blockedReasons: [])) == nil)
     #expect(rounds.take(info(0, left: 1000)) == nil)
-    #expect(rounds.number == 0 && rounds.stuck(LiveOptions()) == nil)
+    #expect(rounds.number == 0 && rounds.notConverging(LiveOptions()) == nil)
   }
 
   @Test func theFirstRoundTellsNoPause() {
@@ -41,25 +41,25 @@ import Testing
     #expect(
       rounds.take(info(2, left: 500))
         == LiveProgress(
-          round: 2, dirtyBytesPerSecond: 8192, expectedPause: .milliseconds(700)))
+          round: 2, dirtyBytesPerSecond: 8192, expectedDowntime: .milliseconds(700)))
   }
 
   @Test func roundsThatShrinkGoOn() {
-    #expect(!isStuck([1000]))
-    #expect(!isStuck([1000, 900]))
-    #expect(!isStuck([1000, 500, 450, 200]))
+    #expect(!doesNotConverge([1000]))
+    #expect(!doesNotConverge([1000, 900]))
+    #expect(!doesNotConverge([1000, 500, 450, 200]))
   }
 
-  @Test func roundsThatDoNotShrinkAreStuck() {
-    #expect(isStuck([1000, 901]))
-    #expect(isStuck([1000, 1000]))
-    #expect(isStuck([1000, 500, 600]))
+  @Test func roundsThatDoNotShrinkDoNotConverge() {
+    #expect(doesNotConverge([1000, 901]))
+    #expect(doesNotConverge([1000, 1000]))
+    #expect(doesNotConverge([1000, 500, 600]))
   }
 
   @Test func noMoreRoundsThanAreAllowed() {
     let live = LiveOptions(maximumRounds: 2)
-    #expect(!isStuck([1000, 500], live))
-    #expect(isStuck([1000, 500, 200], live))
+    #expect(!doesNotConverge([1000, 500], live))
+    #expect(doesNotConverge([1000, 500, 200], live))
   }
 
   /// At the end QEMU counts on, and has nothing left.
@@ -77,8 +77,8 @@ import Testing
     _ = rounds.take(info(1, left: 1000))
     _ = rounds.take(info(2, left: 1000))
     #expect(
-      rounds.stuck(LiveOptions())
-        == .stuck(
+      rounds.notConverging(LiveOptions())
+        == .doesNotConverge(
           rounds: 2, expected: .milliseconds(700), wanted: .milliseconds(300),
           dirtyBytesPerSecond: 8192))
   }
@@ -86,11 +86,11 @@ import Testing
   @Test func parametersSayWhatIsAllowed() {
     let found = FileMigration.savingParameters(
       direct: true,
-      live: LiveOptions(maximumPause: .milliseconds(250), bytesPerSecond: 5 << 20))
+      live: LiveOptions(maximumDowntime: .milliseconds(250), bytesPerSecond: 5 << 20))
     #expect(found["downtime-limit"] == .integer(250))
     #expect(found["max-bandwidth"] == .integer(5 << 20))
     let longest = FileMigration.savingParameters(
-      direct: true, live: LiveOptions(maximumPause: .seconds(9000)))
+      direct: true, live: LiveOptions(maximumDowntime: .seconds(9000)))
     #expect(longest["downtime-limit"] == .integer(2_000_000))
     #expect(longest["max-bandwidth"] == .integer(0))
     #expect(FileMigration.savingParameters(direct: false)["downtime-limit"] == nil)

@@ -52,7 +52,7 @@ extension RealQEMU {
       let vm = try LiveVM(kind.configuration)
       let report = try vm.qemu.saveVM(to: vm.image) {
         $0.engine = .capture
-        $0.live = LiveOptions(maximumPause: .milliseconds(20))
+        $0.live = LiveOptions(maximumDowntime: .milliseconds(20))
         $0.afterwards = .pause
       }
       let live = try #require(report.live)
@@ -104,7 +104,7 @@ extension RealQEMU {
       let vm = try LiveVM(guest)
       let report = try vm.qemu.saveVM(to: vm.image) {
         $0.engine = .qemu
-        $0.live = LiveOptions(maximumPause: .milliseconds(20), maximumRounds: 5)
+        $0.live = LiveOptions(maximumDowntime: .milliseconds(20), maximumRounds: 5)
         $0.afterwards = .pause
       }
       #expect(try #require(report.rounds) >= 1)
@@ -115,16 +115,17 @@ extension RealQEMU {
 
     /// A guest that changes all of its memory: no number of rounds makes the pause as short as 1 ms.
     @Test(arguments: [VMSave.Engine.capture, .qemu])
-    func oneThatIsStuckFails(engine: VMSave.Engine) throws {
+    func oneThatDoesNotConvergeFails(engine: VMSave.Engine) throws {
       let vm = try LiveVM(.toucher)
       let before = try vm.qemu.state()
       let error = #expect(throws: VMError.self) {
         try vm.qemu.saveVM(to: vm.image) {
           $0.engine = engine
-          $0.live = LiveOptions(maximumPause: .milliseconds(1), maximumRounds: 6, whenStuck: .fail)
+          $0.live = LiveOptions(
+            maximumDowntime: .milliseconds(1), maximumRounds: 6, ifNotConverging: .fail)
         }
       }
-      guard case .image(.plan(.stuck(_, _, .milliseconds(1), _))) = error else {
+      guard case .image(.save(.doesNotConverge(_, _, .milliseconds(1), _))) = error else {
         Issue.record("\(String(describing: error))")
         return
       }
@@ -134,16 +135,16 @@ extension RealQEMU {
     }
 
     @Test(arguments: [VMSave.Engine.capture, .qemu])
-    func oneThatIsStuckIsPaused(engine: VMSave.Engine) throws {
+    func oneThatDoesNotConvergeIsPaused(engine: VMSave.Engine) throws {
       let vm = try LiveVM(.toucher)
       let report = try vm.qemu.saveVM(to: vm.image) {
         $0.engine = engine
-        $0.live = LiveOptions(maximumPause: .milliseconds(1), maximumRounds: 3)
+        $0.live = LiveOptions(maximumDowntime: .milliseconds(1), maximumRounds: 3)
         $0.afterwards = .pause
       }
       if engine == .capture {
         let live = try #require(report.live)
-        #expect(live.isStuck && live.rounds.count <= 3)
+        #expect(!live.hasConverged && live.rounds.count <= 3)
       } else {
         // Left alone, it would make rounds without end.
         #expect(try (2...5).contains(#require(report.rounds)))
@@ -154,11 +155,11 @@ extension RealQEMU {
 
     /// The same, and the VM runs afterwards: the image says that it ran, and so does the report.
     @Test(arguments: [VMSave.Engine.capture, .qemu])
-    func oneThatIsStuckIsResumed(engine: VMSave.Engine) throws {
+    func oneThatDoesNotConvergeIsResumed(engine: VMSave.Engine) throws {
       let vm = try LiveVM(.toucher)
       let report = try vm.qemu.saveVM(to: vm.image) {
         $0.engine = engine
-        $0.live = LiveOptions(maximumPause: .milliseconds(1), maximumRounds: 3)
+        $0.live = LiveOptions(maximumDowntime: .milliseconds(1), maximumRounds: 3)
       }
       #expect(report.stateBefore == "running" && report.after == .state("running"))
       let file = try File.open(vm.image, access: .read, directIO: .off)

@@ -360,7 +360,7 @@ extension RealQEMU {
       let proxy = try QMPProxy(before: qemu, [.init("query-migrate", nth: 4, seconds: 25)])
       var save = VMSave.watched(to: image)
       save.engine = .qemu
-      save.live = LiveOptions(maximumPause: .seconds(1), bytesPerSecond: 4 << 20)
+      save.live = LiveOptions(maximumDowntime: .seconds(1), bytesPerSecond: 4 << 20)
       save.maximumDowntime = .seconds(1)
       let start = ContinuousClock.now
       #expect(throws: VMError.pausedTooLong(isResumed: true)) {

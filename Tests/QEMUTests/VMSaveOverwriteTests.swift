@@ -135,7 +135,7 @@ extension RealQEMU {
       // Another VM's.
       let second = try QEMU(.small)
       try second.waitForGuestLines(2)
-      #expect(throws: VMError.image(.plan(.usedByQEMU(device.path)))) {
+      #expect(throws: VMError.image(.target(.usedByQEMU(device.path)))) {
         try second.saveVM(to: device.path) { $0.replacing = .anything }
       }
       try qemu.expectGoesOn()
@@ -154,7 +154,7 @@ extension RealQEMU {
       // A file system needs to be given up by a word; mounted it cannot be at all.
       #expect(
         throws: VMError.image(
-          .plan(.notAnImage(device.path, found: "an ext2, ext3 or ext4 file system")))
+          .target(.notAnImage(device.path, found: "an ext2, ext3 or ext4 file system")))
       ) { try qemu.saveVM(to: device.path) }
       try Subprocess.succeed(["mount", device.path.string, place.string])
       #expect {

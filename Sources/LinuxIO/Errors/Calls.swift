@@ -45,18 +45,12 @@ package func openDescriptor(
 }
 
 /// The metadata of an open file.
-package func status(of descriptor: CInt, _ path: FilePath) throws(SystemCallError) -> stat {
-  var found = stat()
-  // SAFETY: `found` is a stat that fstat fills; it is not kept.
-  _ = try retryingInterrupted(.fstat, .file(path)) { unsafe fstat(descriptor, &found) }
-  return found
-}
-
-/// The metadata of what is at `path`, after symbolic links; `nil` if nothing is, or it may not be looked at.
-package func status(at path: FilePath) -> stat? {
-  var found = stat()
-  // SAFETY: the path's bytes end with a zero; `found` is filled and not kept.
-  return unsafe path.withPlatformString({ unsafe stat($0, &found) }) == 0 ? found : nil
+package func status(of descriptor: CInt, _ path: FilePath) throws(SystemCallError) -> Stat {
+  do throws(Errno) {
+    return try Stat(FileDescriptor(rawValue: descriptor))
+  } catch {
+    throw SystemCallError(call: .fstat, errno: error, subject: .file(path))
+  }
 }
 
 /// `offset` as the kernel wants it; EOVERFLOW where it does not fit a signed 64-bit number.
@@ -67,20 +61,4 @@ package func signedOffset(
     throw SystemCallError(call: call, errno: .overflow, subject: .file(path))
   }
   return signed
-}
-
-extension InodeType {
-  /// The type in the bits of `st_mode`.
-  package init(mode: mode_t) {
-    switch mode & S_IFMT {
-    case S_IFREG: self = .regular
-    case S_IFBLK: self = .blockDevice
-    case S_IFCHR: self = .characterDevice
-    case S_IFDIR: self = .directory
-    case S_IFIFO: self = .fifo
-    case S_IFSOCK: self = .socket
-    case S_IFLNK: self = .symbolicLink
-    default: self = .unknown
-    }
-  }
 }

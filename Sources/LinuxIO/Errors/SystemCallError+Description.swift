@@ -14,12 +14,12 @@ extension SystemCallError: CustomStringConvertible {
     case .file(let path), .socket(let path):
       return "\(path): cannot \(call.action): \(reason)"
     case .range(let path, let range):
-      let place = "0x\(String(range.lowerBound, radix: 16)) (\(range.count64) bytes)"
+      let place = "0x\(String(range.lowerBound, radix: 16)) (\(range.byteCount) bytes)"
       return "\(path): cannot \(call.action) at \(place): \(reason)"
     case .memory(let byteCount):
       return "cannot \(call.action) \(byteCount) bytes of memory: \(reason)"
     case .processMemory(let number, let range):
-      let place = "0x\(String(range.lowerBound, radix: 16)) (\(range.count64) bytes)"
+      let place = "0x\(String(range.lowerBound, radix: 16)) (\(range.byteCount) bytes)"
       return "process \(number): cannot \(call.action) at \(place): \(reason)"
     case .ring, .thread, .process:
       return "cannot \(call.action): \(reason)"
@@ -201,9 +201,4 @@ extension InodeType {
   fileprivate static func list(_ types: [InodeType]) -> String {
     types.map(\.rawValue).joined(separator: " or a ")
   }
-}
-
-extension Range<UInt64> {
-  /// The number of bytes in the range. `count` is an Int and traps above Int.max.
-  var count64: UInt64 { upperBound - lowerBound }
 }

@@ -96,11 +96,8 @@ extension File {
     /// O_DIRECT, and then use the page cache all the same. A device node lies on such a file system
     /// (devtmpfs), but its bytes do not.
     private static func isInMemory(_ descriptor: CInt) -> Bool {
-      var found = stat()
-      // SAFETY: `found` is filled and not kept.
-      guard unsafe fstat(descriptor, &found) == 0, found.st_mode & S_IFMT == S_IFREG else {
-        return false
-      }
+      guard let found = try? Stat(FileDescriptor(rawValue: descriptor)), found.type == .regular
+      else { return false }
       var type: UInt64 = 0
       // SAFETY: the number is written before the call returns, and is not kept.
       guard unsafe CLinux_fileSystemType(descriptor, &type) == 0 else { return false }

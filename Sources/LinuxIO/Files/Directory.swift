@@ -23,21 +23,18 @@ public enum Directory {
 
   /// Whether there is nothing at `path`, after symbolic links; false where it may not be looked at.
   public static func isMissing(_ path: FilePath) -> Bool {
-    guard case nil = status(at: path) else { return false }
-    return [ENOENT, ENOTDIR].contains(errno)
+    do throws(Errno) {
+      _ = try Stat(path)
+      return false
+    } catch {
+      return error == .noSuchFileOrDirectory || error == .notDirectory
+    }
   }
 
   /// Removes the directory at `path` if it is empty; an error has nobody to go to.
   public static func removeIfEmpty(_ path: FilePath) {
     // SAFETY: the path's bytes end with a zero and live for the call.
     _ = unsafe path.withPlatformString { unsafe rmdir($0) }
-  }
-}
-
-extension File {
-  /// Whether a block device is at `path`, after symbolic links.
-  public static func isBlockDevice(_ path: FilePath) -> Bool {
-    InodeType(at: path) == .blockDevice
   }
 }
 
@@ -56,33 +53,5 @@ extension FilePath {
       unsafe withPlatformString { unsafe readlinkat(directory, $0, &bytes, 4096) }
     }
     return FilePath(platformString: bytes)
-  }
-}
-
-/// What a path can lead to, from `st_mode` (inode(7)). The raw value is the name in messages.
-public enum InodeType: String, CaseIterable, Sendable {
-  /// S_IFREG.
-  case regular = "regular file"
-  /// S_IFBLK.
-  case blockDevice = "block device"
-  /// S_IFCHR.
-  case characterDevice = "character device"
-  /// S_IFDIR.
-  case directory = "directory"
-  /// S_IFIFO.
-  case fifo = "FIFO"
-  /// S_IFSOCK.
-  case socket = "socket"
-  /// S_IFLNK.
-  case symbolicLink = "symbolic link"
-  /// None of these, as with an anonymous inode.
-  case unknown = "file of unknown type"
-}
-
-extension InodeType {
-  /// What is at `path`, after symbolic links; `nil` if nothing is, or it may not be looked at.
-  public init?(at path: FilePath) {
-    guard let found = status(at: path) else { return nil }
-    self.init(mode: found.st_mode)
   }
 }

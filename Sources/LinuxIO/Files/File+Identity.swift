@@ -11,9 +11,9 @@ public struct FileIdentity: Equatable, Hashable, Sendable {
 
   /// What is at `path`, after symbolic links; `nil` if nothing is, or it may not be looked at.
   public init?(at path: FilePath) {
-    guard let found = status(at: path) else { return nil }
-    let isDevice = InodeType(mode: found.st_mode) == .blockDevice
-    device = UInt64(isDevice ? found.st_rdev : found.st_dev)
-    number = isDevice ? 0 : UInt64(found.st_ino)
+    guard let found = try? Stat(path) else { return nil }
+    let isDevice = found.type == .blockSpecial
+    device = UInt64(isDevice ? found.specialDeviceID.rawValue : found.deviceID.rawValue)
+    number = isDevice ? 0 : UInt64(found.inode.rawValue)
   }
 }

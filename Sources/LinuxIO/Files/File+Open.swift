@@ -20,7 +20,7 @@ extension File {
   ) throws(SystemCallError) -> File {
     let isExclusive = isExclusive && File.isBlockDevice(path)
     let buffered = try openWithoutWaiting(path, access, isExclusive ? O_EXCL : 0)
-    let type = InodeType(mode: try status(of: buffered.rawValue, path).st_mode)
+    let type = InodeType(try status(of: buffered.rawValue, path).type)
     return try File(
       adopting: buffered, type: type, path: path, access: access, directIO: directIO, probe: probe)
   }
@@ -99,10 +99,7 @@ extension File {
   /// What is at `path`, where opening it failed because of its type.
   private static func unsuitableType(_ path: FilePath, _ error: SystemCallError) -> InodeType? {
     guard error.errno == .isDirectory || error.errno == .noSuchAddressOrDevice else { return nil }
-    var found = stat()
-    // SAFETY: the path's bytes end with a zero; `found` is filled and not kept.
-    guard unsafe path.withPlatformString({ unsafe stat($0, &found) }) == 0 else { return nil }
-    let type = InodeType(mode: found.st_mode)
+    guard let type = InodeType(at: path) else { return nil }
     return type == .regular || type == .blockDevice ? nil : type
   }
 }

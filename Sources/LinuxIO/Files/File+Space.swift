@@ -9,7 +9,7 @@ extension File {
   public func size() throws(SystemCallError) -> UInt64 {
     switch kind {
     case .regular:
-      return UInt64(try status(of: buffered.rawValue, path).st_size)
+      return UInt64(try status(of: buffered.rawValue, path).size)
     case .blockDevice:
       var byteCount: UInt64 = 0
       // SAFETY: the number is written before the call returns, and is not kept.
@@ -21,8 +21,8 @@ extension File {
 
   /// Whether what is at `path`, after symbolic links, is a regular file with something in it.
   public static func hasContents(at path: FilePath) -> Bool {
-    guard let found = status(at: path) else { return false }
-    return InodeType(mode: found.st_mode) == .regular && found.st_size > 0
+    guard let found = try? Stat(path) else { return false }
+    return found.type == .regular && found.size > 0
   }
 
   /// Makes an empty file at `path`, where nothing may be, not even a symbolic link, for `owner` alone.
@@ -52,18 +52,16 @@ extension File {
   /// may. Nothing is certain about it: for a file that somebody else has made.
   public static func narrow(_ path: FilePath) {
     guard let file = try? openDescriptor(path, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK),
-      let found = try? status(of: file.rawValue, path),
-      InodeType(mode: found.st_mode) == .regular, found.st_nlink == 1
+      let found = try? status(of: file.rawValue, path), found.type == .regular,
+      found.linkCount == 1
     else { return }
     _ = fchmod(file.rawValue, 0o600)
   }
 
   /// The permissions of the regular file at `path`, after symbolic links (the lower nine bits of `st_mode`); `nil` for anything else.
   public static func permissions(at path: FilePath) -> UInt32? {
-    guard let found = status(at: path), InodeType(mode: found.st_mode) == .regular else {
-      return nil
-    }
-    return found.st_mode & 0o777
+    guard let found = try? Stat(path), found.type == .regular else { return nil }
+    return found.permissions.rawValue & 0o777
   }
 
   /// The bytes that the file takes on its file system, holes not counted; a device's size.
@@ -71,8 +69,7 @@ extension File {
   /// A file system may allocate late, so the number is exact only after `syncData()`.
   public func allocatedBytes() throws(SystemCallError) -> UInt64 {
     switch kind {
-    // st_blocks counts units of 512 bytes, whatever the block size is (inode(7)).
-    case .regular: UInt64(try status(of: buffered.rawValue, path).st_blocks) * 512
+    case .regular: UInt64(try status(of: buffered.rawValue, path).sizeAllocated)
     case .blockDevice: try size()
     }
   }

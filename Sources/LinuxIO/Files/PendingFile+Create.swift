@@ -70,7 +70,7 @@ extension PendingFile {
       let found = try openUnfollowed(name, number, path)
     else { return nil }
     let link = try status(of: found.rawValue, path)
-    switch InodeType(mode: link.st_mode) {
+    switch InodeType(link.type) {
     case .regular: return nil
     case .symbolicLink:
       let place = try status(of: number, path)
@@ -98,9 +98,9 @@ extension PendingFile {
 
   /// Whether a symbolic link may decide where a file goes. In a directory where everybody may make one, but take away only his own
   /// (such as /tmp), that of a stranger may not, as the kernel has it where it follows by itself (proc_sys_fs(5), protected_symlinks).
-  private static func mayBeFollowed(_ link: stat, in directory: stat) -> Bool {
-    let isShared = directory.st_mode & (S_ISVTX | S_IWOTH) == S_ISVTX | S_IWOTH
-    return !isShared || link.st_uid == geteuid() || link.st_uid == directory.st_uid
+  private static func mayBeFollowed(_ link: Stat, in directory: Stat) -> Bool {
+    let isShared = directory.permissions.isSuperset(of: [.saveText, .otherWrite])
+    return !isShared || link.userID.rawValue == geteuid() || link.userID == directory.userID
   }
 
   /// Removes the name `name`; an error has nobody to go to.

@@ -9,13 +9,13 @@ package struct ZeroPieces: Sequence, IteratorProtocol {
   /// The pieces of `range`, which may be empty, in ascending order.
   package init(of range: Range<UInt64>) {
     rest = range
-    zeros = [UInt8](repeating: 0, count: Int(Swift.min(UInt64(Self.pieceBytes), range.count64)))
+    zeros = [UInt8](repeating: 0, count: Int(Swift.min(UInt64(Self.pieceBytes), range.byteCount)))
   }
 
   /// The next piece: where it begins, and as many zeros as it has bytes; `nil` at the end.
   package mutating func next() -> (offset: UInt64, zeros: [UInt8])? {
     guard !rest.isEmpty else { return nil }
-    if UInt64(zeros.count) > rest.count64 { zeros.removeLast(zeros.count - Int(rest.count64)) }
+    if UInt64(zeros.count) > rest.byteCount { zeros.removeLast(zeros.count - Int(rest.byteCount)) }
     defer { rest = rest.lowerBound + UInt64(zeros.count)..<rest.upperBound }
     return (rest.lowerBound, zeros)
   }

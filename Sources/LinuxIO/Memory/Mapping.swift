@@ -44,7 +44,7 @@ public final class Mapping: @unchecked Sendable {
     guard !range.isEmpty, range.upperBound <= size, range.upperBound <= UInt64(off_t.max) else {
       throw .outsideFile(file.path, range: range, byteCount: size)
     }
-    byteCount = Int(range.count64)
+    byteCount = Int(range.byteCount)
     isWritable = mode != .read
     isShared = mode != .privateWrite
     self.lead = lead
@@ -197,6 +197,6 @@ extension File {
     let result = unsafe CLinux_fileSystemType(bufferedDescriptor, &type)
     // linux/magic.h: HUGETLBFS_MAGIC.
     guard result == 0, type == 0x9584_58f6 else { return page }
-    return max(Int(try status(of: bufferedDescriptor, path).st_blksize), page)
+    return max(try status(of: bufferedDescriptor, path).preferredIOBlockSize, page)
   }
 }

@@ -48,7 +48,7 @@ public struct PipeEnd: ~Copyable, Sendable {
 
   /// Whether it is a regular file.
   public var isRegular: Bool {
-    (try? status(of: owned.rawValue, path)).map { $0.st_mode & S_IFMT == S_IFREG } ?? false
+    (try? status(of: owned.rawValue, path))?.type == .regular
   }
 
   /// Reads what is there, at least a byte; 0 at the end, nil where the signal was raised before.

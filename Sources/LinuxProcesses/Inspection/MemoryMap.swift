@@ -74,7 +74,7 @@ extension File {
   /// - Complexity: O(mappings of this process).
   public func mappedIdentity() throws(SystemCallError) -> MappedFileIdentity {
     // A file of huge pages is mapped in those, which are its preferred size of I/O (hugetlbfs). Past the end of a file is as good.
-    let byteCount = max(Int(try status(of: bufferedDescriptor, path).st_blksize), 1 << 16)
+    let byteCount = max(try status(of: bufferedDescriptor, path).preferredIOBlockSize, 1 << 16)
     // SAFETY: a new mapping, at a place of the kernel's choice, that is not touched.
     let found = unsafe mmap(
       nil, byteCount, PROT_NONE, MAP_PRIVATE | MAP_NORESERVE, bufferedDescriptor, 0)

@@ -57,8 +57,8 @@ public enum ProcessFiles {
     let directory = FilePath("/proc/\(processID)/fd")
     return try names(in: directory).contains { number in
       let path = directory.appending(number)
-      guard let found = status(at: path), InodeType(mode: found.st_mode) == .regular,
-        found.st_nlink == 0, let target = try? path.linkTarget()
+      guard let found = try? Stat(path), found.type == .regular, found.linkCount == 0,
+        let target = try? path.linkTarget()
       else { return false }
       // What the kernel puts behind the name of such a file (proc_pid_fd(5)).
       return target.string.hasSuffix("/\(name.string) (deleted)")

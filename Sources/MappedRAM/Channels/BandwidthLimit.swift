@@ -52,7 +52,7 @@ struct LimitAccount: Equatable {
     paid = now
   }
 
-  /// Takes `byteCount` bytes at the moment `now`. Returns when they may be written: at once only if nothing is owed.
+  /// Takes `byteCount` bytes at the moment `now`. Returns when they may be moved: at once only if nothing is owed.
   mutating func take(_ byteCount: Int, at now: ContinuousClock.Instant) -> ContinuousClock.Instant {
     let free = max(paid, now)
     paid = free + .nanoseconds(Int64(Double(byteCount) * nanosecondsPerByte))

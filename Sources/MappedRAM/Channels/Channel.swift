@@ -144,7 +144,9 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
     unsafe claim.transfer.chooseWrites(
       of: buffers[index].extent, in: buffers[index].extentBytes, read: buffers[index].read,
       into: &buffers[index].runs)
-    if let limit = claim.transfer.limit ?? (claim.transfer.source.isFile ? nil : limit) {
+    // What was read from a file was taken from the channels' limit before it was read.
+    let ofChannels = claim.transfer.source.isFile ? nil : limit
+    if let limit = claim.transfer.limit ?? ofChannels {
       wait(until: limit.take(buffers[index].runBytes))
       if isStopping { return }
     }

@@ -55,12 +55,12 @@ protocol ChannelIOFactory: Sendable {
   /// Makes the I/O that `work` asks for and lets it run with that.
   ///
   /// - Throws: where the I/O cannot be made; nothing has run then.
-  func perform(_ work: ChannelWork) throws(SystemCallError)
+  func runChannel(_ parts: ChannelParts) throws(SystemCallError)
 }
 
 /// What a channel is made of, besides its I/O.
 @safe
-struct ChannelWork {
+struct ChannelParts {
   let arena: UnsafeMutableRawBufferPointer
   let shape: ChannelShape
   /// What all channels together may move.
@@ -68,8 +68,8 @@ struct ChannelWork {
   let queue: WorkQueue
   let counters: ChannelCounters
 
-  /// Works with `io` until there is no more to do.
-  func run<IO: ChannelIO & ~Copyable>(_ io: consuming IO) {
+  /// Runs a channel of them and of `io` until there is no more to do.
+  func runChannel<IO: ChannelIO & ~Copyable>(_ io: consuming IO) {
     let channel = unsafe Channel(
       io: io, arena: arena, shape: shape, limit: limit, queue: queue, counters: counters)
     channel.run()
@@ -234,15 +234,15 @@ struct TimedFactory: ChannelIOFactory {
     self.observer = observer
   }
 
-  func perform(_ work: ChannelWork) throws(SystemCallError) {
+  func runChannel(_ parts: ChannelParts) throws(SystemCallError) {
     switch method {
     case .ioUring:
       // The notes of a pool are not at hand here; a run without this factory has them.
       let io = try unsafe RingIO(
-        capacity: work.shape.queueDepth, arena: work.arena, notes: ChannelNotes())
-      work.run(TimedIO(io, observer.channel()))
+        capacity: parts.shape.queueDepth, arena: parts.arena, notes: ChannelNotes())
+      parts.runChannel(TimedIO(io, observer.channel()))
     case .sync:
-      work.run(TimedIO(PositionedIO(capacity: work.shape.queueDepth), observer.channel()))
+      parts.runChannel(TimedIO(PositionedIO(capacity: parts.shape.queueDepth), observer.channel()))
     }
   }
 }
@@ -259,10 +259,10 @@ private func nanosecondsNow() -> UInt64 {
 struct RingFactory: ChannelIOFactory {
   let notes: ChannelNotes
 
-  func perform(_ work: ChannelWork) throws(SystemCallError) {
+  func runChannel(_ parts: ChannelParts) throws(SystemCallError) {
     let io = try unsafe RingIO(
-      capacity: work.shape.queueDepth, arena: work.arena, notes: notes)
-    work.run(io)
+      capacity: parts.shape.queueDepth, arena: parts.arena, notes: notes)
+    parts.runChannel(io)
   }
 }
 
@@ -277,7 +277,7 @@ extension ChannelOptions.IOMethod {
 
 /// Makes positioned I/O.
 struct PositionedFactory: ChannelIOFactory {
-  func perform(_ work: ChannelWork) throws(SystemCallError) {
-    work.run(PositionedIO(capacity: work.shape.queueDepth))
+  func runChannel(_ parts: ChannelParts) throws(SystemCallError) {
+    parts.runChannel(PositionedIO(capacity: parts.shape.queueDepth))
   }
 }

@@ -14,8 +14,12 @@ public struct ChannelOptions: Equatable, Sendable {
   public var method: IOMethod
   /// Whether pages bypass the page cache.
   public var directIO: DirectIOPolicy
-  /// Bytes a second that all channels move out of files or into them, at most; no limit by default. Not 0.
-  public var bytesPerSecond: UInt64?
+  /// Bytes a second that all channels move out of files or into them, at most; no limit by default.
+  ///
+  /// - Precondition: what is set is not 0, a limit that would never end.
+  public var bytesPerSecond: UInt64? {
+    didSet { precondition(bytesPerSecond != 0, "a limit of nothing would never end") }
+  }
   /// The I/O priority of the channels; by default that of the thread that starts them.
   public var ioPriority: IOPriority?
 
@@ -39,7 +43,7 @@ public struct ChannelOptions: Equatable, Sendable {
   /// Bytes of buffers that a channel has at most: 4 MiB, or two requests if that is more. With more,
   /// what is copied leaves the processor's cache before it is written (0.24 in place of 0.19
   /// CPU-seconds per GiB, measured), and disks do not get faster.
-  static let bufferBytes = 4 << 20
+  static let channelBytes = 4 << 20
 
   /// Options with these values.
   ///
@@ -79,7 +83,7 @@ struct ChannelShape: Equatable, Sendable {
 
   /// Extents in memory at most: two where one does not fill the bound, so that reading and writing
   /// overlap.
-  var bufferCount: Int { max(2, min(queueDepth, ChannelOptions.bufferBytes / extentBytes)) }
+  var bufferCount: Int { max(2, min(queueDepth, ChannelOptions.channelBytes / extentBytes)) }
 
   /// Bytes of all buffers.
   var arenaBytes: Int { bufferCount * extentBytes }

@@ -30,7 +30,7 @@ struct ChannelPool: ~Copyable {
     for number in 0..<options.channels {
       do throws(SystemCallError) {
         let thread = try PosixThread(name: "channel \(number)") {
-          Self.work(
+          Self.runThread(
             shape, limit, options.ioPriority, factory: factory, notes: notes, queue: queue,
             counters: counters)
         }
@@ -44,23 +44,23 @@ struct ChannelPool: ~Copyable {
   }
 
   /// The body of a channel's thread.
-  private static func work(
+  private static func runThread(
     _ shape: ChannelShape, _ limit: BandwidthLimit?, _ priority: IOPriority?,
     factory: any ChannelIOFactory, notes: ChannelNotes, queue: WorkQueue, counters: ChannelCounters
   ) {
     do throws(SystemCallError) {
       try priority?.applyToThread()
       let arena = try AlignedBuffer(byteCount: shape.arenaBytes)
-      // SAFETY: the buffer is used once more below, so it is there while the work runs; the I/O is gone when it returns.
-      let work = unsafe ChannelWork(
+      // SAFETY: the buffer is kept until this is over; the I/O is gone when the channel has run.
+      let parts = unsafe ChannelParts(
         arena: arena.bytes, shape: shape, limit: limit, queue: queue, counters: counters)
       do throws(SystemCallError) {
-        try factory.perform(work)
+        try factory.runChannel(parts)
       } catch {
         notes.add(.ioUringRefused(error))
-        work.run(PositionedIO(capacity: shape.queueDepth))
+        parts.runChannel(PositionedIO(capacity: shape.queueDepth))
       }
-      precondition(arena.byteCount == shape.arenaBytes, "the buffer outlives the work")
+      withExtendedLifetime(arena) {}
     } catch {
       queue.fail(.system(error))
     }

@@ -69,7 +69,7 @@ final class AlignedPlaces: Sendable {
   ) throws(ImageError) {
     guard end > fileEnd else { return }
     guard file.kind == .regular else {
-      throw .plan(.targetTooSmall(file.path, found: fileEnd, needed: end))
+      throw .target(.tooSmall(file.path, found: fileEnd, needed: end))
     }
     fileEnd = end + stepBytes
     let size = fileEnd

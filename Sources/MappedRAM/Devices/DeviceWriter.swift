@@ -67,12 +67,18 @@ struct DeviceWriter: ~Copyable {
   /// Waits until every device has put all of its buffers; a sync is needed after that.
   func wait() { tasks.wait() }
 
-  /// The area, if devices have one, and what became of each device. After a sync.
-  var outcome: (area: DeviceArea?, reports: [DeviceReport]) {
+  /// The area, if devices have one, and what became of each device.
+  struct Outcome {
+    var area: DeviceArea?
+    var reports: [DeviceReport]
+  }
+
+  /// After a sync.
+  var outcome: Outcome {
     let buffers = written.withLock { $0 }
     let stored = zip(devices, buffers).map { StoredDevice($0.identity, buffers: $1) }
     let inArea = zip(devices, stored).filter { !$0.0.isSection }.map(\.1)
     let area = DeviceArea(start: areaStart, table: aligned.end, devices: inArea)
-    return (inArea.isEmpty ? nil : area, tasks.pool.reports(of: stored))
+    return Outcome(area: inArea.isEmpty ? nil : area, reports: tasks.pool.reports(of: stored))
   }
 }

@@ -56,7 +56,7 @@ public struct FileStateTarget: DeviceStateTarget {
 
   /// The state is to go to `path`.
   ///
-  /// - Throws: `PlanError.fileExists` where a file with something in it is there, and not anything may be replaced.
+  /// - Throws: `TargetError.fileExists` where a file with something in it is there, and not anything may be replaced.
   public init(_ path: FilePath, replacing: Replacing = .images) throws(ImageError) {
     self.path = path
     if case .images = replacing { try TargetContents.checkIsFree(path) }

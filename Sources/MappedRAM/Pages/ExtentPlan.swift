@@ -10,9 +10,9 @@ struct ExtentPlan: Equatable, Sendable {
 
   /// Deals `byteCount` bytes of pages into extents of `extentBytes`; the last may be shorter.
   ///
-  /// - Precondition: `extentBytes` is one that `extentBytes(for:requestBytes:)` gave.
+  /// - Precondition: `extentBytes` is one that `extentBytes(for:requestBytes:)` or `leastExtentBytes(for:)` gave.
   init(byteCount: UInt64, pageSize: PageSize, extentBytes: Int) {
-    precondition(extentBytes % (64 * pageSize.byteCount) == 0, "whole words of bitmap")
+    precondition(extentBytes % Self.leastExtentBytes(for: pageSize) == 0, "whole words of bitmap")
     self.byteCount = byteCount
     self.pageSize = pageSize
     self.extentBytes = extentBytes
@@ -20,8 +20,11 @@ struct ExtentPlan: Equatable, Sendable {
 
   /// Bytes in an extent where requests have `requestBytes`, a power of two.
   static func extentBytes(for pageSize: PageSize, requestBytes: Int) -> Int {
-    max(requestBytes, 64 * pageSize.byteCount)
+    max(requestBytes, leastExtentBytes(for: pageSize))
   }
+
+  /// Bytes in the smallest extent that there can be: a word of bitmap.
+  static func leastExtentBytes(for pageSize: PageSize) -> Int { 64 * pageSize.byteCount }
 
   var count: Int { Int((byteCount + UInt64(extentBytes) - 1) / UInt64(extentBytes)) }
 

@@ -33,8 +33,10 @@ public struct FilePages: PageSource, PageTarget {
 
   /// The whole of `file`, to be read from.
   init(reading file: ImageFile) throws(ImageError) {
-    self.init(
-      writing: file.file, byteCount: try (file.end() - .zero).rawValue, startsZero: false)
+    self.file = file.file
+    start = 0
+    byteCount = try (file.end() - .zero).rawValue
+    startsZero = false
   }
 
   /// The `byteCount` bytes of `file` from `start` on, to be written; `startsZero` says that they all read as zeros now.

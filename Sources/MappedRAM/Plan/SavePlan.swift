@@ -11,9 +11,6 @@ public struct SavePlan: Sendable {
   public internal(set) var tail: [StreamBytes]
   /// The same without sections of devices that are saved beside RAM.
   let ownTail: [StreamBytes]
-  /// What the tail is where it states that the slots of absent pages are zeros though some are no holes; `nil` where it cannot, or may
-  /// not.
-  var statingTail: [StreamBytes]?
   /// What stands at the start of the file, before the stream: somebody else's bytes.
   public let prefix: StreamBytes?
   /// Where everything stands.
@@ -121,7 +118,6 @@ public struct SavePlan: Sendable {
     self.tail = tail
     ownTail = tail
     self.prefix = prefix
-    statingTail = statesZeroSlots ? try tail.statingZeroSlots() : nil
   }
 
   /// Reads the prologue as any reader would.

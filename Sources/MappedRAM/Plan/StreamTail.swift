@@ -48,7 +48,6 @@ extension SavePlan {
       plan.tail = tail.parts
       plan.sectionBodies = tail.bodies
     }
-    plan.statingTail = statesZeroSlots ? try plan.tail.statingZeroSlots() : nil
     guard plan.end.rawValue <= mostBytes else {
       throw .format(
         FormatError(.numberOverflow, at: layout.streamOffset, in: .endOfStream), in: path)
@@ -172,12 +171,16 @@ extension SavePlan {
   /// The same plan with a description that states that the slots of absent pages hold zeros or are holes, for an image in which some
   /// are no holes: whoever maps it then need not look.
   ///
-  /// It is `nil` where the stream cannot grow or has nothing to say it in: there is no description, something follows it, or it is at
-  /// its limit. The image is as good without.
-  var statingZeroSlots: SavePlan? {
-    guard devices.allSatisfy(\.isSection), let statingTail else { return nil }
+  /// Made when the pages are written, and a VM whose they are is resumed: only then it is known whether it is needed.
+  ///
+  /// - Returns: `nil` where the plan does not want it, and where the stream cannot grow or has nothing to say it in: there is no
+  ///   description, something follows it, or it is at its limit. The image is as good without.
+  /// - Throws: `ImageError.system`, where the tail cannot be read.
+  func statingZeroSlots() throws(ImageError) -> SavePlan? {
+    guard statesZeroSlots, devices.allSatisfy(\.isSection) else { return nil }
+    guard let stating = try tail.statingZeroSlots() else { return nil }
     var plan = self
-    plan.tail = statingTail
+    plan.tail = stating
     return plan
   }
 
@@ -195,7 +198,7 @@ extension SavePlan {
 
 extension [StreamBytes] {
   /// The same bytes with that statement in the description; `nil` where it cannot be made.
-  func statingZeroSlots() throws(ImageError) -> [StreamBytes]? {
+  fileprivate func statingZeroSlots() throws(ImageError) -> [StreamBytes]? {
     try describing { (description) throws(FormatError) in
       try description.statingThatAbsentSlotsAreZero()
     }

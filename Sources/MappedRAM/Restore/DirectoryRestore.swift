@@ -39,7 +39,7 @@ public struct DirectoryRestore: Sendable {
   /// Each file appears under its name complete and durable, the manifest last, and none before all are complete. If this throws
   /// before, nothing is there that was not before.
   ///
-  /// - Throws: `ImageError`; `.plan(.unknownBlock)` where a selected block is not in the image; `.plan(.fileExists)` where a
+  /// - Throws: `ImageError`; `.plan(.unknownBlock)` where a selected block is not in the image; `.target(.fileExists)` where a
   ///   file is there that may not be replaced.
   public func run(
     progress: TransferProgress = TransferProgress(), cancellation: Cancellation = Cancellation()

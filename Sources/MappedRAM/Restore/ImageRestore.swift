@@ -62,8 +62,8 @@ public struct ImageRestore: Sendable {
       ImageFile(file, cancellation: cancellation), streamOffset: streamOffset)
     // Before an area behind the stream is found, which is no part of what is read.
     var image = Image(path: file.path, fileSize: reader.cursor.window.end)
-    try fail(with: try reader.readContainer())
-    try fail(with: try reader.locateArea())
+    try throwIfAny(reader.readContainer())
+    try throwIfAny(reader.locateArea())
     try reader.cursor.locateDescription()
     image.prologue = try reader.readPrologue()
     image.ramTotal = reader.list.total
@@ -82,7 +82,7 @@ public struct ImageRestore: Sendable {
     }
     let tailStart = reader.position
     image.tail = tailStart..<(try reader.readTail())
-    try fail(with: reader.incompleteness)
+    try throwIfAny(reader.incompleteness)
     try reader.readArea()
     image.take(reader)
     let devices = try loads(of: image, device)
@@ -116,7 +116,7 @@ public struct ImageRestore: Sendable {
     return loads
   }
 
-  private func fail(with problem: FormatError?) throws(ImageError) {
+  private func throwIfAny(_ problem: FormatError?) throws(ImageError) {
     if let problem { throw .format(problem, in: file.path) }
   }
 

@@ -17,8 +17,8 @@ public struct ForeignDraft: ~Copyable, Sendable {
 
   /// Makes the file that will appear at `path`, or with `inPlace` opens the one that is there and cuts it at `streamOffset`.
   ///
-  /// - Throws: `ImageError.system`. A device is no file. `PlanError.notAnImage` where something else than an image is there
-  ///   and may not be replaced, `.anotherVM` where it is known not to be of `vm`; `PlanError.usedByQEMU`.
+  /// - Throws: `ImageError.system`. A device is no file. `TargetError.notAnImage` where something else than an image is there
+  ///   and may not be replaced, `.anotherVM` where it is known not to be of `vm`; `TargetError.usedByQEMU`.
   public static func begin(
     at path: FilePath, inPlace: Bool = false, streamOffset: FileOffset = .zero,
     replacing: Replacing = .images, vm: VMIdentity = VMIdentity(),
@@ -51,10 +51,10 @@ public struct ForeignDraft: ~Copyable, Sendable {
   ///   - runState: what the image is to say that the VM was doing; `nil` for what the writer said.
   ///   - beforeCommit: called once the image is durable, right before it gets its name.
   /// - Returns: the image's structures.
-  /// - Throws: `format`, where the image is not whole; `PlanError.blockDiffers`; `system`; the hook's error.
+  /// - Throws: `format`, where the image is not whole; `SaveError.blockDiffers`; `system`.
   public consuming func commit(
     expecting blocks: [String: ByteCount]? = nil, runState: RunState? = nil,
-    cancellation: Cancellation = Cancellation(), beforeCommit: ImageSave.Hook = {}
+    cancellation: Cancellation = Cancellation(), beforeCommit: () -> Void = {}
   ) throws(ImageError) -> Image {
     let file = ImageFile(file, cancellation: cancellation)
     let streamOffset = streamOffset
@@ -65,7 +65,7 @@ public struct ForeignDraft: ~Copyable, Sendable {
     if let runState { _ = try image.setRunState(runState, in: file.file) }
     try file.sync()
     try cancellation.check()
-    try beforeCommit()
+    beforeCommit()
     if let pending { try pending.appear() }
     overwritten?.isImage = true
     return image
@@ -82,7 +82,7 @@ public struct ForeignDraft: ~Copyable, Sendable {
       image.blocks.map { ($0.idstr, $0.usedLength) }, uniquingKeysWith: { $1 })
     for idstr in Set(found.keys).union(blocks.keys).sorted()
     where found[idstr] != blocks[idstr] {
-      throw .plan(
+      throw .save(
         .blockDiffers(
           file.path, idstr: idstr, found: found[idstr]?.rawValue,
           expected: blocks[idstr]?.rawValue))

@@ -83,8 +83,8 @@ extension ImageDraft {
     switch file.kind {
     case .regular: try file.truncate(to: area.end)
     case .blockDevice where end < area.end:
-      throw .plan(
-        .targetTooSmall(file.path, found: end.rawValue, needed: area.end.rawValue))
+      throw .target(
+        .tooSmall(file.path, found: end.rawValue, needed: area.end.rawValue))
     case .blockDevice: break
     }
     try file.write(table)

@@ -25,7 +25,7 @@ struct ImageDraft: ~Copyable {
 
   /// Begins the image of `plan` at `path`: in a new file, or in what is there, if that is a block device or is to be written in place.
   ///
-  /// - Throws: `PlanError.notAnImage` where something else than an image is there and may not be replaced; `.anotherVM` where it is
+  /// - Throws: `TargetError.notAnImage` where something else than an image is there and may not be replaced; `.anotherVM` where it is
   ///   known not to be of the plan's VM; `.usedByQEMU`. Nothing has been changed then.
   static func begin(
     _ plan: SavePlan, at path: FilePath, inPlace: Bool, replacing: Replacing,
@@ -75,17 +75,17 @@ struct ImageDraft: ~Copyable {
       opening: path, access: .readWrite, directIO: directIO, isExclusive: true,
       cancellation: cancellation)
     try file.lock(.exclusive)
-    if try calling(file.file.isLockedByQEMU) { throw .plan(.usedByQEMU(path)) }
+    if try calling(file.file.isLockedByQEMU) { throw .target(.usedByQEMU(path)) }
     try TargetContents.checkOverwritten(file, streamOffset: streamOffset, replacing, vm)
     return file
   }
 
   /// Takes `plan` in place of the one that was begun with: it has the same slots, and the rest of the stream is known by now.
   ///
-  /// - Throws: `PlanError.slotsDiffer`.
+  /// - Throws: `SaveError.slotsDiffer`.
   mutating func complete(_ plan: SavePlan) throws(ImageError) {
     guard plan.layout.blocks == self.plan.layout.blocks else {
-      throw .plan(.slotsDiffer(file.path))
+      throw .save(.slotsDiffer(file.path))
     }
     self.plan = try plan.fitting(file.kind)
     try resize()
@@ -102,19 +102,16 @@ struct ImageDraft: ~Copyable {
   private static func checkSize(of file: ImageFile, for plan: SavePlan) throws(ImageError) {
     let end = try file.end()
     guard end >= plan.end else {
-      throw .plan(
-        .targetTooSmall(file.path, found: end.rawValue, needed: plan.end.rawValue))
+      throw .target(
+        .tooSmall(file.path, found: end.rawValue, needed: plan.end.rawValue))
     }
   }
 
   /// Writes everything but the pages, reads it back as any reader would, makes all of it durable, and makes an image of it.
   ///
   /// - Parameter beforeCommit: called once all but the name, or the header, is there.
-  /// - Throws: also the hook's error, after which it is no image.
-  consuming func commit(
-    _ contents: Contents, beforeCommit: ImageSave.Hook
-  ) throws(ImageError) {
-    if contents.fillsGaps, file.kind == .regular, let stating = plan.statingZeroSlots {
+  consuming func commit(_ contents: Contents, beforeCommit: () -> Void) throws(ImageError) {
+    if contents.fillsGaps, file.kind == .regular, let stating = try plan.statingZeroSlots() {
       plan = stating
       try resize()
     }
@@ -127,7 +124,7 @@ struct ImageDraft: ~Copyable {
     }
     try file.cancellation.check()
     try file.sync()
-    try beforeCommit()
+    beforeCommit()
     if let pending = pending.take() { return try pending.appear() }
     do throws(ImageError) {
       try writeStreamHeader()
@@ -146,7 +143,7 @@ struct ImageDraft: ~Copyable {
   private func verify(overlay: ByteOutput? = nil) throws(ImageError) {
     let image = try Image(file, streamOffset: plan.layout.streamOffset, overlay: overlay)
     if let problem = image.problems.first {
-      throw .plan(.writtenImage(file.path, problem))
+      throw .save(.unreadable(file.path, problem))
     }
     precondition(
       (image.deviceArea?.devices.map(\.identity) ?? [])

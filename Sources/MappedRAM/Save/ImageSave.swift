@@ -10,7 +10,9 @@ public import SystemPackage
 /// var save = try ImageSave(plan).begin(to: path, live: LiveOptions())
 /// try save.runRounds()
 /// // pause the VM, take its device state
-/// let report = try save.finish(wholePlan)
+/// let written = try save.writePages(wholePlan)
+/// // resume the VM
+/// let report = try written.finish()
 /// ```
 public struct ImageSave: Sendable {
   /// What is saved.
@@ -19,9 +21,6 @@ public struct ImageSave: Sendable {
   public var options: ChannelOptions
   /// Makes the channels' I/O in place of what the options ask for; for tests.
   var factory: (any ChannelIOFactory)?
-
-  /// What the caller does at a certain point of a save; an error ends the save.
-  public typealias Hook = () throws(ImageError) -> Void
 
   /// A save of `plan`.
   public init(_ plan: SavePlan, options: ChannelOptions = .standard) {
@@ -42,44 +41,31 @@ public struct ImageSave: Sendable {
   /// Into a block device, or an existing file with `inPlace`, the image is written where it stays: what was there is made unreadable
   /// first, and the stream's first eight bytes are written last.
   ///
-  /// - Parameters:
-  ///   - replacing: what may be at `path` before.
-  ///   - pagesAreRead: called by this thread once no source, of pages or of a device's state, is read any more: a VM whose
-  ///     memory they are may go on. Bitmaps, device state, syncing and reading back are still to come.
-  ///   - beforeCommit: called by this thread once the image is complete, has been read back, and its bytes are durable, right
-  ///     before it gets its name, or in place its header.
-  /// - Throws: `ImageError`; `PlanError.notAnImage`, `.anotherVM` and `.usedByQEMU`, before anything is changed; also the error of a
-  ///   hook, after which nothing is left as after any other; `.plan(.writtenImage)` if what was written does not read as an image,
-  ///   which happens only where the device state that was handed in is not right.
+  /// - Parameter replacing: what may be at `path` before.
+  /// - Throws: `ImageError`, after which nothing is left; `TargetError`, before anything is changed.
   public func run(
     to path: FilePath, inPlace: Bool = false, replacing: Replacing = .images,
-    progress: TransferProgress = TransferProgress(), cancellation: Cancellation = Cancellation(),
-    pagesAreRead: Hook = {}, beforeCommit: Hook = {}
+    progress: TransferProgress = TransferProgress(), cancellation: Cancellation = Cancellation()
   ) throws(ImageError) -> TransferReport {
     try begin(
       to: path, inPlace: inPlace, replacing: replacing, progress: progress,
       cancellation: cancellation
-    ).finish(pagesAreRead: pagesAreRead, beforeCommit: beforeCommit)
+    ).writePages().finish()
   }
 
   /// Writes the image into `file`, where it stays; as into a file with `inPlace`.
   ///
   /// For files that have no name, or that somebody else opened. Direct I/O is as the file was opened.
   ///
-  /// - Parameters: as of the other `run`.
   /// - Throws: as the other `run`.
   public func run(
     into file: File, progress: TransferProgress = TransferProgress(),
-    cancellation: Cancellation = Cancellation(),
-    pagesAreRead: Hook = {}, beforeCommit: Hook = {}
+    cancellation: Cancellation = Cancellation()
   ) throws(ImageError) -> TransferReport {
-    let stopwatch = Stopwatch()
-    let draft = try ImageDraft.begin(plan, in: ImageFile(file, cancellation: cancellation))
-    return try OngoingSave(self, draft, nil, stopwatch, progress)
-      .finish(pagesAreRead: pagesAreRead, beforeCommit: beforeCommit)
+    try begin(into: file, progress: progress, cancellation: cancellation).writePages().finish()
   }
 
-  /// Begins the image at `path`, as `run` does, and leaves it to the caller when its pages are written.
+  /// Begins the image at `path`, as `run` does; the caller goes through its steps.
   ///
   /// - Parameters:
   ///   - live: how pages are saved that change meanwhile; `nil` where none will.
@@ -99,5 +85,15 @@ public struct ImageSave: Sendable {
       plan, at: path, inPlace: inPlace, replacing: replacing, directIO: options.directIO,
       cancellation: cancellation)
     return try OngoingSave(self, draft, rounds, stopwatch, progress)
+  }
+
+  /// Begins the image in `file`, as `run` does; the caller goes through its steps.
+  func begin(
+    into file: File, progress: TransferProgress = TransferProgress(),
+    cancellation: Cancellation = Cancellation()
+  ) throws(ImageError) -> OngoingSave {
+    let stopwatch = Stopwatch()
+    let draft = try ImageDraft.begin(plan, in: ImageFile(file, cancellation: cancellation))
+    return try OngoingSave(self, draft, nil, stopwatch, progress)
   }
 }

@@ -4,14 +4,14 @@ import MappedRAMFormat
 /// The rounds of a live save: what they know of the pages, how they went, and whether there is to be another.
 struct LiveRounds {
   /// What is known of each block's pages; `nil` for a block that is left out.
-  let states: [RoundPages?]
+  let states: [SlotStates?]
   /// What holds the writes of all rounds but the last up, if anything does.
   let limit: BandwidthLimit?
   /// Those that are over.
   private(set) var rounds: [LiveRound] = []
   private let options: LiveOptions
   private let guestTime: @Sendable () -> Duration?
-  private var isStuck = false
+  private var hasConverged = true
 
   /// The rounds of a save of `plan`.
   ///
@@ -21,7 +21,7 @@ struct LiveRounds {
   ) throws(ImageError) {
     do throws(SystemCallError) {
       states = try plan.blocks.map { (block) throws(SystemCallError) in
-        block.pages == nil || block.block.isIgnored ? nil : try RoundPages(block.block)
+        block.pages == nil || block.block.isIgnored ? nil : try SlotStates(block.block)
       }
     } catch {
       throw .system(error)
@@ -44,12 +44,12 @@ struct LiveRounds {
     return Start(guestTime: guestTime())
   }
 
-  /// Notes that the round is over, whose passes were these.
-  mutating func end(_ start: Start, _ passes: [PageRound?], channels: Int) {
+  /// Notes that the round is over, in which these were made.
+  mutating func end(_ start: Start, _ saves: [BlockSave?], channels: Int) {
     rounds.append(
       LiveRound(
-        readBytes: passes.reduce(0) { $0 + ($1?.readBytes ?? 0) },
-        changedBytes: passes.reduce(0) { $0 + ($1?.changedBytes ?? 0) },
+        readBytes: saves.reduce(0) { $0 + ($1?.readBytes ?? 0) },
+        changedBytes: saves.reduce(0) { $0 + ($1?.changedBytes ?? 0) },
         elapsed: ContinuousClock.now - start.time,
         limited: (limit?.takeWaited() ?? .zero) / channels,
         processors: shares(since: start, channels)))
@@ -65,19 +65,20 @@ struct LiveRounds {
 
   /// Whether another round is to follow while the VM runs.
   ///
-  /// - Throws: `PlanError.stuck`.
+  /// - Throws: `SaveError.doesNotConverge`.
   mutating func goesOn(_ progress: TransferProgress) throws(ImageError) -> Bool {
     let forecast = LiveForecast(after: rounds)
     progress.forecast(forecast)
     switch LiveStep.next(after: rounds, options) {
     case .goOn: return true
     case .pause: return false
-    case .stuck:
-      isStuck = true
-      guard options.whenStuck == .pause else {
-        throw .plan(
-          .stuck(
-            rounds: rounds.count, expected: forecast.expectedPause, wanted: options.maximumPause,
+    case .doesNotConverge:
+      hasConverged = false
+      guard options.ifNotConverging == .pause else {
+        throw .save(
+          .doesNotConverge(
+            rounds: rounds.count, expected: forecast.expectedDowntime,
+            wanted: options.maximumDowntime,
             dirtyBytesPerSecond: forecast.dirtyBytesPerSecond))
       }
       return false
@@ -106,24 +107,9 @@ struct LiveRounds {
     let before = rounds.dropLast()
     return LiveReport(
       rounds: Array(before), lastRound: rounds[before.count],
-      forecast: before.isEmpty ? nil : LiveForecast(after: Array(before)), isStuck: isStuck,
+      forecast: before.isEmpty ? nil : LiveForecast(after: Array(before)),
+      hasConverged: hasConverged,
       hashBytes: states.reduce(0) { $0 + UInt64($1?.hashByteCount ?? 0) },
       clearedPages: clearedPages)
   }
-}
-
-/// How a live save went.
-public struct LiveReport: Equatable, Sendable {
-  /// The rounds while the VM ran.
-  public var rounds: [LiveRound]
-  /// The round while it was paused.
-  public var lastRound: LiveRound
-  /// What followed from the rounds right before the pause; `nil` where there was none.
-  public var forecast: LiveForecast?
-  /// Whether the VM was paused though the pause would be longer than was wished.
-  public var isStuck: Bool
-  /// Bytes of memory for hashes, at most: 16 a page.
-  public var hashBytes: UInt64
-  /// Slots that held an older version of a page that is zero now, and were cleared.
-  public var clearedPages: Int
 }

@@ -1,11 +1,11 @@
 import LinuxIO
 import MappedRAMFormat
 
-/// A save whose image has been begun: rounds while the VM runs, where it is live, and then the pass that completes it.
+/// A save whose image has been begun: rounds while the VM runs, where it is live, and a last one while nothing changes any more.
 ///
-/// Round 1 writes every page that is not zero, and remembers the hash of each; each further round writes those whose hash has changed. Between two rounds
-/// all channels are waited for, so that no two versions of a page are under way at once. Dropped at any moment, nothing is
-/// left.
+/// Round 1 writes every page that is not zero, and remembers the hash of each; a later round writes those whose hash is another one.
+/// After each round all channels are waited for, so that no two versions of a page are under way at once. A save that is not live is
+/// its last round alone, and hashes nothing. Dropped at any moment, nothing is left.
 public struct OngoingSave: ~Copyable {
   private let options: ChannelOptions
   private let progress: TransferProgress
@@ -40,84 +40,68 @@ public struct OngoingSave: ~Copyable {
   /// The rounds so far.
   public var rounds: [LiveRound] { live?.rounds ?? [] }
 
-  /// Makes rounds until the pause will be short enough, or further ones would not help.
+  /// Makes rounds until the downtime will be short enough, or further ones would not help.
   ///
-  /// - Parameter beforeRound: called by this thread before each; an error ends the save.
   /// - Precondition: the save is live.
-  /// - Throws: `ImageError`; `PlanError.stuck` where further rounds would not help and the options say to fail then.
-  public mutating func runRounds(beforeRound: ImageSave.Hook = {}) throws(ImageError) {
+  /// - Throws: `ImageError`; `SaveError.doesNotConverge` where further rounds would not help and the options say to fail then.
+  public mutating func runRounds() throws(ImageError) {
     precondition(live != nil, "a live save has rounds")
-    repeat {
-      try beforeRound()
-      _ = try pass(live?.limit)
-    } while try live?.goesOn(progress) == true
+    repeat { _ = try makeRound(live?.limit) } while try live?.goesOn(progress) == true
   }
 
-  /// Makes the last pass, while nothing changes any more, saves the states of the plan's devices beside it, and completes the image.
+  /// Makes the last round, while nothing changes any more, and saves the states of the plan's devices beside it.
   ///
-  /// - Parameters:
-  ///   - plan: what is saved, where its tail was not known before. Its slots are those of the plan that was begun with.
-  ///   - pagesAreRead: as of `ImageSave.run`.
-  ///   - beforeCommit: as of `ImageSave.run`.
-  /// - Throws: `ImageError`, after which nothing is left; `PlanError.slotsDiffer` where the plan has other slots.
-  public consuming func finish(
-    _ plan: SavePlan? = nil, pagesAreRead: ImageSave.Hook = {}, beforeCommit: ImageSave.Hook = {}
-  ) throws(ImageError) -> TransferReport {
+  /// When it returns no source is read any more, of pages or of a device's state: a VM whose memory they are may be resumed.
+  ///
+  /// - Parameter plan: what is saved, where its tail was not known before. Its slots are those of the plan that was begun with.
+  /// - Throws: `ImageError`, after which nothing is left; `SaveError.slotsDiffer` where the plan has other slots.
+  public consuming func writePages(_ plan: SavePlan? = nil) throws(ImageError) -> WrittenSave {
     if let plan { try draft.complete(plan) }
-    let plan = draft.plan
-    let file = draft.file
-    if live == nil { progress.plan(plan.ramTotal.rawValue) }
-    let saving = try draft.startDevices(pool.inlet, extentBytes, progress)
-    let passes = try pass(nil)
-    saving?.wait()
+    if live == nil { progress.plan(draft.plan.ramTotal.rawValue) }
+    let devices = try draft.startDevices(pool.inlet, extentBytes, progress)
+    let blocks = try makeRound(nil)
+    // The devices may still be queueing buffers: they are waited for, and then what they have queued.
+    devices?.wait()
     try pool.sync()
-    let stored = saving?.outcome
+    let stored = devices?.outcome
     let channels = try pool.finish()
-    try pagesAreRead()
-    let report = try live?.finish(plan, in: file)
-    let bitmaps = passes.map { $0?.present.bitmap }
-    let (options, stopwatch) = (options, stopwatch)
-    try draft.commit(
-      ImageDraft.Contents(
-        bitmaps: bitmaps, area: stored?.area,
-        fillsGaps: passes.contains { $0?.fillsGaps == true }), beforeCommit: beforeCommit)
-    let pages = bitmaps.reduce(0) { $0 + ($1?.population ?? 0) }
-    return stopwatch.report(
-      ramBytes: plan.ramTotal.rawValue,
-      presentBytes: UInt64(pages) * UInt64(plan.pageSize.byteCount), channels: channels,
-      options: options, image: file.file, devices: stored?.reports ?? [], live: report)
+    return WrittenSave(
+      draft, blocks: blocks, live: live, devices: stored, channels: channels,
+      options: options, stopwatch: stopwatch)
   }
 
-  /// Makes a pass over the pages of each block, and waits for its end; `nil` for one that is left out.
-  private mutating func pass(_ limit: BandwidthLimit?) throws(ImageError) -> [PageRound?] {
+  /// Saves the pages of each block, or those that are not in their slots as they are now, and waits until that is done; `nil` for a
+  /// block that is left out.
+  private mutating func makeRound(_ limit: BandwidthLimit?) throws(ImageError) -> [BlockSave?] {
     let start = live?.begin(progress, of: draft.plan.ramTotal)
-    // Later rounds find little to write: extents that stay in a core's cache are read and hashed faster.
     let isFirst = live?.rounds.isEmpty ?? true
-    let cached = ExtentPlan.extentBytes(for: draft.plan.pageSize, requestBytes: 1)
-    let extentBytes = isFirst ? extentBytes : min(extentBytes, cached)
-    var passes: [PageRound?] = []
+    // Later rounds find little to write: extents that stay in a core's cache are read and hashed faster.
+    let extentBytes =
+      isFirst
+      ? extentBytes : min(extentBytes, ExtentPlan.leastExtentBytes(for: draft.plan.pageSize))
+    var saves: [BlockSave?] = []
     for (index, block) in blocks.enumerated() {
       guard let pages = block.pages, let slots = draft.plan.layout.blocks[index].pages else {
-        passes.append(nil)
+        saves.append(nil)
         continue
       }
-      let pass =
-        if let state = live?.states[index] {
-          PageRound(
-            block.block, from: pages, to: draft.file.file, slots: slots.lowerBound, state: state,
+      let save =
+        if let states = live?.states[index] {
+          BlockSave(
+            block.block, from: pages, to: draft.file.file, slots: slots.lowerBound, states: states,
             limit: limit, isFirst: isFirst, extentBytes: extentBytes)
         } else {
-          PageRound(
+          BlockSave(
             block.block, from: pages, to: draft.file.file, slots: slots.lowerBound,
             forced: block.presentZeros,
-            gapBytes: draft.plan.keepsHoles ? 0 : PageRound.gapBytes, extentBytes: extentBytes)
+            gapBytes: draft.plan.keepsHoles ? 0 : BlockSave.gapBytes, extentBytes: extentBytes)
         }
-      pool.enqueue(pass)
-      passes.append(pass)
+      pool.enqueue(save)
+      saves.append(save)
     }
     try pool.sync()
-    if let start { live?.end(start, passes, channels: options.channels) }
-    return passes
+    if let start { live?.end(start, saves, channels: options.channels) }
+    return saves
   }
 }
 

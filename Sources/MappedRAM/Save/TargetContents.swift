@@ -65,15 +65,15 @@ package enum TargetContents: Equatable {
 
   /// A file that is no image is about to appear at `path`, where only an empty one may be.
   ///
-  /// - Throws: `PlanError.fileExists`.
+  /// - Throws: `TargetError.fileExists`.
   package static func checkIsFree(_ path: FilePath) throws(ImageError) {
     // What is no file is told when the new one is made.
-    guard !File.hasContents(at: path) else { throw .plan(.fileExists(path)) }
+    guard !File.hasContents(at: path) else { throw .target(.fileExists(path)) }
   }
 
   /// The file at `path` is about to be replaced by a new one.
   ///
-  /// - Throws: `PlanError.notAnImage` or `.anotherVM` unless it may be.
+  /// - Throws: `TargetError.notAnImage` or `.anotherVM` unless it may be.
   static func checkReplaced(
     _ path: FilePath, streamOffset: FileOffset, _ replacing: Replacing, _ vm: VMIdentity
   ) throws(ImageError) {
@@ -83,23 +83,23 @@ package enum TargetContents: Equatable {
     switch try TargetContents(of: file, streamOffset: streamOffset) {
     case .nothing: break
     case .image(let offset): try checkOwner(of: file, offset, vm)
-    case .blank: throw .plan(.notAnImage(path, found: nil))
-    case .other(let found): throw .plan(.notAnImage(path, found: found))
+    case .blank: throw .target(.notAnImage(path, found: nil))
+    case .other(let found): throw .target(.notAnImage(path, found: found))
     }
   }
 
   /// The file or device is about to be written where it is.
   ///
-  /// - Throws: `PlanError.notAnImage` or `.anotherVM` unless it may be.
+  /// - Throws: `TargetError.notAnImage` or `.anotherVM` unless it may be.
   static func checkOverwritten(
     _ file: ImageFile, streamOffset: FileOffset, _ replacing: Replacing, _ vm: VMIdentity
   ) throws(ImageError) {
     guard case .images = replacing else { return }
     let contents = try TargetContents(of: file, streamOffset: streamOffset)
     switch (contents, file.kind) {
-    case (.other(let found), .regular): throw .plan(.notAnImage(file.path, found: found))
+    case (.other(let found), .regular): throw .target(.notAnImage(file.path, found: found))
     // A device always holds something; what it is cannot be known of most.
-    case (.other(let found?), .blockDevice): throw .plan(.notAnImage(file.path, found: found))
+    case (.other(let found?), .blockDevice): throw .target(.notAnImage(file.path, found: found))
     case (.image(let offset), _): try checkOwner(of: file, offset, vm)
     case (.nothing, _), (.blank, _), (.other(nil), .blockDevice): break
     }
@@ -110,7 +110,7 @@ package enum TargetContents: Equatable {
   ) throws(ImageError) {
     let found = try VMIdentity(ofImage: file, streamOffset: streamOffset)
     let differences = vm.differences(from: found)
-    guard differences.isEmpty else { throw .plan(.anotherVM(file.path, differences)) }
+    guard differences.isEmpty else { throw .target(.anotherVM(file.path, differences)) }
   }
 
   /// Bytes in which all signatures are.

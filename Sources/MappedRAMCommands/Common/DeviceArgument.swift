@@ -157,7 +157,7 @@ struct DeviceRestoreArguments: ParsableArguments {
 
   /// What gets the states of devices.
   ///
-  /// - Throws: `PlanError.fileExists` where a file is there that may not be replaced.
+  /// - Throws: `TargetError.fileExists` where a file is there that may not be replaced.
   func targets(
     replacing: Replacing
   ) throws(ImageError) -> [DeviceIdentity: any DeviceStateTarget] {

@@ -10,7 +10,10 @@ extension ImageError {
   var advice: String? {
     switch self {
     case .format(let error, _): error.kind.advice
-    case .plan(let error): error.advice
+    case .plan(.noBlocks): "Name the files with --block IDSTR=FILE."
+    case .plan: nil
+    case .target(let error): error.advice
+    case .save(let error): error.advice
     case .system, .endedEarly, .device, .cancelled: nil
     }
   }
@@ -25,12 +28,19 @@ extension FormatError.Kind {
   }
 }
 
-extension PlanError {
+extension TargetError {
   fileprivate var advice: String? {
     switch self {
-    case .noBlocks: "Name the files with --block IDSTR=FILE."
     case .notAnImage, .anotherVM, .fileExists: "Use --force to replace it."
-    case .stuck:
+    case .tooSmall, .usedByQEMU: nil
+    }
+  }
+}
+
+extension SaveError {
+  fileprivate var advice: String? {
+    switch self {
+    case .doesNotConverge:
       "Allow more with --max-downtime, or pause the VM nevertheless with --if-not-converging pause."
     default: nil
     }

@@ -144,7 +144,7 @@ enum ProgressLine {
   private static func text(_ live: LiveProgress) -> String {
     var parts = ["round \(live.round)"]
     if let rate = live.dirtyBytesPerSecond { parts.append("\(NumberText.bytes(rate))/s dirty") }
-    if let pause = live.expectedPause {
+    if let pause = live.expectedDowntime {
       parts.append("downtime \(NumberText.fixed(pause.inSeconds * 1000, places: 0)) ms")
     }
     return parts.joined(separator: "  ")
@@ -174,7 +174,7 @@ enum ProgressLine {
       writtenBytes = sample.writtenBytes
       round = sample.live?.round
       dirtyBytesPerSecond = sample.live?.dirtyBytesPerSecond
-      expectedDowntimeSeconds = sample.live?.expectedPause?.inSeconds
+      expectedDowntimeSeconds = sample.live?.expectedDowntime?.inSeconds
     }
   }
 }

@@ -18,7 +18,7 @@ enum AfterSave: String, CaseIterable, ExpressibleByArgument {
     }
   }
 }
-extension LiveOptions.WhenStuck: ExpressibleByArgument {}
+extension LiveOptions.NotConverging: ExpressibleByArgument {}
 
 /// `mapped-ram save`: saves a running VM into an image.
 struct SaveCommand: ParsableCommand {
@@ -159,7 +159,7 @@ struct LiveArguments: ParsableArguments {
       What to do if the guest dirties memory faster than it can be written, so that further rounds do not help: pause the VM for \
       longer, or fail and leave it running. (default: pause)
       """)
-  var ifNotConverging: LiveOptions.WhenStuck?
+  var ifNotConverging: LiveOptions.NotConverging?
 
   /// The limits as the help and the errors name them.
   enum Limits {
@@ -170,7 +170,7 @@ struct LiveArguments: ParsableArguments {
   }
 
   private enum Defaults {
-    static let pause = Int(LiveOptions().maximumPause.wholeMilliseconds)
+    static let pause = Int(LiveOptions().maximumDowntime.wholeMilliseconds)
     static let rounds = LiveOptions().maximumRounds
   }
 
@@ -204,9 +204,9 @@ struct LiveArguments: ParsableArguments {
   func options(_ transfer: TransferArguments) -> LiveOptions? {
     guard live else { return nil }
     return LiveOptions(
-      maximumPause: .milliseconds(maxDowntime ?? Defaults.pause),
+      maximumDowntime: .milliseconds(maxDowntime ?? Defaults.pause),
       maximumRounds: maxRounds ?? Defaults.rounds, bytesPerSecond: transfer.maxBandwidth?.byteCount,
-      whenStuck: ifNotConverging ?? .pause)
+      ifNotConverging: ifNotConverging ?? .pause)
   }
 
   /// How long a VM may be paused that is not saved live, if that is given.

@@ -75,8 +75,8 @@ extension LiveText {
     JSON(
       rounds: report.rounds.map(Round.init), lastRound: Round(report.lastRound),
       dirtyBytesPerSecond: report.forecast?.dirtyBytesPerSecond.map { UInt64($0) },
-      expectedDowntimeSeconds: report.forecast?.expectedPause.inSeconds,
-      converged: !report.isStuck,
+      expectedDowntimeSeconds: report.forecast?.expectedDowntime.inSeconds,
+      converged: report.hasConverged,
       hashBytes: report.hashBytes, clearedPages: report.clearedPages)
   }
 

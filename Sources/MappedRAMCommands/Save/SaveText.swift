@@ -103,7 +103,7 @@ struct LiveText {
       rounds += "; dirty rate \(NumberText.bytes(UInt64(rate)))/s"
     }
     var lines = [rounds]
-    if report.isStuck {
+    if !report.hasConverged {
       lines.append(
         "Note: the save did not converge: further rounds would not have shortened the downtime, so the VM was paused for longer than asked."
       )

@@ -60,7 +60,7 @@ struct FileMigration {
     var interval = Self.intervals.shortest
     let longest = live == nil ? Self.intervals.longest : Self.intervals.live
     var rounds = MigrationRounds()
-    var stuck: PlanError?
+    var notConverging: SaveError?
     var isPaused = false
     while true {
       let info = try session.execute(.queryMigrate)
@@ -71,7 +71,7 @@ struct FileMigration {
       }
       if let live, let found = rounds.take(info) {
         progress.report(found)
-        if stuck == nil { stuck = rounds.stuck(live) }
+        if notConverging == nil { notConverging = rounds.notConverging(live) }
       }
       switch info.status {
       case .completed: return rounds.number
@@ -80,8 +80,8 @@ struct FileMigration {
       default: break
       }
       if cancellation.isCancelled { throw .image(.cancelled) }
-      if let stuck, !isPaused {
-        guard live?.whenStuck == .pause else { throw .image(.plan(stuck)) }
+      if let notConverging, !isPaused {
+        guard live?.ifNotConverging == .pause else { throw .image(.save(notConverging)) }
         // A guest that is paused changes nothing more: QEMU comes to its end.
         try session.pauseMigrating()
         isPaused = true
@@ -117,7 +117,7 @@ extension FileMigration {
       parameters["max-bandwidth"] = .integer(Int64(clamping: bytesPerSecond))
     }
     if let live {
-      let pause = min(live.maximumPause, longestPause)
+      let pause = min(live.maximumDowntime, longestPause)
       parameters["downtime-limit"] = .integer(Int64(pause.wholeMilliseconds))
       parameters["max-bandwidth"] = .integer(Int64(clamping: live.bytesPerSecond ?? 0))
     }
@@ -142,7 +142,7 @@ struct MigrationRounds {
   /// The present round, from 1 on; 0 before.
   private(set) var number = 0
   private var dirtyBytesPerSecond: UInt64?
-  private var expectedPause: Duration?
+  private var expectedDowntime: Duration?
   /// For each round that has begun, the bytes that were left at its begin.
   private var left: [UInt64] = []
 
@@ -158,7 +158,9 @@ struct MigrationRounds {
     if ram.dirtyBytesPerSecond > 0 { dirtyBytesPerSecond = ram.dirtyBytesPerSecond }
     // Before QEMU has measured anything, it tells the limit.
     if number > 1 {
-      expectedPause = info.expectedDowntimeMilliseconds.map { .milliseconds(Int64(clamping: $0)) }
+      expectedDowntime = info.expectedDowntimeMilliseconds.map {
+        .milliseconds(Int64(clamping: $0))
+      }
     }
     return progress
   }
@@ -166,19 +168,19 @@ struct MigrationRounds {
   private var progress: LiveProgress {
     LiveProgress(
       round: max(number, 1), dirtyBytesPerSecond: dirtyBytesPerSecond,
-      expectedPause: expectedPause)
+      expectedDowntime: expectedDowntime)
   }
 
   /// The error where further rounds would not shorten the pause, or there are to be no more; `nil` where there may be more.
   ///
   /// A round that begins with as much to write as an earlier one has come no further.
-  func stuck(_ live: LiveOptions) -> PlanError? {
+  func notConverging(_ live: LiveOptions) -> SaveError? {
     let best = left.dropLast().min()
     let isShrinking =
       best.map { Double(left.last ?? 0) <= Double($0) * LiveStep.worthwhile } ?? true
     guard number > live.maximumRounds || !isShrinking else { return nil }
-    return .stuck(
-      rounds: number, expected: expectedPause ?? .zero, wanted: live.maximumPause,
+    return .doesNotConverge(
+      rounds: number, expected: expectedDowntime ?? .zero, wanted: live.maximumDowntime,
       dirtyBytesPerSecond: dirtyBytesPerSecond.map { Double($0) })
   }
 }

@@ -76,7 +76,7 @@ final class CaptureEngine: SaveEngine {
   private func memoryNow() throws(VMError) -> GuestMemory {
     let blocks = try session.ramBlocks().filter(\.isMigratable)
     guard blocks != vm.blocks else { return memory }
-    guard ongoing == nil else { throw .image(.plan(.slotsDiffer(save.image))) }
+    guard ongoing == nil else { throw .image(.save(.slotsDiffer(save.image))) }
     var now = vm
     now.blocks = blocks
     switch GuestMemory.access(to: now, processID: memory.processID) {
@@ -109,29 +109,25 @@ final class CaptureEngine: SaveEngine {
   func write(
     _ plan: SavePlan, pagesAreRead: () throws(VMError) -> Void
   ) throws(VMError) -> VMSaveReport {
-    var failure: VMError?
-    let transfer: TransferReport
+    let written: WrittenSave
     do throws(ImageError) {
-      // The engine passes errors of its own kind on: another one travels beside it.
-      let pagesAreRead = { () throws(ImageError) in
-        do throws(VMError) {
-          try pagesAreRead()
-        } catch {
-          failure = error
-          throw .cancelled
-        }
-      }
       if let ongoing = ongoing.take() {
-        transfer = try ongoing.finish(
-          plan, pagesAreRead: pagesAreRead, beforeCommit: session.keepSnapshots)
+        written = try ongoing.writePages(plan)
       } else {
-        transfer = try ImageSave(plan, options: job.options).run(
-          to: save.image, inPlace: save.inPlace, replacing: save.replacing,
-          progress: job.progress, cancellation: job.cancellation, pagesAreRead: pagesAreRead,
-          beforeCommit: session.keepSnapshots)
+        written = try ImageSave(plan, options: job.options).begin(
+          to: save.image, inPlace: save.inPlace, replacing: save.replacing, progress: job.progress,
+          cancellation: job.cancellation
+        ).writePages()
       }
     } catch {
-      throw failure ?? .image(error)
+      throw .image(error)
+    }
+    try pagesAreRead()
+    let transfer: TransferReport
+    do throws(ImageError) {
+      transfer = try written.finish(beforeCommit: session.keepSnapshots)
+    } catch {
+      throw .image(error)
     }
     var report = VMSaveReport(
       of: vm, by: .capture, blocks: plan.blocks.map(\.idstr), fileSize: plan.end,

@@ -99,7 +99,7 @@ extension VMSave {
   ///
   /// - Parameter presentBytes: the most that the pages can take, asked only where it matters.
   /// - Returns: a warning where it may not fit.
-  /// - Throws: `VMError.noRoom`, or `PlanError.targetTooSmall` of a device.
+  /// - Throws: `VMError.noRoom`, or `TargetError.tooSmall` of a device.
   func checkRoom(
     _ vm: RunningVM, presentBytes: () -> UInt64
   ) throws(VMError) -> VMSaveWarning? {
@@ -107,7 +107,7 @@ extension VMSave {
     if File.isBlockDevice(image) {
       let found = try ofImage { (file) throws(SystemCallError) in try file.size() }
       guard layout.tail.rawValue <= found else {
-        throw .image(.plan(.targetTooSmall(image, found: found, needed: layout.tail.rawValue)))
+        throw .image(.target(.tooSmall(image, found: found, needed: layout.tail.rawValue)))
       }
       return nil
     }

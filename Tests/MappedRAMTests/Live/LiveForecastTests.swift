@@ -21,7 +21,7 @@ import Testing
   }
 
   func pause(_ rounds: [LiveRound]) -> Int {
-    Int(LiveForecast(after: rounds).expectedPause / .milliseconds(1))
+    Int(LiveForecast(after: rounds).expectedDowntime / .milliseconds(1))
   }
 
   @Test func afterOneRoundThePauseIsThatRoundsTime() {
@@ -91,7 +91,7 @@ import Testing
 
   @Test func aRoundOfNoTimeIsNoDivisionByZero() {
     let found = LiveForecast(after: [round(1024, 0), round(1024, 0)])
-    #expect(found.expectedPause < .seconds(1) && found.dirtyBytesPerSecond?.isFinite == true)
+    #expect(found.expectedDowntime < .seconds(1) && found.dirtyBytesPerSecond?.isFinite == true)
   }
 }
 
@@ -116,15 +116,16 @@ import Testing
   }
 
   /// One that touches all of its memory: each round takes as long as the first.
-  @Test func aGuestFasterThanTheDiskIsStuck() {
+  @Test func aGuestFasterThanTheDiskDoesNotConverge() {
     let same = forecast.round(1024, 2000)
     #expect(next([same, same]) == .goOn)
-    #expect(next([same, same, same]) == .stuck)
-    #expect(next([same, forecast.round(1000, 1900), forecast.round(990, 1890)]) == .stuck)
+    #expect(next([same, same, same]) == .doesNotConverge)
+    #expect(
+      next([same, forecast.round(1000, 1900), forecast.round(990, 1890)]) == .doesNotConverge)
     #expect(
       next([
         same, forecast.round(500, 1000), forecast.round(480, 960), forecast.round(470, 940),
-      ]) == .stuck)
+      ]) == .doesNotConverge)
   }
 
   /// It has to shrink below the best so far, not only below the one before.
@@ -133,13 +134,13 @@ import Testing
       forecast.round(1024, 2000), forecast.round(400, 800), forecast.round(900, 1800),
     ]
     #expect(next(rounds) == .goOn)
-    #expect(next(rounds + [forecast.round(800, 1600)]) == .stuck)
+    #expect(next(rounds + [forecast.round(800, 1600)]) == .doesNotConverge)
     #expect(next(rounds + [forecast.round(300, 600)]) == .goOn)
     #expect(next(rounds + [forecast.round(300, 600), forecast.round(300, 600)]) == .goOn)
   }
 
   /// Others use this machine too: one slow round, in which the guest changed more, is not the end.
-  @Test func oneSlowRoundIsNotStuck() {
+  @Test func oneSlowRoundSaysNothing() {
     let rounds = [
       forecast.round(1024, 1000), forecast.round(300, 800), forecast.round(400, 3000),
     ]
@@ -152,15 +153,16 @@ import Testing
     let reading = forecast.round(0, 500)
     #expect(next([forecast.round(1024, 2000), reading]) == .goOn)
     #expect(next([forecast.round(1024, 2000), reading, reading]) == .goOn)
-    #expect(next([forecast.round(1024, 2000), reading, reading, reading]) == .stuck)
+    #expect(next([forecast.round(1024, 2000), reading, reading, reading]) == .doesNotConverge)
   }
 
   @Test(arguments: 1...4) func noMoreRoundsThanAreAllowed(_ limit: Int) {
     let rounds = (0..<limit).map { forecast.round(1024 >> UInt64($0), 16_000 >> $0) }
-    let options = LiveOptions(maximumPause: .zero, maximumRounds: limit)
-    #expect(next(rounds, options) == .stuck)
+    let options = LiveOptions(maximumDowntime: .zero, maximumRounds: limit)
+    #expect(next(rounds, options) == .doesNotConverge)
     #expect(next(Array(rounds.dropLast()) + [], options, orElse: .goOn) == .goOn)
-    #expect(next(rounds, LiveOptions(maximumPause: .seconds(60), maximumRounds: limit)) == .pause)
+    #expect(
+      next(rounds, LiveOptions(maximumDowntime: .seconds(60), maximumRounds: limit)) == .pause)
   }
 
   /// Of no rounds there is nothing to say.

@@ -35,7 +35,7 @@ import Testing
     var save = try ImageSave(plan).begin(to: test.path, live: LiveSaveTests.rounds(1))
     try save.runRounds()
     try memory.punchHole(4096..<(270 * 4096))
-    let report = try save.finish(plan).live
+    let report = try save.writePages(plan).finish().live
     #expect(report?.clearedPages == 269)
     let restored = try restoreToMemory(test.path)
     #expect(restored == [try memory.readBytes(at: 0, count: 300 * 4096)])
@@ -57,7 +57,7 @@ import Testing
     var save = try ImageSave(plan).begin(to: test.path, live: LiveSaveTests.rounds(1))
     try save.runRounds()
     unsafe mapping.withUnsafeMutableBytes { unsafe $0[5 * 4096] = 9 }
-    let report = try save.finish(plan)
+    let report = try save.writePages(plan).finish()
     #expect(report.live?.lastRound.changedBytes == 4096)
     let expected = unsafe mapping.withUnsafeBytes { unsafe Array($0) }
     #expect(try restoreToMemory(test.path) == [expected])

@@ -24,7 +24,7 @@ import Testing
 
   /// Exactly `count` rounds before the last one.
   static func rounds(_ count: Int) -> LiveOptions {
-    LiveOptions(maximumPause: .zero, maximumRounds: count)
+    LiveOptions(maximumDowntime: .zero, maximumRounds: count)
   }
 
   /// Saves `guest`, which `change` changes before each round but the first; `round` counts from 2.
@@ -41,7 +41,7 @@ import Testing
       try save.runRounds()
     }
     try change(rounds + 1)
-    let report = try save.finish(plan)
+    let report = try save.writePages(plan).finish()
     return try #require(report.live)
   }
 

@@ -68,7 +68,7 @@ import Testing
       }
     }
     try thread.join()
-    let report = try #require(try save.finish(plan).live)
+    let report = try #require(try save.writePages(plan).finish().live)
     for round in report.rounds { #expect(round.changedBytes > 0) }
     let contents = try file.readBytes(at: 0, count: Self.pageCount * 4096)
     #expect(try restoreToMemory(test.path, options: options) == [contents])
@@ -144,7 +144,7 @@ import Testing
     try put(1)
     try save.runRounds()
     try put(2)
-    let finished = try save.finish(plan)
+    let finished = try save.writePages(plan).finish()
     let report = try #require(finished.live)
     let contents = try file.readBytes(at: 0, count: Self.pageCount * 4096)
     #expect(try restoreToMemory(test.path) == [contents])

@@ -1,8 +1,8 @@
 import LinuxIO
 import MappedRAMFormat
 
-/// What the rounds of a live save know of a block's pages, from the first to the last.
-final class RoundPages: Sendable {
+/// What the rounds of a live save know of a block's slots, from the first to the last.
+final class SlotStates: Sendable {
   /// Pages whose present version is in their slot. Complete after a sync.
   let present: SharedBitmap
   /// Pages that were present in an earlier round: unless they are again, their slots hold stale bytes.

@@ -2,11 +2,11 @@ import LinuxIO
 import MappedRAMFormat
 import Synchronization
 
-/// One pass over a block's pages: reads them, finds the zero pages, and writes those that are not in their slots as they are now.
+/// A block's part of a round: reads its pages, finds the zero pages, and writes those that are not in their slots as they are now.
 ///
-/// While nothing changes, one pass is a save. A live save makes several, and what they know of the pages stands in `RoundPages`. The
-/// guest may write meanwhile: what is hashed is the copy that is written, torn or not, and a later pass finds the difference.
-final class PageRound: Transfer {
+/// While nothing changes, one round is a save. A live save makes several, and what they know of the slots stands in `SlotStates`. The
+/// guest may write meanwhile: what is hashed is the copy that is written, torn or not, and a later round finds the difference.
+final class BlockSave: Transfer {
   let source: SourceAccess
   let target: TargetAccess
   let limit: BandwidthLimit?
@@ -15,13 +15,13 @@ final class PageRound: Transfer {
   private let pages: any PageSource
   private let extents: ExtentPlan
   private let slots: FileOffset
-  /// What is known of the pages from earlier passes; `nil` where there is but one.
-  private let state: RoundPages?
+  /// What is known of the slots from earlier rounds; `nil` where there is but one.
+  private let states: SlotStates?
   /// Pages to be written though they may be zero.
   private let forced: PageBitmap?
   /// Zero pages between two others are written up to this many bytes, for one request in place of two.
   private let gapBytes: Int
-  /// Memory that can be looked at where it is before it is copied; `nil` in a first pass, which needs all of it.
+  /// Memory that can be looked at where it is before it is copied; `nil` in a first round, which needs all of it.
   private let mapping: Mapping?
   private let hasFilled = Atomic<Bool>(false)
   private let readBytesCounter = Atomic<UInt64>(0)
@@ -31,7 +31,7 @@ final class PageRound: Transfer {
   /// 2 GiB/s (measured with every second page zero).
   static let gapBytes = 16 << 10
 
-  /// The only pass over `block`, whose pages are `pages` and whose slots begin at `slots` of `file`.
+  /// The only save of `block`, whose pages are `pages` and whose slots begin at `slots` of `file`.
   init(
     _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
     forced: PageBitmap?, gapBytes: Int = 0, extentBytes: Int
@@ -44,16 +44,16 @@ final class PageRound: Transfer {
     extents = ExtentPlan(
       byteCount: block.usedLength.rawValue, pageSize: block.pageSize, extentBytes: extentBytes)
     self.slots = slots
-    state = nil
+    states = nil
     self.forced = forced
     self.gapBytes = gapBytes
     mapping = nil
   }
 
-  /// One of several passes over `block`.
+  /// The save of `block` in one of several rounds.
   init(
     _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
-    state: RoundPages, limit: BandwidthLimit?, isFirst: Bool, extentBytes: Int
+    states: SlotStates, limit: BandwidthLimit?, isFirst: Bool, extentBytes: Int
   ) {
     if case .memory(let mapping) = pages.readAccess {
       // Written from where it is, it could change between the hash and the disk.
@@ -65,21 +65,21 @@ final class PageRound: Transfer {
     }
     target = .file(file)
     self.limit = limit
-    present = state.present
+    present = states.present
     self.pages = pages
     extents = ExtentPlan(
       byteCount: block.usedLength.rawValue, pageSize: block.pageSize, extentBytes: extentBytes)
     self.slots = slots
-    self.state = state
+    self.states = states
     forced = nil
     gapBytes = Self.gapBytes
   }
 
   /// Whether zeros were written between pages: there are absent pages whose slots are no holes. Complete after a sync.
   var fillsGaps: Bool { hasFilled.load(ordering: .relaxed) }
-  /// Bytes that were read, of a pass that is one of several. Complete after a sync.
+  /// Bytes that were read, in one of several rounds. Complete after a sync.
   var readBytes: UInt64 { readBytesCounter.load(ordering: .relaxed) }
-  /// Bytes of pages that had to be written in such a pass. Complete after a sync.
+  /// Bytes of pages that had to be written in such a round. Complete after a sync.
   var changedBytes: UInt64 {
     changedPagesCounter.load(ordering: .relaxed) << UInt64(extents.pageSize.shift)
   }
@@ -106,10 +106,10 @@ final class PageRound: Transfer {
       next = data.upperBound
     }
     drop(next..<end)
-    guard let state else { return }
+    guard let states else { return }
     let count = runs.reduce(0) { $0 + $1.count }
     readBytesCounter.wrappingAdd(UInt64(count), ordering: .relaxed)
-    if let mapping { runs = try changedRuns(of: runs, in: extent, mapping, state) }
+    if let mapping { try keepChanged(of: &runs, in: extent, mapping, states) }
   }
 
   private func forcesPages(of extent: Extent) -> Bool {
@@ -125,23 +125,26 @@ final class PageRound: Transfer {
 
   /// Takes note that the pages of `range` are zero.
   private func drop(_ range: Range<UInt64>) {
-    guard let state, !range.isEmpty else { return }
-    state.drop(extents.pages(at: range.lowerBound, count: Int(range.upperBound - range.lowerBound)))
+    guard let states, !range.isEmpty else { return }
+    states.drop(
+      extents.pages(at: range.lowerBound, count: Int(range.upperBound - range.lowerBound)))
   }
 
   private func pageNumbers(of extent: Extent) -> Range<Int> {
     extents.pages(at: extent.sourceOffset, count: extent.byteCount)
   }
 
-  /// The pages of `runs`, as runs, that are not as in their slots. They are looked at where they are; only what may have changed is
+  /// Leaves of `runs` the pages that are not as in their slots. They are looked at where they are; only what may have changed is
   /// copied then, and looked at again.
-  private func changedRuns(
-    of runs: [Run], in extent: Extent, _ mapping: Mapping, _ state: RoundPages
-  ) throws(SystemCallError) -> [Run] {
+  private func keepChanged(
+    of runs: inout [Run], in extent: Extent, _ mapping: Mapping, _ states: SlotStates
+  ) throws(SystemCallError) {
     let first = pageNumbers(of: extent).lowerBound
     let pageBytes = extents.pageSize.byteCount
-    var changed: [Run] = []
-    for run in runs {
+    // The changed ones are put behind the others, which go then: the array has its memory already.
+    let count = runs.count
+    for index in 0..<count {
+      let run = runs[index]
       let start = Int(extent.sourceOffset) + run.lowerBound
       if mapping.isShared { try mapping.populate(start..<(start + run.count)) }
       // SAFETY: the run lies inside the mapping, which is referenced until this is over. A guest may write meanwhile: what is found
@@ -150,14 +153,15 @@ final class PageRound: Transfer {
         for offset in stride(from: 0, to: run.count, by: pageBytes) {
           let place = start + offset
           let page = unsafe UnsafeRawBufferPointer(rebasing: bytes[place..<(place + pageBytes)])
-          if unsafe state.isUnchanged(first + (run.lowerBound + offset) / pageBytes, page) {
+          if unsafe states.isUnchanged(first + (run.lowerBound + offset) / pageBytes, page) {
             continue
           }
-          changed.extend(with: (run.lowerBound + offset)..<(run.lowerBound + offset + pageBytes))
+          // It ends behind no run that is looked at yet, so it is joined with changed ones alone.
+          runs.extend(with: (run.lowerBound + offset)..<(run.lowerBound + offset + pageBytes))
         }
       }
     }
-    return changed
+    runs.removeSubrange(..<count)
   }
 
   // MARK: What is written
@@ -165,8 +169,8 @@ final class PageRound: Transfer {
   func chooseWrites(
     of extent: Extent, in bytes: UnsafeMutableRawBufferPointer, read: [Run], into runs: inout [Run]
   ) {
-    if let state {
-      unsafe chooseChanged(of: extent, in: bytes, read: read, into: &runs, state)
+    if let states {
+      unsafe chooseChanged(of: extent, in: bytes, read: read, into: &runs, states)
     } else {
       unsafe chooseNonzero(of: extent, in: bytes, read: read, into: &runs)
     }
@@ -194,7 +198,7 @@ final class PageRound: Transfer {
 
   private func chooseChanged(
     of extent: Extent, in bytes: UnsafeMutableRawBufferPointer, read: [Run],
-    into runs: inout [Run], _ state: RoundPages
+    into runs: inout [Run], _ states: SlotStates
   ) {
     let first = pageNumbers(of: extent).lowerBound
     let pageBytes = extents.pageSize.byteCount
@@ -206,14 +210,14 @@ final class PageRound: Transfer {
         number, isZero in
         let start = number * pageBytes
         let page = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<(start + pageBytes)])
-        let isWritten = unsafe state.take(first + number, page, isZero: isZero)
+        let isWritten = unsafe states.take(first + number, page, isZero: isZero)
         if isWritten { changed += 1 }
         return isWritten
       }
       // What is between is in the buffer, as in its slots, if it is nothing that is zero.
       runs.join(from: chosenBefore, gapBytes: gapBytes) { gap, _ in
         let pages = (first + gap.lowerBound >> shift)..<(first + gap.upperBound >> shift)
-        return pages.allSatisfy(state.present.contains)
+        return pages.allSatisfy(states.present.contains)
       }
     }
     changedPagesCounter.wrappingAdd(UInt64(changed), ordering: .relaxed)

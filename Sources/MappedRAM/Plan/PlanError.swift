@@ -1,7 +1,7 @@
 public import MappedRAMFormat
 public import SystemPackage
 
-/// Why a save or restore cannot be done as asked.
+/// What is asked for does not fit together: blocks, files, a manifest, devices.
 public enum PlanError: Error, Equatable, Sendable {
   /// There is no block of this name.
   case unknownBlock(String, known: [String])
@@ -11,24 +11,12 @@ public enum PlanError: Error, Equatable, Sendable {
   case sourceSize(FilePath, idstr: String, found: UInt64, expected: UInt64)
   /// A block's page size is not that of the others.
   case mixedPageSizes(String, found: PageSize, expected: PageSize)
-  /// The target is a device that is too small.
-  case targetTooSmall(FilePath, found: UInt64, needed: UInt64)
-  /// What is at the path is no image, and would be lost; what it is, if that is known.
-  case notAnImage(FilePath, found: String?)
-  /// What is at the path is an image of another VM, and would be lost; in what the two differ.
-  case anotherVM(FilePath, [String])
-  /// A file is there already, and would be lost.
-  case fileExists(FilePath)
-  /// A QEMU has the file or device as a disk.
-  case usedByQEMU(FilePath)
   /// What is to stand before the stream is longer than there is room.
   case prefixLength(FilePath, found: UInt64, streamOffset: UInt64)
   /// A file that goes into an image whole is too long.
   case fileTooLong(FilePath, found: UInt64, limit: UInt64)
   /// A manifest is not what it should be.
   case manifest(FilePath, ManifestProblem)
-  /// The image that was written does not read as it was planned: the device state is not what it should be.
-  case writtenImage(FilePath, FormatError)
   /// The image has no state of this device.
   case unknownDevice(DeviceIdentity, known: [DeviceIdentity])
   /// The file with a device's state has another size than its buffers.
@@ -47,12 +35,6 @@ public enum PlanError: Error, Equatable, Sendable {
   case deviceName(String)
   /// There are more devices than fit an image.
   case tooManyDevices(found: Int, limit: Int)
-  /// A block of the image that somebody wrote has another used length than the VM's, or only one of the two has it (`nil`).
-  case blockDiffers(FilePath, idstr: String, found: UInt64?, expected: UInt64?)
-  /// A live save would pause the VM for longer than it may, and further rounds would not help.
-  case stuck(rounds: Int, expected: Duration, wanted: Duration, dirtyBytesPerSecond: Double?)
-  /// The blocks of the VM have changed while it was saved live.
-  case slotsDiffer(FilePath)
 }
 
 /// What is wrong with an `image.json`.

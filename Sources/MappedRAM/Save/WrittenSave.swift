@@ -1,0 +1,52 @@
+import LinuxIO
+import MappedRAMFormat
+
+/// A save whose pages and devices' states are in the file. The rest of the image follows. Dropped before, nothing is left.
+public struct WrittenSave: ~Copyable {
+  private let draft: ImageDraft
+  /// What was made of each block in the last round; `nil` for one that is left out.
+  private let blocks: [BlockSave?]
+  private let live: LiveRounds?
+  private let devices: DeviceWriter.Outcome?
+  private let channels: ChannelReport
+  private let options: ChannelOptions
+  private let stopwatch: Stopwatch
+
+  init(
+    _ draft: consuming ImageDraft, blocks: [BlockSave?], live: LiveRounds?,
+    devices: DeviceWriter.Outcome?, channels: ChannelReport, options: ChannelOptions,
+    stopwatch: Stopwatch
+  ) {
+    self.draft = draft
+    self.blocks = blocks
+    self.live = live
+    self.devices = devices
+    self.channels = channels
+    self.options = options
+    self.stopwatch = stopwatch
+  }
+
+  /// Writes headers, bitmaps and device state, reads them back, makes all of it durable, and makes an image of it.
+  ///
+  /// - Parameter beforeCommit: called once the image is complete, has been read back, and its bytes are durable, right before it gets
+  ///   its name, or in place its header.
+  /// - Throws: `ImageError`, after which nothing is left; `SaveError.unreadable` if what was written does not read as an image, which
+  ///   happens only where the device state that was handed in is not right.
+  public consuming func finish(
+    beforeCommit: () -> Void = {}
+  ) throws(ImageError) -> TransferReport {
+    let (plan, file) = (draft.plan, draft.file)
+    let report = try live?.finish(plan, in: file)
+    let bitmaps = blocks.map { $0?.present.bitmap }
+    let contents = ImageDraft.Contents(
+      bitmaps: bitmaps, area: devices?.area, fillsGaps: blocks.contains { $0?.fillsGaps == true })
+    let (devices, channels) = (devices, channels)
+    let (options, stopwatch) = (options, stopwatch)
+    try draft.commit(contents, beforeCommit: beforeCommit)
+    let pages = bitmaps.reduce(0) { $0 + ($1?.population ?? 0) }
+    return stopwatch.report(
+      ramBytes: plan.ramTotal.rawValue,
+      presentBytes: UInt64(pages) * UInt64(plan.pageSize.byteCount), channels: channels,
+      options: options, image: file.file, devices: devices?.reports ?? [], live: report)
+  }
+}
