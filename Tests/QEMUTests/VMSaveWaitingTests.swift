@@ -132,7 +132,7 @@ extension RealQEMU {
       try vm.waitForGuestLines(1)
       let (error, proxy) = try cancelledInStop(vm, seconds: seconds) {
         $0.engine = .qemu
-        $0.live = LiveOptions(maximumPause: .milliseconds(1), maximumRounds: 4)
+        $0.live = LiveOptions(maximumDowntime: .milliseconds(1), maximumRounds: 4)
       }
       if seconds < 5 { #expect(error == .image(.cancelled)) }
       try vm.wait(for: "the VM", seconds: 40) { try vm.status() == "running" }
