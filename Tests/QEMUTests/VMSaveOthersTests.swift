@@ -12,8 +12,8 @@ import Testing
 extension RealQEMU {
   /// Another client does something with the VM while it is saved.
   @Suite struct VMSaveOthersTests {
-    private let qemu: QEMU
-    private let directory: TemporaryDirectory
+    let qemu: QEMU
+    let directory: TemporaryDirectory
     private let disk: FilePath
 
     init() throws {
@@ -31,13 +31,13 @@ extension RealQEMU {
       try qemu.waitForGuestLines(2)
     }
 
-    private let files: TemporaryDirectory
-    private var image: FilePath { directory.file("vm.img") }
+    let files: TemporaryDirectory
+    var image: FilePath { directory.file("vm.img") }
     /// The socket of another client.
-    private var other: FilePath { files.file("other") }
+    var other: FilePath { files.file("other") }
 
     /// Starts the command on the VM behind a proxy with `rules`.
-    private func save(
+    func save(
       _ rules: [QMPProxy.Rule], _ options: [String] = []
     ) throws -> (tool: RunningTool, proxy: QMPProxy) {
       let proxy = try QMPProxy(before: qemu, rules)
@@ -49,138 +49,14 @@ extension RealQEMU {
     }
 
     /// Fails unless the guest runs, and there is no image.
-    private func expectRunsUnsaved(location: SourceLocation = #_sourceLocation) throws {
+    func expectRunsUnsaved(location: SourceLocation = #_sourceLocation) throws {
       #expect(try directory.names() == [], sourceLocation: location)
       #expect(try qemu.status() == "running", sourceLocation: location)
       try qemu.expectGoesOn(location: location)
     }
 
-    private func migrationStatus() throws -> String? {
+    func migrationStatus() throws -> String? {
       (try qemu.execute("query-migrate") as? [String: Any])?["status"] as? String
-    }
-
-    // MARK: Migrations
-
-    /// The paused VM is migrated away: its disks are another's now, so it must not run here again.
-    @Test func migratedAway() throws {
-      // The first look at all, the look before the pause, the one with it, the one at obstacles, the look before the VM is to be resumed.
-      let (tool, proxy) = try save(
-        [
-          .init(
-            "query-status", nth: 5, seconds: 2,
-            before: [.init("migrate", ["uri": "exec:cat >/dev/null"])], over: other)
-        ], ["--engine", "capture"])
-      #expect(try tool.wait() == 69)
-      #expect(tool.errors.contains("migrated"), "\(tool.errors)")
-      #expect(tool.errors.contains("\"postmigrate\""), "\(tool.errors)")
-      #expect(try directory.names() == [])
-      #expect(try qemu.status() == "postmigrate")
-      withExtendedLifetime(proxy) {}
-    }
-
-    /// The paused VM is resumed: what was read does not fit together, so there is no image.
-    @Test func resumedInThePause() throws {
-      let (tool, proxy) = try save(
-        [.init("query-status", nth: 5, before: [.init("cont")], over: other)],
-        ["--engine", "capture"])
-      #expect(try tool.wait() == 69)
-      #expect(
-        tool.errors.contains("Another client resumed the VM during the save"), "\(tool.errors)")
-      try expectRunsUnsaved()
-      withExtendedLifetime(proxy) {}
-    }
-
-    /// QEMU is told to end while its VM is saved: that is seen at once, and there is no image.
-    @Test(arguments: [VMSave.Engine.capture, .qemu])
-    func endedInThePause(engine: VMSave.Engine) throws {
-      // When the VM has been paused, and before it is saved.
-      let command = engine == .capture ? "xen-save-devices-state" : "migrate"
-      let (tool, proxy) = try save(
-        [.init(command, seconds: 1, before: [.init("quit")], over: other)],
-        ["--engine", engine.rawValue])
-      let start = ContinuousClock.now
-      #expect(try tool.wait() == 69)
-      #expect(ContinuousClock.now - start < .seconds(30))
-      #expect(tool.errors.contains("QEMU"), "\(tool.errors)")
-      #expect(try directory.names() == [])
-      withExtendedLifetime(proxy) {}
-    }
-
-    /// Killed while another client migrates the paused VM: the watchdog leaves it alone.
-    @Test func migratedAwayFromADeadSave() throws {
-      let (tool, proxy) = try save(
-        [
-          .init(
-            "query-status", nth: 5, seconds: 15,
-            before: [.init("migrate", ["uri": "exec:cat >/dev/null"])], over: other)
-        ], ["--engine", "capture"])
-      try tool.wait(for: "the migration", every: .milliseconds(5)) {
-        try qemu.status() == "postmigrate"
-      }
-      let watchdogs = try tool.watchdogs()
-      try #require(watchdogs.count == 1)
-      tool.send(SIGKILL)
-      _ = try tool.wait()
-      try qemu.wait(for: "the watchdog's end", seconds: 60) {
-        !FileManager.default.fileExists(atPath: "/proc/\(watchdogs[0])")
-      }
-      #expect(try qemu.status() == "postmigrate")
-      withExtendedLifetime(proxy) {}
-    }
-
-    /// Another client's migration begins right before ours: it is neither cancelled nor slowed down.
-    @Test(arguments: [[], ["--live"]])
-    func migrationOfAnother(live: [String]) throws {
-      try qemu.execute("migrate-set-parameters", ["max-bandwidth": 100_000])
-      let before = try qemu.state()
-      let (tool, proxy) = try save(
-        [
-          .init(
-            "migrate-set-capabilities", nth: 1, seconds: 0.2,
-            before: [.init("migrate", ["uri": "exec:cat >/dev/null"])], over: other)
-        ], ["--engine", "qemu"] + live)
-      #expect(try tool.wait() == 69)
-      #expect(tool.errors.contains("in progress"), "\(tool.errors)")
-      #expect(try migrationStatus() == "active")
-      #expect(try qemu.state().parameters == before.parameters)
-      try qemu.execute("migrate_cancel")
-      try qemu.wait(for: "the end", seconds: 30) { try migrationStatus() == "cancelled" }
-      try expectRunsUnsaved()
-      withExtendedLifetime(proxy) {}
-    }
-
-    /// The same between the settings and ours, where it goes by our settings.
-    @Test func migrationOfAnotherAtTheLastMoment() throws {
-      let target = files.file("another.img")
-      let (tool, proxy) = try save(
-        [
-          .init(
-            "migrate", nth: 1,
-            before: [.init("migrate", ["uri": "file:\(target)"])], over: other)
-        ], ["--engine", "qemu", "--live"])
-      #expect(try tool.wait() == 69)
-      #expect(tool.errors.contains("in progress"), "\(tool.errors)")
-      try qemu.wait(for: "the end", seconds: 30) { try migrationStatus() == "completed" }
-      #expect(try directory.names() == [])
-      withExtendedLifetime(proxy) {}
-    }
-
-    /// Another client cancels ours.
-    @Test func ourMigrationIsCancelled() throws {
-      let vm = try LiveVM.slow()
-      try vm.qemu.execute("migrate-set-parameters", ["max-bandwidth": 0])
-      let save = try RunningTool(
-        saving: vm.qemu, to: vm.image, ["--engine", "qemu", "--live", "--max-bandwidth", "1M"])
-      try save.wait(for: "the migration", every: .milliseconds(1)) {
-        let answer = try vm.qemu.execute("query-migrate") as? [String: Any]
-        return answer?["status"] as? String == "active"
-      }
-      usleep(300_000)
-      try vm.qemu.execute("migrate_cancel")
-      #expect(try save.wait() == 69, "\(save.errors)")
-      #expect(save.errors.contains("another client cancelled"), "\(save.errors)")
-      #expect(try vm.directory.names() == [])
-      try vm.qemu.expectGoesOn()
     }
 
     // MARK: Pauses
