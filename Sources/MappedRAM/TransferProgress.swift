@@ -79,7 +79,7 @@ public struct LiveProgress: Equatable, Sendable {
   public var expectedDowntime: Duration?
 
   /// A state of its parts.
-  public init(round: Int, dirtyBytesPerSecond: UInt64? = nil, expectedDowntime: Duration? = nil) {
+  package init(round: Int, dirtyBytesPerSecond: UInt64? = nil, expectedDowntime: Duration? = nil) {
     self.round = round
     self.dirtyBytesPerSecond = dirtyBytesPerSecond
     self.expectedDowntime = expectedDowntime

@@ -28,16 +28,16 @@ public struct TransferReport: Equatable, Sendable {
 }
 
 /// Measures from its making on.
-public struct Stopwatch: Sendable {
+package struct Stopwatch: Sendable {
   private let start = ContinuousClock.now
   private let usage = ResourceUsage.current()
 
   /// Starts.
-  public init() {}
+  package init() {}
 
   /// The report of a transfer of all of `image` to or from `file` that somebody else carried out, and that is over now: how much it
   /// was and how long it took. No requests are in it, and of the processor time only this process's.
-  public func report(of image: Image, in file: File) -> TransferReport {
+  package func report(of image: Image, in file: File) -> TransferReport {
     let blocks = image.blocks
     return report(
       ramBytes: blocks.reduce(0) { $0 + $1.usedLength.rawValue },

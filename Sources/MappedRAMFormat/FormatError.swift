@@ -11,7 +11,7 @@ public struct FormatError: Error, Equatable, Sendable {
   public var context: Context
 
   /// An error of `kind` at `offset`, met while reading `context`.
-  public init(_ kind: Kind, at offset: FileOffset, in context: Context) {
+  package init(_ kind: Kind, at offset: FileOffset, in context: Context) {
     self.kind = kind
     self.offset = offset
     self.context = context

@@ -1,23 +1,23 @@
 import MappedRAMFormat
 
 /// The RAM blocks of an image, for a QEMU that is to run on them.
-public struct MappedMemory: Equatable, Sendable {
+package struct MappedMemory: Equatable, Sendable {
   /// The image, as QEMU shall open it.
-  public var path: String
+  package var path: String
   /// Its blocks; also those that are not RAM.
-  public var blocks: [Block]
+  package var blocks: [Block]
 
   /// A block of the image.
-  public struct Block: Equatable, Sendable {
+  package struct Block: Equatable, Sendable {
     /// The block's name.
-    public var idstr: String
+    package var idstr: String
     /// Its used length in bytes, a multiple of the page size.
-    public var byteCount: UInt64
+    package var byteCount: UInt64
     /// Where its first page is, in bytes from the begin of the file; a multiple of the host's page size.
-    public var offset: UInt64
+    package var offset: UInt64
 
     /// A block of its numbers.
-    public init(idstr: String, byteCount: UInt64, offset: UInt64) {
+    package init(idstr: String, byteCount: UInt64, offset: UInt64) {
       self.idstr = idstr
       self.byteCount = byteCount
       self.offset = offset
@@ -25,24 +25,24 @@ public struct MappedMemory: Equatable, Sendable {
   }
 
   /// What became of the blocks.
-  public struct Outcome: Equatable, Sendable {
+  package struct Outcome: Equatable, Sendable {
     /// The names of the blocks that QEMU will map from the image. All others are to be put in place.
-    public var mapped: [String] = []
+    package var mapped: [String] = []
     /// What the user should know.
-    public var notes: [LaunchNote] = []
+    package var notes: [LaunchNote] = []
 
     /// Nothing mapped.
-    public init() {}
+    package init() {}
   }
 
   /// Whether the kernel is to set memory aside for all pages, as though the guest would write to each of them.
-  public var reserves: Bool
+  package var reserves: Bool
 
   /// The memory of `blocks` in the file at `path`.
   ///
   /// - Parameter reserves: where this is `false`, a guest may have more memory than the host has, and many guests may run on
   ///   one image. QEMU refuses that where `MemoryOvercommit.isStrict`.
-  public init(path: String, blocks: [Block], reserves: Bool = true) {
+  package init(path: String, blocks: [Block], reserves: Bool = true) {
     self.path = path
     self.blocks = blocks
     self.reserves = reserves

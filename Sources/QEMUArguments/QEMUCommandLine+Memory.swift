@@ -38,7 +38,7 @@ enum MemoryUse: Equatable {
 
 extension QEMUCommandLine {
   /// The machine type, if the arguments name one.
-  public var machineType: String? { machine("type") }
+  package var machineType: String? { machine("type") }
 
   /// The last value of a property of the machine, of all `-machine` and `-M`: QEMU merges them.
   func machine(_ key: String) -> String? {
@@ -48,7 +48,7 @@ extension QEMUCommandLine {
   /// The size of the main memory in bytes, if the arguments name one that is understood.
   ///
   /// QEMU merges several `-m`, and rounds up to 8 KiB (tried on QEMU 10.0.2).
-  public var memoryByteCount: UInt64? {
+  package var memoryByteCount: UInt64? {
     let sizes = properties(of: "m", impliedKey: "size").compactMap { $0["size"] }
     guard let last = sizes.last, let bytes = QEMUSize.bytes(last, unit: 1 << 20) else { return nil }
     let (sum, overflow) = bytes.addingReportingOverflow(8191)

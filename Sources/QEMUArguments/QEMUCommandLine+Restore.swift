@@ -2,7 +2,7 @@ extension QEMUCommandLine {
   /// Makes QEMU wait for the image, with its processors stopped after that if `isPaused`.
   ///
   /// - Throws: `conflict` for an option that does not go together with a restore.
-  public mutating func prepareForRestore(isPaused: Bool = true) throws(LaunchRefusal) {
+  package mutating func prepareForRestore(isPaused: Bool = true) throws(LaunchRefusal) {
     for conflict in LaunchRefusal.Conflict.allCases where has(conflict.rawValue) {
       throw .conflict(conflict)
     }
@@ -17,7 +17,7 @@ extension QEMUCommandLine {
   /// and what they say about merging, dumping and reserving.
   ///
   /// - Throws: `memorySize`, `needsSharedMemory`, `unreadable`; the command line is then as it was.
-  public mutating func map(_ memory: MappedMemory) throws(LaunchRefusal) -> MappedMemory.Outcome {
+  package mutating func map(_ memory: MappedMemory) throws(LaunchRefusal) -> MappedMemory.Outcome {
     var changed = self
     var outcome = MappedMemory.Outcome()
     let uses = try memoryUses()

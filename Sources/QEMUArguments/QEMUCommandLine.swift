@@ -1,14 +1,14 @@
 /// A command line of QEMU: its program, and its options with their values, as the user typed them.
 ///
 /// What is not understood stays as it is, so `words` gives back what was parsed until something is changed.
-public struct QEMUCommandLine: Equatable, Sendable {
+package struct QEMUCommandLine: Equatable, Sendable {
   /// The program: a path, or a name that is looked for in PATH.
-  public var program: String
+  package var program: String
   /// What follows it, in its order.
-  public var arguments: [Argument]
+  package var arguments: [Argument]
 
   /// A part of the command line.
-  public enum Argument: Equatable, Sendable {
+  package enum Argument: Equatable, Sendable {
     /// An option, with its value where it has one.
     case option(Option)
     /// A word that belongs to no option: QEMU takes it for a disk.
@@ -16,20 +16,20 @@ public struct QEMUCommandLine: Equatable, Sendable {
   }
 
   /// An option of QEMU.
-  public struct Option: Equatable, Sendable {
+  package struct Option: Equatable, Sendable {
     /// As it was typed: `-m` or `--m`.
-    public var spelling: String
+    package var spelling: String
     /// Its value, the word behind it.
-    public var value: String?
+    package var value: String?
 
     /// Its name without dashes; `M` is told as `machine`, which it is short for.
-    public var name: String {
+    package var name: String {
       let bare = String(spelling.unicodeScalars.drop { $0 == "-" })
       return bare == "M" ? "machine" : bare
     }
 
     /// An option as it is to stand on the command line.
-    public init(_ spelling: String, _ value: String? = nil) {
+    package init(_ spelling: String, _ value: String? = nil) {
       self.spelling = spelling
       self.value = value
     }
@@ -41,7 +41,7 @@ public struct QEMUCommandLine: Equatable, Sendable {
   /// word is the value unless it begins with a dash itself.
   ///
   /// - Throws: `noProgram`, `missingValue`.
-  public init(parsing words: [String]) throws(LaunchRefusal) {
+  package init(parsing words: [String]) throws(LaunchRefusal) {
     guard let program = words.first, !program.isEmpty else { throw .noProgram }
     self.program = program
     arguments = []
@@ -70,7 +70,7 @@ public struct QEMUCommandLine: Equatable, Sendable {
   }
 
   /// The words behind the program, for exec.
-  public var words: [String] {
+  package var words: [String] {
     arguments.flatMap { argument in
       switch argument {
       case .option(let option): [option.spelling] + (option.value.map { [$0] } ?? [])
@@ -80,29 +80,29 @@ public struct QEMUCommandLine: Equatable, Sendable {
   }
 
   /// All options, in their order.
-  public var options: [Option] {
+  package var options: [Option] {
     arguments.compactMap { if case .option(let option) = $0 { option } else { nil } }
   }
 
   /// The values of the options named `name`, in their order.
-  public func values(of name: String) -> [String] {
+  package func values(of name: String) -> [String] {
     options.filter { $0.name == name }.compactMap(\.value)
   }
 
   /// Whether there is an option named `name`.
-  public func has(_ name: String) -> Bool { options.contains { $0.name == name } }
+  package func has(_ name: String) -> Bool { options.contains { $0.name == name } }
 
   /// Whether QEMU was asked to keep its processors stopped (`-S`).
-  public var startsPaused: Bool { has("S") }
+  package var startsPaused: Bool { has("S") }
 
   /// Puts an option behind all others.
-  public mutating func append(_ spelling: String, _ value: String? = nil) {
+  package mutating func append(_ spelling: String, _ value: String? = nil) {
     arguments.append(.option(Option(spelling, value)))
   }
 
   /// Takes out every option named `name`. Whether there was one.
   @discardableResult
-  public mutating func remove(_ name: String) -> Bool {
+  package mutating func remove(_ name: String) -> Bool {
     let before = arguments.count
     arguments.removeAll { if case .option(let option) = $0 { option.name == name } else { false } }
     return arguments.count < before

@@ -1,18 +1,18 @@
-public import MappedRAMFormat
+package import MappedRAMFormat
 
 extension JSONValue {
   /// The string, if this is one.
-  public var string: String? {
+  package var string: String? {
     if case .string(let value) = self { value } else { nil }
   }
 
   /// The truth value, if this is one.
-  public var bool: Bool? {
+  package var bool: Bool? {
     if case .bool(let value) = self { value } else { nil }
   }
 
   /// The elements, if this is an array.
-  public var elements: [JSONValue]? {
+  package var elements: [JSONValue]? {
     if case .array(let value) = self { value } else { nil }
   }
 }

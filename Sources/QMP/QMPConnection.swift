@@ -1,5 +1,5 @@
 import LinuxIO
-public import LinuxProcesses
+package import LinuxProcesses
 public import MappedRAMFormat
 public import SystemPackage
 
@@ -23,7 +23,7 @@ public final class QMPConnection {
   /// When the grace of the present wait is over, if it has begun.
   var graceEnd: ContinuousClock.Instant?
   /// The connected socket.
-  public internal(set) var socket: UnixSocket
+  package internal(set) var socket: UnixSocket
   /// QEMU's version as its greeting gives it; `nil` where the greeting had been read before.
   public internal(set) var version: QEMUVersion?
   /// Events that were dropped since they were not taken.
@@ -104,7 +104,7 @@ public final class QMPConnection {
   /// - Parameter isCancelled: ends this wait, and all later ones, once it is true. It is asked ten times a second.
   ///
   /// Throws `timedOut` where nothing comes within `timeout`; `cancelled`.
-  public convenience init(
+  package convenience init(
     socket: UnixSocket, name: FilePath, timeout: Duration = .seconds(10),
     lineLimit: Int = lineLimit, isCancelled: @escaping @Sendable () -> Bool = { false }
   ) throws(QMPError) {

@@ -10,7 +10,7 @@ public struct QMPEvent: Equatable, Sendable {
   public var microseconds: UInt64
 
   /// An event of its parts.
-  public init(name: String, data: JSONValue = [:], microseconds: UInt64 = 0) {
+  package init(name: String, data: JSONValue = [:], microseconds: UInt64 = 0) {
     self.name = name
     self.data = data
     self.microseconds = microseconds

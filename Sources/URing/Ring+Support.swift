@@ -1,10 +1,10 @@
 import CLiburing
-public import LinuxIO
+package import LinuxIO
 import SystemPackage
 
 extension Ring {
   /// Whether this process may use io_uring, and why not.
-  public enum Availability: Equatable, Sendable {
+  package enum Availability: Equatable, Sendable {
     /// A ring was made.
     case available
     /// A ring could not be made. `disabledSetting` is the sysctl kernel.io_uring_disabled: 0
@@ -14,7 +14,7 @@ extension Ring {
   }
 
   /// Tries to make a small ring.
-  public static func probe() -> Availability {
+  package static func probe() -> Availability {
     do throws(SystemCallError) {
       let ring = try Ring(entries: 1)
       ring.close()
@@ -38,7 +38,7 @@ extension Ring {
 
 extension Ring.Availability: CustomStringConvertible {
   /// "available", or a sentence with the reason and what to do.
-  public var description: String {
+  package var description: String {
     switch self {
     case .available: "available"
     case .unavailable(_, .some(let setting)) where setting > 0:
@@ -55,7 +55,7 @@ extension Ring {
   /// `defer-taskrun` where a ring can be told to complete requests when it is asked.
   ///
   /// - Throws: what io_uring_setup(2) gives where there is none.
-  public static func features() throws(SystemCallError) -> [String] {
+  package static func features() throws(SystemCallError) -> [String] {
     let plain = setUp(flags: 0)
     guard plain.result == 0 else {
       throw SystemCallError(

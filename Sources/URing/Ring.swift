@@ -1,5 +1,5 @@
 import CLiburing
-public import LinuxIO
+package import LinuxIO
 import SystemPackage
 
 /// A queue of reads and writes that the kernel works on at the same time (io_uring).
@@ -13,25 +13,25 @@ import SystemPackage
 /// Sendable. When it is dropped, requests that were submitted are waited for first, so that the
 /// kernel writes to no memory that is in other hands by then; those only prepared are forgotten.
 @safe
-public struct Ring: ~Copyable {
+package struct Ring: ~Copyable {
   /// How many requests may be in flight.
-  public let entries: Int
+  package let entries: Int
   /// Requests prepared whose completion was not yet taken.
-  public private(set) var inFlight = 0
+  package private(set) var inFlight = 0
 
   /// At an address of its own, since the kernel's rings and liburing know it by its address.
   private let ring: UnsafeMutablePointer<io_uring>
   private var registered: Range<UInt>?
 
   /// One finished request.
-  public struct Completion: Equatable, Sendable {
+  package struct Completion: Equatable, Sendable {
     /// What the request was prepared with.
-    public var tag: UInt64
+    package var tag: UInt64
     /// The bytes transferred, or an error number with its sign turned.
-    public var result: Int32
+    package var result: Int32
 
     /// A completion of the request `tag`.
-    public init(tag: UInt64, result: Int32) {
+    package init(tag: UInt64, result: Int32) {
       self.tag = tag
       self.result = result
     }
@@ -51,7 +51,7 @@ public struct Ring: ~Copyable {
   /// 6.1); else as it likes. Precondition: `entries` is from 1 to 4096. Throws what io_uring_setup
   /// gives; ENOSYS also where the kernel may drop completions (no IORING_FEAT_NODROP, before Linux
   /// 5.5).
-  public init(entries: Int) throws(SystemCallError) {
+  package init(entries: Int) throws(SystemCallError) {
     do throws(SystemCallError) {
       unsafe ring = try Ring.setUp(entries, .whenAsked)
     } catch {
@@ -76,10 +76,10 @@ public struct Ring: ~Copyable {
   }
 
   /// How many requests may be prepared now.
-  public var freeEntries: Int { entries - inFlight }
+  package var freeEntries: Int { entries - inFlight }
 
   /// Whether a buffer is registered.
-  public var hasRegisteredBuffer: Bool { registered != nil }
+  package var hasRegisteredBuffer: Bool { registered != nil }
 
   /// Registers `memory`, so that requests on parts of it need not look up and pin its pages.
   ///
@@ -89,7 +89,7 @@ public struct Ring: ~Copyable {
   /// not lock that much memory (RLIMIT_MEMLOCK); all requests work without the registration as
   /// well.
   @unsafe
-  public mutating func registerBuffer(
+  package mutating func registerBuffer(
     _ memory: UnsafeMutableRawBufferPointer
   ) throws(SystemCallError) {
     precondition(registered == nil, "A ring registers one buffer")
@@ -112,7 +112,7 @@ public struct Ring: ~Copyable {
   /// Precondition: `freeEntries` is positive, `memory` at most 2 GiB less a page (what Linux
   /// transfers at once), `offset` at most Int64.max.
   @unsafe
-  public mutating func prepareRead(
+  package mutating func prepareRead(
     descriptor: CInt, into memory: UnsafeMutableRawBufferPointer, offset: UInt64, tag: UInt64
   ) {
     let entry = unsafe nextEntry()
@@ -131,7 +131,7 @@ public struct Ring: ~Copyable {
   ///
   /// Preconditions as those of `prepareRead`.
   @unsafe
-  public mutating func prepareWrite(
+  package mutating func prepareWrite(
     descriptor: CInt, from memory: UnsafeRawBufferPointer, offset: UInt64, tag: UInt64
   ) {
     let entry = unsafe nextEntry()
@@ -153,7 +153,7 @@ public struct Ring: ~Copyable {
   /// With 0 it does not wait. Interruptions are retried. Where the kernel has no memory for more
   /// requests (EAGAIN, EBUSY) the rest stays prepared; it then returns with at least one
   /// completion, and the next call goes on. Throws what else io_uring_enter gives.
-  public mutating func submitAndWait(minimum: Int) throws(SystemCallError) {
+  package mutating func submitAndWait(minimum: Int) throws(SystemCallError) {
     precondition(minimum >= 0, "A count is not negative")
     let wanted = UInt32(min(minimum, inFlight))
     var hungry = 0
@@ -175,7 +175,7 @@ public struct Ring: ~Copyable {
   }
 
   /// Takes one completion, if there is one; never waits.
-  public mutating func nextCompletion() -> Completion? {
+  package mutating func nextCompletion() -> Completion? {
     guard inFlight > 0 else { return nil }
     var entry: UnsafeMutablePointer<io_uring_cqe>?
     // SAFETY: the entry is valid until cq_advance, and is read before.
@@ -220,7 +220,7 @@ extension Ring {
   ///
   /// The same as dropping it, where the place is to be seen: afterwards the kernel touches no
   /// memory of the requests.
-  public consuming func close() {}
+  package consuming func close() {}
 
   /// A free entry of the submission queue.
   @unsafe

@@ -1,27 +1,27 @@
 import Foundation
-public import SystemPackage
+package import SystemPackage
 
 /// The guest of `Tests/Guest/arm.s`: what `BootSectorGuest` is, without churn, for QEMU's Arm machine
 /// `virt`.
 ///
 /// It prints the same lines: `BootSectorGuest.lines` reads them.
-public struct ArmGuest: Sendable {
+package struct ArmGuest: Sendable {
   /// The first address past the pattern; a multiple of 4096.
-  public var end: UInt32
+  package var end: UInt32
   /// Pages whose number & mask is 0 stay zero.
-  public var mask: UInt32
+  package var mask: UInt32
   /// Each word of the pattern is its address ^ seed.
-  public var seed: UInt32
+  package var seed: UInt32
 
   /// Where RAM begins.
-  public static let memory: UInt32 = 0x4000_0000
+  package static let memory: UInt32 = 0x4000_0000
   /// Where the guest itself stands: past the device tree that QEMU makes.
-  public static let code: UInt32 = 0x4010_0000
+  package static let code: UInt32 = 0x4010_0000
   /// Where the pattern begins.
-  public static let start: UInt32 = 0x4020_0000
+  package static let start: UInt32 = 0x4020_0000
 
   /// A guest that fills RAM up to `end`.
-  public init(end: UInt32, mask: UInt32 = 7, seed: UInt32 = 0) {
+  package init(end: UInt32, mask: UInt32 = 7, seed: UInt32 = 0) {
     precondition(end % 4096 == 0 && end > Self.start)
     self.end = end
     self.mask = mask
@@ -29,7 +29,7 @@ public struct ArmGuest: Sendable {
   }
 
   /// Writes the guest's 236 bytes.
-  public func write(to path: FilePath) throws {
+  package func write(to path: FilePath) throws {
     let source = URL(fileURLWithPath: Repository.file("Tests/Guest/arm.bin").string)
     var code = [UInt8](try Data(contentsOf: source))
     for (index, value) in [end, mask, seed, Self.start].enumerated() {
@@ -41,7 +41,7 @@ public struct ArmGuest: Sendable {
   }
 
   /// A `virt` of `mebibytes` that runs the guest, whose code is written into `directory`.
-  public func configuration(
+  package func configuration(
     mebibytes: Int, in directory: TemporaryDirectory
   ) throws -> QEMU.Configuration {
     let code = directory.file("arm.bin")
@@ -58,7 +58,7 @@ public struct ArmGuest: Sendable {
   }
 
   /// The sum that each line must show.
-  public var sum: UInt32 {
+  package var sum: UInt32 {
     BootSectorGuest.sum(Self.start..<end) { $0 >> 12 & mask == 0 ? 0 : $0 ^ seed }
   }
 }

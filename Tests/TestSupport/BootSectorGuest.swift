@@ -1,5 +1,5 @@
 import Foundation
-public import SystemPackage
+package import SystemPackage
 
 /// The guest of `Tests/Guest/boot.asm`, as a firmware: it starts in milliseconds, fills RAM from 1
 /// MiB to `end` with a pattern, then for ever sums the pattern, prints a count and the sum, and
@@ -8,25 +8,25 @@ public import SystemPackage
 /// The lines that one guest prints count up by one and all have the same sum, also when it was
 /// saved and restored in between. So the lines before a save and those after the restore, put
 /// together, show both that it went on where it stood and that its memory is whole.
-public struct BootSectorGuest: Sendable {
+package struct BootSectorGuest: Sendable {
   /// The first address past the pattern; a multiple of 4096.
-  public var end: UInt32
+  package var end: UInt32
   /// Pages whose number & mask is 0 stay zero: with 7 one page in eight, with 0xffff_ffff only page
   /// 0.
-  public var mask: UInt32
+  package var mask: UInt32
   /// Each word of the pattern is its address ^ seed.
-  public var seed: UInt32
+  package var seed: UInt32
   /// The addresses of the pages that change all the time, half of them to zero in each round; past
   /// `end`.
-  public var churn: Range<UInt32>
+  package var churn: Range<UInt32>
 
   /// Where the pattern begins: 1 MiB.
-  public static let start: UInt32 = 0x10_0000
+  package static let start: UInt32 = 0x10_0000
   /// The physical address of the count of lines printed, 4 bytes, little-endian.
-  public static let countAddress: UInt64 = 0x7DD4
+  package static let countAddress: UInt64 = 0x7DD4
 
   /// A guest that fills RAM up to `end`.
-  public init(
+  package init(
     end: UInt32, mask: UInt32 = 7, seed: UInt32 = 0, churn: Range<UInt32> = 0..<0
   ) {
     precondition(end % 4096 == 0 && churn.lowerBound % 4096 == 0 && churn.upperBound % 4096 == 0)
@@ -37,7 +37,7 @@ public struct BootSectorGuest: Sendable {
   }
 
   /// Writes the firmware image (64 KiB), for `-bios`.
-  public func write(to path: FilePath) throws {
+  package func write(to path: FilePath) throws {
     let source = URL(fileURLWithPath: Repository.file("Tests/Guest/firmware.bin").string)
     var rom = [UInt8](try Data(contentsOf: source))
     for (index, value) in [end, mask, seed, churn.lowerBound, churn.upperBound].enumerated() {
@@ -50,12 +50,12 @@ public struct BootSectorGuest: Sendable {
 
   /// The word that stands at `address` (a multiple of 4 in the pattern's range) once the guest has
   /// printed a line.
-  public func word(at address: UInt32) -> UInt32 {
+  package func word(at address: UInt32) -> UInt32 {
     (address >> 12) & mask == 0 ? 0 : address ^ seed
   }
 
   /// The 4096 bytes of the page at `address`, a multiple of 4096 in the pattern's range.
-  public func page(at address: UInt32) -> [UInt8] {
+  package func page(at address: UInt32) -> [UInt8] {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(4096)
     for at in stride(from: address, to: address + 4096, by: 4) {
@@ -66,7 +66,7 @@ public struct BootSectorGuest: Sendable {
   }
 
   /// The sum that each line must show.
-  public var sum: UInt32 { Self.sum(Self.start..<end, of: word(at:)) }
+  package var sum: UInt32 { Self.sum(Self.start..<end, of: word(at:)) }
 
   /// The sum of the words at each fourth address of `range`.
   static func sum(_ range: Range<UInt32>, of word: (UInt32) -> UInt32) -> UInt32 {
@@ -80,17 +80,17 @@ public struct BootSectorGuest: Sendable {
   }
 
   /// One line that the guest printed.
-  public struct Line: Equatable, Sendable {
+  package struct Line: Equatable, Sendable {
     /// Lines printed so far, this one included.
-    public var count: UInt32
+    package var count: UInt32
     /// The sum of the pattern.
-    public var sum: UInt32
+    package var sum: UInt32
   }
 
   /// The whole lines of `text`, which is what guests printed one after the other on their serial
   /// ports.
   /// - Throws: `HarnessError` at a line that is none of this guest's.
-  public static func lines(of text: String) throws -> [Line] {
+  package static func lines(of text: String) throws -> [Line] {
     let whole = text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
     return try whole.map { line in
       let fields = line.split(separator: " ")

@@ -1,22 +1,22 @@
-public import SystemPackage
+package import SystemPackage
 
 /// A file that `Fixtures/damage` derived from a fixture and that every reader must refuse.
-public struct DamagedFile: Sendable, CustomStringConvertible {
+package struct DamagedFile: Sendable, CustomStringConvertible {
   /// The file's name, which names the damage.
-  public let name: String
+  package let name: String
   /// What is wrong, as a sentence.
-  public let fault: String
+  package let fault: String
   /// The file; where it is no regular file, a directory or a symbolic link.
-  public let path: FilePath
+  package let path: FilePath
 
   /// The name, for the test's report.
-  public var description: String { name }
+  package var description: String { name }
 
   /// Makes all of them: about 150 files, 130 MB, in some 10 seconds. Each has been refused by the
   /// independent reader.
   ///
   /// - Parameter directory: where to make them. They are there as long as it is.
-  public static func all(in directory: TemporaryDirectory) throws -> [DamagedFile] {
+  package static func all(in directory: TemporaryDirectory) throws -> [DamagedFile] {
     let script = Repository.file("Fixtures/damage")
     let lines = try Subprocess.succeed(["python3", script.string, directory.path.string]).text
     return try lines.split(separator: "\n").map { line in

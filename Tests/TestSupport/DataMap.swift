@@ -1,8 +1,8 @@
 import LinuxIO
-public import SystemPackage
+package import SystemPackage
 
 /// Where a file has data: everything else is holes.
-public func dataMap(_ path: FilePath) throws -> [Range<UInt64>] {
+package func dataMap(_ path: FilePath) throws -> [Range<UInt64>] {
   let file = try File.open(path, access: .read, directIO: .off)
   let size = try file.size()
   var ranges: [Range<UInt64>] = []

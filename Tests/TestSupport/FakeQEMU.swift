@@ -1,31 +1,31 @@
 import LinuxIO
-public import LinuxProcesses
-public import MappedRAMFormat
+package import LinuxProcesses
+package import MappedRAMFormat
 
 /// The other end of a QMP conversation, played by a test on a thread of its own.
-public final class FakeQEMU: Sendable {
+package final class FakeQEMU: Sendable {
   /// The greeting of QEMU 10.0.2.
-  public static let greeting =
+  package static let greeting =
     #"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}, "package": "Debian"}, "capabilities": ["oob"]}}"#
     + "\r\n"
 
   /// The connection.
-  public let socket: UnixSocket
+  package let socket: UnixSocket
 
   /// Plays QEMU on `socket`.
-  public init(_ socket: UnixSocket) {
+  package init(_ socket: UnixSocket) {
     self.socket = socket
   }
 
   /// Sends `text` as it is. That the client has gone is no failure.
-  public func send(_ text: String) {
+  package func send(_ text: String) {
     do throws(SystemCallError) {
       try socket.send(Array(text.utf8), deadline: .now + .seconds(20))
     } catch {}
   }
 
   /// The next line that the client sends, with its descriptors counted; `nil` at its end.
-  public func request() throws -> JSONValue? {
+  package func request() throws -> JSONValue? {
     var bytes: [UInt8] = []
     while bytes.last != 0x0A {
       let count = try socket.receive(into: &bytes, limit: 1, deadline: .now + .seconds(20))
@@ -37,7 +37,7 @@ public final class FakeQEMU: Sendable {
 
   /// Reads a command and answers it with `value`.
   @discardableResult
-  public func answer(_ value: JSONValue = [:], before: String = "", after: String = "") throws
+  package func answer(_ value: JSONValue = [:], before: String = "", after: String = "") throws
     -> JSONValue?
   {
     guard let request = try request() else { return nil }
@@ -46,13 +46,13 @@ public final class FakeQEMU: Sendable {
   }
 
   /// The answer to `request` that says that all went well.
-  public static func success(_ value: JSONValue, to request: JSONValue) -> String {
+  package static func success(_ value: JSONValue, to request: JSONValue) -> String {
     let answer: JSONValue = ["return": value, "id": request["id"] ?? .null]
     return answer.text + "\r\n"
   }
 
   /// The answer to `request` that refuses it.
-  public static func failure(_ errorClass: String, _ description: String, to request: JSONValue)
+  package static func failure(_ errorClass: String, _ description: String, to request: JSONValue)
     -> String
   {
     let error: JSONValue = ["class": .string(errorClass), "desc": .string(description)]

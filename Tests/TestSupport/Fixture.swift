@@ -1,18 +1,18 @@
 import Foundation
-public import SystemPackage
+package import SystemPackage
 
 /// One of the images in `Fixtures/`: made by a real QEMU, packed with its holes.
-public struct Fixture: Sendable, CustomStringConvertible {
+package struct Fixture: Sendable, CustomStringConvertible {
   /// Its name, as in `Fixtures/README.md`.
-  public let name: String
+  package let name: String
   /// What must be found in it, by an independent reader (`Tests/Reference/read_image.py`).
-  public let expected: FixtureExpectation
+  package let expected: FixtureExpectation
 
   /// The name, for the test's report.
-  public var description: String { name }
+  package var description: String { name }
 
   /// All fixtures, by name.
-  public static let all: [Fixture] = {
+  package static let all: [Fixture] = {
     do {
       return try FileManager.default.contentsOfDirectory(atPath: directory.string)
         .filter { $0.hasSuffix(suffix) }.sorted()
@@ -23,10 +23,10 @@ public struct Fixture: Sendable, CustomStringConvertible {
   }()
 
   /// Those that are whole images, so that a reader must accept them.
-  public static var complete: [Fixture] { all.filter { $0.expected.error == nil } }
+  package static var complete: [Fixture] { all.filter { $0.expected.error == nil } }
 
   /// The fixture of that name.
-  public init(_ name: String) throws {
+  package init(_ name: String) throws {
     self.name = name
     let path = Self.directory.appending(name + Self.suffix)
     do {
@@ -39,7 +39,7 @@ public struct Fixture: Sendable, CustomStringConvertible {
 
   /// Unpacks the image as `NAME.img` into `directory`, with the holes that QEMU left, and gives its
   /// path.
-  public func unpack(into directory: TemporaryDirectory) throws -> FilePath {
+  package func unpack(into directory: TemporaryDirectory) throws -> FilePath {
     let packed = Self.directory.appending(name + ".tar.xz")
     try Subprocess.succeed(["tar", "-xJf", packed.string, "-C", directory.path.string])
     return directory.file(name + ".img")
@@ -50,11 +50,11 @@ public struct Fixture: Sendable, CustomStringConvertible {
 }
 
 /// The independent reader, for images that a test made.
-public enum ImageDecoderOracle {
+package enum ImageDecoderOracle {
   /// What `Tests/Reference/read_image.py` finds in the image at `path`, whose stream begins at
   /// `offset`.
   /// - Throws: `HarnessError` with its message where it refuses the image.
-  public static func read(_ path: FilePath, offset: UInt64 = 0) throws -> FixtureExpectation {
+  package static func read(_ path: FilePath, offset: UInt64 = 0) throws -> FixtureExpectation {
     let script = Repository.file("Tests/Reference/read_image.py")
     let result = try Subprocess.succeed(
       ["python3", script.string, "--offset", String(offset), path.string])
@@ -62,5 +62,5 @@ public enum ImageDecoderOracle {
   }
 
   /// Whether `python3` is there.
-  public static let isAvailable = (try? Subprocess.run(["python3", "--version"]).status) == 0
+  package static let isAvailable = (try? Subprocess.run(["python3", "--version"]).status) == 0
 }

@@ -1,17 +1,17 @@
-public import Foundation
+package import Foundation
 import Glibc
 import SystemPackage
 
 /// A pipe that takes nothing until it is emptied: whoever writes to it waits there, for as long as the test likes.
-public final class FullPipe {
+package final class FullPipe {
   private let pipe = Pipe()
   private let byteCount: Int
 
   /// Where to write.
-  public var end: FileHandle { pipe.fileHandleForWriting }
+  package var end: FileHandle { pipe.fileHandleForWriting }
 
   /// A pipe that is full.
-  public init() throws {
+  package init() throws {
     let descriptor = FileDescriptor(rawValue: pipe.fileHandleForWriting.fileDescriptor)
     let flags = fcntl(descriptor.rawValue, F_GETFL)
     guard fcntl(descriptor.rawValue, F_SETFL, flags | O_NONBLOCK) == 0 else {
@@ -27,13 +27,13 @@ public final class FullPipe {
   }
 
   /// Takes out what fills it: it has room for as much from now on.
-  public func empty() throws {
+  package func empty() throws {
     var left = byteCount
     while left > 0 { left -= try pipe.fileHandleForReading.read(upToCount: left)?.count ?? left }
   }
 
   /// Reads all that is in it and will be written, until the last writer has gone.
-  public func readToEnd() throws -> String {
+  package func readToEnd() throws -> String {
     try pipe.fileHandleForWriting.close()
     return String(decoding: try pipe.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
   }

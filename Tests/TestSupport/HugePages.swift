@@ -3,14 +3,14 @@ import Foundation
 /// Huge pages of 2 MiB that the kernel holds ready, given back when the last reference goes. Needs root.
 ///
 /// Tests of this process may have some at the same time.
-public final class HugePages {
+package final class HugePages {
   private static let file = "/proc/sys/vm/nr_hugepages"
   private static let lock = NSLock()
   private let count: Int
 
   /// Makes `count` more of them available.
   /// - Throws: `HarnessError` where the kernel does not find as many.
-  public init(count: Int) throws {
+  package init(count: Int) throws {
     self.count = count
     try Self.lock.withLock {
       let before = try Self.read()
@@ -32,7 +32,7 @@ public final class HugePages {
   }
 
   /// Whether this machine and this user can have some.
-  public static let isAvailable: Bool = {
+  package static let isAvailable: Bool = {
     do {
       _ = try HugePages(count: 1)
       return true

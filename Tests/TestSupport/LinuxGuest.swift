@@ -1,29 +1,29 @@
 import Foundation
-public import SystemPackage
+package import SystemPackage
 
 /// A real Linux with the init of `Tests/Guest/init`: it boots in some 4 seconds, and then prints some
 /// 15 ticks a second, which show whether its memory, its disk and its network are whole.
 ///
 /// `Tests/install-qemu` makes it, from Debian's packages.
-public struct LinuxGuest: Sendable {
+package struct LinuxGuest: Sendable {
   /// The size of the file in the guest's memory whose sum it prints, in MiB; also random data, so that
   /// an image holds at least as much.
-  public var fill = 4
+  package var fill = 4
   /// RAM, in MiB; at least 128.
-  public var mebibytes = 256
+  package var mebibytes = 256
   /// The number of virtual processors.
-  public var processors = 2
+  package var processors = 2
   /// The machine: `q35`, `pc`, `microvm`, with options.
-  public var machine = "q35"
+  package var machine = "q35"
   /// Whether it has a network card.
-  public var hasNetwork = true
+  package var hasNetwork = true
 
   /// A q35 with two processors and a network card.
-  public init() {}
+  package init() {}
 
   /// The VM with this guest.
   /// - Parameter disk: a raw file of at least 32 KiB, or none.
-  public func configuration(disk: FilePath?) -> QEMU.Configuration {
+  package func configuration(disk: FilePath?) -> QEMU.Configuration {
     var configuration = QEMU.Configuration()
     configuration.machine = machine
     configuration.mebibytes = mebibytes
@@ -42,15 +42,15 @@ public struct LinuxGuest: Sendable {
   }
 
   /// One line that the guest prints in each of its rounds.
-  public struct Tick: Equatable, Sendable {
+  package struct Tick: Equatable, Sendable {
     /// Ticks so far, this one included.
-    public var count: Int
+    package var count: Int
     /// The sum of the file in memory.
-    public var sum: String
+    package var sum: String
     /// `ok`, `bad`, or `none` where there is no disk.
-    public var disk: String
+    package var disk: String
     /// `ok`, `bad`, or `none` where there is no network card.
-    public var network: String
+    package var network: String
 
     /// Reads a line; nil where it is no tick.
     init?(_ line: Substring) {
@@ -68,7 +68,7 @@ public struct LinuxGuest: Sendable {
   ///
   /// - Throws: `HarnessError` at the first line past the boot that is no tick, that leaves a gap in the counts or repeats
   ///   one, that has another sum than the first, or that finds the disk or the network bad or gone.
-  public static func ticks(of text: String) throws -> [Tick] {
+  package static func ticks(of text: String) throws -> [Tick] {
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
     guard let ready = lines.firstIndex(where: { $0.hasPrefix("ready ") }) else { return [] }
     var ticks: [Tick] = []
@@ -92,7 +92,7 @@ public struct LinuxGuest: Sendable {
   }()
 
   /// Whether the guest is there, of today's init (`Tests/install-qemu` brings it).
-  public static let isAvailable: Bool = {
+  package static let isAvailable: Bool = {
     let make = Repository.file("Tests/Guest/make-linux").string
     return QEMU.isAvailable && (try? Subprocess.run([make, "--is-current"]).status) == 0
   }()
@@ -100,10 +100,10 @@ public struct LinuxGuest: Sendable {
 
 extension QEMU {
   /// The ticks of the Linux guest so far, if it has booted here.
-  public func ticks() throws -> [LinuxGuest.Tick] { try LinuxGuest.ticks(of: serial) }
+  package func ticks() throws -> [LinuxGuest.Tick] { try LinuxGuest.ticks(of: serial) }
 
   /// Waits until the guest has printed `count` more ticks here, whether it has booted here or not.
-  public func waitForMoreTicks(_ count: Int) throws {
+  package func waitForMoreTicks(_ count: Int) throws {
     let now = endedTicks
     try wait(for: "\(count) more ticks of the guest") { endedTicks >= now + count }
   }

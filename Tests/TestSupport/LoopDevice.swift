@@ -1,18 +1,18 @@
-public import SystemPackage
+package import SystemPackage
 
 /// A block device over a file, detached when the last reference goes. Needs root and losetup(8).
-public final class LoopDevice: Sendable {
+package final class LoopDevice: Sendable {
   /// The device.
-  public let path: FilePath
+  package let path: FilePath
 
   /// A device over `file`.
-  public init(_ file: FilePath) throws {
+  package init(_ file: FilePath) throws {
     let found = try Subprocess.succeed(["losetup", "--find", "--show", file.string])
     path = FilePath(String(found.text.prefix { $0 != "\n" }))
   }
 
   /// A device over a new file of `byteCount` bytes, all holes, in `directory`.
-  public convenience init(byteCount: Int, in directory: TemporaryDirectory) throws {
+  package convenience init(byteCount: Int, in directory: TemporaryDirectory) throws {
     let file = directory.file("disk")
     try Subprocess.succeed(["truncate", "-s", String(byteCount), file.string])
     try self.init(file)
@@ -27,7 +27,7 @@ public final class LoopDevice: Sendable {
   }
 
   /// Whether this machine and this user can have one.
-  public static let isAvailable: Bool = {
+  package static let isAvailable: Bool = {
     do {
       _ = try LoopDevice(byteCount: 1 << 20, in: TemporaryDirectory())
       return true

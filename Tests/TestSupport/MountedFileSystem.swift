@@ -1,11 +1,11 @@
 import Foundation
 import Glibc
-public import SystemPackage
+package import SystemPackage
 
 /// A file system of some kind, mounted in a directory of its own until the last reference goes. Needs root and loop devices.
-public final class MountedFileSystem: Sendable {
+package final class MountedFileSystem: Sendable {
   /// Kinds of file systems that tell of files in different ways.
-  public enum Kind: String, CaseIterable, Sendable {
+  package enum Kind: String, CaseIterable, Sendable {
     case ext4, xfs, btrfs
     /// A directory of btrfs that is a subvolume.
     case subvolume
@@ -19,12 +19,12 @@ public final class MountedFileSystem: Sendable {
   }
 
   /// Where files are to be made.
-  public let path: FilePath
+  package let path: FilePath
   private let directory: TemporaryDirectory
   private let device: LoopDevice?
 
   /// A file system of `mebibytes`.
-  public init(_ kind: Kind, mebibytes: Int = 512) throws {
+  package init(_ kind: Kind, mebibytes: Int = 512) throws {
     let directory = try TemporaryDirectory()
     let mounted = directory.file("mounted")
     try Subprocess.succeed(["mkdir", mounted.string])

@@ -1,9 +1,9 @@
-public import SystemPackage
+package import SystemPackage
 
 /// Devices and memory of a VM. Devices go by the name `…-device` on microvm, which has no PCI, and `…-pci` elsewhere.
 extension QEMU.Configuration {
   /// Where memory comes from.
-  public enum Backend: Sendable, Hashable {
+  package enum Backend: Sendable, Hashable {
     /// Private anonymous memory.
     case ram
     /// A memfd.
@@ -35,14 +35,14 @@ extension QEMU.Configuration {
   private var bus: String { machine.hasPrefix("microvm") ? "device" : "pci" }
 
   /// Gives the main RAM a backend, whose id becomes the name of its RAMBlock.
-  public mutating func setMemory(_ backend: Backend, id: String = "main") {
+  package mutating func setMemory(_ backend: Backend, id: String = "main") {
     machine += ",memory-backend=\(id)"
     arguments += ["-object", backend.object(id, mebibytes: mebibytes)]
   }
 
   /// Splits the main RAM over NUMA nodes, whose blocks are `node0`, `node1`, …; each has as many processors.
   /// - Precondition: the RAM and the processors can be split evenly.
-  public mutating func setNodes(_ backends: [Backend]) {
+  package mutating func setNodes(_ backends: [Backend]) {
     let count = backends.count
     precondition(mebibytes % count == 0 && processors % count == 0)
     for (node, backend) in backends.enumerated() {
@@ -56,12 +56,12 @@ extension QEMU.Configuration {
   }
 
   /// Leaves room for memory to be plugged in: four slots, up to 1 GiB in all.
-  public mutating func addSlots() {
+  package mutating func addSlots() {
     arguments += ["-m", "\(mebibytes)M,slots=4,maxmem=1G"]
   }
 
   /// A pc-dimm, whose block is `id`, in the room of `addSlots`.
-  public mutating func addDIMM(_ backend: Backend, id: String = "dimm0", mebibytes: Int) {
+  package mutating func addDIMM(_ backend: Backend, id: String = "dimm0", mebibytes: Int) {
     arguments += [
       "-object", backend.object(id, mebibytes: mebibytes),
       "-device", "pc-dimm,id=\(id)-device,memdev=\(id)",
@@ -70,7 +70,7 @@ extension QEMU.Configuration {
 
   /// A virtio-mem of up to `mebibytes`, in the room of `addSlots`; its block is `PATH/id`. The guest plugs as much as is
   /// requested.
-  public mutating func addVirtioMem(
+  package mutating func addVirtioMem(
     _ backend: Backend, id: String = "vmem0", mebibytes: Int, requestedMebibytes: Int
   ) {
     arguments += [
@@ -84,7 +84,7 @@ extension QEMU.Configuration {
   ///
   /// QEMU locks the file while the disk is active: from its start or, waiting for an image, from when the guest runs, until a
   /// `migrate` has completed. So two VMs that run need two copies of it.
-  public mutating func addDisk(_ path: FilePath, format: String = "raw") {
+  package mutating func addDisk(_ path: FilePath, format: String = "raw") {
     let node = "disk\(arguments.count { $0.hasPrefix("virtio-blk") })"
     let file = "\(node)-file"
     arguments += [
@@ -95,7 +95,7 @@ extension QEMU.Configuration {
   }
 
   /// A virtio-net card in a network of its own, where the host is 10.0.2.2.
-  public mutating func addNetwork() {
+  package mutating func addNetwork() {
     let id = "net\(arguments.count { $0.hasPrefix("virtio-net") })"
     arguments += [
       "-netdev", "user,id=\(id),restrict=on", "-device", "virtio-net-\(bus),netdev=\(id)",
@@ -103,13 +103,13 @@ extension QEMU.Configuration {
   }
 
   /// A virtio-balloon.
-  public mutating func addBalloon() { arguments += ["-device", "virtio-balloon-\(bus)"] }
+  package mutating func addBalloon() { arguments += ["-device", "virtio-balloon-\(bus)"] }
 
   /// A VGA card with 1 MiB of its own memory.
-  public mutating func addVGA() { arguments += ["-device", "VGA,vgamem_mb=1"] }
+  package mutating func addVGA() { arguments += ["-device", "VGA,vgamem_mb=1"] }
 
   /// This configuration with other values.
-  public func with(_ change: (inout Self) -> Void) -> Self {
+  package func with(_ change: (inout Self) -> Void) -> Self {
     var copy = self
     change(&copy)
     return copy
@@ -118,7 +118,7 @@ extension QEMU.Configuration {
 
 extension QEMU {
   /// Makes an empty disk.
-  public static func makeDisk(_ path: FilePath, mebibytes: Int, format: String = "raw") throws {
+  package static func makeDisk(_ path: FilePath, mebibytes: Int, format: String = "raw") throws {
     try Subprocess.succeed(["qemu-img", "create", "-q", "-f", format, path.string, "\(mebibytes)M"])
   }
 }

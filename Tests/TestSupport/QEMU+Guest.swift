@@ -3,13 +3,13 @@ import SystemPackage
 
 extension QEMU {
   /// The lines that the boot-sector guest has printed so far.
-  public func guestLines() throws -> [BootSectorGuest.Line] {
+  package func guestLines() throws -> [BootSectorGuest.Line] {
     try BootSectorGuest.lines(of: serial)
   }
 
   /// Waits until the guest has printed `count` lines here, and gives all of them.
   @discardableResult
-  public func waitForGuestLines(_ count: Int) throws -> [BootSectorGuest.Line] {
+  package func waitForGuestLines(_ count: Int) throws -> [BootSectorGuest.Line] {
     try wait(for: "\(count) lines of the guest") {
       serial.utf8.count { $0 == 0x0A } >= count
     }
@@ -17,20 +17,20 @@ extension QEMU {
   }
 
   /// Stops the processors.
-  public func stop() throws { try execute("stop") }
+  package func stop() throws { try execute("stop") }
 
   /// Lets the processors run (QMP `cont`).
-  public func resume() throws { try execute("cont") }
+  package func resume() throws { try execute("cont") }
 
   /// `running`, `paused`, `inmigrate`, `postmigrate`, …
-  public func status() throws -> String {
+  package func status() throws -> String {
     let answer = try execute("query-status") as? [String: Any]
     return answer?["status"] as? String ?? ""
   }
 
   /// `count` bytes of guest-physical memory from `address` on, as QEMU itself saves them
   /// (`pmemsave`).
-  public func physicalMemory(at address: UInt64, count: Int) throws -> [UInt8] {
+  package func physicalMemory(at address: UInt64, count: Int) throws -> [UInt8] {
     let path = directory.file("pmemsave")
     defer { try? FileManager.default.removeItem(atPath: path.string) }
     try execute("pmemsave", ["val": address, "size": count, "filename": path.string])
@@ -41,7 +41,7 @@ extension QEMU {
   }
 
   /// The answer to a command of the human monitor.
-  public func humanMonitor(_ line: String) throws -> String {
+  package func humanMonitor(_ line: String) throws -> String {
     let answer = try execute("human-monitor-command", ["command-line": line])
     return answer as? String ?? ""
   }

@@ -1,27 +1,27 @@
-public import SystemPackage
+package import SystemPackage
 
 extension QEMU {
   /// How QEMU is to save to or load from a file.
-  public struct FileMigration: Sendable {
+  package struct FileMigration: Sendable {
     /// Whether `mapped-ram` is on.
-    public var isMapped = true
+    package var isMapped = true
     /// The number of multifd channels; nil without multifd.
-    public var channels: Int?
+    package var channels: Int?
     /// The parameter `direct-io`.
-    public var isDirect = false
+    package var isDirect = false
     /// Where the stream begins in the file.
-    public var offset: UInt64 = 0
+    package var offset: UInt64 = 0
     /// `none`, `legacy` or `multifd`; nil for QEMU's default.
-    public var zeroPageDetection: String?
+    package var zeroPageDetection: String?
     /// Whether the guest runs while it is saved. Otherwise it is stopped before and stays so.
-    public var isLive = false
+    package var isLive = false
     /// Bytes per second; 0 for no limit.
-    public var maxBandwidth: UInt64 = 0
+    package var maxBandwidth: UInt64 = 0
     /// More capabilities to switch on.
-    public var capabilities: [String] = []
+    package var capabilities: [String] = []
 
     /// Mapped, without limit, of a stopped guest.
-    public init(
+    package init(
       channels: Int? = nil, isDirect: Bool = false, offset: UInt64 = 0,
       zeroPageDetection: String? = nil
     ) {
@@ -33,7 +33,7 @@ extension QEMU {
   }
 
   /// Lets QEMU save into `path` and waits until it is done.
-  public func save(to path: FilePath, _ how: FileMigration = FileMigration()) throws {
+  package func save(to path: FilePath, _ how: FileMigration = FileMigration()) throws {
     try prepare(how)
     if !how.isLive { try stop() }
     try startSave(to: path, how)
@@ -41,19 +41,19 @@ extension QEMU {
   }
 
   /// Starts a save whose capabilities and parameters `prepare` has set. Does not wait.
-  public func startSave(to path: FilePath, _ how: FileMigration = FileMigration()) throws {
+  package func startSave(to path: FilePath, _ how: FileMigration = FileMigration()) throws {
     try execute("migrate", ["uri": uri(path, how)])
   }
 
   /// Lets a QEMU started with `incoming` load `path` and waits until it is done. Does not resume.
-  public func load(from path: FilePath, _ how: FileMigration = FileMigration()) throws {
+  package func load(from path: FilePath, _ how: FileMigration = FileMigration()) throws {
     try prepare(how)
     try execute("migrate-incoming", ["uri": uri(path, how), "exit-on-error": false])
     try waitForMigration()
   }
 
   /// Sets the capabilities and parameters of `how`.
-  public func prepare(_ how: FileMigration) throws {
+  package func prepare(_ how: FileMigration) throws {
     var names = how.capabilities
     if how.isMapped { names.append("mapped-ram") }
     if how.channels != nil { names.append("multifd") }
@@ -68,7 +68,7 @@ extension QEMU {
 
   /// Waits for `completed`, and until the VM can go on: QEMU says the one before the other.
   /// - Throws: `HarnessError` with QEMU's description where the migration failed.
-  public func waitForMigration(seconds: Double = 120) throws {
+  package func waitForMigration(seconds: Double = 120) throws {
     try wait(for: "the migration to complete", seconds: seconds) {
       let answer = try execute("query-migrate") as? [String: Any] ?? [:]
       switch answer["status"] as? String {

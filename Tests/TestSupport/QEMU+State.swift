@@ -1,20 +1,20 @@
 import Foundation
 
 /// What of a VM must be as before, once another client has worked on it.
-public struct VMState: Equatable, CustomStringConvertible {
+package struct VMState: Equatable, CustomStringConvertible {
   /// `running`, `paused`, ….
-  public var status: String
+  package var status: String
   /// Of each migration capability, whether it is on.
-  public var capabilities: [String: Bool]
+  package var capabilities: [String: Bool]
   /// The migration parameters, as JSON with sorted keys.
-  public var parameters: String
+  package var parameters: String
   /// Of each block node, whether it is active (QEMU >= 10.0 tells).
-  public var activeNodes: [String: Bool]
+  package var activeNodes: [String: Bool]
   /// The descriptors that QEMU was handed: the numbers of its sets.
-  public var descriptorSets: [Int]
+  package var descriptorSets: [Int]
 
   /// For the test's report: all but the capabilities that are off.
-  public var description: String {
+  package var description: String {
     let on = capabilities.filter(\.value).keys.sorted()
     return "\(status), on: \(on), \(parameters), \(activeNodes), sets: \(descriptorSets)"
   }
@@ -22,7 +22,7 @@ public struct VMState: Equatable, CustomStringConvertible {
 
 extension QEMU {
   /// The VM's state now.
-  public func state() throws -> VMState {
+  package func state() throws -> VMState {
     let capabilities = try list("query-migrate-capabilities").map { entry in
       (entry["capability"] as? String ?? "", entry["state"] as? Bool ?? false)
     }
@@ -40,13 +40,13 @@ extension QEMU {
   }
 
   /// Switches one migration capability.
-  public func setCapability(_ name: String, _ isOn: Bool) throws {
+  package func setCapability(_ name: String, _ isOn: Bool) throws {
     try execute(
       "migrate-set-capabilities", ["capabilities": [["capability": name, "state": isOn]]])
   }
 
   /// Plugs a pc-dimm with private memory into a VM with slots, whose block is `id`.
-  public func plugDIMM(id: String, mebibytes: Int) throws {
+  package func plugDIMM(id: String, mebibytes: Int) throws {
     try execute(
       "object-add", ["qom-type": "memory-backend-ram", "id": id, "size": mebibytes << 20])
     try execute("device_add", ["driver": "pc-dimm", "id": "\(id)-device", "memdev": id])

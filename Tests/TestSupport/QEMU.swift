@@ -1,47 +1,47 @@
 import Foundation
 import Glibc
-public import SystemPackage
+package import SystemPackage
 
 /// A stock QEMU under the control of a test, killed when the last reference goes.
 ///
 /// It runs with `-nodefaults`, by TCG unless KVM is asked for; its serial port goes to a file. The harness speaks QMP
 /// over QEMU's standard input and output; a second QMP is at `qmpSocket` for the code under test.
-public final class QEMU {
+package final class QEMU {
   /// What is to be started.
-  public struct Configuration: Sendable {
+  package struct Configuration: Sendable {
     /// The machine type with its options.
-    public var machine = "q35"
+    package var machine = "q35"
     /// The RAM's size.
-    public var mebibytes = 16
+    package var mebibytes = 16
     /// The guest; without one the VM has QEMU's own firmware.
-    public var guest: BootSectorGuest?
+    package var guest: BootSectorGuest?
     /// Whether it waits for `load` before it runs anything.
-    public var incoming = false
+    package var incoming = false
     /// Whether it waits for `resume` before it runs anything.
-    public var paused = false
+    package var paused = false
     /// The number of virtual processors.
-    public var processors = 1
+    package var processors = 1
     /// More arguments; `{directory}` in them stands for the VM's own directory.
-    public var arguments: [String] = []
+    package var arguments: [String] = []
     /// The user and group that QEMU runs as, by number, with no privilege; nil for this process's. It must be able to
     /// read what `arguments` name: a Linux guest in root's home it is not.
-    public var user: UInt32?
+    package var user: UInt32?
     /// What runs the guest's processors.
-    public var accelerator = Accelerator.tcg
+    package var accelerator = Accelerator.tcg
     /// The program.
-    public var program = "qemu-system-x86_64"
+    package var program = "qemu-system-x86_64"
 
     /// A q35 of 16 MiB that runs no guest of ours.
-    public init() {}
+    package init() {}
 
     /// A q35 of `mebibytes` that runs `guest`.
-    public init(guest: BootSectorGuest, mebibytes: Int) {
+    package init(guest: BootSectorGuest, mebibytes: Int) {
       self.guest = guest
       self.mebibytes = mebibytes
     }
 
     /// The same VM as one that waits for an image.
-    public var destination: Configuration {
+    package var destination: Configuration {
       var copy = self
       copy.incoming = true
       return copy
@@ -49,13 +49,13 @@ public final class QEMU {
   }
 
   /// What runs a guest's processors.
-  public enum Accelerator: String, Sendable {
+  package enum Accelerator: String, Sendable {
     case tcg
     /// The host's processors; they must have all that the model of the guest's has, without which QEMU says a word of warning.
     case kvm
 
     /// QEMU's arguments.
-    public var arguments: [String] {
+    package var arguments: [String] {
       switch self {
       case .tcg: ["-accel", "tcg"]
       case .kvm: ["-accel", "kvm", "-cpu", "qemu64,-pni"]
@@ -66,7 +66,7 @@ public final class QEMU {
   /// Whether the guest of the tests runs under KVM here.
   ///
   /// There are kinds of it that do not run everything: whether there is a device says little.
-  public static let hasKVM: Bool = {
+  package static let hasKVM: Bool = {
     guard isAvailable else { return false }
     var configuration = Configuration(guest: BootSectorGuest(end: 0x18_0000), mebibytes: 8)
     configuration.accelerator = .kvm
@@ -79,21 +79,21 @@ public final class QEMU {
   }()
 
   /// What was started.
-  public let configuration: Configuration
+  package let configuration: Configuration
   /// The VM's files: `serial`, `qmp`, `firmware.bin`, `log`.
-  public let directory: TemporaryDirectory
+  package let directory: TemporaryDirectory
   /// The process, for reading its memory from outside. It is this object's to end.
-  public let processID: Int32
+  package let processID: Int32
   let qmp: QMPClient
   private let process: Process
   private let input: Pipe
   private let output: Pipe
 
   /// The QMP socket for the code under test: one client at a time.
-  public var qmpSocket: FilePath { directory.file("qmp") }
+  package var qmpSocket: FilePath { directory.file("qmp") }
 
   /// Whether `qemu-system-x86_64` 9.0 or newer is there (`Tests/install-qemu` brings it).
-  public static let isAvailable: Bool = {
+  package static let isAvailable: Bool = {
     guard let result = try? Subprocess.run(["qemu-system-x86_64", "--version"]) else {
       return false
     }
@@ -103,7 +103,7 @@ public final class QEMU {
 
   /// Starts QEMU and connects.
   /// - Throws: `HarnessError` with what QEMU said.
-  public init(_ configuration: Configuration) throws {
+  package init(_ configuration: Configuration) throws {
     self.configuration = configuration
     directory = try TemporaryDirectory()
     // An end for a QEMU that a crashed test leaves: ten minutes of processor time.
@@ -174,15 +174,15 @@ public final class QEMU {
   }
 
   /// What QEMU wrote to standard error so far.
-  public var log: String { Self.text(directory.file("log").string) }
+  package var log: String { Self.text(directory.file("log").string) }
 
   /// What the guest wrote to its serial port so far.
-  public var serial: String { Self.text(directory.file("serial").string) }
+  package var serial: String { Self.text(directory.file("serial").string) }
 
   /// Sends a QMP command and gives what it returns: a dictionary, an array, a string or a number.
   /// - Throws: `HarnessError` with QEMU's message.
   @discardableResult
-  public func execute(_ command: String, _ arguments: [String: Any] = [:]) throws -> Any {
+  package func execute(_ command: String, _ arguments: [String: Any] = [:]) throws -> Any {
     do {
       return try qmp.execute(command, arguments)
     } catch let error as HarnessError {
@@ -192,7 +192,7 @@ public final class QEMU {
 
   /// Waits until `condition` holds, asking it every few milliseconds.
   /// - Throws: `HarnessError` after `seconds`, with `what` in it.
-  public func wait(
+  package func wait(
     for what: String, seconds: Double = 60, until condition: () throws -> Bool
   ) throws {
     let deadline = ContinuousClock.now + .seconds(seconds)
@@ -205,11 +205,11 @@ public final class QEMU {
   }
 
   /// Ends QEMU the orderly way and waits for it.
-  public func quit() throws {
+  package func quit() throws {
     _ = try? qmp.execute("quit", [:])
     try wait(for: "QEMU to end") { !process.isRunning }
   }
 
   /// Whether the process is there.
-  public var isRunning: Bool { process.isRunning }
+  package var isRunning: Bool { process.isRunning }
 }

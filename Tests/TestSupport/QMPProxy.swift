@@ -1,47 +1,47 @@
 import Foundation
-public import SystemPackage
+package import SystemPackage
 
 /// A proxy between the code under test and QEMU, ended when the last reference goes: `Tests/Reference/qmp_proxy.py` tells how it can
 /// disturb them.
-public final class QMPProxy {
+package final class QMPProxy {
   /// Where it listens.
-  public let socket: FilePath
+  package let socket: FilePath
   private let process = Process()
   private let directory: TemporaryDirectory
 
   /// What happens to a command.
-  public struct Rule: Encodable {
+  package struct Rule: Encodable {
     /// The command's name.
-    public var command: String
+    package var command: String
     /// Which of them, counted from 1; `nil` for each.
-    public var nth: Int?
+    package var nth: Int?
     /// How many of them, from the first on; `nil` for no such limit.
-    public var first: Int?
+    package var first: Int?
     /// `pass`, `drop`, `refuse`, `close` or `late`.
-    public var `do`: String?
+    package var `do`: String?
     /// How long it waits, after `before`.
-    public var seconds: Double?
+    package var seconds: Double?
     /// A file that is made when that begins.
-    public var reached: String?
+    package var reached: String?
     /// A file that ends it once it is there.
-    public var until: String?
+    package var until: String?
     /// What another client carries out before.
-    public var before: [Action]?
+    package var before: [Action]?
     /// The socket of that client.
-    public var actor: String?
+    package var actor: String?
 
     /// A command of another client.
-    public struct Action: Encodable {
+    package struct Action: Encodable {
       var name: String
       var arguments: [String: String]
 
       /// A command with texts as its arguments.
-      public init(_ name: String, _ arguments: [String: String] = [:]) {
+      package init(_ name: String, _ arguments: [String: String] = [:]) {
         (self.name, self.arguments) = (name, arguments)
       }
 
       /// As a list of the name and the arguments.
-      public func encode(to encoder: any Encoder) throws {
+      package func encode(to encoder: any Encoder) throws {
         var list = encoder.unkeyedContainer()
         try list.encode(name)
         try list.encode(arguments)
@@ -49,7 +49,7 @@ public final class QMPProxy {
     }
 
     /// A rule of its parts.
-    public init(
+    package init(
       _ command: String, nth: Int? = nil, first: Int? = nil, do action: String? = nil,
       seconds: Double? = nil, reached: FilePath? = nil, until: FilePath? = nil,
       before: [Action]? = nil, over actor: FilePath? = nil
@@ -67,7 +67,7 @@ public final class QMPProxy {
   }
 
   /// Starts one before `qemu`.
-  public init(before qemu: QEMU, _ rules: [Rule]) throws {
+  package init(before qemu: QEMU, _ rules: [Rule]) throws {
     directory = try TemporaryDirectory()
     socket = directory.file("proxy")
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")

@@ -1,9 +1,9 @@
-public import Foundation
+package import Foundation
 import LinuxIO
 import SystemPackage
 
 /// The built command while it runs, killed when the last reference goes.
-public final class RunningTool {
+package final class RunningTool {
   private let process = Process()
   private let directory: TemporaryDirectory
 
@@ -12,7 +12,7 @@ public final class RunningTool {
   /// - Parameters:
   ///   - prefix: what stands before the command, such as `prlimit`, and becomes it.
   ///   - errors: its standard error, if it is not to be kept for `errors`.
-  public init(prefix: [String] = [], _ arguments: [String], errors: FileHandle? = nil) throws {
+  package init(prefix: [String] = [], _ arguments: [String], errors: FileHandle? = nil) throws {
     directory = try TemporaryDirectory()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
     process.arguments = prefix + [Tool.path] + arguments
@@ -23,25 +23,25 @@ public final class RunningTool {
   }
 
   /// Whether it has not ended yet.
-  public var isRunning: Bool { process.isRunning }
+  package var isRunning: Bool { process.isRunning }
 
   /// The process's number.
-  public var processID: Int32 { process.processIdentifier }
+  package var processID: Int32 { process.processIdentifier }
 
   /// What it and its QEMU wrote to standard output so far.
-  public var output: String { text("output") }
+  package var output: String { text("output") }
 
   /// What it and its QEMU wrote to standard error so far.
-  public var errors: String { text("errors") }
+  package var errors: String { text("errors") }
 
   /// Whether its first thread blocks a signal, as the command does with those that it listens to.
-  public func blocks(_ signal: CInt) throws -> Bool { try has(signal, in: "SigBlk") }
+  package func blocks(_ signal: CInt) throws -> Bool { try has(signal, in: "SigBlk") }
 
   /// Whether a signal that it was sent waits for a thread that takes it.
-  public func holdsBack(_ signal: CInt) throws -> Bool { try has(signal, in: "ShdPnd") }
+  package func holdsBack(_ signal: CInt) throws -> Bool { try has(signal, in: "ShdPnd") }
 
   /// The names of its threads.
-  public func threads() throws -> [String] {
+  package func threads() throws -> [String] {
     let directory = "/proc/\(processID)/task"
     return try FileManager.default.contentsOfDirectory(atPath: directory).map { number in
       let name = FileManager.default.contents(atPath: "\(directory)/\(number)/comm") ?? Data()
@@ -50,7 +50,7 @@ public final class RunningTool {
   }
 
   /// The number of the system call that its first thread waits in; `nil` while it waits in none.
-  public func systemCall() throws -> Int? {
+  package func systemCall() throws -> Int? {
     let path = "/proc/\(processID)/task/\(processID)/syscall"
     let text = try String(contentsOfFile: path, encoding: .utf8)
     return text.split(separator: " ").first.flatMap { Int($0) }
@@ -67,12 +67,12 @@ public final class RunningTool {
   }
 
   /// Sends it a signal.
-  public func send(_ signal: CInt) { kill(process.processIdentifier, signal) }
+  package func send(_ signal: CInt) { kill(process.processIdentifier, signal) }
 
   /// Waits until `condition` holds, asking it every `pause`.
   ///
   /// - Throws: `HarnessError` after five minutes, or where the command ends first.
-  public func wait(
+  package func wait(
     for what: String, every pause: Duration = .milliseconds(1), until condition: () throws -> Bool
   ) throws {
     let deadline = ContinuousClock.now + .seconds(300)
@@ -90,7 +90,7 @@ public final class RunningTool {
   /// Waits for its end. Gives its status, or 128 and the signal that ended it.
   ///
   /// - Throws: `HarnessError` where it has not ended after five minutes.
-  public func wait() throws -> Int32 {
+  package func wait() throws -> Int32 {
     let deadline = ContinuousClock.now + .seconds(300)
     while process.isRunning {
       guard ContinuousClock.now < deadline else { throw HarnessError("it does not end: \(errors)") }

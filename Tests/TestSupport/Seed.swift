@@ -1,25 +1,25 @@
 import Foundation
 
 /// Steele, Lea and Flood's SplitMix64: a generator that a seed determines on every machine.
-public struct SeededGenerator: RandomNumberGenerator, Sendable {
+package struct SeededGenerator: RandomNumberGenerator, Sendable {
   /// The seed that this generator was made with.
-  public let seed: UInt64
+  package let seed: UInt64
   private var state: UInt64
 
   /// The generator that `seed` determines.
-  public init(seed: UInt64) {
+  package init(seed: UInt64) {
     self.seed = seed
     state = seed
   }
 
   /// The generator for one test: of the seed in `MAPPED_RAM_SEED` (decimal, or hex with 0x) if that
   /// is set, else of a random one. The seed is printed once for each run of the tests.
-  public init() {
+  package init() {
     self.init(seed: Self.seedOfRun)
   }
 
   /// The next 64 bits.
-  public mutating func next() -> UInt64 {
+  package mutating func next() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15
     var z = state
     z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
@@ -28,7 +28,7 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable {
   }
 
   /// `count` bytes.
-  public mutating func bytes(_ count: Int) -> [UInt8] {
+  package mutating func bytes(_ count: Int) -> [UInt8] {
     var result: [UInt8] = []
     result.reserveCapacity(count)
     while result.count < count {
@@ -42,7 +42,7 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable {
   }
 
   /// The seed of this run of the tests.
-  public static let seedOfRun: UInt64 = {
+  package static let seedOfRun: UInt64 = {
     let text = ProcessInfo.processInfo.environment["MAPPED_RAM_SEED"] ?? ""
     let given =
       text.hasPrefix("0x") ? UInt64(text.dropFirst(2), radix: 16) : UInt64(text, radix: 10)

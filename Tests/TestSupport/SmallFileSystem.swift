@@ -1,14 +1,14 @@
 import Foundation
 import Glibc
-public import SystemPackage
+package import SystemPackage
 
 /// A tmpfs of its own, so small that it is soon full; unmounted when the last reference goes. Needs root and mount(8).
-public final class SmallFileSystem: Sendable {
+package final class SmallFileSystem: Sendable {
   /// Where it is mounted.
-  public let directory: TemporaryDirectory
+  package let directory: TemporaryDirectory
 
   /// Whether this process may mount one.
-  public static let isPermitted: Bool = {
+  package static let isPermitted: Bool = {
     do {
       _ = try SmallFileSystem(byteCount: 1 << 20)
       return true
@@ -18,7 +18,7 @@ public final class SmallFileSystem: Sendable {
   }()
 
   /// One of `byteCount` bytes, mounted over `directory`.
-  public init(byteCount: Int, over directory: TemporaryDirectory) throws {
+  package init(byteCount: Int, over directory: TemporaryDirectory) throws {
     self.directory = directory
     try Subprocess.succeed([
       "mount", "-t", "tmpfs", "-o", "size=\(byteCount)", "tmpfs", directory.path.string,
@@ -26,23 +26,23 @@ public final class SmallFileSystem: Sendable {
   }
 
   /// One of `byteCount` bytes, in a place of its own.
-  public convenience init(byteCount: Int) throws {
+  package convenience init(byteCount: Int) throws {
     try self.init(byteCount: byteCount, over: TemporaryDirectory())
   }
 
   /// The path of `name` in it.
-  public func file(_ name: String) -> FilePath { directory.file(name) }
+  package func file(_ name: String) -> FilePath { directory.file(name) }
 
   /// All that is in it.
-  public func names() throws -> [String] {
+  package func names() throws -> [String] {
     try FileManager.default.contentsOfDirectory(atPath: directory.path.string).sorted()
   }
 
   /// How many bytes files can still take.
-  public func freeByteCount() throws -> Int { try byteCount(\.f_bfree) }
+  package func freeByteCount() throws -> Int { try byteCount(\.f_bfree) }
 
   /// How many bytes are in use.
-  public func usedByteCount() throws -> Int { try byteCount(\.f_blocks) - freeByteCount() }
+  package func usedByteCount() throws -> Int { try byteCount(\.f_blocks) - freeByteCount() }
 
   private func byteCount(_ blocks: KeyPath<statvfs, fsblkcnt_t>) throws -> Int {
     var facts = statvfs()

@@ -2,16 +2,16 @@ import Foundation
 import SystemPackage
 
 /// What a program that has ended left.
-public struct Subprocess: Sendable {
+package struct Subprocess: Sendable {
   /// The exit status; for a program that a signal ended, 128 + the signal's number.
-  public var status: Int32
+  package var status: Int32
   /// All that it wrote to standard output.
-  public var output: [UInt8]
+  package var output: [UInt8]
   /// All that it wrote to standard error, as text.
-  public var errors: String
+  package var errors: String
 
   /// Standard output as text.
-  public var text: String { String(decoding: output, as: UTF8.self) }
+  package var text: String { String(decoding: output, as: UTF8.self) }
 
   /// Runs `arguments[0]`, found in PATH, to its end.
   ///
@@ -22,7 +22,7 @@ public struct Subprocess: Sendable {
   ///   - environment: variables to add or replace.
   ///   - seconds: after this time the program is killed.
   /// - Throws: `HarnessError` if it cannot be started or takes too long, not at any exit status.
-  public static func run(
+  package static func run(
     _ arguments: [String], environment: [String: String] = [:], seconds: Double = 120
   ) throws -> Subprocess {
     let directory = try TemporaryDirectory()
@@ -57,7 +57,7 @@ public struct Subprocess: Sendable {
 
   /// As `run`, and the program must end with status 0.
   @discardableResult
-  public static func succeed(_ arguments: [String], seconds: Double = 120) throws -> Subprocess {
+  package static func succeed(_ arguments: [String], seconds: Double = 120) throws -> Subprocess {
     let result = try run(arguments, seconds: seconds)
     guard result.status == 0 else {
       throw HarnessError("\(arguments) ended with \(result.status): \(result.errors)")

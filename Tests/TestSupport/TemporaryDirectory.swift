@@ -1,16 +1,16 @@
 import Foundation
-public import SystemPackage
+package import SystemPackage
 
 /// A new directory of its own, removed with all its contents when the last reference goes.
 ///
 /// It is made in `MAPPED_RAM_TEST_DIRECTORY` if that is set (to run tests on another file system),
 /// else in the system's directory for temporary files.
-public final class TemporaryDirectory: Sendable {
+package final class TemporaryDirectory: Sendable {
   /// The directory's absolute path.
-  public let path: FilePath
+  package let path: FilePath
 
   /// Makes the directory.
-  public init() throws {
+  package init() throws {
     let parent =
       ProcessInfo.processInfo.environment["MAPPED_RAM_TEST_DIRECTORY"] ?? NSTemporaryDirectory()
     path = FilePath(parent).appending("mapped-ram-\(UUID().uuidString.prefix(13))")
@@ -19,18 +19,18 @@ public final class TemporaryDirectory: Sendable {
   }
 
   /// The path of `name` in this directory.
-  public func file(_ name: String) -> FilePath {
+  package func file(_ name: String) -> FilePath {
     path.appending(name)
   }
 
   /// Makes the directory another user's, so that a program run as that user can make files in it. Needs root.
-  public func give(to user: UInt32) throws {
+  package func give(to user: UInt32) throws {
     try FileManager.default.setAttributes(
       [.ownerAccountID: Int(user), .groupOwnerAccountID: Int(user)], ofItemAtPath: path.string)
   }
 
   /// Shuts other users out of the directory and what is in it.
-  public func makePrivate() throws {
+  package func makePrivate() throws {
     try FileManager.default.setAttributes(
       [.posixPermissions: 0o700], ofItemAtPath: path.string)
   }

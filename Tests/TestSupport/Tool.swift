@@ -1,15 +1,15 @@
 import Foundation
 
 /// The built command, run as a user would.
-public enum Tool {
+package enum Tool {
   /// The executable, which the build puts beside that of the tests.
-  public static let path: String = {
+  package static let path: String = {
     let link = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
     return URL(fileURLWithPath: link).deletingLastPathComponent().appending(path: "mapped-ram").path
   }()
 
   /// Runs it to its end.
-  public static func run(
+  package static func run(
     _ arguments: [String], environment: [String: String] = [:]
   ) throws -> Subprocess {
     try Subprocess.run([path] + arguments, environment: environment)
@@ -17,13 +17,13 @@ public enum Tool {
 
   /// Runs it to its end, which must be a success.
   @discardableResult
-  public static func succeed(_ arguments: [String]) throws -> Subprocess {
+  package static func succeed(_ arguments: [String]) throws -> Subprocess {
     try Subprocess.succeed([path] + arguments)
   }
 
   /// As `succeed`, for a command that leaves a program behind: that would inherit the descriptor by whose end Foundation's
   /// `Process` knows that the command has ended.
-  public static func succeedDetaching(_ arguments: [String]) throws -> Subprocess {
+  package static func succeedDetaching(_ arguments: [String]) throws -> Subprocess {
     // Python's subprocess has the program inherit the three standard descriptors and no other.
     let script = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
     return try Subprocess.succeed(["python3", "-c", script, path] + arguments)

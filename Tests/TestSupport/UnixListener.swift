@@ -1,19 +1,19 @@
 import Glibc
 import LinuxIO
-public import LinuxProcesses
-public import SystemPackage
+package import LinuxProcesses
+package import SystemPackage
 
 /// A Unix stream socket that waits for connections. Its name is removed when the last reference goes.
-public final class UnixListener: Sendable {
+package final class UnixListener: Sendable {
   /// The path that it listens at.
-  public let path: FilePath
+  package let path: FilePath
   private let owned: OwnedDescriptor
 
   /// Makes the socket `path`, of any length as long as its last component is short, and listens.
   ///
   /// - Parameter backlog: how many connections may wait to be accepted, less one.
   /// - Throws: what bind(2) and listen(2) give: EADDRINUSE where the name is taken.
-  public init(at path: FilePath, backlog: Int32 = 1) throws {
+  package init(at path: FilePath, backlog: Int32 = 1) throws {
     let number = socket(AF_UNIX, Self.kind, 0)
     guard number >= 0 else { throw Errno(rawValue: errno) }
     let owned = OwnedDescriptor(owning: number)
@@ -49,7 +49,7 @@ public final class UnixListener: Sendable {
   /// The next connection; `nil` if `deadline` passes first.
   ///
   /// - Throws: what accept(2) gives.
-  public func accept(deadline: ContinuousClock.Instant) throws -> UnixSocket? {
+  package func accept(deadline: ContinuousClock.Instant) throws -> UnixSocket? {
     while true {
       var waiting = pollfd(fd: owned.rawValue, events: Int16(POLLIN), revents: 0)
       let left = ContinuousClock.now.duration(to: deadline)

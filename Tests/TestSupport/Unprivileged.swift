@@ -1,17 +1,17 @@
 import Glibc
 
 /// Programs run with less than this process may do.
-public enum Unprivileged {
+package enum Unprivileged {
   /// The user that owns nothing.
-  public static let nobody: UInt32 = 65534
+  package static let nobody: UInt32 = 65534
 
   /// Whether this process can run programs as another user: it is root, and setpriv(1) is there.
-  public static let isAvailable: Bool =
+  package static let isAvailable: Bool =
     geteuid() == 0 && (try? Subprocess.run(["setpriv", "--version"]).status) == 0
 
   /// What stands before a command that is to run as `user`, by number, in the group of the same number and in no
   /// other: it has no capability, cannot get one, and may not trace programs of other users.
-  public static func prefix(user: UInt32 = nobody) -> [String] {
+  package static func prefix(user: UInt32 = nobody) -> [String] {
     [
       "setpriv", "--reuid=\(user)", "--regid=\(user)", "--clear-groups", "--inh-caps=-all",
       "--bounding-set=-all", "--no-new-privs", "--",
@@ -20,7 +20,7 @@ public enum Unprivileged {
 
   /// What stands before a command that is to run as this user, root, but may not read the memory of programs that have
   /// more capabilities or another user: it lacks CAP_SYS_PTRACE.
-  public static let prefixWithoutTracing = [
+  package static let prefixWithoutTracing = [
     "setpriv", "--inh-caps=-sys_ptrace", "--bounding-set=-sys_ptrace", "--",
   ]
 }

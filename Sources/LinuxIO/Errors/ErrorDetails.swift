@@ -40,7 +40,7 @@ public struct ErrorDetails: Equatable, Sendable {
   public var systemCall: SystemCallError?
 
   /// The details of an error of this kind.
-  public init(_ kind: ErrorKind, _ path: FilePath? = nil, offset: UInt64? = nil) {
+  package init(_ kind: ErrorKind, _ path: FilePath? = nil, offset: UInt64? = nil) {
     self.kind = kind
     self.path = path
     self.offset = offset

@@ -40,7 +40,7 @@ public struct SystemCallError: Error, Equatable, Sendable {
   }
 
   /// An error of `call`, which gave `errno`, about `subject`.
-  public init(call: SystemCall, errno: Errno, subject: Subject) {
+  package init(call: SystemCall, errno: Errno, subject: Subject) {
     self.call = call
     self.errno = errno
     self.subject = subject

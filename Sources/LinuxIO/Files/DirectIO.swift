@@ -36,7 +36,7 @@ public enum DirectIO: Equatable, Sendable {
 }
 
 /// Where the answer about direct I/O comes from. Anything but `kernel` is for tests.
-public enum DirectIOProbe: Equatable, Sendable {
+package enum DirectIOProbe: Equatable, Sendable {
   /// From statx, checked with a read. Where neither the kernel (older than Linux 6.1) nor the file
   /// system says anything, a page is tried, which no file system is known to find too little.
   case kernel

@@ -1,13 +1,13 @@
 import Glibc
-public import SystemPackage
+package import SystemPackage
 
 /// Directories: making them, and taking back what was made.
-public enum Directory {
+package enum Directory {
   /// Makes the directory at `path`, for its owner alone, unless it is there. Its parent must be.
   ///
   /// - Returns: whether it was made.
   /// - Throws: what mkdir(2) gives; ENOTDIR where something else is there.
-  public static func make(_ path: FilePath) throws(SystemCallError) -> Bool {
+  package static func make(_ path: FilePath) throws(SystemCallError) -> Bool {
     // SAFETY: the path's bytes end with a zero and live for the call.
     let result = unsafe path.withPlatformString { unsafe mkdir($0, 0o700) }
     if result == 0 { return true }
@@ -22,7 +22,7 @@ public enum Directory {
   }
 
   /// Whether there is nothing at `path`, after symbolic links; false where it may not be looked at.
-  public static func isMissing(_ path: FilePath) -> Bool {
+  package static func isMissing(_ path: FilePath) -> Bool {
     do throws(Errno) {
       _ = try Stat(path)
       return false
@@ -32,7 +32,7 @@ public enum Directory {
   }
 
   /// Removes the directory at `path` if it is empty; an error has nobody to go to.
-  public static func removeIfEmpty(_ path: FilePath) {
+  package static func removeIfEmpty(_ path: FilePath) {
     // SAFETY: the path's bytes end with a zero and live for the call.
     _ = unsafe path.withPlatformString { unsafe rmdir($0) }
   }

@@ -4,7 +4,7 @@ import SystemPackage
 
 extension File {
   /// What a descriptor that is handed over is for. QEMU takes one only where it is for nothing else.
-  public enum Purpose: Sendable {
+  package enum Purpose: Sendable {
     case reading, writing
   }
 
@@ -14,7 +14,7 @@ extension File {
   ///
   /// - Parameter direct: whether transfers go past the page cache (O_DIRECT); they must be aligned then.
   /// - Throws: `directIORefused` where `direct` is set and the file refused it when it was opened, or does now; `system`.
-  public func openAgain(
+  package func openAgain(
     for purpose: Purpose, direct: Bool
   ) throws(SystemCallError) -> OwnedDescriptor {
     if direct, case .refused(let refusal) = directIO { throw .directIORefused(path, refusal) }

@@ -8,7 +8,7 @@ extension File {
   /// Only pages that are on the disk are dropped: call `syncData()` before. File systems in memory keep theirs.
   ///
   /// Throws what posix_fadvise gives.
-  public func dropCache() throws(SystemCallError) {
+  package func dropCache() throws(SystemCallError) {
     let result = posix_fadvise(buffered.rawValue, 0, 0, POSIX_FADV_DONTNEED)
     guard result == 0 else {
       throw SystemCallError(

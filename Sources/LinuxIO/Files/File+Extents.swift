@@ -3,7 +3,7 @@ import SystemPackage
 
 extension File {
   /// How `forEachData` finds what is no hole. Anything but `extents` is for tests and measurements.
-  public enum DataSearch: Sendable {
+  package enum DataSearch: Sendable {
     /// With FIEMAP, a thousand extents a call, and with lseek where the file system has no FIEMAP.
     case extents
     /// With lseek alone, two calls for each part.
@@ -19,7 +19,7 @@ extension File {
   /// - Complexity: O(extents). 4 GiB with every second page present, 524,288 extents: 0.15 to 0.3 s with FIEMAP, 0.6 to
   ///   0.8 s with lseek (own measurement: ext4, Linux 6.18, files synced).
   /// - Throws: what ioctl and lseek give.
-  public func forEachData(
+  package func forEachData(
     in range: Range<UInt64>, by search: DataSearch = .extents, _ body: (Range<UInt64>) -> Void
   ) throws(SystemCallError) {
     guard !range.isEmpty else { return }

@@ -1,10 +1,10 @@
 import CLinux
 import Glibc
-public import SystemPackage
+package import SystemPackage
 
 extension File {
   /// Who may have the file locked at the same time.
-  public enum Lock: Sendable {
+  package enum Lock: Sendable {
     /// Others who ask for a shared lock.
     case shared
     /// Nobody else.
@@ -16,12 +16,12 @@ extension File {
   /// It binds only those who ask for such a lock, and on NFS it may reach no further than this host.
   ///
   /// - Throws: EWOULDBLOCK where somebody else has it.
-  public func lock(_ lock: Lock) throws(SystemCallError) {
+  package func lock(_ lock: Lock) throws(SystemCallError) {
     try Self.lock(number: bufferedDescriptor, lock, path)
   }
 
   /// As the other, of a descriptor that is handed over; `path` stands in errors.
-  public static func lock(
+  package static func lock(
     _ descriptor: borrowing OwnedDescriptor, _ lock: Lock, path: FilePath
   ) throws(SystemCallError) {
     try Self.lock(number: descriptor.rawValue, lock, path)
@@ -55,7 +55,7 @@ extension File {
   /// and RAW_LOCK_SHARED_BASE, 100 and 200).
   ///
   /// - Throws: what fcntl(2) gives.
-  public func isLockedByQEMU() throws(SystemCallError) -> Bool {
+  package func isLockedByQEMU() throws(SystemCallError) -> Bool {
     let result = CLinux_isLocked(bufferedDescriptor, 100, 200)
     if result == -EINVAL || result == -ENOLCK || result == -EOPNOTSUPP { return false }
     try check(result, .fcntl, .file(path))

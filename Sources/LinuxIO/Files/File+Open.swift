@@ -1,6 +1,6 @@
 import CLinux
 import Glibc
-public import SystemPackage
+package import SystemPackage
 
 extension File {
   /// Opens the regular file or block device at `path`.
@@ -14,7 +14,7 @@ extension File {
   ///
   /// Throws what open and fstat give, `.unsuitable`, and `.directIORefused` where
   /// `directIO` is `required` and the file has none.
-  public static func open(
+  package static func open(
     _ path: FilePath, access: Access, directIO: DirectIOPolicy = .auto,
     probe: DirectIOProbe = .kernel, isExclusive: Bool = false
   ) throws(SystemCallError) -> File {
@@ -28,7 +28,7 @@ extension File {
   /// Opens the file that the descriptor `descriptor` is of, which the caller keeps.
   ///
   /// For descriptors that another process hands over. Throws as `open(_:access:directIO:probe:)`.
-  public static func open(
+  package static func open(
     descriptor: CInt, access: Access, directIO: DirectIOPolicy = .auto,
     probe: DirectIOProbe = .kernel
   ) throws(SystemCallError) -> File {
@@ -40,7 +40,7 @@ extension File {
   /// (memfd_create); `name` stands in messages and in /proc/PID/maps.
   ///
   /// For memory that is shared with another process. Throws what memfd_create and ftruncate give.
-  public static func inMemory(
+  package static func inMemory(
     name: String, byteCount: UInt64
   ) throws(SystemCallError) -> File {
     let path = FilePath("memfd:\(name)")

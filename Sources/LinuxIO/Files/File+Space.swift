@@ -1,12 +1,12 @@
 import CLinux
 import Glibc
-public import SystemPackage
+package import SystemPackage
 
 extension File {
   /// The size in bytes: of the file now, or of the device.
   ///
   /// Throws what fstat, or ioctl with BLKGETSIZE64, gives.
-  public func size() throws(SystemCallError) -> UInt64 {
+  package func size() throws(SystemCallError) -> UInt64 {
     switch kind {
     case .regular:
       return UInt64(try status(of: buffered.rawValue, path).size)
@@ -20,7 +20,7 @@ extension File {
   }
 
   /// Whether what is at `path`, after symbolic links, is a regular file with something in it.
-  public static func hasContents(at path: FilePath) -> Bool {
+  package static func hasContents(at path: FilePath) -> Bool {
     guard let found = try? Stat(path) else { return false }
     return found.type == .regular && found.size > 0
   }
@@ -28,7 +28,7 @@ extension File {
   /// Makes an empty file at `path`, where nothing may be, not even a symbolic link, for `owner` alone.
   ///
   /// - Throws: EEXIST; what open(2), fchown(2) and fchmod(2) give, and nothing is left then.
-  public static func makeEmpty(
+  package static func makeEmpty(
     at path: FilePath, owner: FileOwner
   ) throws(SystemCallError) {
     let file = try openDescriptor(
@@ -50,7 +50,7 @@ extension File {
 
   /// Takes the permissions of others away from the regular file at `path`, if that is no link and has no other name, and this process
   /// may. Nothing is certain about it: for a file that somebody else has made.
-  public static func narrow(_ path: FilePath) {
+  package static func narrow(_ path: FilePath) {
     guard let file = try? openDescriptor(path, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK),
       let found = try? status(of: file.rawValue, path), found.type == .regular,
       found.linkCount == 1
@@ -59,7 +59,7 @@ extension File {
   }
 
   /// The permissions of the regular file at `path`, after symbolic links (the lower nine bits of `st_mode`); `nil` for anything else.
-  public static func permissions(at path: FilePath) -> UInt32? {
+  package static func permissions(at path: FilePath) -> UInt32? {
     guard let found = try? Stat(path), found.type == .regular else { return nil }
     return found.permissions.rawValue & 0o777
   }
@@ -67,7 +67,7 @@ extension File {
   /// The bytes that the file takes on its file system, holes not counted; a device's size.
   ///
   /// A file system may allocate late, so the number is exact only after `syncData()`.
-  public func allocatedBytes() throws(SystemCallError) -> UInt64 {
+  package func allocatedBytes() throws(SystemCallError) -> UInt64 {
     switch kind {
     case .regular: UInt64(try status(of: buffered.rawValue, path).sizeAllocated)
     case .blockDevice: try size()
@@ -77,7 +77,7 @@ extension File {
   /// Cuts the file, or lengthens it with a hole, to `byteCount` bytes.
   ///
   /// Throws what ftruncate gives (EINVAL for a device).
-  public func truncate(to byteCount: UInt64) throws(SystemCallError) {
+  package func truncate(to byteCount: UInt64) throws(SystemCallError) {
     let length = try signedOffset(byteCount, .ftruncate, path)
     _ = try retryingInterrupted(.ftruncate, .file(path)) {
       ftruncate(buffered.rawValue, length)
@@ -87,7 +87,7 @@ extension File {
   /// Waits until all bytes written so far, and the size, are on the disk (fdatasync).
   ///
   /// What was written through either descriptor, since both are of one inode.
-  public func syncData() throws(SystemCallError) {
+  package func syncData() throws(SystemCallError) {
     _ = try retryingInterrupted(.fdatasync, .file(path)) { fdatasync(buffered.rawValue) }
   }
 
@@ -95,7 +95,7 @@ extension File {
   ///
   /// Parts of blocks at the ends are zeroed. An empty range does nothing. Throws what fallocate
   /// gives: EOPNOTSUPP where the file system has no holes.
-  public func punchHole(_ range: Range<UInt64>) throws(SystemCallError) {
+  package func punchHole(_ range: Range<UInt64>) throws(SystemCallError) {
     guard !range.isEmpty else { return }
     let first = try signedOffset(range.lowerBound, .fallocate, path)
     let count = try signedOffset(range.upperBound, .fallocate, path) - first
@@ -112,7 +112,7 @@ extension File {
   /// Asks lseek for SEEK_DATA and SEEK_HOLE; the part is cut to `range`. Where the file system
   /// cannot tell, and on a device, the answer is `range` itself. So what lies outside the answer is
   /// a hole for certain, what lies inside may be zeros all the same.
-  public func nextData(in range: Range<UInt64>) throws(SystemCallError) -> Range<UInt64>? {
+  package func nextData(in range: Range<UInt64>) throws(SystemCallError) -> Range<UInt64>? {
     guard !range.isEmpty else { return nil }
     guard kind == .regular else { return range }
     let first = try signedOffset(range.lowerBound, .lseek, path)
@@ -137,7 +137,7 @@ extension File {
   ///
   /// Asks for SEEK_DATA alone: to find the end of data, tmpfs looks at each page up to the next hole, which for memory without holes
   /// is all of it (measured: 13 s for 2 GiB asked for in pieces of 1 MiB).
-  public func nextDataStart(in range: Range<UInt64>) throws(SystemCallError) -> UInt64? {
+  package func nextDataStart(in range: Range<UInt64>) throws(SystemCallError) -> UInt64? {
     guard !range.isEmpty else { return nil }
     guard kind == .regular else { return range.lowerBound }
     let first = try signedOffset(range.lowerBound, .lseek, path)

@@ -9,7 +9,7 @@ extension File {
   /// is the part that was still missing.
   @discardableResult
   @unsafe
-  public func read(
+  package func read(
     into memory: UnsafeMutableRawBufferPointer, at offset: UInt64
   ) throws(SystemCallError) -> Int {
     let first = try signedRange(offset, memory.count, .pread)
@@ -30,7 +30,7 @@ extension File {
   /// The `count` bytes from `offset` on, or fewer where the file ends.
   ///
   /// Allocates `count` bytes, whatever the file's size: check a count that comes from a file first.
-  public func readBytes(at offset: UInt64, count: Int) throws(SystemCallError) -> [UInt8] {
+  package func readBytes(at offset: UInt64, count: Int) throws(SystemCallError) -> [UInt8] {
     // The standard library writes to the empty array that all share where the capacity is 0 (Swift 6.3.1): the thread
     // sanitizer rightly calls that a race.
     guard count > 0 else { return [] }
@@ -52,7 +52,7 @@ extension File {
   /// Writes on after short writes and interruptions. Throws what pwrite gives; the error's range is
   /// the part that was not written.
   @unsafe
-  public func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(SystemCallError) {
+  package func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(SystemCallError) {
     let first = try signedRange(offset, bytes.count, .pwrite)
     var done = 0
     while done < bytes.count {
@@ -73,7 +73,7 @@ extension File {
   /// Writes all of `bytes` from `offset` on, through the page cache.
   ///
   /// Throws as the other `write`.
-  public func write(_ bytes: RawSpan, at offset: UInt64) throws(SystemCallError) {
+  package func write(_ bytes: RawSpan, at offset: UInt64) throws(SystemCallError) {
     let outcome: Result<Void, SystemCallError> = unsafe bytes.withUnsafeBytes { buffer in
       // SAFETY: the span's memory is valid in this closure, and is not kept.
       do throws(SystemCallError) {
@@ -88,7 +88,7 @@ extension File {
   /// Writes all of `bytes` from `offset` on, through the page cache.
   ///
   /// Throws as the other `write`.
-  public func write(_ bytes: [UInt8], at offset: UInt64) throws(SystemCallError) {
+  package func write(_ bytes: [UInt8], at offset: UInt64) throws(SystemCallError) {
     // SAFETY: a UInt8 has no padding, so each of the bytes has a value.
     try write(unsafe bytes.span.bytes, at: offset)
   }

@@ -1,6 +1,6 @@
 import CLinux
 import Glibc
-public import SystemPackage
+package import SystemPackage
 
 /// An open regular file or block device, with a buffered descriptor and, where possible, a second
 /// one that goes past the page cache.
@@ -10,11 +10,11 @@ public import SystemPackage
 /// closed when the last reference goes.
 public final class File: Sendable {
   /// The path it was opened by; for messages.
-  public let path: FilePath
+  package let path: FilePath
   /// What it is.
-  public let kind: Kind
+  package let kind: Kind
   /// Whether it does direct I/O, and with which alignment.
-  public let directIO: DirectIO
+  package let directIO: DirectIO
 
   let buffered: OwnedDescriptor
   /// Keeps the direct descriptor open; `directNumber` is its number.
@@ -24,7 +24,7 @@ public final class File: Sendable {
   private let offsetMask: UInt64
 
   /// What a `File` can be.
-  public enum Kind: Sendable {
+  package enum Kind: Sendable {
     /// A regular file.
     case regular
     /// A block device: of fixed size, without holes.
@@ -32,7 +32,7 @@ public final class File: Sendable {
   }
 
   /// What may be done with a file.
-  public enum Access: Sendable {
+  package enum Access: Sendable {
     /// Reading alone.
     case read
     /// Reading and writing.
@@ -58,31 +58,31 @@ public final class File: Sendable {
   }
 
   /// The descriptor that goes through the page cache, valid as long as the file is referenced.
-  public var bufferedDescriptor: CInt { buffered.rawValue }
+  package var bufferedDescriptor: CInt { buffered.rawValue }
 
   /// The descriptor for one request: the direct one where it is active and the memory's address,
   /// the offset and the length are all aligned, else the buffered one.
   ///
   /// It is valid as long as the file is referenced.
-  public func descriptor(offset: UInt64, address: UInt, byteCount: Int) -> CInt {
+  package func descriptor(offset: UInt64, address: UInt, byteCount: Int) -> CInt {
     isDirect(offset: offset, address: address, byteCount: byteCount)
       ? directNumber : buffered.rawValue
   }
 
   /// Whether a request with these numbers goes past the page cache.
-  public func isDirect(offset: UInt64, address: UInt, byteCount: Int) -> Bool {
+  package func isDirect(offset: UInt64, address: UInt, byteCount: Int) -> Bool {
     directNumber >= 0
       && address & memoryMask == 0
       && (offset | UInt64(truncatingIfNeeded: byteCount)) & offsetMask == 0
   }
 
   /// The descriptor for a request that moves `memory` to or from `offset`; only the memory's place and length matter.
-  public func descriptor(for memory: UnsafeRawBufferPointer, at offset: UInt64) -> CInt {
+  package func descriptor(for memory: UnsafeRawBufferPointer, at offset: UInt64) -> CInt {
     unsafe isDirect(for: memory, at: offset) ? directNumber : buffered.rawValue
   }
 
   /// Whether such a request goes past the page cache.
-  public func isDirect(for memory: UnsafeRawBufferPointer, at offset: UInt64) -> Bool {
+  package func isDirect(for memory: UnsafeRawBufferPointer, at offset: UInt64) -> Bool {
     isDirect(
       offset: offset, address: UInt(bitPattern: memory.baseAddress), byteCount: memory.count)
   }

@@ -1,12 +1,12 @@
 import Glibc
-public import SystemPackage
+package import SystemPackage
 
 extension FileSystem {
   /// Bytes that this process may still write on the file system of `path`, or of its directory where nothing is at `path`.
   ///
   /// For root that is more than for others, where the file system keeps something back. `nil` where it cannot be told: not all file
   /// systems do (ramfs, some of FUSE). Quotas are not seen, nor what compression saves.
-  public static func room(at path: FilePath) -> UInt64? {
+  package static func room(at path: FilePath) -> UInt64? {
     let parent = path.removingLastComponent()
     for place in [path, parent.isEmpty ? "." : parent] {
       var found = statvfs()

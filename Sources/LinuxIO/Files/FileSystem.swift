@@ -1,19 +1,19 @@
 import CLinux
-public import SystemPackage
+package import SystemPackage
 
 /// The file system that a file or directory is on.
-public struct FileSystem: Equatable, Sendable {
+package struct FileSystem: Equatable, Sendable {
   /// Its type as the mount table has it: `ext4`, `xfs`, `tmpfs`.
-  public var type: String
+  package var type: String
   /// What is mounted: a device, or a name.
-  public var source: String
+  package var source: String
 
   /// That of the file or directory at `path` (/proc/self/mountinfo); `nil` where it is not in the mount table.
   ///
   /// It is looked up by the number of its mount: file systems with subvolumes (btrfs) give another device in stat(2) than in the table.
   ///
   /// - Throws: what open(2), and reading the table, gives.
-  public init?(at path: FilePath) throws(SystemCallError) {
+  package init?(at path: FilePath) throws(SystemCallError) {
     let descriptor = try openDescriptor(path, flags: CLinux_O_PATH)
     guard let wanted = try Self.mount(of: descriptor.rawValue) else { return nil }
     for line in try ProcessText.lines(of: "/proc/self/mountinfo") {

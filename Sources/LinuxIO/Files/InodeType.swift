@@ -37,7 +37,7 @@ public enum InodeType: String, CaseIterable, Sendable {
 
 extension File {
   /// Whether a block device is at `path`, after symbolic links.
-  public static func isBlockDevice(_ path: FilePath) -> Bool {
+  package static func isBlockDevice(_ path: FilePath) -> Bool {
     InodeType(at: path) == .blockDevice
   }
 }

@@ -2,12 +2,12 @@ import CLinux
 import Glibc
 
 /// The files that this process may have open.
-public enum OpenFiles {
+package enum OpenFiles {
   /// Raises the limit as far as it may be without privileges: from the soft limit, 1,024 on most systems, to the hard one.
   ///
   /// A restore into a directory has three descriptors for each RAMBlock until all files get their names. Programs that use
   /// select(2) must not do this; the library does not by itself. Where it is refused, the limit stays as it is.
-  public static func raiseLimit() {
+  package static func raiseLimit() {
     let resource = Int32(RLIMIT_NOFILE.rawValue)
     var limit = rlimit()
     // SAFETY: the limit is this function's own, and is not kept.

@@ -2,14 +2,14 @@ import Glibc
 import SystemPackage
 
 /// A file descriptor with one owner, closed when the owner goes.
-public struct OwnedDescriptor: ~Copyable, Sendable {
+package struct OwnedDescriptor: ~Copyable, Sendable {
   /// The descriptor's number, valid as long as the owner lives.
-  public let rawValue: CInt
+  package let rawValue: CInt
 
   /// Takes over the open descriptor `rawValue`, which nobody else may close.
   ///
   /// Precondition: `rawValue` is not negative.
-  public init(owning rawValue: CInt) {
+  package init(owning rawValue: CInt) {
     precondition(rawValue >= 0, "A descriptor is never negative")
     self.rawValue = rawValue
   }
@@ -23,7 +23,7 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
   ///
   /// Throws what close(2) gives: some file systems (NFS) report an earlier failed write here. The
   /// descriptor is closed in any case, so EINTR is not retried and is no error.
-  public consuming func close() throws(SystemCallError) {
+  package consuming func close() throws(SystemCallError) {
     let number = rawValue
     discard self
     if Glibc.close(number) != 0, Glibc.errno != EINTR {

@@ -1,6 +1,6 @@
 import CLinux
 import Glibc
-public import SystemPackage
+package import SystemPackage
 
 extension PendingFile {
   /// Makes an empty file that will appear at `path`.
@@ -9,7 +9,7 @@ extension PendingFile {
   ///
   /// - Throws: `.unsuitable` where a directory, a device, a FIFO or a socket is there; what open(2) gives of the directory; where `directIO`
   ///   is `required` and the file system has none, as `File.open`.
-  public static func create(
+  package static func create(
     at path: FilePath, directIO: DirectIOPolicy = .auto, probe: DirectIOProbe = .kernel,
     naming: Naming = .unnamedIfPossible
   ) throws(SystemCallError) -> PendingFile {

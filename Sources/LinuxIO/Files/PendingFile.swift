@@ -1,6 +1,6 @@
 import CLinux
 import Glibc
-public import SystemPackage
+package import SystemPackage
 
 /// A file being written that appears under its name at once and whole, or never.
 ///
@@ -14,18 +14,18 @@ public import SystemPackage
 /// Nothing of a file that was there before is kept: not its mode, its owner or its other hard
 /// links. Where the path is a symbolic link, the link stays and the file that it leads to is
 /// replaced or made, as though it had been opened for writing.
-public struct PendingFile: ~Copyable, Sendable {
+package struct PendingFile: ~Copyable, Sendable {
   /// The file, to be written. References to it may outlive the commit.
-  public let file: File
+  package let file: File
   /// The path under which it appears, after symbolic links.
-  public let finalPath: FilePath
+  package let finalPath: FilePath
 
   let directory: OwnedDescriptor
   /// Its name in the directory for the time being; nil where it has none.
   var temporaryName: FilePath.Component?
 
   /// How the file is kept before it appears. `hiddenName` is for tests.
-  public enum Naming: Sendable {
+  package enum Naming: Sendable {
     /// Without a name where the file system can.
     case unnamedIfPossible
     /// Under a hidden name.
@@ -58,7 +58,7 @@ public struct PendingFile: ~Copyable, Sendable {
   /// before is there still and nothing of the new file is left; only an error of the directory's
   /// fsync comes after (the file is then in place, but a crash may lose it). Throws what fsync,
   /// linkat and renameat give.
-  public consuming func commit() throws(SystemCallError) {
+  package consuming func commit() throws(SystemCallError) {
     var pending = consume self
     try pending.publish()
     let directory = pending.directory.rawValue

@@ -1,9 +1,9 @@
 import CLinux
 
 /// The terminal that a descriptor may lead to.
-public enum Terminal {
+package enum Terminal {
   /// Columns of the terminal behind `descriptor`; `nil` where it is none or does not know.
-  public static func width(of descriptor: CInt) -> Int? {
+  package static func width(of descriptor: CInt) -> Int? {
     var columns: UInt32 = 0
     // SAFETY: the number is written before the call returns, and is not kept.
     guard unsafe CLinux_terminalWidth(descriptor, &columns) == 0, columns > 0 else { return nil }

@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 
 /// What `Mapping.advise` can say, from madvise(2).
-public enum Advice: Sendable {
+package enum Advice: Sendable {
   /// MADV_SEQUENTIAL: read ahead far.
   case sequential
   /// MADV_WILLNEED: read now, without waiting.

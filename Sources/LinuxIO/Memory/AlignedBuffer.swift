@@ -10,17 +10,17 @@ import SystemPackage
 /// the disk and not hundreds (a virtual disk read by fio: 1.2 to 1.7 times as fast). Since a guest's pages pass through it, it is left
 /// out of core dumps. The memory goes back when the owner goes: the owner must outlive every request.
 @safe
-public struct AlignedBuffer: ~Copyable, @unchecked Sendable {
+package struct AlignedBuffer: ~Copyable, @unchecked Sendable {
   // @unchecked Sendable: the memory belongs to this value alone, and moves with it.
 
   /// The number of bytes.
-  public let byteCount: Int
+  package let byteCount: Int
   private let start: UnsafeMutableRawPointer
 
   /// Maps `byteCount` bytes and touches them all.
   ///
   /// Precondition: `byteCount` is positive. Throws what mmap and madvise give (ENOMEM).
-  public init(byteCount: Int) throws(SystemCallError) {
+  package init(byteCount: Int) throws(SystemCallError) {
     precondition(byteCount > 0, "A buffer has at least one byte")
     let start = try unsafe mapAligned(byteCount: byteCount)
     do throws(SystemCallError) {
@@ -41,16 +41,16 @@ public struct AlignedBuffer: ~Copyable, @unchecked Sendable {
 
   /// The first byte's address, valid as long as the buffer lives.
   @unsafe
-  public var base: UnsafeMutableRawPointer { unsafe start }
+  package var base: UnsafeMutableRawPointer { unsafe start }
 
   /// The memory, valid as long as the buffer lives.
   @unsafe
-  public var bytes: UnsafeMutableRawBufferPointer {
+  package var bytes: UnsafeMutableRawBufferPointer {
     unsafe UnsafeMutableRawBufferPointer(start: start, count: byteCount)
   }
 
   /// Lends the memory for the time of `body`.
-  public func withUnsafeMutableBytes<Value: ~Copyable, Failure: Error>(
+  package func withUnsafeMutableBytes<Value: ~Copyable, Failure: Error>(
     _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Value
   ) throws(Failure) -> Value {
     // SAFETY: the memory is of `byteCount` bytes; self is borrowed, so it lives as long as `body`.

@@ -13,7 +13,7 @@ public final class Mapping: @unchecked Sendable {
   // orders the accesses; the accessors are `@unsafe` for that.
 
   /// What a mapping of a file is for.
-  public enum Mode: Sendable {
+  package enum Mode: Sendable {
     /// Reading alone; later writes to the file are seen.
     case read
     /// Reading and writing; what is written reaches the file, which must be open for writing.
@@ -23,11 +23,11 @@ public final class Mapping: @unchecked Sendable {
   }
 
   /// The number of bytes.
-  public let byteCount: Int
+  package let byteCount: Int
   /// Whether the memory may be written.
-  public let isWritable: Bool
+  package let isWritable: Bool
   /// Whether the memory is that of a file, which keeps all that is in it when pages are dropped here.
-  public let isShared: Bool
+  package let isShared: Bool
   private let start: UnsafeMutableRawPointer
   /// The bytes before `start` that belong to the mapping, which begins at a page boundary.
   private let lead: Int
@@ -38,7 +38,7 @@ public final class Mapping: @unchecked Sendable {
   ///
   /// Throws `outsideFile` where it is empty or goes past the file's end (touching such memory would
   /// raise SIGBUS), and what fstat and mmap give.
-  public init(_ file: File, range: Range<UInt64>, mode: Mode) throws(SystemCallError) {
+  package init(_ file: File, range: Range<UInt64>, mode: Mode) throws(SystemCallError) {
     let (size, page) = (try file.size(), try file.mappingPageBytes())
     let lead = Int(range.lowerBound % UInt64(page))
     guard !range.isEmpty, range.upperBound <= size, range.upperBound <= UInt64(off_t.max) else {
@@ -74,7 +74,7 @@ public final class Mapping: @unchecked Sendable {
   /// Maps `byteCount` zero bytes that no file is behind; pages come as they are touched.
   ///
   /// Precondition: `byteCount` is positive. Throws what mmap gives.
-  public init(anonymousByteCount byteCount: Int) throws(SystemCallError) {
+  package init(anonymousByteCount byteCount: Int) throws(SystemCallError) {
     precondition(byteCount > 0, "A mapping has at least one byte")
     self.byteCount = byteCount
     isWritable = true
@@ -94,11 +94,11 @@ public final class Mapping: @unchecked Sendable {
   /// Swift may drop a reference after its last use, before the end of its scope: keep one in a
   /// property, or use the address inside `withExtendedLifetime`.
   @unsafe
-  public var baseAddress: UnsafeMutableRawPointer { unsafe start }
+  package var baseAddress: UnsafeMutableRawPointer { unsafe start }
 
   /// The memory, valid as long as the mapping is referenced; see `baseAddress`.
   @unsafe
-  public var bytes: UnsafeRawBufferPointer {
+  package var bytes: UnsafeRawBufferPointer {
     unsafe UnsafeRawBufferPointer(start: start, count: byteCount)
   }
 
@@ -106,13 +106,13 @@ public final class Mapping: @unchecked Sendable {
   ///
   /// Precondition: `isWritable`.
   @unsafe
-  public var mutableBytes: UnsafeMutableRawBufferPointer {
+  package var mutableBytes: UnsafeMutableRawBufferPointer {
     precondition(isWritable, "The mapping is for reading alone")
     return unsafe UnsafeMutableRawBufferPointer(start: start, count: byteCount)
   }
 
   /// Lends the memory for the time of `body`.
-  public func withUnsafeBytes<Value: ~Copyable, Failure: Error>(
+  package func withUnsafeBytes<Value: ~Copyable, Failure: Error>(
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Value
   ) throws(Failure) -> Value {
     // SAFETY: the memory is of `byteCount` bytes, and self lives until `body` is over.
@@ -123,7 +123,7 @@ public final class Mapping: @unchecked Sendable {
   /// Lends the memory for writing, for the time of `body`.
   ///
   /// Precondition: `isWritable`.
-  public func withUnsafeMutableBytes<Value: ~Copyable, Failure: Error>(
+  package func withUnsafeMutableBytes<Value: ~Copyable, Failure: Error>(
     _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Value
   ) throws(Failure) -> Value {
     // SAFETY: the memory is of `byteCount` bytes, and self lives until `body` is over.
@@ -134,7 +134,7 @@ public final class Mapping: @unchecked Sendable {
   /// Makes the bytes `range` present for reading, for fewer page faults, where the kernel can (Linux 5.14).
   ///
   /// Precondition: it lies inside. Throws EFAULT where the file has been cut, so that touching the bytes would raise SIGBUS.
-  public func populate(_ range: Range<Int>) throws(SystemCallError) {
+  package func populate(_ range: Range<Int>) throws(SystemCallError) {
     do throws(SystemCallError) {
       try advise(.populateRead, range)
     } catch {
@@ -147,7 +147,7 @@ public final class Mapping: @unchecked Sendable {
   /// Of another user's file that this process may not write, the kernel says that all of it is in memory.
   ///
   /// Precondition: it lies inside, and is not empty. Throws what mincore gives.
-  public func residentCount(of range: Range<Int>) throws(SystemCallError) -> Int {
+  package func residentCount(of range: Range<Int>) throws(SystemCallError) -> Int {
     precondition(range.lowerBound >= 0 && range.upperBound <= byteCount, "Not in the mapping")
     precondition(!range.isEmpty, "A byte at least")
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
@@ -167,7 +167,7 @@ public final class Mapping: @unchecked Sendable {
   /// Takes the pages of `range` out of this process, and leaves them in the file.
   ///
   /// Preconditions: it lies inside, and `isShared`. Throws what madvise gives.
-  public func release(_ range: Range<Int>) throws(SystemCallError) {
+  package func release(_ range: Range<Int>) throws(SystemCallError) {
     precondition(isShared, "What is dropped of private memory is lost")
     try advise(.dontNeed, range)
   }
@@ -176,7 +176,7 @@ public final class Mapping: @unchecked Sendable {
   ///
   /// The range is widened to whole pages. Precondition: it lies inside. Throws what madvise gives:
   /// EINVAL where the kernel does not know the advice.
-  public func advise(_ advice: Advice, _ range: Range<Int>) throws(SystemCallError) {
+  package func advise(_ advice: Advice, _ range: Range<Int>) throws(SystemCallError) {
     precondition(range.lowerBound >= 0 && range.upperBound <= byteCount, "Not in the mapping")
     guard !range.isEmpty else { return }
     let before = (range.lowerBound + lead) % Int(sysconf(Int32(_SC_PAGESIZE)))

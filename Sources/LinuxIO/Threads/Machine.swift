@@ -2,9 +2,9 @@ import Glibc
 import SystemPackage
 
 /// The machine's memory and processors.
-public enum Machine {
+package enum Machine {
   /// Processors that this process may use.
-  public static var processors: Int {
+  package static var processors: Int {
     let line = (try? ProcessText.lines(of: "/proc/self/status"))?.first {
       $0.starts(with: "Cpus_allowed:".utf8)
     }
@@ -17,10 +17,10 @@ public enum Machine {
   }
 
   /// Bytes that programs may still use without swapping (proc_meminfo(5), MemAvailable); `nil` where the kernel does not say.
-  public static var availableMemory: UInt64? { memory("MemAvailable:") }
+  package static var availableMemory: UInt64? { memory("MemAvailable:") }
 
   /// Bytes of memory.
-  public static var totalMemory: UInt64? { memory("MemTotal:") }
+  package static var totalMemory: UInt64? { memory("MemTotal:") }
 
   private static func memory(_ name: String) -> UInt64? {
     let line = (try? ProcessText.lines(of: "/proc/meminfo"))?.first { $0.starts(with: name.utf8) }
@@ -30,13 +30,13 @@ public enum Machine {
   }
 
   /// The kernel's release: `6.12.9`.
-  public static var kernel: String {
+  package static var kernel: String {
     let line = (try? ProcessText.lines(of: "/proc/sys/kernel/osrelease"))?.first ?? []
     return String(decoding: line, as: UTF8.self)
   }
 
   /// The processor's name, as the kernel knows it; `nil` where it does not say.
-  public static var processorName: String? {
+  package static var processorName: String? {
     let line = (try? ProcessText.lines(of: "/proc/cpuinfo"))?.first {
       $0.starts(with: "model name".utf8)
     }

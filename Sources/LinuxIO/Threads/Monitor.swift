@@ -6,7 +6,7 @@ import Glibc
 /// waiters, who look again; nobody signals by hand. No method may be called from inside a closure
 /// of the same monitor: that is a deadlock.
 @safe
-public final class Monitor<State>: @unchecked Sendable {
+package final class Monitor<State>: @unchecked Sendable {
   // @unchecked Sendable: the state is touched only with the lock held, and comes in as `sending`.
 
   private let lock: UnsafeMutablePointer<pthread_mutex_t>
@@ -16,7 +16,7 @@ public final class Monitor<State>: @unchecked Sendable {
   private var waiters = 0
 
   /// A monitor over `state`.
-  public init(_ state: sending State) {
+  package init(_ state: sending State) {
     unsafe lock = .allocate(capacity: 1)
     unsafe changed = .allocate(capacity: 1)
     unsafe self.state = .allocate(capacity: 1)
@@ -47,7 +47,7 @@ public final class Monitor<State>: @unchecked Sendable {
   /// `wakesWaiters` may be false where the change is one that nobody waits for: it saves a system
   /// call here, and a turn of each waiter.
   @discardableResult
-  public func withLock<Value, Failure: Error>(
+  package func withLock<Value, Failure: Error>(
     wakesWaiters: Bool = true,
     _ body: (inout sending State) throws(Failure) -> sending Value
   ) throws(Failure) -> sending Value {
@@ -61,7 +61,7 @@ public final class Monitor<State>: @unchecked Sendable {
   ///
   /// `body` runs with the lock held: at once, and after each change. It may change the state in the
   /// turn in which it gives a value; the others are woken then.
-  public func wait<Value>(
+  package func wait<Value>(
     until body: (inout sending State) -> sending Value?
   ) -> sending Value {
     acquire()
@@ -79,7 +79,7 @@ public final class Monitor<State>: @unchecked Sendable {
   /// Waits as `wait(until:)`, but for at most `duration`; then nil.
   ///
   /// `body` runs once more after the time is over.
-  public func wait<Value>(
+  package func wait<Value>(
     for duration: Duration, until body: (inout sending State) -> sending Value?
   ) -> sending Value? {
     var deadline = monotonicTime(after: duration)

@@ -7,7 +7,7 @@ import SystemPackage
 /// For work that blocks in system calls, which Swift's own executors are not for. All signals but
 /// those of the thread's own faults are blocked in it, so a SIGINT is handled by another thread.
 @safe
-public struct PosixThread<Value: Sendable, Failure: Error>: ~Copyable, @unchecked Sendable {
+package struct PosixThread<Value: Sendable, Failure: Error>: ~Copyable, @unchecked Sendable {
   // @unchecked Sendable: the box is written by the thread before it ends and read after
   // pthread_join, which orders the two; the number may be joined from any thread, once.
 
@@ -17,7 +17,7 @@ public struct PosixThread<Value: Sendable, Failure: Error>: ~Copyable, @unchecke
   /// Starts `body` on a thread of its own, called `name` in ps -L and gdb (its first 15 bytes).
   ///
   /// Throws what pthread_create gives (EAGAIN at the limit of threads).
-  public init(
+  package init(
     name: String, _ body: @escaping @Sendable () throws(Failure) -> Value
   ) throws(SystemCallError) {
     let box = unsafe Unmanaged.passRetained(Box(name: name, body))
@@ -57,7 +57,7 @@ public struct PosixThread<Value: Sendable, Failure: Error>: ~Copyable, @unchecke
   }
 
   /// Waits for the end of the thread, and gives its value or throws its error.
-  public consuming func join() throws(Failure) -> Value {
+  package consuming func join() throws(Failure) -> Value {
     let (thread, box) = unsafe (thread, box)
     discard self
     let result = pthread_join(thread, nil)
@@ -71,7 +71,7 @@ public struct PosixThread<Value: Sendable, Failure: Error>: ~Copyable, @unchecke
 }
 
 /// The kernel's number of the calling thread (gettid); with it, tests and logs can name threads.
-public func currentThreadID() -> Int32 { CLinux_threadID() }
+package func currentThreadID() -> Int32 { CLinux_threadID() }
 
 /// Names the calling thread, in ps -L and gdb: the first 15 bytes. The main thread's name is the process's.
 package func nameThisThread(_ name: String) {

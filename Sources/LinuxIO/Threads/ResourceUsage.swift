@@ -4,23 +4,23 @@ import SystemPackage
 /// What the process has used so far.
 ///
 /// The times are those of getrusage(2) with RUSAGE_SELF.
-public struct ResourceUsage: Equatable, Sendable {
+package struct ResourceUsage: Equatable, Sendable {
   /// CPU time in the process's own code, of all its threads.
-  public var userTime: Duration
+  package var userTime: Duration
   /// CPU time in the kernel on behalf of the process. The kernel's own workers, such as those of
   /// io_uring, are threads of the process and count.
-  public var systemTime: Duration
+  package var systemTime: Duration
   /// The most memory that was ever resident, in bytes: VmHWM of proc(5).
   ///
   /// Not ru_maxrss, which is at least that of the process that started this one: it survives an
   /// exec (Linux fs/exec.c, own observation). It stands in where /proc cannot be read.
-  public var maximumResidentBytes: UInt64
+  package var maximumResidentBytes: UInt64
 
   /// CPU time altogether.
-  public var cpuTime: Duration { userTime + systemTime }
+  package var cpuTime: Duration { userTime + systemTime }
 
   /// The figures of now.
-  public static func current() -> ResourceUsage {
+  package static func current() -> ResourceUsage {
     var usage = rusage()
     // SAFETY: `usage` is filled and not kept.
     let result = unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
@@ -32,7 +32,7 @@ public struct ResourceUsage: Equatable, Sendable {
   }
 
   /// What was used since `earlier`: the times as differences, the memory as it is now.
-  public func since(_ earlier: ResourceUsage) -> ResourceUsage {
+  package func since(_ earlier: ResourceUsage) -> ResourceUsage {
     ResourceUsage(
       userTime: userTime - earlier.userTime, systemTime: systemTime - earlier.systemTime,
       maximumResidentBytes: maximumResidentBytes)
@@ -63,7 +63,7 @@ extension ResourceUsage {
   /// Lets `maximumResidentBytes` begin anew with what is resident now (proc(5), clear_refs).
   ///
   /// - Throws: what writing there gives; before Linux 4.0, and in some containers, it is refused.
-  public static func forgetMaximum() throws(SystemCallError) {
+  package static func forgetMaximum() throws(SystemCallError) {
     let path: FilePath = "/proc/self/clear_refs"
     let descriptor = try openDescriptor(path, flags: O_WRONLY)
     let byte: [UInt8] = [UInt8(ascii: "5")]

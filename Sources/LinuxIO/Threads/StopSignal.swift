@@ -4,27 +4,27 @@ import Synchronization
 import SystemPackage
 
 /// Tells threads that wait in poll(2) that they are to stop. Raised once, by any thread, for good.
-public final class StopSignal: Sendable {
+package final class StopSignal: Sendable {
   private let flag = Atomic<Bool>(false)
   private let event: OwnedDescriptor
 
   /// A signal that is not raised.
   ///
   /// Throws what eventfd gives (EMFILE).
-  public init() throws(SystemCallError) {
+  package init() throws(SystemCallError) {
     let descriptor = CLinux_eventDescriptor()
     try check(descriptor, .eventfd, .process)
     event = OwnedDescriptor(owning: descriptor)
   }
 
   /// Whether it is raised.
-  public var isRaised: Bool { flag.load(ordering: .acquiring) }
+  package var isRaised: Bool { flag.load(ordering: .acquiring) }
 
   /// A descriptor that poll(2) finds readable once the signal is raised; valid as long as the value is referenced.
-  public var descriptor: CInt { event.rawValue }
+  package var descriptor: CInt { event.rawValue }
 
   /// Raises the signal.
-  public func raise() {
+  package func raise() {
     guard !flag.exchange(true, ordering: .acquiringAndReleasing) else { return }
     var one: UInt64 = 1
     // SAFETY: eight bytes of this function's own. The counter is zero before, so the write cannot fail.
@@ -34,7 +34,7 @@ public final class StopSignal: Sendable {
   /// Waits until `descriptor` is ready for `events`, or has failed or been closed at the other end, or the time is over.
   ///
   /// Gives false where the signal was raised. Throws what poll gives.
-  public func wait(
+  package func wait(
     for descriptor: CInt, events: Int32, milliseconds: CInt = -1
   ) throws(SystemCallError) -> Bool {
     try wait(for: [(descriptor, events)], milliseconds: milliseconds) != nil
@@ -43,7 +43,7 @@ public final class StopSignal: Sendable {
   /// Waits until one of `descriptors` is ready; gives which are, or nil where the signal was raised.
   ///
   /// Throws what poll gives.
-  public func wait(
+  package func wait(
     for descriptors: [(descriptor: CInt, events: Int32)], milliseconds: CInt = -1
   ) throws(SystemCallError) -> [Bool]? {
     var entries = descriptors.map {

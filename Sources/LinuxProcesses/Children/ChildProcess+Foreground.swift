@@ -1,6 +1,6 @@
 import CLinux
 import Glibc
-public import LinuxIO
+package import LinuxIO
 import SystemPackage
 
 extension ChildProcess {
@@ -13,7 +13,7 @@ extension ChildProcess {
   /// The signals are blocked in the calling thread from then on; all other threads must block them, as those of PosixThread do.
   ///
   /// - Throws: what signalfd(2), poll(2) and waitid(2) give. The child still runs then.
-  public mutating func waitPassingSignals() throws(SystemCallError) -> ChildEnd {
+  package mutating func waitPassingSignals() throws(SystemCallError) -> ChildEnd {
     let numbers = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT]
       .filter { !SignalSet.isIgnored($0) }
     SignalSet(numbers).block()

@@ -1,6 +1,6 @@
 import CLinux
 import Glibc
-public import LinuxIO
+package import LinuxIO
 import SystemPackage
 
 /// A program that this process has started, killed when the value goes, unless it has ended, was let go, or is to outlive its parent.
@@ -9,11 +9,11 @@ import SystemPackage
 /// SIGKILL, the program is killed.
 ///
 /// The program may be a script that starts another one, and that would be left: `Options.farewell` and `hold(_:)` are for this.
-public struct ChildProcess: ~Copyable, Sendable {
+package struct ChildProcess: ~Copyable, Sendable {
   /// The number of the process.
-  public let processID: Int32
+  package let processID: Int32
   /// Whether it gets the signals of this process's terminal.
-  public let sharesTerminal: Bool
+  package let sharesTerminal: Bool
   private let handle: ProcessHandle
   private var watcher: ChildGuard?
   private let farewell: Farewell?
@@ -23,38 +23,38 @@ public struct ChildProcess: ~Copyable, Sendable {
   private var isHeld: Bool
 
   /// What a program gets besides its arguments.
-  public struct Options: Sendable {
+  package struct Options: Sendable {
     /// Descriptors that it inherits, under their own numbers. Those that this process inherited itself, and which are not
     /// close-on-exec, it inherits in any case.
-    public var descriptors: [CInt] = []
+    package var descriptors: [CInt] = []
     /// Its standard input; nil for this process's own.
-    public var standardInput: CInt?
+    package var standardInput: CInt?
     /// Its standard output; nil for this process's own.
-    public var standardOutput: CInt?
+    package var standardOutput: CInt?
     /// Its standard error; nil for this process's own.
-    public var standardError: CInt?
+    package var standardError: CInt?
     /// Whether it leads a session of its own, out of reach of this process's terminal.
-    public var startsSession = false
+    package var startsSession = false
     /// Whether it runs on when the value goes, and when this process ends.
-    public var outlivesParent = false
+    package var outlivesParent = false
     /// What is said before it is killed.
-    public var farewell: Farewell?
+    package var farewell: Farewell?
 
     /// Nothing but what this process has.
-    public init() {}
+    package init() {}
   }
 
   /// Words after which a program, or one that it has started and that has the other end of a socket, ends by itself.
-  public struct Farewell: Sendable {
+  package struct Farewell: Sendable {
     /// Our end of the socket.
-    public var socket: UnixSocket
+    package var socket: UnixSocket
     /// The words.
-    public var bytes: [UInt8]
+    package var bytes: [UInt8]
     /// How long the program itself may take to end before it is killed, in whole seconds. Whoever else hears the words has a minute.
-    public var patience: Duration
+    package var patience: Duration
 
     /// A farewell of its parts.
-    public init(socket: UnixSocket, bytes: [UInt8], patience: Duration) {
+    package init(socket: UnixSocket, bytes: [UInt8], patience: Duration) {
       self.socket = socket
       self.bytes = bytes
       self.patience = patience
@@ -67,7 +67,7 @@ public struct ChildProcess: ~Copyable, Sendable {
   /// ignored SIGCHLD, it does so no longer.
   ///
   /// - Throws: what execve(2) gives, as `execvp`: ENOENT where there is no such program; pidfd_open(2); fork(2).
-  public init(
+  package init(
     starting program: String, _ arguments: [String] = [], _ options: Options = Options()
   ) throws(SystemCallError) {
     try self.init(starting: program, arguments, options, beforeItRuns: {})
@@ -127,17 +127,17 @@ public struct ChildProcess: ~Copyable, Sendable {
   /// the program was let go.
   ///
   /// - Throws: what fork(2) and socketpair(2) give.
-  public mutating func hold(_ process: ProcessHandle) throws(SystemCallError) {
+  package mutating func hold(_ process: ProcessHandle) throws(SystemCallError) {
     companions.append(try ChildGuard(over: process))
   }
 
   /// A descriptor that poll(2) finds readable once the process has ended; valid as long as the value lives.
-  public var descriptor: CInt { handle.descriptor }
+  package var descriptor: CInt { handle.descriptor }
 
   /// Sends a signal. Nothing happens to a process that has ended.
   ///
   /// - Throws: what pidfd_send_signal(2) gives; EPERM for a program that has become another user.
-  public func send(_ signal: CInt) throws(SystemCallError) {
+  package func send(_ signal: CInt) throws(SystemCallError) {
     try handle.signal(signal)
   }
 
@@ -145,23 +145,23 @@ public struct ChildProcess: ~Copyable, Sendable {
   /// are none.
   ///
   /// - Precondition: it was started with `startsSession`, and its end has not been asked for.
-  public func sendToGroup(_ signal: CInt) {
+  package func sendToGroup(_ signal: CInt) {
     precondition(!sharesTerminal && end == nil, "a leader whose number is still its own")
     kill(-processID, signal)
   }
 
   /// Whether its end has been asked for and told: its number may be another process's now.
-  public var hasBeenWaitedFor: Bool { end != nil }
+  package var hasBeenWaitedFor: Bool { end != nil }
 
   /// Waits until it has ended, but for at most `duration`; its number stays its own.
-  public func waitWithoutReaping(for duration: Duration) {
+  package func waitWithoutReaping(for duration: Duration) {
     _ = handle.wait(for: duration)
   }
 
   /// How the process has ended; nil while it runs.
   ///
   /// - Throws: what waitid(2) gives: ECHILD where the status has been taken already.
-  public mutating func endIfOver() throws(SystemCallError) -> ChildEnd? {
+  package mutating func endIfOver() throws(SystemCallError) -> ChildEnd? {
     if let end { return end }
     end = try Self.reap(processID, blocks: false).get()
     if end != nil { dismissWatcher() }
@@ -171,7 +171,7 @@ public struct ChildProcess: ~Copyable, Sendable {
   /// Waits until the process has ended.
   ///
   /// - Throws: as `endIfOver`.
-  public mutating func wait() throws(SystemCallError) -> ChildEnd {
+  package mutating func wait() throws(SystemCallError) -> ChildEnd {
     if let end { return end }
     guard let found = try Self.reap(processID, blocks: true).get() else {
       preconditionFailure("waitid came back before the process had ended")
@@ -184,7 +184,7 @@ public struct ChildProcess: ~Copyable, Sendable {
   /// Waits until the process has ended, but for at most `duration`; then nil.
   ///
   /// - Throws: as `endIfOver`.
-  public mutating func wait(for duration: Duration) throws(SystemCallError) -> ChildEnd? {
+  package mutating func wait(for duration: Duration) throws(SystemCallError) -> ChildEnd? {
     let deadline = ContinuousClock.now + duration
     while true {
       if let end = try endIfOver() { return end }
@@ -201,7 +201,7 @@ public struct ChildProcess: ~Copyable, Sendable {
   }
 
   /// Lets the process run on when this one ends.
-  public consuming func letGo() {
+  package consuming func letGo() {
     isHeld = false
   }
 

@@ -1,18 +1,18 @@
 import CLinux
 import Glibc
-public import LinuxIO
-public import SystemPackage
+package import LinuxIO
+package import SystemPackage
 
 /// One end of a pipe, a FIFO, or whatever else bytes come out of or go into one after the other.
 ///
 /// No call blocks for ever: each waits for the descriptor and for a stop signal at the same time.
-public struct PipeEnd: ~Copyable, Sendable {
+package struct PipeEnd: ~Copyable, Sendable {
   /// What it is called in errors.
-  public let path: FilePath
+  package let path: FilePath
   private let owned: OwnedDescriptor
 
   /// Takes over `descriptor`, and makes it non-blocking.
-  public init(_ descriptor: consuming OwnedDescriptor, path: FilePath) {
+  package init(_ descriptor: consuming OwnedDescriptor, path: FilePath) {
     let number = descriptor.rawValue
     _ = fcntl(number, F_SETFL, fcntl(number, F_GETFL) | O_NONBLOCK)
     owned = descriptor
@@ -22,14 +22,14 @@ public struct PipeEnd: ~Copyable, Sendable {
   /// Opens `path` for reading: a FIFO without a writer yet, too.
   ///
   /// Throws what openat gives.
-  public init(reading path: FilePath) throws(SystemCallError) {
+  package init(reading path: FilePath) throws(SystemCallError) {
     self.init(try openDescriptor(path, flags: O_RDONLY | O_NONBLOCK), path: path)
   }
 
   /// Opens `path` for writing; waits for the first reader of a FIFO. Nil where the signal was raised before.
   ///
   /// Throws what openat gives.
-  public static func open(
+  package static func open(
     writing path: FilePath, until stop: StopSignal
   ) throws(SystemCallError) -> PipeEnd? {
     while true {
@@ -44,17 +44,17 @@ public struct PipeEnd: ~Copyable, Sendable {
   }
 
   /// The descriptor, valid as long as the value lives.
-  public var descriptor: CInt { owned.rawValue }
+  package var descriptor: CInt { owned.rawValue }
 
   /// Whether it is a regular file.
-  public var isRegular: Bool {
+  package var isRegular: Bool {
     (try? status(of: owned.rawValue, path))?.type == .regular
   }
 
   /// Reads what is there, at least a byte; 0 at the end, nil where the signal was raised before.
   ///
   /// Throws what read and poll give.
-  public func readSome(
+  package func readSome(
     into memory: UnsafeMutableRawBufferPointer, until stop: StopSignal
   ) throws(SystemCallError) -> Int? {
     while try stop.wait(for: descriptor, events: POLLIN) {
@@ -73,7 +73,7 @@ public struct PipeEnd: ~Copyable, Sendable {
   /// Writes some of the bytes; nil where the signal was raised before. SIGPIPE must be ignored or blocked.
   ///
   /// Throws what write and poll give: EPIPE where no process reads any more.
-  public func writeSome(
+  package func writeSome(
     _ memory: UnsafeRawBufferPointer, until stop: StopSignal
   ) throws(SystemCallError) -> Int? {
     while try stop.wait(for: descriptor, events: POLLOUT) {
@@ -94,7 +94,7 @@ public struct PipeEnd: ~Copyable, Sendable {
   ///
   /// Users without CAP_SYS_RESOURCE have a limit for one pipe, and one for all of theirs (pipe(7), pipe-max-size and
   /// pipe-user-pages-soft): beyond them the pipe stays as it is.
-  public func widen(to byteCount: Int) {
+  package func widen(to byteCount: Int) {
     // F_GETPIPE_SZ and F_SETPIPE_SZ of linux/fcntl.h, which the Glibc module does not have.
     let (get, set): (CInt, CInt) = (1032, 1031)
     let room = fcntl(descriptor, get)
@@ -104,14 +104,14 @@ public struct PipeEnd: ~Copyable, Sendable {
 }
 
 /// A new pipe: both of its ends, each to be taken over once.
-public struct PipePair: ~Copyable {
+package struct PipePair: ~Copyable {
   /// Where the bytes come out.
-  public let reading: OwnedDescriptor
+  package let reading: OwnedDescriptor
   /// Where they go in.
-  public let writing: OwnedDescriptor
+  package let writing: OwnedDescriptor
 
   /// Makes a pipe. Throws what pipe2 gives.
-  public init() throws(SystemCallError) {
+  package init() throws(SystemCallError) {
     var ends: (CInt, CInt) = (-1, -1)
     // SAFETY: two numbers, as pipe2 wants them; they are not kept.
     let result = unsafe withUnsafeMutableBytes(of: &ends) { bytes in
@@ -123,12 +123,12 @@ public struct PipePair: ~Copyable {
   }
 
   /// Opens /dev/null for reading and writing. Throws what openat gives.
-  public static func openNull() throws(SystemCallError) -> OwnedDescriptor {
+  package static func openNull() throws(SystemCallError) -> OwnedDescriptor {
     try openDescriptor("/dev/null", flags: O_RDWR)
   }
 
   /// The end where the bytes come out; the other one is closed.
-  public consuming func takeReading() -> OwnedDescriptor { reading }
+  package consuming func takeReading() -> OwnedDescriptor { reading }
   /// The end where the bytes go in; the other one is closed.
-  public consuming func takeWriting() -> OwnedDescriptor { writing }
+  package consuming func takeWriting() -> OwnedDescriptor { writing }
 }

@@ -1,6 +1,6 @@
 import CLinux
 import Glibc
-public import LinuxIO
+package import LinuxIO
 import SystemPackage
 
 /// A text of bytes that this process writes again and again, and another one reads whole at any moment, also once this one is dead.
@@ -8,12 +8,12 @@ import SystemPackage
 /// It is memory that both have mapped: writing is no system call, and neither waits. There are two places, and a number that says which
 /// of them counts; a writer that is killed in the middle of writing leaves the other one. Beside the text there are words, which
 /// either process reads and writes.
-public final class SharedNote: Sendable {
+package final class SharedNote: Sendable {
   /// The most bytes that a text may have: 256 KiB. (The memory counts as a file for a limit on the sizes of files, ulimit -f.)
-  public static let limit = 256 << 10
+  package static let limit = 256 << 10
 
   /// Words beside the text, each 0 at first.
-  public enum Word: Int, CaseIterable, Sendable {
+  package enum Word: Int, CaseIterable, Sendable {
     /// Counted up by the writer, which shows that it is alive and gets on.
     case beat
     /// What the reader has done so far.
@@ -26,7 +26,7 @@ public final class SharedNote: Sendable {
   /// Memory of its own, which `descriptor` hands to the other process.
   ///
   /// - Throws: what memfd_create(2), ftruncate(2) and mmap(2) give.
-  public convenience init() throws(SystemCallError) {
+  package convenience init() throws(SystemCallError) {
     try self.init(
       try File.inMemory(name: "shared note", byteCount: UInt64(Self.head + 2 * Self.limit)))
   }
@@ -34,7 +34,7 @@ public final class SharedNote: Sendable {
   /// The memory of another process, which `descriptor` is of; the caller keeps it.
   ///
   /// - Throws: what open(2) and mmap(2) give; `.unsuitable`, `.outsideFile` for something that is no such memory.
-  public convenience init(opening descriptor: CInt) throws(SystemCallError) {
+  package convenience init(opening descriptor: CInt) throws(SystemCallError) {
     try self.init(
       try File.open(
         FilePath("/proc/self/fd/\(descriptor)"), access: .readWrite, directIO: .off))
@@ -47,7 +47,7 @@ public final class SharedNote: Sendable {
   }
 
   /// The descriptor of the memory, valid as long as this is referenced.
-  public var descriptor: CInt { file.bufferedDescriptor }
+  package var descriptor: CInt { file.bufferedDescriptor }
 
   private static let head = 4096
   private static let (number, counts) = (0, 1)
@@ -56,7 +56,7 @@ public final class SharedNote: Sendable {
   /// Writes `bytes` in place of what was written before. One thread at a time.
   ///
   /// - Throws: EMSGSIZE where there are more than `limit`; then the text stays as it was.
-  public func write(_ bytes: [UInt8]) throws(SystemCallError) {
+  package func write(_ bytes: [UInt8]) throws(SystemCallError) {
     guard bytes.count <= Self.limit else {
       throw SystemCallError(
         call: .write, errno: Errno(rawValue: EMSGSIZE), subject: .memory(byteCount: bytes.count))
@@ -73,10 +73,10 @@ public final class SharedNote: Sendable {
   }
 
   /// How often something was written.
-  public var version: UInt64 { load(Self.number) }
+  package var version: UInt64 { load(Self.number) }
 
   /// The bytes that were written last; empty where there are none.
-  public func read() -> [UInt8] {
+  package func read() -> [UInt8] {
     while true {
       let before = load(Self.number)
       let place = Int(before % 2)
@@ -91,7 +91,7 @@ public final class SharedNote: Sendable {
   }
 
   /// A word.
-  public subscript(word: Word) -> UInt64 {
+  package subscript(word: Word) -> UInt64 {
     get { load(Self.words + word.rawValue) }
     set { store(Self.words + word.rawValue, newValue) }
   }

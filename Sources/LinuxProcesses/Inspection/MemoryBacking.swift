@@ -1,6 +1,6 @@
 import LinuxIO
 /// What stands behind a range of a process's addresses.
-public enum MemoryBacking: Equatable, Sendable {
+package enum MemoryBacking: Equatable, Sendable {
   /// Private memory without a file: what was never touched is zero.
   case anonymous
   /// A shared file, a memfd among them, with its first byte at `offset`.
@@ -11,7 +11,7 @@ public enum MemoryBacking: Equatable, Sendable {
   case mixed
 
   /// The file behind it, if there is one.
-  public var file: MappedFileIdentity? {
+  package var file: MappedFileIdentity? {
     switch self {
     case .sharedFile(let file, _, _), .privateFile(let file, _, _): file
     case .anonymous, .mixed: nil
@@ -19,7 +19,7 @@ public enum MemoryBacking: Equatable, Sendable {
   }
 
   /// What stands behind `range`, by the `maps` of the process; `nil` where it has nothing at some of the addresses.
-  public init?(of range: Range<UInt64>, in maps: [MemoryMap]) {
+  package init?(of range: Range<UInt64>, in maps: [MemoryMap]) {
     var position = range.lowerBound
     var found: MemoryBacking?
     for map in maps where map.addresses.upperBound > position {

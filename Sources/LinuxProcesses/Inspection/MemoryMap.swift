@@ -1,22 +1,22 @@
 import CLinux
 import Glibc
-public import LinuxIO
+package import LinuxIO
 import SystemPackage
 
 /// A part of a process's address space, as a line of /proc/PID/maps tells it (proc_pid_maps(5)).
-public struct MemoryMap: Equatable, Sendable {
+package struct MemoryMap: Equatable, Sendable {
   /// Its addresses.
-  public var addresses: Range<UInt64>
+  package var addresses: Range<UInt64>
   /// Whether writes go to the file, or are seen by others (MAP_SHARED).
-  public var isShared: Bool
+  package var isShared: Bool
   /// Whether it may be written. A shared file then is open for writing, as far as the process's own rights go.
-  public var isWritable: Bool
+  package var isWritable: Bool
   /// Where the first byte is in the file.
-  public var fileOffset: UInt64
+  package var fileOffset: UInt64
   /// The file's device, and its number there; 0 for memory without a file.
-  public var inode: MappedFileIdentity
+  package var inode: MappedFileIdentity
   /// The file's path as the kernel has it, or a name in brackets; often empty.
-  public var path: String
+  package var path: String
 
   /// Reads a line, without its end; `nil` where it is none.
   init?(parsing line: ArraySlice<UInt8>) {
@@ -40,7 +40,7 @@ public struct MemoryMap: Equatable, Sendable {
   /// All parts of the address space of a process, ascending.
   ///
   /// - Throws: EACCES or EPERM without the right to trace the process; ENOENT where it is gone.
-  public static func all(of processID: Int32) throws(SystemCallError) -> [MemoryMap] {
+  package static func all(of processID: Int32) throws(SystemCallError) -> [MemoryMap] {
     try ProcessText.lines(of: FilePath("/proc/\(processID)/maps")).compactMap {
       MemoryMap(parsing: $0)
     }
@@ -51,16 +51,16 @@ public struct MemoryMap: Equatable, Sendable {
 ///
 /// To be compared with others of its kind alone: file systems with subvolumes or layers (btrfs, overlayfs) give another device there
 /// than in stat(2). `File.mappedIdentity()` gives that of an open file.
-public struct MappedFileIdentity: Equatable, Hashable, Sendable {
+package struct MappedFileIdentity: Equatable, Hashable, Sendable {
   /// The first of the device's numbers.
-  public var major: UInt32
+  package var major: UInt32
   /// The second one.
-  public var minor: UInt32
+  package var minor: UInt32
   /// The number on the device; 0 for no file.
-  public var number: UInt64
+  package var number: UInt64
 
   /// An identity of its parts.
-  public init(major: UInt32, minor: UInt32, number: UInt64) {
+  package init(major: UInt32, minor: UInt32, number: UInt64) {
     self.major = major
     self.minor = minor
     self.number = number
@@ -72,7 +72,7 @@ extension File {
   ///
   /// - Throws: what mmap gives; ENODEV for a file that cannot be mapped.
   /// - Complexity: O(mappings of this process).
-  public func mappedIdentity() throws(SystemCallError) -> MappedFileIdentity {
+  package func mappedIdentity() throws(SystemCallError) -> MappedFileIdentity {
     // A file of huge pages is mapped in those, which are its preferred size of I/O (hugetlbfs). Past the end of a file is as good.
     let byteCount = max(try status(of: bufferedDescriptor, path).preferredIOBlockSize, 1 << 16)
     // SAFETY: a new mapping, at a place of the kernel's choice, that is not touched.

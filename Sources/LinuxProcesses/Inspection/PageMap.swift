@@ -1,13 +1,13 @@
 import Glibc
-public import LinuxIO
+package import LinuxIO
 import SystemPackage
 
 /// Which pages of a process are in memory or swapped out (proc_pid_pagemap(5)).
-public final class PageMap: Sendable {
+package final class PageMap: Sendable {
   private let descriptor: OwnedDescriptor
   private let path: FilePath
   /// The size of the pages that it counts, in bytes.
-  public static let pageBytes = UInt64(sysconf(Int32(_SC_PAGESIZE)))
+  package static let pageBytes = UInt64(sysconf(Int32(_SC_PAGESIZE)))
 
   /// Pages that are asked for by one call: 2 MiB.
   static let entriesAtOnce: UInt64 = 512
@@ -15,7 +15,7 @@ public final class PageMap: Sendable {
   /// The map of process `processID`.
   ///
   /// - Throws: EACCES or EPERM without the right to trace the process.
-  public init(of processID: Int32) throws(SystemCallError) {
+  package init(of processID: Int32) throws(SystemCallError) {
     path = FilePath("/proc/\(processID)/pagemap")
     descriptor = try openDescriptor(path, flags: O_RDONLY)
   }
@@ -24,7 +24,7 @@ public final class PageMap: Sendable {
   ///
   /// - Complexity: O(pages up to the end of the run).
   /// - Throws: what pread gives; ESRCH where the process has ended, or can have no such addresses.
-  public func nextPresent(
+  package func nextPresent(
     in addresses: Range<UInt64>
   ) throws(SystemCallError) -> Range<UInt64>? {
     // Bits 63 and 62: present, swapped.

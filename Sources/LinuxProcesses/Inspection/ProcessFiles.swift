@@ -1,17 +1,17 @@
 import CLinux
 import Glibc
-public import LinuxIO
-public import SystemPackage
+package import LinuxIO
+package import SystemPackage
 
 /// The files that a process has open.
-public enum ProcessFiles {
+package enum ProcessFiles {
   /// Opens anew the file `wanted` that the process has open and mapped; `nil` where it has not.
   ///
   /// The file's own permissions are asked, and the right to trace the process (proc_pid_fd(5)).
   ///
   /// - Throws: EACCES or EPERM without the rights; ENOENT where the process is gone.
   /// - Complexity: O(descriptors of the process).
-  public static func open(
+  package static func open(
     _ wanted: MappedFileIdentity, of processID: Int32, access: File.Access
   ) throws(SystemCallError) -> File? {
     let directory = FilePath("/proc/\(processID)/fd")
@@ -38,7 +38,7 @@ public enum ProcessFiles {
   ///
   /// - Throws: EACCES or EPERM without the right to trace the process (proc_pid_fd(5)); ENOENT where it is gone.
   /// - Complexity: O(descriptors of the process).
-  public static func identities(of processID: Int32) throws(SystemCallError) -> [FileIdentity] {
+  package static func identities(of processID: Int32) throws(SystemCallError) -> [FileIdentity] {
     let directory = FilePath("/proc/\(processID)/fd")
     return try names(in: directory).compactMap { name in
       let path = directory.appending(name)
@@ -51,7 +51,7 @@ public enum ProcessFiles {
   ///
   /// - Throws: as `identities(of:)`.
   /// - Complexity: O(descriptors of the process).
-  public static func hasUnlinked(
+  package static func hasUnlinked(
     _ name: FilePath.Component, of processID: Int32
   ) throws(SystemCallError) -> Bool {
     let directory = FilePath("/proc/\(processID)/fd")

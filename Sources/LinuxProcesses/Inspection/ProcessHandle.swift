@@ -1,13 +1,13 @@
 import CLinux
 import Glibc
-public import LinuxIO
+package import LinuxIO
 import SystemPackage
 
 /// A process that is held by a pidfd (pidfd_open(2)): what is asked of it and sent to it never reaches another process that has got its
 /// number since.
-public final class ProcessHandle: Sendable {
+package final class ProcessHandle: Sendable {
   /// The number, in this process's PID namespace. It is the process's own until the process has ended and was waited for.
-  public let processID: Int32
+  package let processID: Int32
   private let owned: OwnedDescriptor
 
   /// Holds the process `processID`, which may be one that has ended and was not waited for.
@@ -16,7 +16,7 @@ public final class ProcessHandle: Sendable {
   /// that it has not `hasEnded`.
   ///
   /// - Throws: what pidfd_open(2) gives: ESRCH where there is no such process, EINVAL where the number is a thread's or not positive.
-  public init(_ processID: Int32) throws(SystemCallError) {
+  package init(_ processID: Int32) throws(SystemCallError) {
     let descriptor = CLinux_processDescriptor(processID)
     try check(descriptor, .pidfd_open, .process)
     self.processID = processID
@@ -24,18 +24,18 @@ public final class ProcessHandle: Sendable {
   }
 
   /// A descriptor that poll(2) finds readable once the process has ended; valid as long as the value lives.
-  public var descriptor: CInt { owned.rawValue }
+  package var descriptor: CInt { owned.rawValue }
 
   /// Whether the process has ended, with all its threads. One that was not waited for yet has.
-  public var hasEnded: Bool { wait(for: .zero) }
+  package var hasEnded: Bool { wait(for: .zero) }
 
   /// Waits until the process has ended, but for at most `duration`. Whether it has.
-  public func wait(for duration: Duration) -> Bool {
+  package func wait(for duration: Duration) -> Bool {
     Self.wait(for: duration, on: owned.rawValue)
   }
 
   /// Whether the process has ended of which `descriptor` is a pidfd, as another process may have handed it over.
-  public static func hasEnded(behind descriptor: CInt) -> Bool {
+  package static func hasEnded(behind descriptor: CInt) -> Bool {
     wait(for: .zero, on: descriptor)
   }
 
@@ -55,7 +55,7 @@ public final class ProcessHandle: Sendable {
   /// Sends a signal. Nothing happens to a process that has ended.
   ///
   /// - Throws: what pidfd_send_signal(2) gives; EPERM for a process of another user.
-  public func signal(_ number: CInt) throws(SystemCallError) {
+  package func signal(_ number: CInt) throws(SystemCallError) {
     let result = CLinux_signalProcess(owned.rawValue, number)
     if result == -ESRCH { return }
     try check(result, .pidfd_send_signal, .process)

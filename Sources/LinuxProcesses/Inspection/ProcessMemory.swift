@@ -1,23 +1,23 @@
 import CLinux
-public import LinuxIO
+package import LinuxIO
 import SystemPackage
 
 /// The memory of another process, read and written by process_vm_readv(2) and process_vm_writev(2).
 ///
 /// Needs the right to trace the process: root or CAP_SYS_PTRACE, or the same user where kernel.yama.ptrace_scope is 0 or the
 /// process is a descendant.
-public struct ProcessMemory: Equatable, Sendable {
+package struct ProcessMemory: Equatable, Sendable {
   /// The process.
-  public let processID: Int32
+  package let processID: Int32
 
   /// The memory of process `processID`, which is not looked at yet.
-  public init(of processID: Int32) { self.processID = processID }
+  package init(of processID: Int32) { self.processID = processID }
 
   /// Fills `buffer` with the bytes at `address`.
   ///
   /// - Throws: EPERM without the right, ESRCH where the process is gone, EFAULT where it has no memory there. The error's
   ///   range is what was still missing.
-  public func read(
+  package func read(
     into buffer: UnsafeMutableRawBufferPointer, from address: UInt64
   ) throws(SystemCallError) {
     try transfer(.process_vm_readv, address, buffer.count) { done in
@@ -31,7 +31,7 @@ public struct ProcessMemory: Equatable, Sendable {
   /// Puts the bytes of `buffer` at `address`. Memory that was never touched is made for it.
   ///
   /// - Throws: as `read`; EFAULT also where the process itself may not write.
-  public func write(
+  package func write(
     from buffer: UnsafeRawBufferPointer, to address: UInt64
   ) throws(SystemCallError) {
     try transfer(.process_vm_writev, address, buffer.count) { done in
@@ -45,7 +45,7 @@ public struct ProcessMemory: Equatable, Sendable {
   /// Tries to read the byte at `address`.
   ///
   /// - Throws: as `read`.
-  public func probe(_ address: UInt64) throws(SystemCallError) {
+  package func probe(_ address: UInt64) throws(SystemCallError) {
     var byte: UInt8 = 0
     // SAFETY: one byte of this function's own.
     try unsafe withUnsafeMutableBytes(of: &byte) { (buffer) throws(SystemCallError) in

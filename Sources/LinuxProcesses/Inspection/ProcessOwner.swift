@@ -1,11 +1,11 @@
 import Glibc
-public import LinuxIO
+package import LinuxIO
 import SystemPackage
 
 /// Which process a thread belongs to.
-public enum ProcessOwner {
+package enum ProcessOwner {
   /// The process of the thread `number`, as /proc/TID/status gives it (Tgid); `nil` where there is no such thread.
-  public static func ofThread(_ number: Int32) -> Int32? {
+  package static func ofThread(_ number: Int32) -> Int32? {
     // A thread that is gone has no file.
     guard let lines = try? ProcessText.lines(of: FilePath("/proc/\(number)/status")) else {
       return nil
@@ -19,7 +19,7 @@ public enum ProcessOwner {
   /// not among them.
   ///
   /// - Complexity: O(processes of the system).
-  public static func descendants(of processID: Int32) -> [Int32] {
+  package static func descendants(of processID: Int32) -> [Int32] {
     guard let all = try? ProcessFiles.names(in: "/proc") else { return [] }
     let parents = all.compactMap { name in
       Int32(name).flatMap { number in parent(of: number).map { (number, $0) } }
@@ -48,7 +48,7 @@ public enum ProcessOwner {
   }
 
   /// The user as which the process opens files (proc_pid_status(5), the last numbers of Uid and Gid); `nil` where it cannot be seen.
-  public static func user(of processID: Int32) -> FileOwner? {
+  package static func user(of processID: Int32) -> FileOwner? {
     guard let lines = try? ProcessText.lines(of: FilePath("/proc/\(processID)/status")) else {
       return nil
     }

@@ -1,15 +1,15 @@
 import Glibc
-public import LinuxIO
+package import LinuxIO
 import SystemPackage
 
 /// What another process has used of the processors.
-public enum ProcessorTime {
+package enum ProcessorTime {
   /// The time of all threads of process `processID` so far, in its own code and in the kernel, in steps of a tick (10 ms).
   ///
   /// From /proc/PID/stat, fields 14 and 15 (proc_pid_stat(5)).
   ///
   /// - Throws: ENOENT where there is no such process.
-  public static func used(by processID: Int32) throws(SystemCallError) -> Duration {
+  package static func used(by processID: Int32) throws(SystemCallError) -> Duration {
     let path = FilePath("/proc/\(processID)/stat")
     let line = try ProcessText.lines(of: path).first ?? []
     // The program's name stands in parentheses, and may have spaces and parentheses itself.

@@ -1,5 +1,5 @@
 import LinuxIO
-public import SystemPackage
+package import SystemPackage
 
 extension UnixSocket {
   /// Whether a program listens at the socket at `path`, as /proc/net/unix has it (unix(7)); no process is disturbed.
@@ -8,7 +8,7 @@ extension UnixSocket {
   /// one has the same name, a connection tells.
   ///
   /// - Complexity: O(sockets of the network namespace).
-  public static func isListening(at path: FilePath) -> Bool {
+  package static func isListening(at path: FilePath) -> Bool {
     guard InodeType(at: path) == .socket, let wanted = FileIdentity(at: path),
       // A kernel without the file leaves nothing to be said.
       let lines = try? ProcessText.lines(of: "/proc/net/unix")

@@ -1,11 +1,11 @@
 import CLinux
 import Glibc
-public import LinuxIO
+package import LinuxIO
 import SystemPackage
 
 extension UnixSocket {
   /// How many descriptors one call can pass.
-  public static let descriptorLimit = Int(CLinux_MESSAGE_DESCRIPTORS)
+  package static let descriptorLimit = Int(CLinux_MESSAGE_DESCRIPTORS)
 
   /// Sends all of `bytes`, the first of them with `descriptors`, which stay the caller's.
   ///
@@ -13,7 +13,7 @@ extension UnixSocket {
   ///
   /// Throws what sendmsg(2) gives: EPIPE where the peer is gone, ETIMEDOUT (of poll) where it does
   /// not read and `deadline` passes; then some bytes may have been sent.
-  public func send(
+  package func send(
     _ bytes: [UInt8], passing descriptors: [CInt] = [], deadline: ContinuousClock.Instant
   ) throws(SystemCallError) {
     precondition(descriptors.count <= Self.descriptorLimit, "More descriptors than one call passes")
@@ -47,7 +47,7 @@ extension UnixSocket {
   ///
   /// - Returns: the number of bytes, 0 at the peer's end; `nil` if `deadline` passes first.
   /// - Throws: what recvmsg(2) gives.
-  public func receive(
+  package func receive(
     into buffer: inout [UInt8], limit: Int = 1 << 16, deadline: ContinuousClock.Instant
   ) throws(SystemCallError) -> Int? {
     // SAFETY: no descriptors are asked for, so the two null pointers are not used.
@@ -60,7 +60,7 @@ extension UnixSocket {
   /// them to `adopt`.
   ///
   /// A peer may send more than one call takes (`descriptorLimit`); the kernel closes the rest.
-  public func receive(
+  package func receive(
     into buffer: inout [UInt8], limit: Int = 1 << 16, deadline: ContinuousClock.Instant,
     descriptors adopt: (consuming OwnedDescriptor) -> Void
   ) throws(SystemCallError) -> Int? {

@@ -1,26 +1,26 @@
 import CLinux
 import Glibc
-public import LinuxIO
-public import SystemPackage
+package import LinuxIO
+package import SystemPackage
 
 /// A connected Unix stream socket. It is closed when the last reference goes.
 ///
 /// Nothing here waits longer than the caller allows, and a peer that is gone is an error, never a
 /// SIGPIPE. The methods may be called from any thread; two threads that send at the same time mix
 /// their bytes.
-public final class UnixSocket: Sendable {
+package final class UnixSocket: Sendable {
   /// The path that it is connected to, or a name given to it; for messages.
-  public let path: FilePath
+  package let path: FilePath
   private let owned: OwnedDescriptor
 
   /// Takes over `descriptor`, a connected stream socket, called `path` in messages.
-  public init(owning descriptor: consuming OwnedDescriptor, named path: FilePath) {
+  package init(owning descriptor: consuming OwnedDescriptor, named path: FilePath) {
     self.owned = descriptor
     self.path = path
   }
 
   /// The descriptor's number, valid as long as the socket is referenced. For poll(2) by others.
-  public var descriptor: CInt { owned.rawValue }
+  package var descriptor: CInt { owned.rawValue }
 
   /// Connects to the socket at `path`.
   ///
@@ -29,7 +29,7 @@ public final class UnixSocket: Sendable {
   /// Throws what connect(2) gives: ECONNREFUSED where no process listens, and EAGAIN where the program
   /// that listens takes no more connections and still does not after `timeout`. ENOTSOCK where something else than a socket is at
   /// `path`, for which connect(2) says ECONNREFUSED as well.
-  public static func connect(
+  package static func connect(
     to path: FilePath, timeout: Duration = .seconds(10)
   ) throws(SystemCallError) -> UnixSocket {
     let owned = try make(path)
@@ -69,7 +69,7 @@ public final class UnixSocket: Sendable {
   /// Two sockets that are connected to each other.
   ///
   /// Throws what socketpair(2) gives.
-  public static func pair(
+  package static func pair(
     named path: FilePath = "socketpair"
   ) throws(SystemCallError) -> (UnixSocket, UnixSocket) {
     var (first, second): (CInt, CInt) = (-1, -1)
@@ -82,20 +82,20 @@ public final class UnixSocket: Sendable {
   }
 
   /// Who made the other end.
-  public struct Peer: Equatable, Sendable {
+  package struct Peer: Equatable, Sendable {
     /// The process that called connect, listen or socketpair; 0 where it is in a PID namespace that
     /// this process does not see. It may have ended, and its number may be another's by now.
-    public var processID: Int32
+    package var processID: Int32
     /// Its effective user then.
-    public var userID: UInt32
+    package var userID: UInt32
     /// Its effective group then.
-    public var groupID: UInt32
+    package var groupID: UInt32
   }
 
   /// Who made the other end (SO_PEERCRED, unix(7)).
   ///
   /// Throws what getsockopt(2) gives.
-  public func peer() throws(SystemCallError) -> Peer {
+  package func peer() throws(SystemCallError) -> Peer {
     var peer = Peer(processID: 0, userID: 0, groupID: 0)
     // SAFETY: the numbers are filled before the call returns, and are not kept.
     try unsafe check(
@@ -106,7 +106,7 @@ public final class UnixSocket: Sendable {
 
   /// Ends the conversation in both directions: the peer sees the end, and a thread that waits in
   /// `receive` gets 0 bytes. The descriptor stays open. May be called from any thread, and twice.
-  public func shutdown() {
+  package func shutdown() {
     // It fails only where the peer has done so already (ENOTCONN).
     _ = CLinux_shutdown(owned.rawValue)
   }
@@ -121,7 +121,7 @@ public final class UnixSocket: Sendable {
 
 extension UnixSocket {
   /// Whether a program that knows no other way can make a socket at `path`: an address has room for 107 bytes (unix(7)).
-  public static func hasRoom(for path: FilePath) -> Bool { !path.isLong }
+  package static func hasRoom(for path: FilePath) -> Bool { !path.isLong }
 }
 
 extension FilePath {

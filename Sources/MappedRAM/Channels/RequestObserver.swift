@@ -1,13 +1,13 @@
 import LinuxIO
 
 /// Is told how long each request of a channel took.
-public protocol RequestObserver: AnyObject, Sendable {
+package protocol RequestObserver: AnyObject, Sendable {
   /// What is told the requests of one channel. Called on the channel's thread, once.
   func channel() -> any ChannelObserver
 }
 
 /// Is told the requests of one channel, by its thread alone.
-public protocol ChannelObserver: AnyObject {
+package protocol ChannelObserver: AnyObject {
   /// A request is over.
   ///
   /// - Parameter nanoseconds: from its making to its completion's being seen.
@@ -16,7 +16,7 @@ public protocol ChannelObserver: AnyObject {
 
 extension ImageSave {
   /// The same save, whose requests `observer` is told of.
-  public func observed(by observer: any RequestObserver) -> ImageSave {
+  package func observed(by observer: any RequestObserver) -> ImageSave {
     var save = self
     save.factory = TimedFactory(options.method, observer)
     return save
@@ -25,7 +25,7 @@ extension ImageSave {
 
 extension ImageRestore {
   /// The same restore, whose requests `observer` is told of.
-  public func observed(by observer: any RequestObserver) -> ImageRestore {
+  package func observed(by observer: any RequestObserver) -> ImageRestore {
     var restore = self
     restore.factory = TimedFactory(options.method, observer)
     return restore

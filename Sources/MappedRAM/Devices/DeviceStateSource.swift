@@ -1,4 +1,4 @@
-public import LinuxIO
+package import LinuxIO
 import MappedRAMFormat
 
 /// A device whose state is saved beside RAM: anything that yields its state as a sequence of buffers.
@@ -23,7 +23,7 @@ extension DeviceStateSource {
 /// Where a device puts its buffers. For the thread of the device's own task alone.
 public final class DeviceStateSink {
   /// Raised when the task is to end.
-  public let stop: StopSignal
+  package let stop: StopSignal
   /// Bytes that a buffer has at most.
   public var bufferBytes: Int { pool.bufferBytes }
   private let pool: BufferPool

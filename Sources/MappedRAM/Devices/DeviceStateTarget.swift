@@ -1,4 +1,4 @@
-public import LinuxIO
+package import LinuxIO
 import MappedRAMFormat
 
 /// A device that takes its state back: buffers strictly in the order of their numbers.
@@ -34,7 +34,7 @@ public struct DeviceBuffer: Equatable, Sendable {
 /// read. For the thread of the device's own task alone.
 public final class DeviceStateFeed {
   /// Raised when the task is to end.
-  public let stop: StopSignal
+  package let stop: StopSignal
   /// Bytes of state in all buffers.
   public let byteCount: UInt64
   /// Buffers in all.

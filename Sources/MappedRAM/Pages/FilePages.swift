@@ -5,7 +5,7 @@ public import SystemPackage
 /// The contents of a RAMBlock in a raw file, or in a part of one.
 public struct FilePages: PageSource, PageTarget {
   /// The file.
-  public let file: File
+  package let file: File
   /// Where the block's first byte is in it.
   public let start: UInt64
   /// Bytes in the block.
@@ -17,7 +17,7 @@ public struct FilePages: PageSource, PageTarget {
   /// The whole of `file`, to be read from.
   ///
   /// - Throws: where the file's size cannot be had.
-  public init(reading file: File) throws(SystemCallError) {
+  package init(reading file: File) throws(SystemCallError) {
     self.file = file
     start = 0
     byteCount = try file.size()
@@ -40,7 +40,7 @@ public struct FilePages: PageSource, PageTarget {
   }
 
   /// The `byteCount` bytes of `file` from `start` on, to be written; `startsZero` says that they all read as zeros now.
-  public init(writing file: File, startingAt start: UInt64 = 0, byteCount: UInt64, startsZero: Bool)
+  package init(writing file: File, startingAt start: UInt64 = 0, byteCount: UInt64, startsZero: Bool)
   {
     self.file = file
     self.start = start

@@ -8,7 +8,7 @@ public struct MappedPages: PageSource {
   private let file: FilePages?
 
   /// All of `mapping`.
-  public init(_ mapping: Mapping) {
+  package init(_ mapping: Mapping) {
     self.mapping = mapping
     file = nil
   }

@@ -1,20 +1,20 @@
-public import LinuxIO
-public import MappedRAMFormat
+package import LinuxIO
+package import MappedRAMFormat
 
 /// Which slots of a block take space in the file.
-public struct SlotAllocation: Equatable, Sendable {
+package struct SlotAllocation: Equatable, Sendable {
   /// Bytes of the pages region that are no hole.
-  public var allocatedBytes: ByteCount
+  package var allocatedBytes: ByteCount
   /// Absent pages whose slot is no hole: it holds an older version of the page, or zeros that were written. Where the
   /// file system's blocks are larger than a page, or it joins near pages, zeros beside a present page count too.
-  public var stalePages: PageBitmap
+  package var stalePages: PageBitmap
 
   /// Finds the slots of `block` that take space in `file`; the pages themselves are not read.
   ///
   /// - Returns: `nil` where there is no answer: the block has no slots here, or the file is a device, which has no holes.
   /// - Complexity: O(extents of the block + words of its bitmap).
   /// - Throws: `ImageError.system`.
-  public static func find(
+  package static func find(
     _ block: ImageBlock, present: PageBitmap, in file: File
   ) throws(ImageError) -> SlotAllocation? {
     guard let slots = block.layout.pages, file.kind == .regular else { return nil }

@@ -1,5 +1,5 @@
-public import LinuxIO
-public import MappedRAMFormat
+package import LinuxIO
+package import MappedRAMFormat
 import SystemPackage
 
 /// Slots of absent pages that hold something else than zeros, and how they are made to read as zeros.
@@ -7,14 +7,14 @@ import SystemPackage
 /// A live save leaves the older version of a page that became zero in its slot. Whoever goes by the bitmap does not see it; whoever maps
 /// the image as a guest's memory does, and must put zeros over what is in `remaining`. Or the slots are punched out: the image means
 /// the same as before, to every reader, and slots whose bit is set are never touched.
-public struct StaleSlots: Equatable, Sendable {
+package struct StaleSlots: Equatable, Sendable {
   /// Pages whose slots took space, or could have, and were made zeros.
-  public private(set) var clearedPages = 0
+  package private(set) var clearedPages = 0
   /// For each block that has some, by idstr: the pages whose slots still are stale since the file cannot be changed. Whoever maps
   /// the image must put zeros over them.
-  public private(set) var remaining: [String: PageBitmap] = [:]
+  package private(set) var remaining: [String: PageBitmap] = [:]
   /// Why `clear` has left some; `nil` where it has left none.
-  public private(set) var refusal: SystemCallError?
+  package private(set) var refusal: SystemCallError?
 
   /// Finds the stale slots of `blocks` in `file`, and changes nothing.
   ///
@@ -22,7 +22,7 @@ public struct StaleSlots: Equatable, Sendable {
   ///
   /// - Complexity: O(extents of the blocks + words of their bitmaps) where there are none. Slots that take space are read.
   /// - Throws: `ImageError`.
-  public static func find(
+  package static func find(
     in blocks: [ImageBlock], of file: File, cancellation: Cancellation = Cancellation()
   ) throws(ImageError) -> StaleSlots {
     try StaleSlots(blocks, file, isWritable: false, cancellation)
@@ -39,7 +39,7 @@ public struct StaleSlots: Equatable, Sendable {
   /// - Complexity: O(extents of the blocks + words of their bitmaps) where there are none. Slots that take space and cannot be punched
   ///   out whole are read.
   /// - Throws: `ImageError`. Some slots may have been cleared then.
-  public static func clear(
+  package static func clear(
     in blocks: [ImageBlock], of file: File, cancellation: Cancellation = Cancellation()
   ) throws(ImageError) -> StaleSlots {
     try StaleSlots(blocks, file, isWritable: true, cancellation)

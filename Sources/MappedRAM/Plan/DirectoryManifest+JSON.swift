@@ -1,7 +1,7 @@
 import FoundationEssentials
 import LinuxIO
 import MappedRAMFormat
-public import SystemPackage
+package import SystemPackage
 
 extension DirectoryManifest {
   /// Bytes that a manifest may have: 64 MiB, far beyond thousands of blocks with thousands of runs each.
@@ -11,7 +11,7 @@ extension DirectoryManifest {
   ///
   /// - Throws: `ImageError`: where the file cannot be read; `PlanError.fileTooLong`; `PlanError.manifest` where it is not what it
   ///   should be.
-  public init(readingFrom directory: FilePath) throws(ImageError) {
+  package init(readingFrom directory: FilePath) throws(ImageError) {
     let path = directory.appending(Self.fileName)
     let bytes = try ImageFile(opening: path).readAll(limit: ByteCount(Self.maximumBytes))
     do {

@@ -16,81 +16,81 @@ import MappedRAMFormat
 ///   "vmstateFile" : "vmstate.bin"
 /// }
 /// ```
-public struct DirectoryManifest: Codable, Equatable, Sendable {
+package struct DirectoryManifest: Codable, Equatable, Sendable {
   /// The version of this form, 1.
-  public var schemaVersion = Self.currentVersion
+  package var schemaVersion = Self.currentVersion
   /// `qemu` or `libvirt`; for people, `prefixFile` has the bytes.
-  public var container: String
+  package var container: String
   /// Where the stream begins in the image.
-  public var streamOffset: UInt64
+  package var streamOffset: UInt64
   /// The bytes before the stream, if there are any.
-  public var prefixFile: String?
+  package var prefixFile: String?
   /// The machine type with its version.
-  public var machineType: String
+  package var machineType: String
   /// The subsections of the configuration, in file order.
-  public var configuration: [Subsection]
+  package var configuration: [Subsection]
   /// The elements between the configuration and RAM, if there are any.
-  public var preambleFile: String?
+  package var preambleFile: String?
   /// The id of the RAM section.
-  public var ramSectionID: UInt32
+  package var ramSectionID: UInt32
   /// False where sections end without a footer.
-  public var hasFooters: Bool?
+  package var hasFooters: Bool?
   /// The blocks, in the list's order.
-  public var blocks: [Block]
+  package var blocks: [Block]
   /// What follows RAM's START section.
-  public var vmstateFile: String
+  package var vmstateFile: String
   /// The devices whose states stand behind the stream, if there are some.
-  public var devices: [Device]?
+  package var devices: [Device]?
 
   /// The only version there is.
-  public static let currentVersion = 1
+  package static let currentVersion = 1
   /// The manifest's own name.
-  public static let fileName = "image.json"
+  package static let fileName = "image.json"
   /// The name of the file with the rest of the stream.
-  public static let vmstateFileName = "vmstate.bin"
+  package static let vmstateFileName = "vmstate.bin"
   /// The name of the file with what stands before the stream.
-  public static let prefixFileName = "prefix.bin"
+  package static let prefixFileName = "prefix.bin"
   /// The name of the file with what stands between the configuration and RAM.
-  public static let preambleFileName = "preamble.bin"
+  package static let preambleFileName = "preamble.bin"
 
   /// A subsection: one of the keys is there.
-  public struct Subsection: Codable, Equatable, Sendable {
+  package struct Subsection: Codable, Equatable, Sendable {
     /// Names of capabilities.
-    public var capabilities: [String]?
+    package var capabilities: [String]?
     /// Binary logarithm of the target's page size.
-    public var targetPageBits: UInt32?
+    package var targetPageBits: UInt32?
     /// The VM's UUID: 32 hexadecimal digits, with dashes.
-    public var uuid: String?
+    package var uuid: String?
   }
 
   /// The state of a device behind the stream.
-  public struct Device: Codable, Equatable, Sendable {
+  package struct Device: Codable, Equatable, Sendable {
     /// The device's name.
-    public var idstr: String
+    package var idstr: String
     /// Its instance.
-    public var instanceID: UInt32
+    package var instanceID: UInt32
     /// The file with all of its buffers, one behind the other.
-    public var file: String
+    package var file: String
     /// The buffers: place in the image that is built, from the area's first aligned one, and bytes.
-    public var buffers: [[UInt64]]
+    package var buffers: [[UInt64]]
     /// Numbers of the buffers that are the device's configuration.
-    public var configurationBuffers: [Int]?
+    package var configurationBuffers: [Int]?
   }
 
   /// A block.
-  public struct Block: Codable, Equatable, Sendable {
+  package struct Block: Codable, Equatable, Sendable {
     /// The block's name.
-    public var idstr: String
+    package var idstr: String
     /// Bytes in use.
-    public var usedLength: UInt64
+    package var usedLength: UInt64
     /// Bytes of a page.
-    public var pageSize: UInt64
+    package var pageSize: UInt64
     /// The file with the block's contents; absent where the image has none (`x-ignore-shared`).
-    public var file: String?
+    package var file: String?
     /// The address of the block's memory region, with `x-ignore-shared`.
-    public var address: UInt64?
+    package var address: UInt64?
     /// Pages that the image has though they are zero, as pairs of first page and count.
-    public var presentZeroPages: [[Int]]?
+    package var presentZeroPages: [[Int]]?
   }
 }
 

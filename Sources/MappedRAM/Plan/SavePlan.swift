@@ -14,7 +14,7 @@ public struct SavePlan: Sendable {
   /// What stands at the start of the file, before the stream: somebody else's bytes.
   public let prefix: StreamBytes?
   /// Where everything stands.
-  public let layout: ImageLayout
+  package let layout: ImageLayout
   /// Whether the slot of each page that is absent stays a hole, as in an image that QEMU wrote. Otherwise short gaps between pages
   /// are written, as zeros, where that is faster; the file then takes up to twice the room.
   public let keepsHoles: Bool

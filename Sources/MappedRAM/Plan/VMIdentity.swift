@@ -2,16 +2,16 @@ import LinuxIO
 import MappedRAMFormat
 
 /// Which VM it is: what its QEMU, or an image of it, says of it. What is `nil` is not known.
-public struct VMIdentity: Equatable, Sendable {
+package struct VMIdentity: Equatable, Sendable {
   /// The machine type as the CONFIGURATION section names it: `pc-q35-10.0`.
-  public var machineType: String?
+  package var machineType: String?
   /// What `-name` gave, or libvirt's domain is called.
-  public var name: String?
+  package var name: String?
   /// The UUID's 16 bytes in the order of its text; not zeros.
-  public var uuid: [UInt8]?
+  package var uuid: [UInt8]?
 
   /// An identity of its parts.
-  public init(machineType: String? = nil, name: String? = nil, uuid: [UInt8]? = nil) {
+  package init(machineType: String? = nil, name: String? = nil, uuid: [UInt8]? = nil) {
     self.machineType = machineType
     self.name = name
     self.uuid = uuid.flatMap { $0.allSatisfy { $0 == 0 } ? nil : $0 }
@@ -54,20 +54,20 @@ public struct VMIdentity: Equatable, Sendable {
 }
 
 /// The version at the end of a machine type's name.
-public struct MachineVersion: Comparable, Sendable {
+package struct MachineVersion: Comparable, Sendable {
   /// The first number: 10 in `pc-q35-10.0`.
-  public var major: Int
+  package var major: Int
   /// The second number.
-  public var minor: Int
+  package var minor: Int
 
   /// A version of its parts.
-  public init(major: Int, minor: Int) {
+  package init(major: Int, minor: Int) {
     self.major = major
     self.minor = minor
   }
 
   /// The version of `machineType`, or `nil` for one without, like `microvm`.
-  public init?(of machineType: String) {
+  package init?(of machineType: String) {
     guard let text = machineType.split(separator: "-").last else { return nil }
     let parts = text.split(separator: ".")
     guard parts.count >= 2, let major = Int(parts[0]), let minor = Int(parts[1]) else { return nil }
@@ -75,10 +75,10 @@ public struct MachineVersion: Comparable, Sendable {
   }
 
   /// Whether QEMU writes SWITCHOVER_START before RAM's END: from 10.0 on.
-  public var announcesSwitchover: Bool { self >= MachineVersion(major: 10, minor: 0) }
+  package var announcesSwitchover: Bool { self >= MachineVersion(major: 10, minor: 0) }
 
   /// Whether `left` is older.
-  public static func < (left: MachineVersion, right: MachineVersion) -> Bool {
+  package static func < (left: MachineVersion, right: MachineVersion) -> Bool {
     (left.major, left.minor) < (right.major, right.minor)
   }
 }

@@ -1,11 +1,11 @@
-public import LinuxIO
+package import LinuxIO
 public import MappedRAMFormat
 public import SystemPackage
 
 /// Takes an image's RAM out of it, into targets of any kind.
 public struct ImageRestore: Sendable {
   /// The image.
-  public var file: File
+  package var file: File
   /// Where the stream begins; `nil` where the container says, or at 0.
   public var streamOffset: FileOffset?
   /// How the channels work.
@@ -16,7 +16,7 @@ public struct ImageRestore: Sendable {
   var factory: (any ChannelIOFactory)?
 
   /// A restore from `file`.
-  public init(_ file: File, streamOffset: FileOffset? = nil, options: ChannelOptions = .standard) {
+  package init(_ file: File, streamOffset: FileOffset? = nil, options: ChannelOptions = .standard) {
     self.file = file
     self.streamOffset = streamOffset
     self.options = options

@@ -1,16 +1,16 @@
-public import LinuxIO
-public import MappedRAMFormat
-public import SystemPackage
+package import LinuxIO
+package import MappedRAMFormat
+package import SystemPackage
 
 /// An image that somebody else writes, like QEMU itself, and that we check, make durable and give its name.
 ///
 /// The writer gets descriptors, which it may keep. Nothing is visible until `commit`, and nothing is left if the value is dropped
 /// before: in place, no image. Regular files only: QEMU 10.0.2 cuts the file that it writes to, which a block device refuses (observed).
-public struct ForeignDraft: ~Copyable, Sendable {
+package struct ForeignDraft: ~Copyable, Sendable {
   /// The file that the image is written into. `openAgain(for: .writing, direct:)` gives a descriptor for the writer.
-  public let file: File
+  package let file: File
   /// Where the stream is to begin.
-  public let streamOffset: FileOffset
+  package let streamOffset: FileOffset
   /// Of the two, the one in whose way the file becomes an image.
   private var pending: PendingFile?
   private var overwritten: OverwrittenFile?
@@ -19,7 +19,7 @@ public struct ForeignDraft: ~Copyable, Sendable {
   ///
   /// - Throws: `ImageError.system`. A device is no file. `TargetError.notAnImage` where something else than an image is there
   ///   and may not be replaced, `.anotherVM` where it is known not to be of `vm`; `TargetError.usedByQEMU`.
-  public static func begin(
+  package static func begin(
     at path: FilePath, inPlace: Bool = false, streamOffset: FileOffset = .zero,
     replacing: Replacing = .images, vm: VMIdentity = VMIdentity(),
     directIO: DirectIOPolicy = .auto
@@ -52,7 +52,7 @@ public struct ForeignDraft: ~Copyable, Sendable {
   ///   - beforeCommit: called once the image is durable, right before it gets its name.
   /// - Returns: the image's structures.
   /// - Throws: `format`, where the image is not whole; `SaveError.blockDiffers`; `system`.
-  public consuming func commit(
+  package consuming func commit(
     expecting blocks: [String: ByteCount]? = nil, runState: RunState? = nil,
     cancellation: Cancellation = Cancellation(), beforeCommit: () -> Void = {}
   ) throws(ImageError) -> Image {

@@ -72,7 +72,7 @@ public struct ImageSave: Sendable {
   ///   - guestTime: what the guest has used of this machine's processors so far, which the last round will have for itself; `nil`
   ///     where that is not known.
   /// - Throws: as `run`.
-  public func begin(
+  package func begin(
     to path: FilePath, inPlace: Bool = false, replacing: Replacing = .images,
     live: LiveOptions? = nil, guestTime: @escaping @Sendable () -> Duration? = { nil },
     progress: TransferProgress = TransferProgress(), cancellation: Cancellation = Cancellation()

@@ -22,7 +22,7 @@ public struct LiveForecast: Equatable, Sendable {
   /// the same pages again and again has changed them again. So the pause is the time of reading that, plus the time of writing that,
   /// both at the best rate that was seen: one round that others on this machine held up says nothing about the next. What the guest
   /// itself takes of the processors it does not take while it is paused. After the first round, it is the time of that round.
-  public init(after rounds: [LiveRound]) {
+  package init(after rounds: [LiveRound]) {
     guard let last = rounds.last else { preconditionFailure("a round to go by") }
     guard rounds.count > 1 else {
       dirtyBytesPerSecond = nil

@@ -14,7 +14,7 @@ public struct LiveRound: Equatable, Sendable {
   public var processors: ProcessorShares?
 
   /// A round of its parts.
-  public init(
+  package init(
     readBytes: UInt64, changedBytes: UInt64, elapsed: Duration, limited: Duration = .zero,
     processors: ProcessorShares? = nil
   ) {
@@ -42,7 +42,7 @@ public struct ProcessorShares: Equatable, Sendable {
   public var count: Int
 
   /// Shares of their parts.
-  public init(save: Duration, guest: Duration, count: Int) {
+  package init(save: Duration, guest: Duration, count: Int) {
     precondition(count > 0, "a processor at least")
     self.save = save
     self.guest = guest

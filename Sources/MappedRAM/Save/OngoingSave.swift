@@ -6,7 +6,7 @@ import MappedRAMFormat
 /// Round 1 writes every page that is not zero, and remembers the hash of each; a later round writes those whose hash is another one.
 /// After each round all channels are waited for, so that no two versions of a page are under way at once. A save that is not live is
 /// its last round alone, and hashes nothing. Dropped at any moment, nothing is left.
-public struct OngoingSave: ~Copyable {
+package struct OngoingSave: ~Copyable {
   private let options: ChannelOptions
   private let progress: TransferProgress
   private let stopwatch: Stopwatch
@@ -38,13 +38,13 @@ public struct OngoingSave: ~Copyable {
   }
 
   /// The rounds so far.
-  public var rounds: [LiveRound] { live?.rounds ?? [] }
+  package var rounds: [LiveRound] { live?.rounds ?? [] }
 
   /// Makes rounds until the downtime will be short enough, or further ones would not help.
   ///
   /// - Precondition: the save is live.
   /// - Throws: `ImageError`; `SaveError.doesNotConverge` where further rounds would not help and the options say to fail then.
-  public mutating func runRounds() throws(ImageError) {
+  package mutating func runRounds() throws(ImageError) {
     precondition(live != nil, "a live save has rounds")
     repeat { _ = try makeRound(live?.limit) } while try live?.goesOn(progress) == true
   }
@@ -55,7 +55,7 @@ public struct OngoingSave: ~Copyable {
   ///
   /// - Parameter plan: what is saved, where its tail was not known before. Its slots are those of the plan that was begun with.
   /// - Throws: `ImageError`, after which nothing is left; `SaveError.slotsDiffer` where the plan has other slots.
-  public consuming func writePages(_ plan: SavePlan? = nil) throws(ImageError) -> WrittenSave {
+  package consuming func writePages(_ plan: SavePlan? = nil) throws(ImageError) -> WrittenSave {
     if let plan { try draft.complete(plan) }
     if live == nil { progress.plan(draft.plan.ramTotal.rawValue) }
     let devices = try draft.startDevices(pool.inlet, extentBytes, progress)

@@ -2,7 +2,7 @@ import LinuxIO
 import MappedRAMFormat
 
 /// A save whose pages and devices' states are in the file. The rest of the image follows. Dropped before, nothing is left.
-public struct WrittenSave: ~Copyable {
+package struct WrittenSave: ~Copyable {
   private let draft: ImageDraft
   /// What was made of each block in the last round; `nil` for one that is left out.
   private let blocks: [BlockSave?]
@@ -32,7 +32,7 @@ public struct WrittenSave: ~Copyable {
   ///   its name, or in place its header.
   /// - Throws: `ImageError`, after which nothing is left; `SaveError.unreadable` if what was written does not read as an image, which
   ///   happens only where the device state that was handed in is not right.
-  public consuming func finish(
+  package consuming func finish(
     beforeCommit: () -> Void = {}
   ) throws(ImageError) -> TransferReport {
     let (plan, file) = (draft.plan, draft.file)

@@ -1,12 +1,12 @@
 import LinuxIO
-public import MappedRAMFormat
+package import MappedRAMFormat
 
 extension DeviceStateStream {
   /// What stands before the block list in an image with this device state.
   ///
   /// - Parameter configuration: of the image; by default the stream's own, with the capability `mapped-ram` alone.
   /// - Precondition: the stream has a CONFIGURATION, or one is given.
-  public func prologue(_ configuration: Configuration? = nil) -> StreamPrologue {
+  package func prologue(_ configuration: Configuration? = nil) -> StreamPrologue {
     guard let configuration = configuration ?? self.configuration?.asMappedRAM else {
       preconditionFailure("a stream without CONFIGURATION does not say what machine it is of")
     }
@@ -28,7 +28,7 @@ extension DeviceStateStream {
   ///   - runState: what the image is to say that the VM was doing; `nil` for what the stream says. `xen-save-devices-state`
   ///     always says `running` (observed: QEMU 10.0.2).
   /// - Throws: `ImageError.format`, where no description can be made.
-  public func tail(
+  package func tail(
     after prologue: StreamPrologue, pageSize: PageSize, switchoverStart: Bool,
     runState: RunState? = nil
   ) throws(ImageError) -> [StreamBytes] {
@@ -56,7 +56,7 @@ extension DeviceStateStream {
   /// The description of an image with this device state, whose CONFIGURATION is `configuration`.
   ///
   /// - Throws: `ImageError.format`, where it cannot be made: there are too many devices, or the file's own is not right.
-  public func description(
+  package func description(
     _ configuration: Configuration, _ pageSize: PageSize
   ) throws(ImageError) -> DeviceDescription {
     do throws(FormatError) {

@@ -1,5 +1,5 @@
-public import LinuxIO
-public import MappedRAMFormat
+package import LinuxIO
+package import MappedRAMFormat
 
 /// A plain migration stream that QEMU wrote for its device state: what is in it, and what an image's tail is made of.
 ///
@@ -11,57 +11,57 @@ public import MappedRAMFormat
 /// - the tail of an image, or device sections alone: it has no header and begins with a section.
 ///
 /// The file must stay as it is as long as this is in use: sections are copied from it.
-public struct DeviceStateStream: Sendable {
+package struct DeviceStateStream: Sendable {
   /// The file that the stream is in.
-  public private(set) var file: File
+  package private(set) var file: File
   /// The CONFIGURATION section, if there is one.
-  public internal(set) var configuration: Configuration?
+  package internal(set) var configuration: Configuration?
   /// The elements before RAM, as they stand in the stream; empty where there is no RAM.
-  public internal(set) var preamble: [UInt8] = []
+  package internal(set) var preamble: [UInt8] = []
   /// The blocks of the list, in its order; empty where there is no RAM.
-  public internal(set) var blocks: [Block] = []
+  package internal(set) var blocks: [Block] = []
   /// A section id that RAM has in the stream, or that it can have since nothing else has it.
-  public internal(set) var ramSectionID: UInt32 = 1
+  package internal(set) var ramSectionID: UInt32 = 1
   /// The sections, commands and the like, in file order.
-  public internal(set) var sections: [ImageSection] = []
+  package internal(set) var sections: [ImageSection] = []
   /// QEMU's description of the device state, if there is one.
-  public internal(set) var description: DeviceDescription?
+  package internal(set) var description: DeviceDescription?
   /// Whether sections end in a footer.
-  public internal(set) var hasFooters = true
+  package internal(set) var hasFooters = true
   /// Where the elements behind RAM's START begin; where there is none, the first section.
   var tailStart = FileOffset.zero
 
   /// A RAMBlock of the list.
-  public struct Block: Sendable {
+  package struct Block: Sendable {
     /// What it is, without an address.
-    public var block: RAMBlock
+    package var block: RAMBlock
     /// The address of its memory region; only with the capability `x-ignore-shared`.
-    public var address: UInt64?
+    package var address: UInt64?
     /// The pages that were in the stream; `nil` where none was: the block is ignored, or all zero.
-    public var contents: FilePages?
+    package var contents: FilePages?
 
     /// Its name.
-    public var idstr: String { block.idstr }
+    package var idstr: String { block.idstr }
     /// Bytes in use.
-    public var usedLength: ByteCount { block.usedLength }
+    package var usedLength: ByteCount { block.usedLength }
     /// The size of its pages.
-    public var pageSize: PageSize { block.pageSize }
+    package var pageSize: PageSize { block.pageSize }
     /// How many pages it has.
-    public var pageCount: Int { block.pageCount }
+    package var pageCount: Int { block.pageCount }
   }
 
   /// A device's section.
-  public struct Device: Equatable, Sendable {
+  package struct Device: Equatable, Sendable {
     /// Whose it is.
-    public var identity: SectionIdentity
+    package var identity: SectionIdentity
     /// The whole section, head and footer included, in the file.
-    public var bytes: Range<FileOffset>
+    package var bytes: Range<FileOffset>
     /// What is between its head and its footer.
-    public var body: Range<FileOffset>
+    package var body: Range<FileOffset>
   }
 
   /// The device sections of type FULL, in file order.
-  public var devices: [Device] {
+  package var devices: [Device] {
     sections.compactMap { section in
       guard section.type == .full, let identity = section.identity else { return nil }
       return Device(
@@ -71,7 +71,7 @@ public struct DeviceStateStream: Sendable {
   }
 
   /// Whether the stream has the command SWITCHOVER_START.
-  public var hasSwitchoverStart: Bool {
+  package var hasSwitchoverStart: Bool {
     sections.contains { $0.command?.code == .switchoverStart }
   }
 
@@ -87,7 +87,7 @@ public struct DeviceStateStream: Sendable {
   ///   - hasFooters: whether sections end in a footer, in a stream without RAM, which could tell.
   /// - Throws: `ImageError`: the file cannot be read, or the stream is not right or not whole.
   /// - Complexity: O(bytes of the stream); memory for its pages.
-  public init(
+  package init(
     reading file: File, at streamOffset: FileOffset = .zero, pageSize: PageSize? = nil,
     ramSectionID: UInt32 = 1, hasFooters: Bool = true, cancellation: Cancellation = Cancellation()
   ) throws(ImageError) {

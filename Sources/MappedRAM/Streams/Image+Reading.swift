@@ -1,6 +1,6 @@
-public import LinuxIO
-public import MappedRAMFormat
-public import SystemPackage
+package import LinuxIO
+package import MappedRAMFormat
+package import SystemPackage
 
 extension Image {
   /// Reads an image's structures, never its pages.
@@ -14,7 +14,7 @@ extension Image {
   ///   - onBitmap: called with each block that has a bitmap, and the bitmap, as soon as they are read; none is kept.
   /// - Throws: `ImageError.system` where the file cannot be read; `.cancelled`.
   /// - Complexity: O(bitmaps + sections); 2 MiB of bitmap a 64 GiB of RAM.
-  public init(
+  package init(
     reading file: File, streamOffset: FileOffset? = nil,
     cancellation: Cancellation = Cancellation(),
     onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void = { _, _ in }
@@ -24,7 +24,7 @@ extension Image {
   }
 
   /// As the other, of the file or device at `path`.
-  public init(
+  package init(
     at path: FilePath, streamOffset: FileOffset? = nil,
     cancellation: Cancellation = Cancellation()
   ) throws(ImageError) {
@@ -91,7 +91,7 @@ extension ImageBlock {
   /// - Returns: `nil` for a block without a bitmap.
   /// - Complexity: O(bytes of the bitmap).
   /// - Throws: `ImageError`: the file cannot be read, or ends before the bitmap does.
-  public func readBitmap(from file: File) throws(ImageError) -> PageBitmap? {
+  package func readBitmap(from file: File) throws(ImageError) -> PageBitmap? {
     try ImageFile(file).bitmap(of: self)
   }
 }

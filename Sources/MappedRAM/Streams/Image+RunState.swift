@@ -1,12 +1,12 @@
-public import LinuxIO
-public import MappedRAMFormat
+package import LinuxIO
+package import MappedRAMFormat
 
 extension Image {
   /// What the VM was doing when it was saved; `nil` where the image does not say.
   ///
   /// - Parameter file: the file that the image was read from.
   /// - Throws: `ImageError`: the section cannot be read, or is not what it should be.
-  public func runState(in file: File) throws(ImageError) -> RunState? {
+  package func runState(in file: File) throws(ImageError) -> RunState? {
     try globalState(in: file)?.runState
   }
 
@@ -30,7 +30,7 @@ extension Image {
   /// - Parameter file: the file that the image was read from, open for writing.
   /// - Returns: whether there is a section that says it.
   /// - Throws: as `runState(in:)`; what pwrite gives.
-  public func setRunState(_ runState: RunState, in file: File) throws(ImageError) -> Bool {
+  package func setRunState(_ runState: RunState, in file: File) throws(ImageError) -> Bool {
     guard let body = globalState, try self.runState(in: file) != nil else { return false }
     var output = ByteOutput(at: body.lowerBound)
     GlobalState(runState).encode(into: &output)

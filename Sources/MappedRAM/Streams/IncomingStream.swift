@@ -1,5 +1,5 @@
-public import LinuxIO
-public import MappedRAMFormat
+package import LinuxIO
+package import MappedRAMFormat
 
 /// A plain migration stream made of an image: all of its device state, and the pages of some of its blocks.
 ///
@@ -12,13 +12,13 @@ public import MappedRAMFormat
 /// - the first PART of RAM has the pages as records; there is no other, and one END.
 ///
 /// The description stays as it is: QEMU passes over it.
-public struct IncomingStream: Sendable {
+package struct IncomingStream: Sendable {
   /// What the stream says that the destination must be like. Its capabilities are those that must be on there.
-  public let configuration: Configuration
+  package let configuration: Configuration
   /// The blocks whose pages are in the stream, by their names in the image.
-  public let carried: Set<String>
+  package let carried: Set<String>
   /// What the stream is to say that the VM was doing; `nil` for what the image says.
-  public var runState: RunState?
+  package var runState: RunState?
   private let image: Image
   private let file: File
   private let prologue: StreamPrologue
@@ -36,7 +36,7 @@ public struct IncomingStream: Sendable {
   ///     not zero: 9 bytes a page.
   /// - Throws: `format`, the image's first problem, if it has any; or a new name that cannot be, or that two blocks would
   ///   have. `PlanError.unknownBlock` for a name that the image does not have.
-  public init(
+  package init(
     _ image: Image, in file: File, carrying: Set<String>? = nil, renaming: [String: String] = [:],
     writesZeros: Bool = false
   ) throws(ImageError) {
@@ -83,7 +83,7 @@ public struct IncomingStream: Sendable {
   /// - Returns: bytes in the stream.
   /// - Complexity: O(pages carried + device state); a few MiB of memory.
   /// - Throws: `ImageError`. What is in the target means nothing then.
-  public func write(
+  package func write(
     to target: File, progress: TransferProgress = TransferProgress(),
     cancellation: Cancellation = Cancellation()
   ) throws(ImageError) -> UInt64 {
@@ -96,7 +96,7 @@ public struct IncomingStream: Sendable {
   /// an end that went away is an error (EPIPE).
   ///
   /// - Returns, throws: as the other `write`.
-  public func write(
+  package func write(
     toDescriptor descriptor: CInt, progress: TransferProgress = TransferProgress(),
     cancellation: Cancellation = Cancellation()
   ) throws(ImageError) -> UInt64 {

@@ -2,14 +2,14 @@
 ///
 /// Everything in the format is parsed from one of these, field by field, by width and byte order. A read that does not
 /// fit throws and leaves the cursor where it was.
-public struct ByteInput: ~Escapable {
+package struct ByteInput: ~Escapable {
   private let bytes: RawSpan
   private var position: Int
   private let base: FileOffset
 
   /// A cursor at the first of `bytes`, which stand at `base` in their file.
   @_lifetime(copy bytes)
-  public init(_ bytes: RawSpan, at base: FileOffset = .zero) {
+  package init(_ bytes: RawSpan, at base: FileOffset = .zero) {
     self.bytes = bytes
     self.base = base
     position = 0
@@ -17,21 +17,21 @@ public struct ByteInput: ~Escapable {
 
   /// A cursor at the first of `bytes`, which stand at `base` in their file.
   @_lifetime(copy bytes)
-  public init(_ bytes: Span<UInt8>, at base: FileOffset = .zero) {
+  package init(_ bytes: Span<UInt8>, at base: FileOffset = .zero) {
     // SAFETY: a span of `UInt8` has no padding, so all of its bytes are initialized.
     self.init(unsafe bytes.bytes, at: base)
   }
 
   /// The place in the file of the next byte.
-  public var offset: FileOffset { base + ByteCount(position) }
+  package var offset: FileOffset { base + ByteCount(position) }
 
   /// Bytes not read yet.
-  public var remaining: Int { bytes.byteCount - position }
+  package var remaining: Int { bytes.byteCount - position }
 
   /// Makes sure that `count` bytes are left.
   ///
   /// - Throws: `FormatError.Kind.truncated`.
-  public func require(_ count: Int, in context: FormatError.Context) throws(FormatError) {
+  package func require(_ count: Int, in context: FormatError.Context) throws(FormatError) {
     precondition(count >= 0, "a count is not negative")
     guard count <= remaining else {
       throw FormatError(
@@ -41,14 +41,14 @@ public struct ByteInput: ~Escapable {
   }
 
   /// Reads a big-endian integer.
-  public mutating func readBigEndian<Value: FixedWidthInteger & BitwiseCopyable>(
+  package mutating func readBigEndian<Value: FixedWidthInteger & BitwiseCopyable>(
     _ type: Value.Type = Value.self, in context: FormatError.Context
   ) throws(FormatError) -> Value {
     Value(bigEndian: try read(type, in: context))
   }
 
   /// Reads a little-endian integer.
-  public mutating func readLittleEndian<Value: FixedWidthInteger & BitwiseCopyable>(
+  package mutating func readLittleEndian<Value: FixedWidthInteger & BitwiseCopyable>(
     _ type: Value.Type = Value.self, in context: FormatError.Context
   ) throws(FormatError) -> Value {
     Value(littleEndian: try read(type, in: context))
@@ -68,7 +68,7 @@ public struct ByteInput: ~Escapable {
   /// Reads `count` bytes.
   ///
   /// - Complexity: O(`count`); nothing is allocated before the bytes are known to be there.
-  public mutating func readBytes(
+  package mutating func readBytes(
     _ count: Int, in context: FormatError.Context
   ) throws(FormatError) -> [UInt8] {
     try require(count, in: context)
@@ -105,13 +105,13 @@ public struct ByteInput: ~Escapable {
   }
 
   /// Passes over `count` bytes.
-  public mutating func skip(_ count: Int, in context: FormatError.Context) throws(FormatError) {
+  package mutating func skip(_ count: Int, in context: FormatError.Context) throws(FormatError) {
     try require(count, in: context)
     position += count
   }
 
   /// The byte `distance` bytes ahead, or `nil` past the end.
-  public func peek(_ distance: Int = 0) -> UInt8? {
+  package func peek(_ distance: Int = 0) -> UInt8? {
     precondition(distance >= 0, "a cursor looks ahead")
     guard distance < remaining else { return nil }
     // SAFETY: position + distance is not negative, and below the byte count, by the guard.
@@ -121,7 +121,7 @@ public struct ByteInput: ~Escapable {
   /// Reads a name of `count` bytes: printable ASCII, at least one byte.
   ///
   /// - Throws: `truncated`; `nameEmpty`; `nameNotPrintable`.
-  public mutating func readName(
+  package mutating func readName(
     _ count: Int, in context: FormatError.Context
   ) throws(FormatError) -> String {
     let before = self
@@ -136,7 +136,7 @@ public struct ByteInput: ~Escapable {
   }
 
   /// Reads a name that has its length before it in one byte.
-  public mutating func readCountedName(
+  package mutating func readCountedName(
     in context: FormatError.Context
   ) throws(FormatError) -> String {
     let before = self
@@ -153,7 +153,7 @@ public struct ByteInput: ~Escapable {
   ///
   /// - Precondition: `pattern` is not empty.
   /// - Complexity: O(bytes left), eight at a time where the pattern's first byte is rare.
-  public func firstIndex(of pattern: [UInt8]) -> Int? {
+  package func firstIndex(of pattern: [UInt8]) -> Int? {
     precondition(!pattern.isEmpty, "something to look for")
     var start = 0
     while start + pattern.count <= remaining {

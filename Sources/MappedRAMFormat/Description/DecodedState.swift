@@ -1,41 +1,41 @@
 /// A device's state, taken apart into fields.
-public struct DecodedDevice: Equatable, Sendable {
+package struct DecodedDevice: Equatable, Sendable {
   /// What was decoded: all, or what stands before the problem.
-  public var state: DecodedState
+  package var state: DecodedState
   /// Why decoding stopped early: the bytes and the description disagree, or the bytes end. `nil` if all was decoded.
-  public var problem: FormatError?
+  package var problem: FormatError?
 }
 
 /// A state, taken apart into fields.
-public struct DecodedState: Equatable, Sendable {
+package struct DecodedState: Equatable, Sendable {
   /// QEMU's name for the form of the state.
-  public var name: String
+  package var name: String
   /// The version of the state.
-  public var version: Int32
+  package var version: Int32
   /// The fields in file order.
-  public var fields: [DecodedField]
+  package var fields: [DecodedField]
   /// The subsections in file order.
-  public var subsections: [DecodedState]
+  package var subsections: [DecodedState]
   /// Where the state stands in the file; of a subsection, its head included.
-  public var range: Range<FileOffset>
+  package var range: Range<FileOffset>
 }
 
 /// A field and its value.
-public struct DecodedField: Equatable, Sendable {
+package struct DecodedField: Equatable, Sendable {
   /// The field's name in QEMU's source, with `[k]` behind it where fields of a state share a name.
-  public var name: String
+  package var name: String
   /// Which element this is, of an array whose elements are listed one by one.
-  public var index: UInt64?
+  package var index: UInt64?
   /// QEMU's name for the way the field is coded.
-  public var type: String
+  package var type: String
   /// What the field holds.
-  public var value: DecodedValue
+  package var value: DecodedValue
   /// Where the field stands in the file.
-  public var range: Range<FileOffset>
+  package var range: Range<FileOffset>
 }
 
 /// What a field holds.
-public enum DecodedValue: Equatable, Sendable {
+package enum DecodedValue: Equatable, Sendable {
   case unsigned(UInt64)
   case signed(Int64)
   case bool(Bool)
@@ -48,7 +48,7 @@ public enum DecodedValue: Equatable, Sendable {
   case absent
 
   /// The text in `bytes`, if they are printable ASCII with nothing but zeros behind it: the run state, for one.
-  public var text: String? {
+  package var text: String? {
     guard case .bytes(let bytes) = self else { return nil }
     let text = bytes.prefix { $0 != 0 }
     guard !text.isEmpty, text.allSatisfy({ (0x20...0x7e).contains($0) }),

@@ -2,7 +2,7 @@
 ///
 /// A description lists devices in the order of their sections. A device has one section in what QEMU writes; where a description lists
 /// one several times, each of its sections is what the next entry says, and those behind are as the last.
-public struct DescribedSections: Sendable {
+package struct DescribedSections: Sendable {
   private struct Entries {
     var indices: [Int]
     var taken = 0
@@ -13,7 +13,7 @@ public struct DescribedSections: Sendable {
   /// The sections of `devices`, of which none has been asked for.
   ///
   /// - Complexity: O(devices).
-  public init(of devices: [DescribedDevice]) {
+  package init(of devices: [DescribedDevice]) {
     for (index, device) in devices.enumerated() {
       let key = DeviceIdentity(device.name, instanceID: device.instanceID)
       entries[key, default: Entries(indices: [])].indices.append(index)
@@ -21,7 +21,7 @@ public struct DescribedSections: Sendable {
   }
 
   /// Which of the devices the next section of `identity` is; `nil` for one that the description does not have.
-  public mutating func next(_ identity: SectionIdentity) -> Int? {
+  package mutating func next(_ identity: SectionIdentity) -> Int? {
     let key = DeviceIdentity(identity.idstr, instanceID: identity.instanceID)
     guard let found = entries[key] else { return nil }
     let place = min(found.taken, found.indices.count - 1)

@@ -3,19 +3,19 @@
 ///
 /// QEMU writes one for each of its own `VMStateDescription`s (source: QEMU v10.0.2, `migration/vmstate.c`,
 /// `vmstate_save_state_v` and `vmsd_desc_field_start`).
-public struct DescribedState: Equatable, Sendable {
+package struct DescribedState: Equatable, Sendable {
   /// QEMU's name for the form of this state.
-  public var name: String
+  package var name: String
   /// The version of this state.
-  public var version: Int32
+  package var version: Int32
   /// The fields in the order of the stream.
-  public var fields: [DescribedField]
+  package var fields: [DescribedField]
   /// The subsections in the order of the stream; each has in it 0x05, one byte of length, name, version (4, big-endian),
   /// then its own fields and subsections.
-  public var subsections: [DescribedState]
+  package var subsections: [DescribedState]
 
   /// A state of its parts.
-  public init(
+  package init(
     name: String, version: Int32, fields: [DescribedField], subsections: [DescribedState] = []
   ) {
     self.name = name
@@ -25,7 +25,7 @@ public struct DescribedState: Equatable, Sendable {
   }
 
   /// Bytes of the fields and subsections in the stream, or `nil` where they leave 64 bits.
-  public var byteCount: ByteCount? {
+  package var byteCount: ByteCount? {
     var sum = ByteCount.zero
     for field in fields {
       guard let bytes = field.byteCount, let next = sum.adding(bytes) else { return nil }
@@ -41,33 +41,33 @@ public struct DescribedState: Equatable, Sendable {
   }
 
   /// Bytes of the head that this state has as a subsection.
-  public var headByteCount: ByteCount { ByteCount(1 + 1 + name.utf8.count + 4) }
+  package var headByteCount: ByteCount { ByteCount(1 + 1 + name.utf8.count + 4) }
 }
 
 /// One field of a state, or an array of equal fields.
-public struct DescribedField: Equatable, Sendable {
+package struct DescribedField: Equatable, Sendable {
   /// The field's name in QEMU's source, with `[k]` behind it where fields of a state share a name.
-  public var name: String
+  package var name: String
   /// QEMU's name for the way the field is coded: `uint32`, `buffer`, `struct` and some dozens more.
-  public var type: String
+  package var type: String
   /// Bytes of one element in the stream.
-  public var size: ByteCount
+  package var size: ByteCount
   /// Whether this is one value, an array, or an element of an array whose elements are listed one by one.
-  public var extent: Extent
+  package var extent: Extent
   /// What is in the field, if it is a state of its own.
-  public var state: DescribedState?
+  package var state: DescribedState?
   /// What is in the elements, if the field is a list: each element has 0x01 before it, and 0x00 ends the list.
-  public var list: [DescribedState]?
+  package var list: [DescribedState]?
 
   /// How many values a field stands for.
-  public enum Extent: Equatable, Sendable {
+  package enum Extent: Equatable, Sendable {
     case single
     case array(count: UInt64)
     case element(index: UInt64)
   }
 
   /// A field of its parts.
-  public init(
+  package init(
     name: String, type: String, size: ByteCount, extent: Extent = .single,
     state: DescribedState? = nil, list: [DescribedState]? = nil
   ) {
@@ -80,7 +80,7 @@ public struct DescribedField: Equatable, Sendable {
   }
 
   /// Bytes of all elements in the stream, or `nil` where they leave 64 bits.
-  public var byteCount: ByteCount? {
+  package var byteCount: ByteCount? {
     guard case .array(let count) = extent else { return size }
     let (product, overflow) = size.rawValue.multipliedReportingOverflow(by: count)
     return overflow ? nil : ByteCount(product)
@@ -88,19 +88,19 @@ public struct DescribedField: Equatable, Sendable {
 }
 
 /// One device of a device description: its section in the stream, of type FULL, and what is in it.
-public struct DescribedDevice: Equatable, Sendable {
+package struct DescribedDevice: Equatable, Sendable {
   /// The idstr of the device's section.
-  public var name: String
+  package var name: String
   /// Tells devices of one name apart.
-  public var instanceID: UInt32
+  package var instanceID: UInt32
   /// What is in the section's body. Devices of the old style, which QEMU cannot describe, have one field `data` of type
   /// `buffer` here, and neither name nor version.
-  public var state: DescribedState
+  package var state: DescribedState
   /// Bytes of the section's body, if the device is one of the old style.
-  public var opaqueSize: ByteCount?
+  package var opaqueSize: ByteCount?
 
   /// A device of its parts.
-  public init(
+  package init(
     name: String, instanceID: UInt32, state: DescribedState, opaqueSize: ByteCount? = nil
   ) {
     self.name = name

@@ -6,7 +6,7 @@ extension DeviceDescription {
   ///
   /// - Parameter offset: the place of the body, for errors.
   /// - Throws: `numberOverflow`; `descriptionShape`, where a device of the old style has two sizes that differ.
-  public static func bodyLength(
+  package static func bodyLength(
     of device: DescribedDevice, at offset: FileOffset = .zero
   ) throws(FormatError) -> ByteCount {
     guard let sum = device.state.byteCount else {

@@ -24,7 +24,7 @@ extension DeviceDescription {
   ///
   /// - Parameter devices: the FULL sections in file order, each with the bytes of its body.
   /// - Throws: `overLimit`, for some 100,000 devices.
-  public init(
+  package init(
     opaque devices: [(identity: SectionIdentity, bodyBytes: ByteCount)],
     configuration: Configuration, pageSize: PageSize
   ) throws(FormatError) {

@@ -18,9 +18,9 @@ public struct DeviceDescription: Equatable, Sendable {
   /// The size of the target's pages, if the text gives it.
   public let pageSize: PageSize?
   /// What is in the CONFIGURATION section, if the text says so.
-  public let configuration: DescribedState?
+  package let configuration: DescribedState?
   /// The devices, in the order of their sections.
-  public let devices: [DescribedDevice]
+  package let devices: [DescribedDevice]
   /// Whether the text says that the slot of each absent page holds zeros or is a hole: a statement of ours (FORMAT.md, section 8.4).
   /// It is the writer's; nothing here has looked into the slots.
   public let absentSlotsAreZero: Bool
@@ -33,7 +33,7 @@ public struct DeviceDescription: Equatable, Sendable {
   /// - Complexity: O(bytes of the text).
   /// - Throws: `overLimit`; `description` at the first byte that is not JSON; `descriptionShape`, where the offset is the
   ///   text's.
-  public init(text: [UInt8], at offset: FileOffset = .zero) throws(FormatError) {
+  package init(text: [UInt8], at offset: FileOffset = .zero) throws(FormatError) {
     let limit = ImageLimits.descriptionBytes
     guard ByteCount(text.count) <= limit else {
       throw Self.overLimit(ByteCount(text.count), at: offset)
@@ -74,7 +74,7 @@ public struct DeviceDescription: Equatable, Sendable {
   /// Reads the element, its type byte included.
   ///
   /// - Throws: `truncated`, `unknownSectionType`, `misplacedSection`, and as `init(text:at:)`.
-  public init(parsing input: inout ByteInput) throws(FormatError) {
+  package init(parsing input: inout ByteInput) throws(FormatError) {
     let count = try Self.textByteCount(parsing: &input)
     let textOffset = input.offset
     let text = try input.readBytes(count, in: .description)
@@ -101,7 +101,7 @@ public struct DeviceDescription: Equatable, Sendable {
   }
 
   /// Appends the element's bytes.
-  public func encode(into output: inout ByteOutput) {
+  package func encode(into output: inout ByteOutput) {
     output.writeBigEndian(SectionType.description.rawValue)
     output.writeBigEndian(UInt32(text.count))
     output.write(text)

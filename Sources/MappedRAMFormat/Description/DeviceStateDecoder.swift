@@ -13,7 +13,7 @@
 /// A word behind an integer's type names a check that the loader makes: `equal` to its own value; `le`, less than or equal
 /// to it (no byte order). Sources: QEMU v10.0.2, `migration/vmstate-types.c`; observed: `int32 le` of a PCI device's
 /// `version_id` is 00 00 00 02.
-public struct DeviceStateDecoder {
+package struct DeviceStateDecoder {
   /// Values that may still be made: a description can ask for any number without a single byte.
   private var budget: Int
   private var stop: Stop?
@@ -39,7 +39,7 @@ public struct DeviceStateDecoder {
   /// - Returns: the state, with what stopped the decoder if it did not come to the end of the description. The problems:
   ///   `truncated`; `overLimit`; `descriptionShape`, where sizes contradict each other or the bytes have no subsection where
   ///   there should be one.
-  public static func decode(
+  package static func decode(
     _ device: DescribedDevice, from input: inout ByteInput
   ) -> DecodedDevice {
     var budget = ImageLimits.descriptionValues
@@ -48,7 +48,7 @@ public struct DeviceStateDecoder {
 
   /// Decodes as the other, and makes no more than `budget` values, which are taken off it: a description can ask for as many
   /// in each of its devices, and whoever decodes several sets one limit for all.
-  public static func decode(
+  package static func decode(
     _ device: DescribedDevice, from input: inout ByteInput, budget: inout Int
   ) -> DecodedDevice {
     var decoder = DeviceStateDecoder(budget: budget)

@@ -2,7 +2,7 @@ extension DeviceArea {
   /// The bytes of header, table and trailer; the buffers' are written by somebody else.
   ///
   /// - Complexity: O(devices + buffers).
-  public func encoded() -> (header: ByteOutput, table: ByteOutput) {
+  package func encoded() -> (header: ByteOutput, table: ByteOutput) {
     var table = ByteOutput(at: self.table)
     for device in devices { device.encode(into: &table) }
     var head = DeviceAreaHeader(of: self)
@@ -17,7 +17,7 @@ extension DeviceArea {
   ///
   /// - Throws: `deviceArea`, `truncated`, the errors of names, `overLimit`.
   /// - Complexity: O(n log n) of the buffers.
-  public init(
+  package init(
     header: DeviceAreaHeader, parsing input: inout ByteInput
   ) throws(FormatError) {
     let whole = input

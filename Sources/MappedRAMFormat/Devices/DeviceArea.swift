@@ -19,7 +19,7 @@ public struct DeviceArea: Equatable, Sendable {
   /// An area of its parts.
   ///
   /// - Precondition: names, limits and places are as a reader of the area asks for.
-  public init(start: FileOffset, table: FileOffset, devices: [StoredDevice]) {
+  package init(start: FileOffset, table: FileOffset, devices: [StoredDevice]) {
     self.start = start
     self.table = table
     self.devices = devices
@@ -61,7 +61,7 @@ public struct StoredDevice: Equatable, Sendable {
   public var buffers: [StoredBuffer]
 
   /// A state of its parts.
-  public init(_ identity: DeviceIdentity, buffers: [StoredBuffer]) {
+  package init(_ identity: DeviceIdentity, buffers: [StoredBuffer]) {
     self.identity = identity
     self.buffers = buffers
   }
@@ -83,7 +83,7 @@ public struct StoredBuffer: Equatable, Sendable {
   public var isConfiguration: Bool
 
   /// A buffer of its parts.
-  public init(offset: FileOffset, byteCount: ByteCount, isConfiguration: Bool = false) {
+  package init(offset: FileOffset, byteCount: ByteCount, isConfiguration: Bool = false) {
     self.offset = offset
     self.byteCount = byteCount
     self.isConfiguration = isConfiguration

@@ -12,26 +12,26 @@
 /// | 48 | 4 | devices |
 /// | 52 | 4 | buffers |
 /// | 56 | 8 | zero |
-public struct DeviceAreaHeader: Equatable, Sendable {
+package struct DeviceAreaHeader: Equatable, Sendable {
   /// The header's own offset.
-  public var start: FileOffset
+  package var start: FileOffset
   /// The bytes of the table.
-  public var table: Range<FileOffset>
+  package var table: Range<FileOffset>
   /// The first byte behind the area.
-  public var end: FileOffset
+  package var end: FileOffset
   /// Devices in the table.
-  public var deviceCount: UInt32
+  package var deviceCount: UInt32
   /// Buffers in the table.
-  public var bufferCount: UInt32
+  package var bufferCount: UInt32
   /// The sum of header and table.
   var checksum: UInt32 = 0
 
   /// The characters with which an area begins.
-  public static let magic: [UInt8] = Array("MRAMDEVS".utf8)
+  package static let magic: [UInt8] = Array("MRAMDEVS".utf8)
   /// The only version.
-  public static let version: UInt32 = 1
+  package static let version: UInt32 = 1
   /// Bytes in a header.
-  public static let byteCount = 64
+  package static let byteCount = 64
 
   /// The header of `area`, without its sum.
   init(of area: DeviceArea) {
@@ -43,7 +43,7 @@ public struct DeviceAreaHeader: Equatable, Sendable {
   }
 
   /// Whether an area begins here, or the first part of one that has been cut off.
-  public static func isPresent(at input: borrowing ByteInput) -> Bool {
+  package static func isPresent(at input: borrowing ByteInput) -> Bool {
     guard input.remaining > 0 else { return false }
     return magic.indices.allSatisfy { input.peek($0) == nil || input.peek($0) == magic[$0] }
   }
@@ -51,7 +51,7 @@ public struct DeviceAreaHeader: Equatable, Sendable {
   /// Reads a header, in a file that ends at `fileEnd`.
   ///
   /// - Throws: `truncated`; `deviceArea`: another magic or version, places that cannot be; `overLimit`.
-  public init(parsing input: inout ByteInput, fileEnd: FileOffset) throws(FormatError) {
+  package init(parsing input: inout ByteInput, fileEnd: FileOffset) throws(FormatError) {
     let place = input.offset
     func fail(_ problem: DeviceAreaProblem, _ offset: Int) -> FormatError {
       FormatError(.deviceArea(problem), at: place + ByteCount(offset), in: .deviceArea)

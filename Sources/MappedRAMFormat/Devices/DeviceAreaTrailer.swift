@@ -4,20 +4,20 @@
 /// | --- | --- | --- |
 /// | 0 | 8 | offset of the header, big-endian |
 /// | 8 | 8 | magic `MRAMDEVE` |
-public struct DeviceAreaTrailer: Equatable, Sendable {
+package struct DeviceAreaTrailer: Equatable, Sendable {
   /// Where the area's header is.
-  public var header: FileOffset
+  package var header: FileOffset
 
   /// A trailer of an area that begins at `header`.
-  public init(header: FileOffset) { self.header = header }
+  package init(header: FileOffset) { self.header = header }
 
   /// The last characters of an area.
-  public static let magic: [UInt8] = Array("MRAMDEVE".utf8)
+  package static let magic: [UInt8] = Array("MRAMDEVE".utf8)
   /// Bytes in a trailer.
-  public static let byteCount = 16
+  package static let byteCount = 16
 
   /// Reads a trailer; `nil` where there is none.
-  public init?(parsing input: inout ByteInput) {
+  package init?(parsing input: inout ByteInput) {
     guard input.remaining == Self.byteCount,
       Self.magic.indices.allSatisfy({ input.peek(8 + $0) == Self.magic[$0] }),
       let offset = try? input.readBigEndian(UInt64.self, in: .deviceArea)

@@ -6,7 +6,7 @@ public struct JSONError: Error, Equatable, Sendable {
   public var position: Int
 
   /// An error of its parts.
-  public init(_ problem: JSONProblem, at position: Int) {
+  package init(_ problem: JSONProblem, at position: Int) {
     self.problem = problem
     self.position = position
   }

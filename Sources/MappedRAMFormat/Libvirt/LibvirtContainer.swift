@@ -16,7 +16,7 @@ public struct LibvirtContainer: Equatable, Sendable {
   /// Reads the data area behind `header`.
   ///
   /// - Throws: `truncated`, `libvirtTextNotTerminated`.
-  public init(header: LibvirtHeader, parsing input: inout ByteInput) throws(FormatError) {
+  package init(header: LibvirtHeader, parsing input: inout ByteInput) throws(FormatError) {
     let start = input.offset
     let data = try input.readBytes(Int(header.dataLength), in: .libvirtData)
     let xmlEnd = header.cookieOffset == 0 ? data.count : Int(header.cookieOffset)

@@ -62,7 +62,7 @@ extension LibvirtHeader {
   /// Reads a header whose magic `isPresent(in:)` has seen.
   ///
   /// - Throws: `truncated`, `libvirtVersion`, `libvirtFormat`, `libvirtDataLength`, `libvirtCookieOffset`.
-  public init(parsing input: inout ByteInput) throws(FormatError) {
+  package init(parsing input: inout ByteInput) throws(FormatError) {
     let context = FormatError.Context.libvirtHeader
     let start = input.offset
     try input.require(Self.byteCount, in: context)
@@ -106,7 +106,7 @@ extension LibvirtHeader {
   }
 
   /// Appends the header's bytes.
-  public func encode(into output: inout ByteOutput) {
+  package func encode(into output: inout ByteOutput) {
     output.write(isComplete ? Self.completeMagic : Self.partialMagic)
     for field in [version, dataLength, wasRunning ? 1 : 0, format.rawValue, cookieOffset] {
       switch byteOrder {

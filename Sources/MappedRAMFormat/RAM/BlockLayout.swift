@@ -61,7 +61,7 @@ public struct BlockLayout: Equatable, Sendable {
   }
 
   /// The header that describes this layout.
-  public func header(pageSize: PageSize) -> MappedRAMHeader {
+  package func header(pageSize: PageSize) -> MappedRAMHeader {
     MappedRAMHeader(
       pageSize: pageSize, bitmapOffset: bitmap?.lowerBound ?? .zero,
       pagesOffset: pages?.lowerBound ?? .zero)

@@ -2,17 +2,17 @@
 ///
 /// The writer lays out with it, and what a reader would refuse of prologue and blocks is refused here too; the reader, once it has
 /// the blocks, makes the same layout and can compare.
-public struct ImageLayout: Equatable, Sendable {
+package struct ImageLayout: Equatable, Sendable {
   /// The first byte of the stream: 0, or after something that is not ours.
-  public let streamOffset: FileOffset
+  package let streamOffset: FileOffset
   /// The MEM_SIZE word that begins the block list.
-  public let blockList: FileOffset
+  package let blockList: FileOffset
   /// A layout for each block, in the list's order.
-  public let blocks: [BlockLayout]
+  package let blocks: [BlockLayout]
   /// The EOS word behind the list; the footer, if there are footers, and the tail follow.
-  public let listEnd: FileOffset
+  package let listEnd: FileOffset
   /// The first byte after RAM's START section.
-  public let tail: FileOffset
+  package let tail: FileOffset
 
   /// Lays out an image.
   ///
@@ -22,7 +22,7 @@ public struct ImageLayout: Equatable, Sendable {
   ///   - streamOffset: where the stream begins.
   /// - Throws: `duplicateBlock`, `overLimit`, `numberOverflow`; `pageSizeDiffers` from that of the configuration;
   ///   `ignoredBlockWithoutCapability`; what is wrong with the configuration.
-  public init(
+  package init(
     prologue: StreamPrologue, blocks: [RAMBlock], streamOffset: FileOffset = .zero
   ) throws(FormatError) {
     self.streamOffset = streamOffset
@@ -92,7 +92,7 @@ public struct ImageLayout: Equatable, Sendable {
 
 extension RAMBlockEntry {
   /// Bytes of the entry of `block` in a list of this form.
-  public static func byteCount(of block: RAMBlock, form: Form) -> ByteCount {
+  package static func byteCount(of block: RAMBlock, form: Form) -> ByteCount {
     ByteCount(
       1 + block.idstr.utf8.count + 8 + (form.hasAddress ? 8 : 0)
         + (form.hasHeader ? MappedRAMHeader.byteCount : 0))

@@ -9,33 +9,33 @@
 ///
 /// Source: QEMU v10.0.2, `migration/ram.c`, `MappedRamHeader`. Both offsets are 0 for a block that `x-ignore-shared` left
 /// out (QEMU 11).
-public struct MappedRAMHeader: Equatable, Sendable {
+package struct MappedRAMHeader: Equatable, Sendable {
   /// The size of the target's pages.
-  public var pageSize: PageSize
+  package var pageSize: PageSize
   /// Where the block's bitmap begins.
-  public var bitmapOffset: FileOffset
+  package var bitmapOffset: FileOffset
   /// Where the slot of page 0 begins.
-  public var pagesOffset: FileOffset
+  package var pagesOffset: FileOffset
 
   /// Bytes in the file.
-  public static let byteCount = 28
+  package static let byteCount = 28
   /// The only version.
-  public static let version: UInt32 = 1
+  package static let version: UInt32 = 1
 
   /// A header of its fields.
-  public init(pageSize: PageSize, bitmapOffset: FileOffset, pagesOffset: FileOffset) {
+  package init(pageSize: PageSize, bitmapOffset: FileOffset, pagesOffset: FileOffset) {
     self.pageSize = pageSize
     self.bitmapOffset = bitmapOffset
     self.pagesOffset = pagesOffset
   }
 
   /// Whether the block has no place in the file.
-  public var isIgnored: Bool { bitmapOffset == .zero && pagesOffset == .zero }
+  package var isIgnored: Bool { bitmapOffset == .zero && pagesOffset == .zero }
 
   /// Reads the header of block `idstr`.
   ///
   /// - Throws: `truncated`, `mappedRAMVersion`, `pageSize`.
-  public init(parsing input: inout ByteInput, of idstr: String) throws(FormatError) {
+  package init(parsing input: inout ByteInput, of idstr: String) throws(FormatError) {
     let context = FormatError.Context.mappedRAMHeader(idstr)
     try input.require(Self.byteCount, in: context)
     let versionOffset = input.offset
@@ -54,7 +54,7 @@ public struct MappedRAMHeader: Equatable, Sendable {
   }
 
   /// Appends the header's bytes.
-  public func encode(into output: inout ByteOutput) {
+  package func encode(into output: inout ByteOutput) {
     output.writeBigEndian(Self.version)
     output.writeBigEndian(UInt64(pageSize.byteCount))
     output.writeBigEndian(bitmapOffset.rawValue)

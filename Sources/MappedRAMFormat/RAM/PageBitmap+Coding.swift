@@ -10,7 +10,7 @@ extension PageBitmap {
   /// Reads the bitmap of a block.
   ///
   /// - Throws: `truncated`, before anything is allocated.
-  public static func parse(
+  package static func parse(
     _ input: inout ByteInput, pageCount: Int, of idstr: String
   ) throws(FormatError) -> Parsed {
     try input.require(wordCount(for: pageCount) * 8, in: .pageBitmap(idstr))
@@ -36,7 +36,7 @@ extension PageBitmap {
     /// Reads the next words: all that `input` has, or that are missing. At least one.
     ///
     /// - Throws: `truncated`.
-    public mutating func read(
+    package mutating func read(
       _ input: inout ByteInput, of idstr: String
     ) throws(FormatError) {
       let count = min(max(input.remaining / 8, 1), missingBytes / 8)
@@ -54,7 +54,7 @@ extension PageBitmap {
   }
 
   /// Appends the bitmap's bytes.
-  public func encode(into output: inout ByteOutput) { encode(words.indices, into: &output) }
+  package func encode(into output: inout ByteOutput) { encode(words.indices, into: &output) }
 
   /// Appends the bytes of the words in `range`, for writers that give it out in parts.
   package func encode(_ range: Range<Int>, into output: inout ByteOutput) {

@@ -9,38 +9,38 @@
 /// | 28 | | `MappedRAMHeader` | with `mapped-ram` |
 ///
 /// Source: QEMU v10.0.2, `migration/ram.c`; the order of the last two: QEMU 11.0.
-public struct RAMBlockEntry: Equatable, Sendable {
+package struct RAMBlockEntry: Equatable, Sendable {
   /// The block's name, 1 to 255 printable bytes.
-  public var idstr: String
+  package var idstr: String
   /// Bytes of the block that are in use.
-  public var usedLength: ByteCount
+  package var usedLength: ByteCount
   /// The address of the block's memory region in its container.
-  public var address: UInt64?
+  package var address: UInt64?
   /// Where the block's bitmap and pages are.
-  public var header: MappedRAMHeader?
+  package var header: MappedRAMHeader?
 
   /// Which optional parts the entries of a list have.
-  public struct Form: Hashable, Sendable {
+  package struct Form: Hashable, Sendable {
     /// Whether each entry has an address.
-    public var hasAddress: Bool
+    package var hasAddress: Bool
     /// Whether each entry has a mapped-ram header.
-    public var hasHeader: Bool
+    package var hasHeader: Bool
 
     /// A form of its parts.
-    public init(hasAddress: Bool, hasHeader: Bool) {
+    package init(hasAddress: Bool, hasHeader: Bool) {
       self.hasAddress = hasAddress
       self.hasHeader = hasHeader
     }
 
     /// The form of the entries in a stream with this configuration.
-    public init(_ configuration: Configuration) {
+    package init(_ configuration: Configuration) {
       hasAddress = configuration.ignoresShared
       hasHeader = configuration.isMappedRAM
     }
   }
 
   /// An entry of its parts.
-  public init(
+  package init(
     idstr: String, usedLength: ByteCount, address: UInt64? = nil, header: MappedRAMHeader? = nil
   ) {
     self.idstr = idstr
@@ -50,12 +50,12 @@ public struct RAMBlockEntry: Equatable, Sendable {
   }
 
   /// The most bytes that an entry can have.
-  public static let maximumByteCount = 1 + 255 + 8 + 8 + MappedRAMHeader.byteCount
+  package static let maximumByteCount = 1 + 255 + 8 + 8 + MappedRAMHeader.byteCount
 
   /// Reads an entry.
   ///
   /// - Throws: `truncated`, a name's errors, a mapped-ram header's errors.
-  public init(parsing input: inout ByteInput, form: Form) throws(FormatError) {
+  package init(parsing input: inout ByteInput, form: Form) throws(FormatError) {
     idstr = try input.readCountedName(in: .ramBlockList)
     usedLength = ByteCount(try input.readBigEndian(UInt64.self, in: .ramBlock(idstr)))
     address = form.hasAddress ? try input.readBigEndian(in: .ramBlock(idstr)) : nil
@@ -63,7 +63,7 @@ public struct RAMBlockEntry: Equatable, Sendable {
   }
 
   /// Appends the entry's bytes.
-  public func encode(into output: inout ByteOutput) {
+  package func encode(into output: inout ByteOutput) {
     output.writeCountedName(idstr)
     output.writeBigEndian(usedLength.rawValue)
     if let address { output.writeBigEndian(address) }

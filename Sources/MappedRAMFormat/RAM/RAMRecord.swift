@@ -10,7 +10,7 @@
 /// With the flag CONTINUE (0x20) the idstr is left out: the block is that of the record before, also across sections. Of two
 /// records of one page the later one counts; pages without a record are zero. Source: QEMU v10.0.2, `migration/ram.c`,
 /// `RAM_SAVE_FLAG_*` and `ram_load_precopy`.
-public enum RAMRecord: Equatable, Sendable {
+package enum RAMRecord: Equatable, Sendable {
   /// A page, whose bytes follow: its offset in the block, and the block, or `nil` for that of the record before.
   case page(offset: UInt64, idstr: String?)
   /// A page of zeros.
@@ -21,7 +21,7 @@ public enum RAMRecord: Equatable, Sendable {
   case endOfSection
 
   /// The most bytes that a record has before a page's own: a word, an idstr, a fill byte.
-  public static let maximumByteCount = RAMWord.byteCount + 1 + ImageLimits.nameBytes + 1
+  package static let maximumByteCount = RAMWord.byteCount + 1 + ImageLimits.nameBytes + 1
 
   private static let zeroFlag: UInt64 = 0x02
   private static let pageFlag: UInt64 = 0x08
@@ -31,7 +31,7 @@ public enum RAMRecord: Equatable, Sendable {
   /// Reads a record, but for the bytes of a page.
   ///
   /// - Throws: `truncated`; `ramRecordFlags`; `ramFillByte`; a name's errors.
-  public init(
+  package init(
     parsing input: inout ByteInput, in context: FormatError.Context
   ) throws(FormatError) {
     let before = input
@@ -68,7 +68,7 @@ public enum RAMRecord: Equatable, Sendable {
   /// Appends the record's bytes, but for those of a page.
   ///
   /// - Precondition: an offset is a multiple of 1024, as pages' are.
-  public func encode(into output: inout ByteOutput) {
+  package func encode(into output: inout ByteOutput) {
     switch self {
     case .page(let offset, let idstr):
       Self.encode(offset, Self.pageFlag, idstr, into: &output)

@@ -40,12 +40,12 @@ public struct RAMWord: Equatable, Sendable {
   /// Reads a word.
   ///
   /// - Throws: `truncated`.
-  public init(
+  package init(
     parsing input: inout ByteInput, in context: FormatError.Context
   ) throws(FormatError) {
     rawValue = try input.readBigEndian(in: context)
   }
 
   /// Appends the word's bytes.
-  public func encode(into output: inout ByteOutput) { output.writeBigEndian(rawValue) }
+  package func encode(into output: inout ByteOutput) { output.writeBigEndian(rawValue) }
 }

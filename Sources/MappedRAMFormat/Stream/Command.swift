@@ -56,7 +56,7 @@ public struct Command: Equatable, Sendable {
   public static let headByteCount = 5
 
   /// A command of its parts.
-  public init(_ code: Code, data: [UInt8] = []) {
+  package init(_ code: Code, data: [UInt8] = []) {
     self.code = code
     self.data = data
   }

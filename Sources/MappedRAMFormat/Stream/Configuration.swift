@@ -65,7 +65,7 @@ extension Configuration {
   /// Reads the section, its type byte included.
   ///
   /// - Throws: `truncated`, `missingConfiguration`, `overLimit`, or what is wrong in a subsection.
-  public init(parsing input: inout ByteInput) throws(FormatError) {
+  package init(parsing input: inout ByteInput) throws(FormatError) {
     let start = input.offset
     let type = try input.readBigEndian(UInt8.self, in: .configuration)
     guard type == SectionType.configuration.rawValue else {
@@ -106,7 +106,7 @@ extension Configuration {
   /// Appends the section's bytes.
   ///
   /// - Precondition: `check(at:)` finds nothing wrong with it.
-  public func encode(into output: inout ByteOutput) {
+  package func encode(into output: inout ByteOutput) {
     output.writeBigEndian(SectionType.configuration.rawValue)
     output.writeBigEndian(UInt32(machineType.utf8.count))
     output.write(machineType.utf8)

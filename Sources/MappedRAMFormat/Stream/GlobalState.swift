@@ -46,7 +46,7 @@ public struct GlobalState: Equatable, Sendable {
   private static let nameBytes = 32
 
   /// That of a VM in `runState`.
-  public init(_ runState: RunState) {
+  package init(_ runState: RunState) {
     self.runState = runState
     isAsleep = runState == .suspended
   }
@@ -54,7 +54,7 @@ public struct GlobalState: Equatable, Sendable {
   /// Reads the section's body.
   ///
   /// - Throws: `truncated`; `nameEmpty`; `nameNotPrintable`.
-  public init(parsing input: inout ByteInput) throws(FormatError) {
+  package init(parsing input: inout ByteInput) throws(FormatError) {
     let context = FormatError.Context.section(Self.idstr)
     try input.require(Self.byteCount, in: context)
     var name = input
@@ -69,7 +69,7 @@ public struct GlobalState: Equatable, Sendable {
   /// Appends the first 36 bytes of the section's body.
   ///
   /// - Precondition: the name has at most 31 bytes.
-  public func encode(into output: inout ByteOutput) {
+  package func encode(into output: inout ByteOutput) {
     let name = Array(runState.rawValue.utf8)
     precondition(name.count < Self.nameBytes, "a zero ends the name")
     output.writeBigEndian(UInt32(name.count + 1))

@@ -8,7 +8,7 @@
 /// | EOF | nothing | no |
 ///
 /// All numbers are big-endian. The length of a body is written nowhere. Source: QEMU v10.0.2, `migration/savevm.c`.
-public enum StreamElement: Equatable, Sendable {
+package enum StreamElement: Equatable, Sendable {
   case start(id: UInt32, SectionIdentity)
   case part(id: UInt32)
   case end(id: UInt32)
@@ -17,13 +17,13 @@ public enum StreamElement: Equatable, Sendable {
   case endOfStream
 
   /// The most bytes that an element's head can have: a command with its data.
-  public static let maximumByteCount = 5 + Int(UInt16.max)
+  package static let maximumByteCount = 5 + Int(UInt16.max)
 
   /// The most bytes that the head of a section can have: a START or FULL with the longest idstr.
-  public static let maximumSectionHeadByteCount = 1 + 4 + 1 + 255 + 4 + 4
+  package static let maximumSectionHeadByteCount = 1 + 4 + 1 + 255 + 4 + 4
 
   /// All bytes of the command that begins at `input`, as far as its length says; `nil` where something else begins.
-  public static func byteCountOfCommand(at input: borrowing ByteInput) -> Int? {
+  package static func byteCountOfCommand(at input: borrowing ByteInput) -> Int? {
     guard input.peek() == SectionType.command.rawValue else { return nil }
     guard let high = input.peek(3), let low = input.peek(4) else { return Command.headByteCount }
     return Command.headByteCount + (Int(high) << 8 | Int(low))
@@ -32,7 +32,7 @@ public enum StreamElement: Equatable, Sendable {
   /// Reads the head of the next element and leaves the input at its body.
   ///
   /// - Throws: `truncated`, `unknownSectionType`, `misplacedSection`, a name's or a command's errors.
-  public init(parsing input: inout ByteInput) throws(FormatError) {
+  package init(parsing input: inout ByteInput) throws(FormatError) {
     let start = input.offset
     let byte = try input.readBigEndian(UInt8.self, in: .sectionHeader)
     guard let type = SectionType(rawValue: byte) else {
@@ -60,7 +60,7 @@ public enum StreamElement: Equatable, Sendable {
   }
 
   /// The type byte of this element.
-  public var type: SectionType {
+  package var type: SectionType {
     switch self {
     case .start: .start
     case .part: .part
@@ -72,7 +72,7 @@ public enum StreamElement: Equatable, Sendable {
   }
 
   /// Appends the bytes of the head.
-  public func encode(into output: inout ByteOutput) {
+  package func encode(into output: inout ByteOutput) {
     output.writeBigEndian(type.rawValue)
     switch self {
     case .start(let id, let identity), .full(let id, let identity):
@@ -91,20 +91,20 @@ public enum StreamElement: Equatable, Sendable {
 }
 
 /// The five bytes behind a section's body: 0x7E and the section's id (4, big-endian).
-public struct SectionFooter: Equatable, Sendable {
+package struct SectionFooter: Equatable, Sendable {
   /// The id of the section that ends here.
-  public var id: UInt32
+  package var id: UInt32
 
   /// Bytes in the file.
-  public static let byteCount = 5
+  package static let byteCount = 5
 
   /// The footer of section `id`.
-  public init(id: UInt32) { self.id = id }
+  package init(id: UInt32) { self.id = id }
 
   /// Reads the footer of section `id`.
   ///
   /// - Throws: `truncated`, `missingFooter`, `footerMismatch`.
-  public init(
+  package init(
     parsing input: inout ByteInput, of id: UInt32, in context: FormatError.Context
   ) throws(FormatError) {
     let start = input.offset
@@ -121,7 +121,7 @@ public struct SectionFooter: Equatable, Sendable {
   }
 
   /// Appends the footer's bytes.
-  public func encode(into output: inout ByteOutput) {
+  package func encode(into output: inout ByteOutput) {
     output.writeBigEndian(SectionType.footer.rawValue)
     output.writeBigEndian(id)
   }

@@ -15,12 +15,12 @@ public struct StreamHeader: Equatable, Sendable {
   public static let byteCount = 8
 
   /// The header: it has no choices.
-  public init() {}
+  package init() {}
 
   /// Reads a header.
   ///
   /// - Throws: `truncated`, `notAStream`, `unsupportedStreamVersion`.
-  public init(parsing input: inout ByteInput) throws(FormatError) {
+  package init(parsing input: inout ByteInput) throws(FormatError) {
     let start = input.offset
     var head: [UInt8] = []
     for distance in 0..<512 {
@@ -48,7 +48,7 @@ public struct StreamHeader: Equatable, Sendable {
   }
 
   /// Appends the header's bytes.
-  public func encode(into output: inout ByteOutput) {
+  package func encode(into output: inout ByteOutput) {
     output.writeBigEndian(Self.magic)
     output.writeBigEndian(Self.version)
   }

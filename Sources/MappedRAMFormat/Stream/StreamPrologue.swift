@@ -23,7 +23,7 @@ public struct StreamPrologue: Equatable, Sendable {
   }
 
   /// The bytes of the prologue, to stand at `offset`.
-  public func encoded(at offset: FileOffset) -> ByteOutput {
+  package func encoded(at offset: FileOffset) -> ByteOutput {
     var output = ByteOutput(at: offset)
     StreamHeader().encode(into: &output)
     configuration.encode(into: &output)
@@ -33,7 +33,7 @@ public struct StreamPrologue: Equatable, Sendable {
   }
 
   /// The bytes behind the block list, which end RAM's START section, to stand at `offset`.
-  public func encodedListEnd(at offset: FileOffset) -> ByteOutput {
+  package func encodedListEnd(at offset: FileOffset) -> ByteOutput {
     var output = ByteOutput(at: offset)
     RAMWord.endOfSection.encode(into: &output)
     if hasFooters { SectionFooter(id: ramSectionID).encode(into: &output) }

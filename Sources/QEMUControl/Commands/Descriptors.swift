@@ -24,14 +24,14 @@ extension QMPCommand<QEMUDescriptor> {
 }
 
 /// A descriptor in a set of QEMU's.
-public struct QEMUDescriptor: Equatable, Sendable {
+package struct QEMUDescriptor: Equatable, Sendable {
   /// The set.
-  public var set: UInt64
+  package var set: UInt64
   /// The descriptor's number in QEMU.
-  public var number: UInt64
+  package var number: UInt64
 
   /// The name by which QEMU opens a descriptor of the set.
-  public var path: String { "/dev/fdset/\(set)" }
+  package var path: String { "/dev/fdset/\(set)" }
 }
 
 extension QMPCommand<[UInt64: [String]]> {

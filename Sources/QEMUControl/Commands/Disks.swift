@@ -178,7 +178,7 @@ public struct DiskSnapshot: Equatable, Sendable {
   public var format: String
 
   /// An overlay `file` for `node`.
-  public init(node: String, file: String, newNode: String, format: String = "qcow2") {
+  package init(node: String, file: String, newNode: String, format: String = "qcow2") {
     self.node = node
     self.file = file
     self.newNode = newNode

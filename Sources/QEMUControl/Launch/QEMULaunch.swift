@@ -1,6 +1,6 @@
 import LinuxIO
-public import LinuxProcesses
-public import QEMUArguments
+package import LinuxProcesses
+package import QEMUArguments
 public import SystemPackage
 
 /// A QEMU that this process has started, and a conversation with it.
@@ -14,11 +14,11 @@ public import SystemPackage
 /// If this process ignored SIGCHLD, it does so no longer: how QEMU ended would be lost.
 public struct QEMULaunch: ~Copyable {
   /// The process that was started: QEMU, or what has started QEMU.
-  public var child: ChildProcess
+  package var child: ChildProcess
   /// Our end of the monitor's socket; nothing has been read from it.
   ///
   /// Where QEMU refuses its arguments the socket ends, and `child` has QEMU's status.
-  public let control: UnixSocket
+  package let control: UnixSocket
   private let messages: UnixSocket?
   private let newLog: NewLog?
   private let socket: MonitorPath?
@@ -57,7 +57,7 @@ public struct QEMULaunch: ~Copyable {
   /// `descriptors`, under their own numbers.
   ///
   /// - Throws: `socketInUse`, `socketTaken`, `notALog` or `noReader`; `system`, so where there is no such program.
-  public init(
+  package init(
     _ commandLine: QEMUCommandLine, _ mode: Mode = .foreground, inheriting descriptors: [CInt] = []
   ) throws(LaunchError) {
     try Self.checkSockets(of: commandLine)

@@ -19,7 +19,7 @@ public struct GuestBlock: Equatable, Sendable {
   public var isReadOnly: Bool?
 
   /// A block of its parts.
-  public init(
+  package init(
     idstr: String, usedLength: ByteCount, maxLength: ByteCount, hostAddress: UInt64?,
     pageBytes: UInt64 = 4096, offset: UInt64 = 0, isReadOnly: Bool? = nil
   ) {

@@ -18,7 +18,7 @@ public struct MemoryBackend: Equatable, Sendable {
   public var fileOffset: UInt64
 
   /// A backend of its parts.
-  public init(
+  package init(
     id: String, kind: String?, byteCount: ByteCount, isShared: Bool, file: String? = nil,
     fileOffset: UInt64 = 0
   ) {

@@ -1,6 +1,6 @@
 import LinuxIO
 import LinuxProcesses
-public import MappedRAM
+package import MappedRAM
 public import MappedRAMFormat
 public import QMP
 
@@ -54,7 +54,7 @@ extension RunningVM {
   /// Asks `connection` for everything: some 20 short commands.
   ///
   /// Throws `refused` where QEMU is too old to know one of them; as `QMPConnection.execute`.
-  public init(asking connection: QMPConnection) throws(QMPError) {
+  package init(asking connection: QMPConnection) throws(QMPError) {
     version = try connection.qemuVersion()
     name = try connection.execute(.queryName)
     let uuid = try connection.execute(.queryUUID)
@@ -98,7 +98,7 @@ extension RunningVM {
   }
 
   /// Which VM it is.
-  public var identity: VMIdentity {
+  package var identity: VMIdentity {
     VMIdentity(machineType: machineType, name: name, uuid: uuid.flatMap(UUIDText.parse))
   }
 

@@ -1,7 +1,7 @@
 import LinuxIO
-public import LinuxProcesses
+package import LinuxProcesses
 import MappedRAMFormat
-public import QMP
+package import QMP
 
 /// A VM that runs, looked at from outside: what it is made of, and what a save of it would do.
 ///
@@ -26,7 +26,7 @@ public struct VMInspection: Equatable, Sendable {
     /// The memory backend that it is made of; `nil` for memory that is QEMU's own, such as a ROM.
     public var backend: MemoryBackend?
     /// What stands behind QEMU's mapping of it; `nil` where the process may not be looked at.
-    public var backing: MemoryBacking?
+    package var backing: MemoryBacking?
     /// How a capture would read it; likewise.
     public var route: BlockMemory.Route?
     /// Bytes of it that are in memory, in swap or in its file; `nil` where that cannot be had. The rest was never touched, or was
@@ -36,7 +36,7 @@ public struct VMInspection: Equatable, Sendable {
     public var savedBytesAtMost: UInt64
 
     /// A block of its parts.
-    public init(
+    package init(
       _ block: GuestBlock, backend: MemoryBackend? = nil, backing: MemoryBacking? = nil,
       route: BlockMemory.Route? = nil, presentBytes: UInt64? = nil,
       savedBytesAtMost: UInt64? = nil
@@ -60,7 +60,7 @@ extension VMInspection {
   ///
   /// - Parameter processID: QEMU's process, where it is not the one that listens at the socket.
   /// - Throws: `VMError.qmp`. That the process may not be looked at is no failure; `save` says so.
-  public init(of connection: QMPConnection, processID: Int32? = nil) throws(VMError) {
+  package init(of connection: QMPConnection, processID: Int32? = nil) throws(VMError) {
     self.init(try RunningVM(lookingThrough: connection), processID: processID)
   }
 

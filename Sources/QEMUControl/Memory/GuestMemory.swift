@@ -1,17 +1,17 @@
 import LinuxIO
-public import LinuxProcesses
+package import LinuxProcesses
 import MappedRAM
 import MappedRAMFormat
 import SystemPackage
 
 /// The memory of a VM, as this process can get at it.
-public struct GuestMemory: Sendable {
+package struct GuestMemory: Sendable {
   /// QEMU's process, which has been found to have this memory.
-  public let process: ProcessHandle
+  package let process: ProcessHandle
   /// How each block can be got at, in the order of a stream.
-  public let blocks: [BlockMemory]
+  package let blocks: [BlockMemory]
   /// The number of QEMU's process.
-  public var processID: Int32 { process.processID }
+  package var processID: Int32 { process.processID }
   let memory: ProcessMemory
   /// Which pages of QEMU's process there are; `nil` where the kernel does not say.
   let pageMap: PageMap?

@@ -46,7 +46,7 @@ public struct VMRestore: Sendable {
 /// An image that has been read and found whole.
 public struct RestoreSource: Sendable {
   /// The file.
-  public let file: File
+  package let file: File
   /// Its structures.
   public let image: Image
   /// What the VM did when it was saved; `nil` where the image does not say.
