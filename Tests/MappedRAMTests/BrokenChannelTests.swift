@@ -18,7 +18,7 @@ import Testing
     private let onEnd: @Sendable () -> Void
 
     init(_ mapping: Mapping, to file: File, onEnd: @escaping @Sendable () -> Void) {
-      source = .memory(mapping)
+      source = .mapping(mapping)
       target = .file(file)
       self.onEnd = onEnd
     }

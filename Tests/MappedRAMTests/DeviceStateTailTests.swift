@@ -11,7 +11,7 @@ import Testing
   @Test(arguments: Fixture.complete.filter { $0.name != "ignore-shared" })
   func anImageOfAStreamIsTheOldImage(_ fixture: Fixture) throws {
     let open = try OpenFixture(fixture)
-    let (_, stream) = try readBack(IncomingStream(open.image, in: open.file))
+    let (_, stream) = try readBack(PlainStreamWriter(open.image, in: open.file))
     let hadSwitchoverStart = stream.hasSwitchoverStart
     let path = open.directory.file("again.img")
     try save(stream, switchoverStart: hadSwitchoverStart, to: path)
@@ -67,7 +67,7 @@ import Testing
   /// The run state alone is another; everything else of the tail is the stream's.
   @Test func onlyTheRunStateChanges() throws {
     let open = try OpenFixture("q35")
-    let (_, stream) = try readBack(IncomingStream(open.image, in: open.file, carrying: []))
+    let (_, stream) = try readBack(PlainStreamWriter(open.image, in: open.file, carrying: []))
     let prologue = stream.prologue()
     let bytes = try [nil, RunState.running, .paused].map { state in
       try contents(
@@ -84,7 +84,7 @@ import Testing
 
   @Test func theTailIsFewParts() throws {
     let open = try OpenFixture("q35")
-    let (_, stream) = try readBack(IncomingStream(open.image, in: open.file, carrying: []))
+    let (_, stream) = try readBack(PlainStreamWriter(open.image, in: open.file, carrying: []))
     let tail = try stream.tail(
       after: stream.prologue(), pageSize: .fourKiB, switchoverStart: true)
     #expect(tail.count == 3)

@@ -25,7 +25,7 @@ struct OpenFixture {
 
 /// The stream in memory, as somebody who has nothing but its bytes reads it.
 func readBack(
-  _ stream: IncomingStream, pageSize: PageSize? = nil
+  _ stream: PlainStreamWriter, pageSize: PageSize? = nil
 ) throws -> (bytes: [UInt8], stream: DeviceStateStream) {
   let file = try File.inMemory(name: "stream", byteCount: 0)
   let byteCount = try stream.write(to: file)

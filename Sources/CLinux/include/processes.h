@@ -6,10 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// process_vm_readv(2) of one range. Returns the bytes that were read.
+/// process_vm_readv(2) of one range. Returns the bytes that were read, or -errno.
 int64_t CLinux_readProcess(int32_t process, void *local, uint64_t remote, size_t byteCount);
 
-/// process_vm_writev(2) of one range. Returns the bytes that were written.
+/// process_vm_writev(2) of one range. Returns the bytes that were written, or -errno.
 int64_t CLinux_writeProcess(int32_t process, const void *local, uint64_t remote, size_t byteCount);
 
 /// The two numbers in a device number (makedev(3)).

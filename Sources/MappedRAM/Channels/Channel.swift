@@ -3,8 +3,8 @@ import SystemPackage
 
 /// One worker: claims extents, reads them, asks their transfer what to write, writes that.
 ///
-/// It runs on a thread of its own and owns its I/O and its buffers; nothing but the work queue and
-/// the counters is shared. Several extents are under way at once, each in a buffer of its own, which
+/// It runs on a thread of its own and owns its I/O and its buffers; nothing but the work queue, the
+/// counters and the limit of bandwidth is shared. Several extents are under way at once, each in a buffer of its own, which
 /// is reading, then writing, then free.
 struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
   private var io: IO
@@ -90,7 +90,7 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
         let isIdle = underWay == 0 && buffers.allSatisfy(\.isFree)
         switch queue.claim(wait: isIdle) {
         case .claim(let claim):
-          begin(claim, in: index)
+          beginReading(claim, in: index)
           if isStopping { return false }
           if buffers[index].phase == .writing { submitRequests() }
           if isStopping { return false }
@@ -104,7 +104,9 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
     return false
   }
 
-  private mutating func begin(_ claim: WorkQueue.Claim, in index: Int) {
+  // MARK: Reading
+
+  private mutating func beginReading(_ claim: WorkQueue.Claim, in index: Int) {
     buffers[index].begin(claim)
     do throws(SystemCallError) {
       try claim.transfer.chooseReads(of: buffers[index].extent, into: &buffers[index].runs)
@@ -114,7 +116,7 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
           wait(until: limit.take(buffers[index].runBytes))
           if isStopping { return }
         }
-      case .memory(let mapping):
+      case .mapping(let mapping):
         buffers[index].point(into: mapping)
         if mapping.isShared {
           for range in buffers[index].sourceRanges { try mapping.populate(range) }
@@ -190,7 +192,7 @@ struct Channel<IO: ChannelIO & ~Copyable>: ~Copyable {
 
   private mutating func finish(_ index: Int) {
     let extent = buffers[index].extent
-    if case .memory(let mapping)? = buffers[index].claim?.transfer.source, mapping.isShared {
+    if case .mapping(let mapping)? = buffers[index].claim?.transfer.source, mapping.isShared {
       let start = Int(extent.sourceOffset)
       do throws(SystemCallError) {
         try mapping.release(start..<(start + extent.byteCount))

@@ -50,32 +50,6 @@ struct IOCompletion: Equatable, Sendable {
   }
 }
 
-/// Makes the I/O of a channel, on the channel's own thread.
-protocol ChannelIOFactory: Sendable {
-  /// Makes the I/O that `work` asks for and lets it run with that.
-  ///
-  /// - Throws: where the I/O cannot be made; nothing has run then.
-  func runChannel(_ parts: ChannelParts) throws(SystemCallError)
-}
-
-/// What a channel is made of, besides its I/O.
-@safe
-struct ChannelParts {
-  let arena: UnsafeMutableRawBufferPointer
-  let shape: ChannelShape
-  /// What all channels together may move.
-  let limit: BandwidthLimit?
-  let queue: WorkQueue
-  let counters: ChannelCounters
-
-  /// Runs a channel of them and of `io` until there is no more to do.
-  func runChannel<IO: ChannelIO & ~Copyable>(_ io: consuming IO) {
-    let channel = unsafe Channel(
-      io: io, arena: arena, shape: shape, limit: limit, queue: queue, counters: counters)
-    channel.run()
-  }
-}
-
 // MARK: The ring
 
 /// A channel's I/O through a ring.
@@ -224,60 +198,10 @@ struct TimedIO<IO: ChannelIO & ~Copyable>: ChannelIO, ~Copyable {
   consuming func close() { io.close() }
 }
 
-/// Makes the I/O that `method` asks for, timed.
-struct TimedFactory: ChannelIOFactory {
-  let method: ChannelOptions.IOMethod
-  let observer: any RequestObserver
-
-  init(_ method: ChannelOptions.IOMethod, _ observer: any RequestObserver) {
-    self.method = method
-    self.observer = observer
-  }
-
-  func runChannel(_ parts: ChannelParts) throws(SystemCallError) {
-    switch method {
-    case .ioUring:
-      // The notes of a pool are not at hand here; a run without this factory has them.
-      let io = try unsafe RingIO(
-        capacity: parts.shape.queueDepth, arena: parts.arena, notes: ChannelNotes())
-      parts.runChannel(TimedIO(io, observer.channel()))
-    case .sync:
-      parts.runChannel(TimedIO(PositionedIO(capacity: parts.shape.queueDepth), observer.channel()))
-    }
-  }
-}
-
 /// The time of CLOCK_MONOTONIC. Some 20 ns.
 private func nanosecondsNow() -> UInt64 {
   var now = timespec()
   // SAFETY: `now` is filled and not kept.
   unsafe clock_gettime(CLOCK_MONOTONIC, &now)
   return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
-}
-
-/// Makes rings.
-struct RingFactory: ChannelIOFactory {
-  let notes: ChannelNotes
-
-  func runChannel(_ parts: ChannelParts) throws(SystemCallError) {
-    let io = try unsafe RingIO(
-      capacity: parts.shape.queueDepth, arena: parts.arena, notes: notes)
-    parts.runChannel(io)
-  }
-}
-
-extension ChannelOptions.IOMethod {
-  func factory(_ notes: ChannelNotes) -> any ChannelIOFactory {
-    switch self {
-    case .ioUring: RingFactory(notes: notes)
-    case .sync: PositionedFactory()
-    }
-  }
-}
-
-/// Makes positioned I/O.
-struct PositionedFactory: ChannelIOFactory {
-  func runChannel(_ parts: ChannelParts) throws(SystemCallError) {
-    parts.runChannel(PositionedIO(capacity: parts.shape.queueDepth))
-  }
 }

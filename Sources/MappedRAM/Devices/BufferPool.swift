@@ -173,7 +173,7 @@ final class BufferTransfer: Transfer, @unchecked Sendable {
   ) {
     self.direction = direction
     switch direction {
-    case .toFile: (source, target) = (.memory(memory), .file(file))
+    case .toFile: (source, target) = (.mapping(memory), .file(file))
     case .fromFile: (source, target) = (.file(file), .copy(BufferMemory(memory: memory)))
     }
     self.start = UInt64(start)

@@ -40,8 +40,9 @@ public struct FilePages: PageSource, PageTarget {
   }
 
   /// The `byteCount` bytes of `file` from `start` on, to be written; `startsZero` says that they all read as zeros now.
-  package init(writing file: File, startingAt start: UInt64 = 0, byteCount: UInt64, startsZero: Bool)
-  {
+  package init(
+    writing file: File, startingAt start: UInt64 = 0, byteCount: UInt64, startsZero: Bool
+  ) {
     self.file = file
     self.start = start
     self.byteCount = byteCount

@@ -25,7 +25,7 @@ public struct MappedPages: PageSource {
   /// Bytes in the mapping.
   public var byteCount: UInt64 { UInt64(mapping.byteCount) }
   /// The bytes are written from where they are.
-  public var readAccess: SourceAccess { .memory(mapping) }
+  public var readAccess: SourceAccess { .mapping(mapping) }
 
   /// As the file says, where there is one: up to its next hole, since a hole that is touched here is one no more, and takes memory.
   public func nextData(in range: Range<UInt64>) throws(SystemCallError) -> Range<UInt64>? {

@@ -28,7 +28,7 @@ public enum SourceAccess: Sendable {
   /// The bytes are read from a file, by the channel's own ring; the first is at `startingAt`.
   case file(File, startingAt: UInt64 = 0)
   /// The bytes are addressable and can be written from where they are.
-  case memory(Mapping)
+  case mapping(Mapping)
   /// The bytes must be copied into the channel's buffer.
   case copy(any CopyingSource)
 

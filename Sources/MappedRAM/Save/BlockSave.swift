@@ -55,7 +55,7 @@ final class BlockSave: Transfer {
     _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
     states: SlotStates, limit: BandwidthLimit?, isFirst: Bool, extentBytes: Int
   ) {
-    if case .memory(let mapping) = pages.readAccess {
+    if case .mapping(let mapping) = pages.readAccess {
       // Written from where it is, it could change between the hash and the disk.
       source = .copy(MappedCopy(mapping: mapping))
       self.mapping = isFirst ? nil : mapping

@@ -37,7 +37,8 @@ public struct ImageSave: Sendable {
   /// Writes the image to `path`.
   ///
   /// A new file appears under its name once it is complete and durable, in place of whatever had the name; until then nothing is
-  /// visible, and nothing is left if this throws or the process is killed (`PendingFile` has the one moment in which it is not so).
+  /// visible, and nothing is left if this throws or the process is killed (where the file system has no O_TMPFILE, a process
+  /// that is killed leaves a hidden file; `PendingFile`).
   /// Into a block device, or an existing file with `inPlace`, the image is written where it stays: what was there is made unreadable
   /// first, and the stream's first eight bytes are written last.
   ///

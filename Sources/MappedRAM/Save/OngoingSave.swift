@@ -64,6 +64,7 @@ package struct OngoingSave: ~Copyable {
     devices?.wait()
     try pool.sync()
     let stored = devices?.outcome
+    // The channels end; they have nothing to do any more.
     let channels = try pool.finish()
     return WrittenSave(
       draft, blocks: blocks, live: live, devices: stored, channels: channels,
@@ -81,18 +82,18 @@ package struct OngoingSave: ~Copyable {
       ? extentBytes : min(extentBytes, ExtentPlan.leastExtentBytes(for: draft.plan.pageSize))
     var saves: [BlockSave?] = []
     for (index, block) in blocks.enumerated() {
-      guard let pages = block.pages, let slots = draft.plan.layout.blocks[index].pages else {
+      guard let source = block.pages, let slots = draft.plan.layout.blocks[index].pages else {
         saves.append(nil)
         continue
       }
       let save =
         if let states = live?.states[index] {
           BlockSave(
-            block.block, from: pages, to: draft.file.file, slots: slots.lowerBound, states: states,
+            block.block, from: source, to: draft.file.file, slots: slots.lowerBound, states: states,
             limit: limit, isFirst: isFirst, extentBytes: extentBytes)
         } else {
           BlockSave(
-            block.block, from: pages, to: draft.file.file, slots: slots.lowerBound,
+            block.block, from: source, to: draft.file.file, slots: slots.lowerBound,
             forced: block.presentZeros,
             gapBytes: draft.plan.keepsHoles ? 0 : BlockSave.gapBytes, extentBytes: extentBytes)
         }

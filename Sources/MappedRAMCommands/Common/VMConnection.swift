@@ -1,4 +1,3 @@
-import Glibc
 import MappedRAM
 import QEMUControl
 import QMP

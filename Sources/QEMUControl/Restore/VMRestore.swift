@@ -43,7 +43,8 @@ public struct VMRestore: Sendable {
   }
 }
 
-/// An image that has been read and found whole.
+/// An image that has been read and found whole: what is wrong with it is told before a VM is touched. Its pages are read later, with the bitmaps,
+/// which are not kept.
 public struct RestoreSource: Sendable {
   /// The file.
   package let file: File
@@ -155,7 +156,7 @@ extension VMRestore {
       ?? GuestMemory.access(to: vm, processID: processID)
     if case .success(let memory) = access { try found(memory.process) }
     let chosen = try choose(access)
-    let destination = Destination(
+    let job = RestoreJob(
       source: source, vm: vm, session: session, options: options, devices: devices)
     var report = VMRestoreReport(
       engine: chosen.name, engineReasons: [], blocks: [], state: "",
@@ -163,13 +164,13 @@ extension VMRestore {
       transfer: nil)
     if engine == .auto, case .failure(let obstacle) = access { report.engineReasons = [obstacle] }
     do throws(VMError) {
-      let mapping = try destination.check(chosen, clearing: clearedBytesLimit, cancellation)
+      let mapping = try job.check(chosen, clearing: clearedBytesLimit, cancellation)
       try hold(session)
       // Work.
-      (report.blocks, report.transfer) = try destination.take(
+      (report.blocks, report.transfer) = try job.putImage(
         chosen, mapping, progress, cancellation)
     } catch {
-      session.inAnyCase(grace: VMSession.grace) { destination.leave(chosen) }
+      session.inAnyCase(grace: VMSession.grace) { job.leave(chosen) }
       throw error
     }
     report.state = try session.inAnyCase { () throws(VMError) in

@@ -5,7 +5,7 @@ import MappedRAMFormat
 public import QMP
 public import SystemPackage
 
-/// Saves a VM into an image, from outside its QEMU.
+/// Saves a running QEMU's VM into an image: from outside, or by QEMU itself.
 public struct VMSave: Sendable {
   /// The image.
   public var image: FilePath

@@ -69,7 +69,7 @@ struct TakenImage {
       let target = try File.holding([])
       try succeed("a plain stream of \(name)") { () throws(ImageError) in
         let image = try Image(reading: source)
-        _ = try IncomingStream(image, in: source).write(to: target)
+        _ = try PlainStreamWriter(image, in: source).write(to: target)
       }
       return [FuzzSeed(name, try target.contents())]
     }

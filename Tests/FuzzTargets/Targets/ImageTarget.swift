@@ -193,8 +193,8 @@ enum ImageTarget {
     let small = zip(image.blocks, memory).filter { $0.1 != nil }.map { $0.0.block.idstr }
     let target = try File.holding([])
     let (stream, read) = try succeed("a stream of the image") {
-      () throws(ImageError) -> (IncomingStream, DeviceStateStream) in
-      let stream = try IncomingStream(image, in: file, carrying: Set(small))
+      () throws(ImageError) -> (PlainStreamWriter, DeviceStateStream) in
+      let stream = try PlainStreamWriter(image, in: file, carrying: Set(small))
       _ = try stream.write(to: target)
       return (
         stream,

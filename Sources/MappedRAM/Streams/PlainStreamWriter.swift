@@ -12,7 +12,7 @@ package import MappedRAMFormat
 /// - the first PART of RAM has the pages as records; there is no other, and one END.
 ///
 /// The description stays as it is: QEMU passes over it.
-package struct IncomingStream: Sendable {
+package struct PlainStreamWriter: Sendable {
   /// What the stream says that the destination must be like. Its capabilities are those that must be on there.
   package let configuration: Configuration
   /// The blocks whose pages are in the stream, by their names in the image.

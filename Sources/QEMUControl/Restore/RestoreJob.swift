@@ -24,7 +24,7 @@ enum ChosenEngine {
 }
 
 /// A waiting VM that fits an image, and how each engine puts the image into it.
-struct Destination {
+struct RestoreJob {
   let source: RestoreSource
   let vm: RunningVM
   let session: VMSession
@@ -34,7 +34,7 @@ struct Destination {
   typealias BlockArrival = VMRestoreReport.BlockArrival
 
   /// What the VM has mapped from the image.
-  struct Mapping {
+  struct MappedBlocks {
     /// The blocks.
     var blocks: Set<String> = []
     /// Their stale slots.
@@ -52,18 +52,18 @@ struct Destination {
   /// - Parameter limit: the most bytes of stale slots that zeros are put over.
   func check(
     _ engine: ChosenEngine, clearing limit: UInt64, _ cancellation: Cancellation
-  ) throws(VMError) -> Mapping {
+  ) throws(VMError) -> MappedBlocks {
     switch engine {
     case .qemu:
       guard !isMappedRAM || vm.capabilities[Configuration.mappedRAMCapability] != nil else {
         throw .tooOld(vm.version)
       }
-      return Mapping()
-    case .place: return Mapping()
+      return MappedBlocks()
+    case .place: return MappedBlocks()
     case .map(let memory):
       let mapped = try mappedBlocks(of: memory)
       try lockImage()
-      return Mapping(
+      return MappedBlocks(
         blocks: mapped, stale: try staleSlots(of: mapped, limit: limit, cancellation))
     }
   }
@@ -104,15 +104,15 @@ struct Destination {
   // MARK: Work
 
   /// Puts the image into the VM.
-  func take(
-    _ engine: ChosenEngine, _ mapping: Mapping, _ progress: TransferProgress,
+  func putImage(
+    _ engine: ChosenEngine, _ mapping: MappedBlocks, _ progress: TransferProgress,
     _ cancellation: Cancellation
   ) throws(VMError) -> ([BlockArrival], TransferReport?) {
     switch engine {
     case .qemu(let memory):
       try memory?.clearOldContents()
       return (
-        try load(progress, cancellation),
+        try loadByQEMU(progress, cancellation),
         devices.isEmpty ? nil : try restore(to: [:], progress, cancellation)
       )
     case .place(let memory), .map(let memory):
@@ -122,11 +122,11 @@ struct Destination {
   }
 
   /// Lets QEMU load the image by itself.
-  private func load(
+  private func loadByQEMU(
     _ progress: TransferProgress, _ cancellation: Cancellation
   ) throws(VMError) -> [BlockArrival] {
     let file = source.file
-    try load(
+    try lendAndLoad(
       file, direct: file.isDirect, offset: source.image.streamOffset.rawValue,
       capabilities: isMappedRAM ? [Configuration.mappedRAMCapability, "multifd"] : [],
       parameters: FileMigration.loadingParameters(direct: file.isDirect), progress, cancellation)
@@ -252,19 +252,19 @@ struct Destination {
     } catch {
       throw .system(error)
     }
-    let stream: IncomingStream
+    let stream: PlainStreamWriter
     do throws(ImageError) {
-      stream = try IncomingStream(source.image, in: source.file, carrying: carried)
+      stream = try PlainStreamWriter(source.image, in: source.file, carrying: carried)
       _ = try stream.write(to: file, cancellation: cancellation)
     } catch {
       throw .image(error)
     }
-    try load(
+    try lendAndLoad(
       file, direct: false, offset: 0, capabilities: stream.configuration.capabilities,
       parameters: [:], TransferProgress(), cancellation)
   }
 
-  private func load(
+  private func lendAndLoad(
     _ file: File, direct: Bool, offset: UInt64, capabilities: [String],
     parameters: [String: JSONValue], _ progress: TransferProgress, _ cancellation: Cancellation
   ) throws(VMError) {

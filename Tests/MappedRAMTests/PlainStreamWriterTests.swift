@@ -6,12 +6,12 @@ import TestSupport
 import Testing
 
 /// Plain streams made of images, read back.
-@Suite struct IncomingStreamTests {
+@Suite struct PlainStreamWriterTests {
   /// What the stream has is what the image has: blocks, contents, sections, description.
   @Test(arguments: Fixture.complete, [false, true])
   func streamHasWhatTheImageHas(_ fixture: Fixture, _ writesZeros: Bool) throws {
     let open = try OpenFixture(fixture)
-    let made = try IncomingStream(open.image, in: open.file, writesZeros: writesZeros)
+    let made = try PlainStreamWriter(open.image, in: open.file, writesZeros: writesZeros)
     let (_, stream) = try readBack(made)
     let prologue = try #require(open.image.prologue)
     #expect(stream.configuration == prologue.configuration.withoutMappedRAM)
@@ -56,7 +56,7 @@ import Testing
     let open = try OpenFixture("q35")
     let others = Set(open.image.blocks.map(\.idstr)).subtracting(["pc.ram"])
     let (bytes, stream) = try readBack(
-      IncomingStream(open.image, in: open.file, carrying: others))
+      PlainStreamWriter(open.image, in: open.file, carrying: others))
     let present = open.image.blocks.filter { others.contains($0.idstr) }
       .reduce(0) { $0 + ($1.pagesPresent ?? 0) }
     #expect(bytes.count < present * 4120 + 200_000)
@@ -65,7 +65,7 @@ import Testing
       let isCarried = others.contains(block.idstr) && expected?.pagesPresent != 0
       #expect((block.contents != nil) == isCarried, "\(block.idstr)")
     }
-    let (empty, _) = try readBack(IncomingStream(open.image, in: open.file, carrying: []))
+    let (empty, _) = try readBack(PlainStreamWriter(open.image, in: open.file, carrying: []))
     #expect(empty.count < 200_000)
   }
 
@@ -73,7 +73,8 @@ import Testing
     let open = try OpenFixture("microvm")
     let names = open.image.blocks.map(\.idstr)
     let (_, stream) = try readBack(
-      IncomingStream(open.image, in: open.file, renaming: [names[0]: names[1], names[1]: names[0]]))
+      PlainStreamWriter(
+        open.image, in: open.file, renaming: [names[0]: names[1], names[1]: names[0]]))
     #expect(stream.blocks.map(\.idstr) == [names[1], names[0]] + names[2...])
     let expected = try #require(open.fixture.expected.blocks)
     for index in 0...1 {
@@ -87,16 +88,16 @@ import Testing
     let names = open.image.blocks.map(\.idstr)
     let unknown = ImageError.plan(.unknownBlock("x", known: names))
     #expect(throws: unknown) {
-      try IncomingStream(open.image, in: open.file, carrying: ["x", names[0]])
+      try PlainStreamWriter(open.image, in: open.file, carrying: ["x", names[0]])
     }
     #expect(throws: unknown) {
-      try IncomingStream(open.image, in: open.file, renaming: ["x": "y"])
+      try PlainStreamWriter(open.image, in: open.file, renaming: ["x": "y"])
     }
     for (name, kind) in [(names[1], FormatError.Kind.duplicateBlock), ("", .nameEmpty)] {
       #expect(
         throws: ImageError.format(
           FormatError(kind, at: 0, in: .ramBlock(name)), in: open.image.path)
-      ) { try IncomingStream(open.image, in: open.file, renaming: [names[0]: name]) }
+      ) { try PlainStreamWriter(open.image, in: open.file, renaming: [names[0]: name]) }
     }
   }
 
@@ -105,14 +106,14 @@ import Testing
     let open = try OpenFixture(name)
     let problem = try #require(open.image.problems.first)
     #expect(throws: ImageError.format(problem, in: open.image.path)) {
-      try IncomingStream(open.image, in: open.file)
+      try PlainStreamWriter(open.image, in: open.file)
     }
   }
 
   /// The stream says another state and is the same otherwise.
   @Test func theRunStateIsSet() throws {
     let open = try OpenFixture("q35")
-    var made = try IncomingStream(open.image, in: open.file, carrying: [])
+    var made = try PlainStreamWriter(open.image, in: open.file, carrying: [])
     let (before, _) = try readBack(made)
     made.runState = .running
     let (after, stream) = try readBack(made)
@@ -126,7 +127,7 @@ import Testing
   /// A pipe gets what a file gets.
   @Test func aDescriptorGetsTheSameBytes() throws {
     let open = try OpenFixture("microvm")
-    let made = try IncomingStream(open.image, in: open.file)
+    let made = try PlainStreamWriter(open.image, in: open.file)
     let (bytes, _) = try readBack(made)
     let path = open.directory.file("stream")
     let target = try FileDescriptor.open(
@@ -144,7 +145,7 @@ import Testing
 
   @Test func aFailingDescriptorIsAnError() throws {
     let open = try OpenFixture("microvm")
-    let made = try IncomingStream(open.image, in: open.file)
+    let made = try PlainStreamWriter(open.image, in: open.file)
     let full = try FileDescriptor.open(FilePath("/dev/full"), .writeOnly)
     _ = try full.closeAfter {
       #expect {
@@ -161,7 +162,7 @@ import Testing
 
   @Test func aCancellationEndsIt() throws {
     let open = try OpenFixture("microvm")
-    let made = try IncomingStream(open.image, in: open.file)
+    let made = try PlainStreamWriter(open.image, in: open.file)
     let cancellation = Cancellation()
     cancellation.cancel()
     #expect(throws: ImageError.cancelled) {
@@ -172,7 +173,7 @@ import Testing
   /// An image that is cut off between its reading and its use.
   @Test func anImageThatWasCutOffIsAnError() throws {
     let open = try OpenFixture("microvm")
-    let made = try IncomingStream(open.image, in: open.file)
+    let made = try PlainStreamWriter(open.image, in: open.file)
     let slots = try #require(open.image.blocks[0].layout.pages)
     try open.file.truncate(to: slots.lowerBound.rawValue + 5000)
     #expect(throws: ImageError.self) { try made.write(to: memoryFile([])) }

@@ -7,7 +7,7 @@ import Testing
 
 extension RealQEMU {
   /// Plain streams made of images, loaded by a stock QEMU without `mapped-ram`.
-  @Suite struct IncomingStreamTests {
+  @Suite struct PlainStreamWriterTests {
     /// All pages travel in the stream.
     @Test(
       arguments: [
@@ -26,7 +26,7 @@ extension RealQEMU {
       for writesZeros in [false, true] {
         let stream = try vm.stream(to: "stream \(writesZeros)") {
           image, file throws(ImageError) in
-          try IncomingStream(image, in: file, writesZeros: writesZeros)
+          try PlainStreamWriter(image, in: file, writesZeros: writesZeros)
         }
         try expectStreamRestored(stream, as: kind, from: vm.qemu)
       }
@@ -56,7 +56,7 @@ extension RealQEMU {
       let slots = try #require(main.layout.pages).lowerBound.rawValue
       let others = Set(image.blocks.map(\.idstr)).subtracting(["pc.ram"])
       let stream = try vm.stream(to: "stream") { image, file throws(ImageError) in
-        try IncomingStream(image, in: file, carrying: others, renaming: ["pc.ram": name])
+        try PlainStreamWriter(image, in: file, carrying: others, renaming: ["pc.ram": name])
       }
       let backend =
         "memory-backend-file,id=\(name),size=8M,mem-path=\(vm.image),offset=\(slots),share=off"
@@ -82,7 +82,7 @@ extension RealQEMU {
 extension SavedVM {
   /// Makes a stream of the image.
   fileprivate func stream(
-    to name: String, _ make: (Image, File) throws(ImageError) -> IncomingStream
+    to name: String, _ make: (Image, File) throws(ImageError) -> PlainStreamWriter
   ) throws -> FilePath {
     let file = try File.open(image, access: .read)
     let offset = kind.migration.offset == 0 ? nil : FileOffset(kind.migration.offset)
