@@ -1,8 +1,10 @@
 public import LinuxIO
-import MappedRAMFormat
+public import MappedRAMFormat
 
 /// What a save or restore did, how long it took and what it cost.
 public struct TransferReport: Equatable, Sendable {
+  /// Where the image ends: the length of a file that holds nothing else. (On a device that another program wrote to, the device's end.)
+  public var imageEnd: FileOffset = .zero
   /// Bytes of guest memory in all blocks.
   public var ramBytes: UInt64
   /// Bytes of the pages that are present in the image.
@@ -43,20 +45,20 @@ package struct Stopwatch: Sendable {
       ramBytes: blocks.reduce(0) { $0 + $1.usedLength.rawValue },
       presentBytes: blocks.reduce(0) {
         $0 + UInt64($1.pagesPresent ?? 0) * UInt64($1.pageSize.byteCount)
-      }, channels: .idle, options: ChannelOptions(method: .sync), image: file)
+      }, channels: .idle, options: ChannelOptions(method: .sync), image: file, end: image.fileSize)
   }
 
   /// The report of a transfer that is over now.
   func report(
     ramBytes: UInt64, presentBytes: UInt64, channels: ChannelReport, options: ChannelOptions,
-    image: File, devices: [DeviceReport] = [], live: LiveReport? = nil
+    image: File, end: FileOffset, devices: [DeviceReport] = [], live: LiveReport? = nil
   ) -> TransferReport {
     let used = ResourceUsage.current().since(usage)
     let isRefused = channels.notes.contains {
       if case .ioUringRefused = $0 { true } else { false }
     }
     return TransferReport(
-      ramBytes: ramBytes, presentBytes: presentBytes, totals: channels.totals,
+      imageEnd: end, ramBytes: ramBytes, presentBytes: presentBytes, totals: channels.totals,
       notes: channels.notes,
       method: isRefused ? .sync : options.method, directIO: image.directIO,
       elapsed: ContinuousClock.now - start, cpuTime: used.cpuTime,

@@ -16,4 +16,4 @@ public struct MeasuredWork: Sendable {
 
 /// Keeps the compiler from leaving out what makes `value`.
 @inline(never) @_optimize(none)
-func consume<Value>(_ value: Value) {}
+func keep<Value>(_ value: Value) {}

@@ -12,13 +12,13 @@ extension MeasuredWork {
         let guest = try SyntheticGuest(pattern)
         let pages = try MemoryPages(byteCount: 64 << 20)
         try guest.fill(pages, threads: 1)
-        return { consume(try guest.check(pages, threads: 1).isGood) }
+        return { keep(try guest.check(pages, threads: 1).isGood) }
       }
     } + [
       MeasuredWork("Reading 64 MiB of memory") {
         let memory = try Mapping(anonymousByteCount: 64 << 20)
         _ = try MemoryRate.touch(memory, threads: 1)
-        return { consume(try MemoryRate.read(memory, threads: 1)) }
+        return { keep(try MemoryRate.read(memory, threads: 1)) }
       }
     ]
   }
@@ -38,7 +38,7 @@ extension MeasuredWork {
         return {
           var count = 0
           for run in bitmap.runs { count += run.count }
-          consume(count)
+          keep(count)
         }
       }
     } + [
@@ -50,7 +50,7 @@ extension MeasuredWork {
         let bytes = output.bytes
         return {
           var input = ByteInput(bytes.span)
-          consume(try PageBitmap.parse(&input, pageCount: pages, of: "pc.ram").bitmap.population)
+          keep(try PageBitmap.parse(&input, pageCount: pages, of: "pc.ram").bitmap.population)
         }
       }
     ]
@@ -77,11 +77,11 @@ extension MeasuredWork {
         return {
           var input = ByteInput(bytes.span)
           _ = try StreamHeader(parsing: &input)
-          consume(try Configuration(parsing: &input))
+          keep(try Configuration(parsing: &input))
         }
       },
       MeasuredWork("Parsing JSON of \(text.count) bytes") {
-        return { consume(try JSONValue(parsing: text)) }
+        return { keep(try JSONValue(parsing: text)) }
       },
     ]
   }

@@ -46,7 +46,7 @@ private final class RingReads {
       }
       while ring.inFlight > 0 {
         try ring.submitAndWait(minimum: 1)
-        while let completion = ring.nextCompletion() { consume(completion) }
+        while let completion = ring.nextCompletion() { keep(completion) }
       }
     }
   }

@@ -33,6 +33,6 @@ import Testing
 
   @Test func aVMThatRanOrSleptGoesOn() {
     let all: [RunState] = [.running, .paused, .prelaunch, .suspended]
-    #expect(all.map(\.goesOnAtOnce) == [true, false, false, true])
+    #expect(all.map(\.runsAtOnce) == [true, false, false, true])
   }
 }

@@ -154,6 +154,31 @@ import Testing
     }
   }
 
+  /// What is called before the commit is called once, when the image is durable and not there yet.
+  @Test(arguments: [true, false])
+  func theImageIsNotThereBeforeTheCommit(_ isInPlace: Bool) throws {
+    if isInPlace { try Subprocess.succeed(["touch", path.string]) }
+    let save = try ForeignDraft.begin(at: path, inPlace: isInPlace)
+    try write(bytes, to: save)
+    var found: [[String]] = []
+    _ = try save.commit { found.append((try? names()) ?? ["?"]) }
+    #expect(found == [isInPlace ? ["saved"] : []])
+    #expect(try names() == ["saved"])
+  }
+
+  @Test func whatIsNoImageIsNotCommitted() throws {
+    let save = try ForeignDraft.begin(at: path)
+    try write(Array(bytes.prefix(100)), to: save)
+    var calls = 0
+    do {
+      _ = try save.commit { calls += 1 }
+      Issue.record("it was committed")
+    } catch {
+      #expect(calls == 0)
+    }
+    #expect(try names() == [])
+  }
+
   @Test func aCancellationLeavesNothing() throws {
     let save = try ForeignDraft.begin(at: path)
     try write(bytes, to: save)

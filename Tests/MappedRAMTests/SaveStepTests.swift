@@ -24,12 +24,14 @@ import Testing
     case new, inPlace, intoFile
   }
 
-  private func begin(_ way: Way, tail: [UInt8] = TestGuest.tail) throws -> OngoingSave {
+  private func begin(
+    _ way: Way, tail: [UInt8] = TestGuest.tail, cancellation: Cancellation = Cancellation()
+  ) throws -> OngoingSave {
     let save = ImageSave(try guest.plan(tail: tail))
     if way != .new { try Subprocess.succeed(["touch", path.string]) }
     return way == .intoFile
-      ? try save.begin(into: File.open(path, access: .readWrite))
-      : try save.begin(to: path, inPlace: way == .inPlace)
+      ? try save.begin(into: File.open(path, access: .readWrite), cancellation: cancellation)
+      : try save.begin(to: path, inPlace: way == .inPlace, cancellation: cancellation)
   }
 
   /// The guest is resumed as soon as it may be, and changes all of its memory: the image has what it was before.
@@ -81,6 +83,35 @@ import Testing
     }
     let image = try Image(reading: File.open(path, access: .read))
     #expect(image.problems.map(\.context) == [.streamHeader])
+  }
+
+  /// Cancelled once the pages are there, when a VM runs again: there is no image, and nobody was told that there would be.
+  @Test(arguments: Way.allCases)
+  func oneThatIsCancelledBetweenLeavesNoImage(_ way: Way) throws {
+    let cancellation = Cancellation()
+    let written = try begin(way, cancellation: cancellation).writePages()
+    cancellation.cancel()
+    var calls = 0
+    do {
+      _ = try written.finish { calls += 1 }
+      Issue.record("it was not cancelled")
+    } catch {
+      #expect(error == .cancelled)
+    }
+    #expect(calls == 0)
+    if way == .new {
+      #expect(try names(in: directory) == [])
+    } else {
+      let file = try File.open(path, access: .read, directIO: .off)
+      #expect(try file.readBytes(at: 0, count: 8) == [UInt8](repeating: 0, count: 8))
+    }
+  }
+
+  /// The report says how long the file is, also where gaps that were filled made its description longer.
+  @Test(arguments: Way.allCases)
+  func theReportHasTheEnd(_ way: Way) throws {
+    let report = try begin(way).writePages().finish()
+    #expect(try File.open(path, access: .read).size() == report.imageEnd.rawValue)
   }
 
   /// Whoever ends the VM right before the commit must not lose it: an image that no reader would take is found before.

@@ -1,5 +1,3 @@
-import LinuxIO
-
 /// Is told how long each request of a channel took.
 package protocol RequestObserver: AnyObject, Sendable {
   /// What is told the requests of one channel. Called on the channel's thread, once.
@@ -12,22 +10,4 @@ package protocol ChannelObserver: AnyObject {
   ///
   /// - Parameter nanoseconds: from its making to its completion's being seen.
   func finished(isRead: Bool, nanoseconds: UInt64)
-}
-
-extension ImageSave {
-  /// The same save, whose requests `observer` is told of.
-  package func observed(by observer: any RequestObserver) -> ImageSave {
-    var save = self
-    save.factory = TimedFactory(options.method, observer)
-    return save
-  }
-}
-
-extension ImageRestore {
-  /// The same restore, whose requests `observer` is told of.
-  package func observed(by observer: any RequestObserver) -> ImageRestore {
-    var restore = self
-    restore.factory = TimedFactory(options.method, observer)
-    return restore
-  }
 }

@@ -100,6 +100,7 @@ public struct ImageRestore: Sendable {
       report: stopwatch.report(
         ramBytes: progress.totalBytes - reports.reduce(0) { $0 + $1.byteCount },
         presentBytes: present, channels: channels, options: options, image: file,
+        end: image.fileSize,
         devices: reports))
   }
 
@@ -172,5 +173,14 @@ public struct ImageRestore: Sendable {
       restores[block.idstr] = restore
       pool.enqueue(restore)
     }
+  }
+}
+
+extension ImageRestore {
+  /// The same restore, whose requests `observer` is told of.
+  package func observed(by observer: any RequestObserver) -> ImageRestore {
+    var restore = self
+    restore.factory = TimedFactory(options.method, observer)
+    return restore
   }
 }

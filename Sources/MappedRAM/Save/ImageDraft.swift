@@ -110,7 +110,10 @@ struct ImageDraft: ~Copyable {
   /// Writes everything but the pages, reads it back as any reader would, makes all of it durable, and makes an image of it.
   ///
   /// - Parameter beforeCommit: called once all but the name, or the header, is there.
-  consuming func commit(_ contents: Contents, beforeCommit: () -> Void) throws(ImageError) {
+  /// - Returns: where the image ends.
+  consuming func commit(
+    _ contents: Contents, beforeCommit: () -> Void
+  ) throws(ImageError) -> FileOffset {
     if contents.fillsGaps, file.kind == .regular, let stating = try plan.statingZeroSlots() {
       plan = stating
       try resize()
@@ -124,11 +127,16 @@ struct ImageDraft: ~Copyable {
     }
     try file.cancellation.check()
     try file.sync()
+    let end = contents.area?.end ?? plan.end
     beforeCommit()
-    if let pending = pending.take() { return try pending.appear() }
+    if let pending = pending.take() {
+      try pending.appear()
+      return end
+    }
     do throws(ImageError) {
       try writeStreamHeader()
       try file.sync()
+      return end
     } catch {
       // Whether the header is on the disk is not known. That this fails too says less than why it came to it.
       try? clearStreamHeader()

@@ -43,7 +43,8 @@ public struct ImageSave: Sendable {
   /// first, and the stream's first eight bytes are written last.
   ///
   /// - Parameter replacing: what may be at `path` before.
-  /// - Throws: `ImageError`, after which nothing is left; `TargetError`, before anything is changed.
+  /// - Throws: `ImageError`, after which nothing is left; `TargetError`, before anything is changed but where it
+  ///   says otherwise.
   public func run(
     to path: FilePath, inPlace: Bool = false, replacing: Replacing = .images,
     progress: TransferProgress = TransferProgress(), cancellation: Cancellation = Cancellation()
@@ -96,5 +97,14 @@ public struct ImageSave: Sendable {
     let stopwatch = Stopwatch()
     let draft = try ImageDraft.begin(plan, in: ImageFile(file, cancellation: cancellation))
     return try OngoingSave(self, draft, nil, stopwatch, progress)
+  }
+}
+
+extension ImageSave {
+  /// The same save, whose requests `observer` is told of.
+  package func observed(by observer: any RequestObserver) -> ImageSave {
+    var save = self
+    save.factory = TimedFactory(options.method, observer)
+    return save
   }
 }

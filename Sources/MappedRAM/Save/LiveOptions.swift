@@ -41,7 +41,7 @@ public struct LiveOptions: Equatable, Sendable {
 /// What a live save does after a round.
 public enum LiveStep: Equatable, Sendable {
   /// One more round while the VM runs.
-  case goOn
+  case anotherRound
   /// The VM is paused: its downtime will be short enough.
   case pause
   /// Further rounds would not help, or there are to be no more: the downtime would be longer than is wished.
@@ -66,6 +66,6 @@ public enum LiveStep: Equatable, Sendable {
       inVain = pause.inSeconds > best.inSeconds * worthwhile ? inVain + 1 : 0
       best = min(best, pause)
     }
-    return inVain < patience ? .goOn : .doesNotConverge
+    return inVain < patience ? .anotherRound : .doesNotConverge
   }
 }

@@ -66,11 +66,11 @@ struct LiveRounds {
   /// Whether another round is to follow while the VM runs.
   ///
   /// - Throws: `SaveError.doesNotConverge`.
-  mutating func goesOn(_ progress: TransferProgress) throws(ImageError) -> Bool {
+  mutating func makesAnother(_ progress: TransferProgress) throws(ImageError) -> Bool {
     let forecast = LiveForecast(after: rounds)
     progress.forecast(forecast)
     switch LiveStep.next(after: rounds, options) {
-    case .goOn: return true
+    case .anotherRound: return true
     case .pause: return false
     case .doesNotConverge:
       hasConverged = false

@@ -5,7 +5,7 @@ import MappedRAMFormat
 ///
 /// Round 1 writes every page that is not zero, and remembers the hash of each; a later round writes those whose hash is another one.
 /// After each round all channels are waited for, so that no two versions of a page are under way at once. A save that is not live is
-/// its last round alone, and hashes nothing. Dropped at any moment, nothing is left.
+/// its last round alone, and hashes nothing. Dropped at any moment, no image is left.
 package struct OngoingSave: ~Copyable {
   private let options: ChannelOptions
   private let progress: TransferProgress
@@ -46,7 +46,7 @@ package struct OngoingSave: ~Copyable {
   /// - Throws: `ImageError`; `SaveError.doesNotConverge` where further rounds would not help and the options say to fail then.
   package mutating func runRounds() throws(ImageError) {
     precondition(live != nil, "a live save has rounds")
-    repeat { _ = try makeRound(live?.limit) } while try live?.goesOn(progress) == true
+    repeat { _ = try makeRound(live?.limit) } while try live?.makesAnother(progress) == true
   }
 
   /// Makes the last round, while nothing changes any more, and saves the states of the plan's devices beside it.

@@ -1,7 +1,7 @@
 import LinuxIO
 import MappedRAMFormat
 
-/// A save whose pages and devices' states are in the file. The rest of the image follows. Dropped before, nothing is left.
+/// A save whose pages and devices' states are in the file. The rest of the image follows. Dropped before it is finished, no image is left.
 package struct WrittenSave: ~Copyable {
   private let draft: ImageDraft
   /// What was made of each block in the last round; `nil` for one that is left out.
@@ -30,8 +30,9 @@ package struct WrittenSave: ~Copyable {
   ///
   /// - Parameter beforeCommit: called once the image is complete, has been read back, and its bytes are durable, right before it gets
   ///   its name, or in place its header.
-  /// - Throws: `ImageError`, after which nothing is left; `SaveError.unreadable` if what was written does not read as an image, which
-  ///   happens only where the device state that was handed in is not right.
+  /// - Throws: `ImageError`, after which there is no image, unless only the directory could not be synced (`PendingFile.commit`);
+  ///   `SaveError.unreadable` if what was written does not read as an image, which happens only where the device state that was handed in is
+  ///   not right.
   package consuming func finish(
     beforeCommit: () -> Void = {}
   ) throws(ImageError) -> TransferReport {
@@ -42,11 +43,11 @@ package struct WrittenSave: ~Copyable {
       bitmaps: bitmaps, area: devices?.area, fillsGaps: blocks.contains { $0?.fillsGaps == true })
     let (devices, channels) = (devices, channels)
     let (options, stopwatch) = (options, stopwatch)
-    try draft.commit(contents, beforeCommit: beforeCommit)
+    let end = try draft.commit(contents, beforeCommit: beforeCommit)
     let pages = bitmaps.reduce(0) { $0 + ($1?.population ?? 0) }
     return stopwatch.report(
       ramBytes: plan.ramTotal.rawValue,
       presentBytes: UInt64(pages) * UInt64(plan.pageSize.byteCount), channels: channels,
-      options: options, image: file.file, devices: devices?.reports ?? [], live: report)
+      options: options, image: file.file, end: end, devices: devices?.reports ?? [], live: report)
   }
 }

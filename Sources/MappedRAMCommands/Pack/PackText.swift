@@ -19,7 +19,7 @@ struct PackReport: CommandReport {
   var json: JSON {
     JSON(
       image: image.string, machineType: plan.prologue.configuration.machineType,
-      streamOffset: plan.layout.streamOffset.rawValue, fileSize: plan.end.rawValue,
+      streamOffset: plan.layout.streamOffset.rawValue, fileSize: report.imageEnd.rawValue,
       blocks: plan.blocks.map(\.idstr), transfer: TransferJSON(report))
   }
 
@@ -43,7 +43,7 @@ struct PackReport: CommandReport {
     var image: String
     var machineType: String
     var streamOffset: UInt64
-    /// Where the stream ends.
+    /// Where the image ends.
     var fileSize: UInt64
     var blocks: [String]
     var transfer: TransferJSON

@@ -16,7 +16,7 @@ public struct RunState: RawRepresentable, Hashable, Sendable {
   public static let suspended = RunState(rawValue: "suspended")
 
   /// Whether a destination lets a VM of this state go on at once, unless it was started with `-S`.
-  public var goesOnAtOnce: Bool { self == .running || self == .suspended }
+  public var runsAtOnce: Bool { self == .running || self == .suspended }
 }
 
 /// The beginning of the section `globalstate`, which says what the VM was doing when it was saved.

@@ -9,7 +9,7 @@ extension RunState {
   public static let postMigrate = RunState(rawValue: "postmigrate")
 
   /// Whether the VM is running: its processors run, or the guest sleeps and can wake up.
-  public var isLive: Bool { goesOnAtOnce }
+  public var isLive: Bool { runsAtOnce }
 
   /// Whether QEMU moves the VM's memory itself (QEMU 10.0, qapi/run-state.json).
   var isMoving: Bool {

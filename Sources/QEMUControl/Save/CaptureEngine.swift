@@ -130,7 +130,7 @@ final class CaptureEngine: SaveEngine {
       throw .image(error)
     }
     var report = VMSaveReport(
-      of: vm, by: .capture, blocks: plan.blocks.map(\.idstr), fileSize: plan.end,
+      of: vm, by: .capture, blocks: plan.blocks.map(\.idstr), fileSize: transfer.imageEnd,
       transfer: transfer)
     report.memory = memory.blocks
     report.live = transfer.live

@@ -104,21 +104,21 @@ import Testing
 
   @Test func aShortEnoughPauseIsTaken() {
     #expect(next([forecast.round(100, 290)]) == .pause)
-    #expect(next([forecast.round(100, 291)]) == .goOn)
+    #expect(next([forecast.round(100, 291)]) == .anotherRound)
     #expect(next([forecast.round(1024, 1000), forecast.round(50, 200)]) == .pause)
   }
 
   @Test func aPauseThatShrinksIsWorthARound() {
-    #expect(next([forecast.round(1024, 2000), forecast.round(800, 1700)]) == .goOn)
+    #expect(next([forecast.round(1024, 2000), forecast.round(800, 1700)]) == .anotherRound)
     #expect(
       next([forecast.round(1024, 2000), forecast.round(800, 1700), forecast.round(700, 1400)])
-        == .goOn)
+        == .anotherRound)
   }
 
   /// One that touches all of its memory: each round takes as long as the first.
   @Test func aGuestFasterThanTheDiskDoesNotConverge() {
     let same = forecast.round(1024, 2000)
-    #expect(next([same, same]) == .goOn)
+    #expect(next([same, same]) == .anotherRound)
     #expect(next([same, same, same]) == .doesNotConverge)
     #expect(
       next([same, forecast.round(1000, 1900), forecast.round(990, 1890)]) == .doesNotConverge)
@@ -133,10 +133,10 @@ import Testing
     let rounds = [
       forecast.round(1024, 2000), forecast.round(400, 800), forecast.round(900, 1800),
     ]
-    #expect(next(rounds) == .goOn)
+    #expect(next(rounds) == .anotherRound)
     #expect(next(rounds + [forecast.round(800, 1600)]) == .doesNotConverge)
-    #expect(next(rounds + [forecast.round(300, 600)]) == .goOn)
-    #expect(next(rounds + [forecast.round(300, 600), forecast.round(300, 600)]) == .goOn)
+    #expect(next(rounds + [forecast.round(300, 600)]) == .anotherRound)
+    #expect(next(rounds + [forecast.round(300, 600), forecast.round(300, 600)]) == .anotherRound)
   }
 
   /// Others use this machine too: one slow round, in which the guest changed more, is not the end.
@@ -144,15 +144,15 @@ import Testing
     let rounds = [
       forecast.round(1024, 1000), forecast.round(300, 800), forecast.round(400, 3000),
     ]
-    #expect(next(rounds) == .goOn)
+    #expect(next(rounds) == .anotherRound)
     #expect(next(rounds + [forecast.round(100, 280)]) == .pause)
   }
 
   /// Memory that takes longer to read than the pause may be: no number of rounds helps.
   @Test func readingAloneMayTakeTooLong() {
     let reading = forecast.round(0, 500)
-    #expect(next([forecast.round(1024, 2000), reading]) == .goOn)
-    #expect(next([forecast.round(1024, 2000), reading, reading]) == .goOn)
+    #expect(next([forecast.round(1024, 2000), reading]) == .anotherRound)
+    #expect(next([forecast.round(1024, 2000), reading, reading]) == .anotherRound)
     #expect(next([forecast.round(1024, 2000), reading, reading, reading]) == .doesNotConverge)
   }
 
@@ -160,7 +160,7 @@ import Testing
     let rounds = (0..<limit).map { forecast.round(1024 >> UInt64($0), 16_000 >> $0) }
     let options = LiveOptions(maximumDowntime: .zero, maximumRounds: limit)
     #expect(next(rounds, options) == .doesNotConverge)
-    #expect(next(Array(rounds.dropLast()) + [], options, orElse: .goOn) == .goOn)
+    #expect(next(Array(rounds.dropLast()) + [], options, orElse: .anotherRound) == .anotherRound)
     #expect(
       next(rounds, LiveOptions(maximumDowntime: .seconds(60), maximumRounds: limit)) == .pause)
   }
