@@ -104,7 +104,7 @@ enum ImageTarget {
         FilePath("/proc/self/fd/\(file.bufferedDescriptor)"), inPlace: false, replacing: .images,
         vm: VMIdentity(machineType: "none", name: "x", uuid: Array(1...16)))
     } catch {
-      guard case .plan = error else { throw Finding("the owner of an image: \(error)") }
+      guard case .target = error else { throw Finding("the owner of an image: \(error)") }
     }
   }
 
