@@ -2,7 +2,7 @@ package import Histogram
 import LinuxIO
 import MappedRAM
 
-/// How long requests took, in nanoseconds: to three digits, or 64 ns, up to 100 s.
+/// How long requests took, in nanoseconds: to a hundredth, or 64 ns, up to 100 s.
 package struct BenchLatencies: Sendable {
   package private(set) var read = Self.histogram
   package private(set) var write = Self.histogram
@@ -10,12 +10,12 @@ package struct BenchLatencies: Sendable {
   /// The longest time that is told; a longer one is taken for it.
   private static let longest: UInt64 = 100_000_000_000
 
-  /// As large as it needs to be from the beginning, 170 KiB: one that grows takes more of the processor, in the time that is measured, than
+  /// As large as it needs to be from the beginning, 24 KiB: one that grows takes more of the processor, in the time that is measured, than
   /// the channels do (hdrhistogram-swift 0.2.0).
   private static var histogram: Histogram<UInt64> {
     Histogram<UInt64>(
       lowestDiscernibleValue: 64, highestTrackableValue: longest,
-      numberOfSignificantValueDigits: .three)
+      numberOfSignificantValueDigits: .two)
   }
 
   /// Records a request that took `nanoseconds`.
