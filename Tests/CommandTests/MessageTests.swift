@@ -56,7 +56,7 @@ import MappedRAMBench
       ),
       (
         .vm(.pausedTooLong(isResumed: true), output: nil),
-        "Or give more time with --max-downtime."
+        "More time can be allowed with --max-downtime."
       ),
       (
         .vm(.managedByLibvirt(domain: nil), output: nil),

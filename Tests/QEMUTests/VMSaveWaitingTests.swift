@@ -124,8 +124,8 @@ extension RealQEMU {
       return (error, proxy)
     }
 
-    /// The `stop` that ends the rounds of a live save by QEMU, which has not answered when the save is cancelled: the VM is resumed, here or,
-    /// where that takes too long, by the watchdog.
+    /// The `stop` that ends the rounds of a live save by QEMU, which has not answered when the save is cancelled: the VM is resumed, here
+    /// or, where that takes too long, by the watchdog.
     @Test(arguments: [1.0, 9.0])
     func aStuckSaveIsCancelledInItsStop(seconds: Double) throws {
       let vm = try QEMU(VMKind.busy(BusyGuest.toucher.rawValue).configuration)

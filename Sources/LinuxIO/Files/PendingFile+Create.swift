@@ -7,8 +7,8 @@ extension PendingFile {
   ///
   /// What is at the path now may be nothing or a regular file; it is neither opened nor changed.
   ///
-  /// - Throws: `.unsuitable` where a directory, a device, a FIFO or a socket is there; what open(2) gives of the directory; where `directIO`
-  ///   is `required` and the file system has none, as `File.open`.
+  /// - Throws: `.unsuitable` where a directory, a device, a FIFO or a socket is there; what open(2) gives of the directory; where
+  ///   `directIO` is `required` and the file system has none, as `File.open`.
   package static func create(
     at path: FilePath, directIO: DirectIOPolicy = .auto, probe: DirectIOProbe = .kernel,
     naming: Naming = .unnamedIfPossible

@@ -7,8 +7,9 @@ extension ChildProcess {
   /// Waits until the process has ended, and meanwhile passes on the signals that this one gets, so that a user or a
   /// program that sends them deals with the child.
   ///
-  /// For SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGTSTP and SIGCONT, but for those that this process ignores. What the terminal sends
-  /// goes to the child as well, since both are in the terminal's foreground group, and is not passed on a second time. SIGTSTP stops this process too.
+  /// For SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGTSTP and SIGCONT, but for those that this process ignores. What the
+  /// terminal sends goes to the child as well, since both are in the terminal's foreground group, and is not passed on a second time.
+  /// SIGTSTP stops this process too.
   ///
   /// The signals are blocked in the calling thread from then on; all other threads must block them, as those of PosixThread do.
   ///

@@ -2,7 +2,8 @@ import MappedRAMFormat
 
 /// How a block's pages are dealt into extents.
 ///
-/// An extent has as many bytes as a request, in later rounds of a live save fewer, but at least 64 pages, so that the bits of two extents never share a word of a bitmap.
+/// An extent has as many bytes as a request, in later rounds of a live save fewer, but at least 64 pages, so that the bits of two extents
+/// never share a word of a bitmap.
 struct ExtentPlan: Equatable, Sendable {
   let byteCount: UInt64
   let pageSize: PageSize

@@ -31,8 +31,8 @@ package struct WrittenSave: ~Copyable {
   /// - Parameter beforeCommit: called once the image is complete, has been read back, and its bytes are durable, right before it gets
   ///   its name, or in place its header.
   /// - Throws: `ImageError`, after which there is no image, unless only the directory could not be synced (`PendingFile.commit`);
-  ///   `SaveError.unreadable` if what was written does not read as an image, which happens only where the device state that was handed in is
-  ///   not right.
+  ///   `SaveError.unreadable` if what was written does not read as an image, which happens only where the device state that was handed in
+  ///   is not right.
   package consuming func finish(
     beforeCommit: () -> Void = {}
   ) throws(ImageError) -> TransferReport {

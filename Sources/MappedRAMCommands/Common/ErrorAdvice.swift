@@ -68,7 +68,7 @@ extension VMError {
     case .asleep(let cause, let canCapture):
       Self.joined([cause?.advice(isLive: isLive), canCapture ? Self.useCapture : nil])
     // In a live save that is what the rounds aim at.
-    case .pausedTooLong: isLive ? nil : "Or give more time with --max-downtime."
+    case .pausedTooLong: isLive ? nil : "More time can be allowed with --max-downtime."
     case .managedByLibvirt: "Use --managed-by-libvirt to save it nevertheless."
     case .launch(.refused(let refusal)): refusal.advice
     case .cannotMap(.notMapped):

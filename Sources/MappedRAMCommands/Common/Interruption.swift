@@ -7,8 +7,9 @@ import Synchronization
 /// Turns SIGINT, SIGTERM and SIGHUP, and the end of the time that the command has, into a cancellation for as long as it lives.
 ///
 /// The first signal asks the work to stop; it leaves nothing behind. A second one, half a second later or more, ends the process at once:
-/// new files have no name until they are complete, so even then nothing is left where the file system knows such files, but for the microseconds in which
-/// one replaces another. One that comes sooner is not the user's impatience: timeout(1) signals its child, and then its group.
+/// new files have no name until they are complete, so even then nothing is left where the file system knows such files, but for the
+/// microseconds in which one replaces another. One that comes sooner is not the user's impatience: timeout(1) signals its child, and then
+/// its group.
 struct Interruption: ~Copyable {
   private let state: State
   /// Joined when the value goes, after `deinit`.

@@ -43,8 +43,8 @@ public struct VMRestore: Sendable {
   }
 }
 
-/// An image that has been read and found whole: what is wrong with it is told before a VM is touched. Its pages are read later, with the bitmaps,
-/// which are not kept.
+/// An image that has been read and found whole: what is wrong with it is told before a VM is touched. Its pages are read later, with the
+/// bitmaps, which are not kept.
 public struct RestoreSource: Sendable {
   /// The file.
   package let file: File

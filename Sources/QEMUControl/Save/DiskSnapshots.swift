@@ -236,7 +236,8 @@ struct SnapshotJobs {
     }
   }
 
-  /// Waits for those of the jobs `ids` that make files, and forgets those that have come to their ends: what was given up would be there as long as QEMU is.
+  /// Waits for those of the jobs `ids` that make files, and forgets those that have come to their ends: what was given up would be there
+  /// as long as QEMU is.
   func dismiss(_ ids: Set<String>) throws(QMPError) {
     do throws(QMPError) {
       // One that still makes a file would make it after it was removed.

@@ -26,8 +26,8 @@ public struct VMSave: Sendable {
   /// Devices whose states are saved beside the VM's RAM while it is paused. By capture only: QEMU's own save leaves them out.
   public var devices: [DeviceSource] = []
   /// How long the VM may be paused, at most: when it is over, the watchdog resumes it, and the save fails. `nil` for a time that only a
-  /// save in which something hangs needs: a minute, a second more for each 25 MiB of RAM (or, with a limit of bandwidth, for half of what that
-  /// lets through), and half a minute in which nothing moves.
+  /// save in which something hangs needs: a minute, a second more for each 25 MiB of RAM (or, with a limit of bandwidth, for half of what
+  /// that lets through), and half a minute in which nothing moves.
   public var maximumDowntime: Duration?
   /// The program that takes the way back if this process ends in the middle of the save, or hangs: `mapped-ram`, found in PATH, or one that
   /// calls `VMWatchdog.run` when its only argument is `VMWatchdog.verb`. Without such a program there is no watchdog, and a warning

@@ -73,8 +73,8 @@ extension VMSession {
 
   // MARK: A pause by QEMU
 
-  /// Notes that QEMU will pause the VM by itself, at the end of a migration of ours, if it runs now: if this process is stopped, it would not
-  /// be resumed then.
+  /// Notes that QEMU will pause the VM by itself, at the end of a migration of ours, if it runs now: if this process is stopped, it would
+  /// not be resumed then.
   ///
   /// The limit holds from the moment in which QEMU says that the VM is paused, whatever it answers after that, or does not.
   func expectPause(_ limit: PauseLimit) throws(VMError) {

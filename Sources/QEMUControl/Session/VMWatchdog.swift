@@ -10,9 +10,9 @@ public enum VMWatchdog {
   /// The argument with which a program is started as a watchdog.
   public static let verb = "watch-vm"
 
-  /// What it says once it is ready: the version of all that it and the process that starts it have in common, the messages over the link, the
-  /// words of the shared note, the journal. It is counted up with each change of these, so that a program of another version is not taken for a
-  /// watchdog. (Version 1 said the character "1".)
+  /// What it says once it is ready: the version of all that it and the process that starts it have in common, the messages over the link,
+  /// the words of the shared note, the journal. It is counted up with each change of these, so that a program of another version is not
+  /// taken for a watchdog. (Version 1 said the character "1".)
   static let version: UInt8 = 2
 
   /// What goes over the link, each with a descriptor but the last.

@@ -5,8 +5,8 @@ import MappedRAMFormat
 import QMP
 import SystemPackage
 
-/// Our end of the watchdog: a process that takes the way back of a journal where this one ends in the middle of something, also by SIGKILL, or lets a VM be paused
-/// for too long.
+/// Our end of the watchdog: a process that takes the way back of a journal where this one ends in the middle of something, also by
+/// SIGKILL, or lets a VM be paused for too long.
 ///
 /// It is a program of its own, out of reach of this process's terminal, that has the journal in memory in common. What kills a whole
 /// control group kills it as well.
