@@ -1,4 +1,5 @@
-public import LinuxIO
+import LinuxIO
+public import SystemPackage
 
 /// What a fuzzer, and the replay of what it has found, throw bytes at: each part of this project that reads what others wrote.
 ///
@@ -60,12 +61,20 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     }
   }
 
-  /// Bytes to begin with, taken out of `image`, which QEMU wrote: small enough to be changed at random with some hope.
+  /// Bytes to begin with, taken out of the image at `path`, which QEMU wrote: small enough to be changed at random with some hope.
   ///
   /// - Parameter name: what the image is called.
   /// - Throws: `Finding`, where it cannot be read so far.
-  public func seeds(from image: File, named name: String) throws(Finding) -> [FuzzSeed] {
-    switch self {
+  public func seeds(
+    fromImageAt path: FilePath, named name: String
+  ) throws(Finding) -> [FuzzSeed] {
+    let image: File
+    do throws(SystemCallError) {
+      image = try File.open(path, access: .read, directIO: .off)
+    } catch {
+      throw Finding("\(error)")
+    }
+    return switch self {
     case .image: try TakenImage(image, name).image
     case .stream: try TakenImage(image, name).stream
     case .description: try TakenImage(image, name).description

@@ -20,9 +20,9 @@ import Testing
   @Test(arguments: Fixture.all)
   func seedsOfImagesOfQEMUAreTaken(fixture: Fixture) throws {
     let directory = try TemporaryDirectory()
-    let image = try File.open(try fixture.unpack(into: directory), access: .read, directIO: .off)
+    let image = try fixture.unpack(into: directory)
     for target in FuzzTarget.allCases {
-      for seed in try target.seeds(from: image, named: fixture.name) {
+      for seed in try target.seeds(fromImageAt: image, named: fixture.name) {
         let isWhole = fixture.expected.error == nil
         #expect(
           try target.run(seed.bytes) == isWhole || target == .description, "\(target): \(seed)")

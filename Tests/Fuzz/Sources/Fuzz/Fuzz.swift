@@ -1,7 +1,6 @@
 import CLibFuzzer
 import FuzzTargets
 import Glibc
-import LinuxIO
 import SystemPackage
 
 /// The fuzzers of all targets in one program.
@@ -47,8 +46,7 @@ struct Fuzz {
   ) throws {
     var seeds = target.seeds
     for path in images {
-      let image = try File.open(path, access: .read, directIO: .off)
-      seeds += try target.seeds(from: image, named: path.stem ?? "image")
+      seeds += try target.seeds(fromImageAt: path, named: path.stem ?? "image")
     }
     for seed in seeds where seed.bytes.count <= target.maximumByteCount {
       let descriptor = try FileDescriptor.open(
