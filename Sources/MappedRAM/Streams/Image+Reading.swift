@@ -1,6 +1,6 @@
 package import LinuxIO
-package import MappedRAMFormat
-package import SystemPackage
+public import MappedRAMFormat
+public import SystemPackage
 
 extension Image {
   /// Reads an image's structures, never its pages.
@@ -24,7 +24,7 @@ extension Image {
   }
 
   /// As the other, of the file or device at `path`.
-  package init(
+  public init(
     at path: FilePath, streamOffset: FileOffset? = nil,
     cancellation: Cancellation = Cancellation()
   ) throws(ImageError) {

@@ -15,7 +15,7 @@ public struct RAMBlock: Equatable, Sendable {
   ///
   /// - Throws: `nameEmpty`, `nameNotPrintable`, `usedLengthZero`, `usedLengthUnaligned`, `overLimit`; the offset is
   ///   `offset`.
-  package init(
+  public init(
     idstr: String, usedLength: ByteCount, pageSize: PageSize, address: UInt64? = nil,
     isIgnored: Bool = false, at offset: FileOffset = .zero
   ) throws(FormatError) {

@@ -60,7 +60,7 @@ extension VMInspection {
   ///
   /// - Parameter processID: QEMU's process, where it is not the one that listens at the socket.
   /// - Throws: `VMError.qmp`. That the process may not be looked at is no failure; `save` says so.
-  package init(of connection: QMPConnection, processID: Int32? = nil) throws(VMError) {
+  public init(of connection: QMPConnection, processID: Int32? = nil) throws(VMError) {
     self.init(try RunningVM(lookingThrough: connection), processID: processID)
   }
 
