@@ -72,20 +72,22 @@ import Testing
 
   /// The other end of a FIFO comes later than we do.
   @Test func throughFIFOs() throws {
-    let fifo = directory.file("fifo")
-    try Subprocess.succeed(["mkfifo", fifo.string])
-    let writer = try PosixThread(name: "writer") { [directory] in
+    let (from, to) = (directory.file("from"), directory.file("to"))
+    // One for each way: a child that another test forks meanwhile has our reading end until it is a program, and would pass for the
+    // reader of what is written.
+    try Subprocess.succeed(["mkfifo", from.string, to.string])
+    let writer = try PosixThread<Void, any Error>(name: "writer") { [directory] in
       usleep(50_000)
-      _ = try? Subprocess.succeed(["sh", "-c", "cat '\(directory.file("state"))' > '\(fifo)'"])
+      try Subprocess.succeed(["sh", "-c", "exec cat '\(directory.file("state"))' > '\(from)'"])
     }
-    try save(try FileStateSource(fifo))
-    writer.join()
-    let reader = try PosixThread(name: "reader") { [directory] in
+    try save(try FileStateSource(from))
+    try writer.join()
+    let reader = try PosixThread<Void, any Error>(name: "reader") { [directory] in
       usleep(50_000)
-      _ = try? Subprocess.succeed(["sh", "-c", "cat '\(fifo)' > '\(directory.file("out"))'"])
+      try Subprocess.succeed(["sh", "-c", "exec cat '\(to)' > '\(directory.file("out"))'"])
     }
-    try load(try FileStateTarget(fifo))
-    reader.join()
+    try load(try FileStateTarget(to))
+    try reader.join()
     #expect(try bytes("out") == state)
   }
 
@@ -118,16 +120,17 @@ import Testing
 
   /// Commands and FIFOs that never come to an end are left at once, with all that they started.
   @Test func whatNeverEndsCanBeCancelled() throws {
-    let fifo = directory.file("fifo")
-    try Subprocess.succeed(["mkfifo", fifo.string])
+    // One for each way, as above.
+    let (from, to) = (directory.file("from"), directory.file("to"))
+    try Subprocess.succeed(["mkfifo", from.string, to.string])
     let mark = "9\(UInt32.random(in: 100_000...999_999))"
     try save(try FileStateSource(directory.file("state")))
     let works: [(Cancellation) throws -> Void] = [
       { try save(CommandStateSource("sleep \(mark) | cat"), cancellation: $0) },
-      { try save(try FileStateSource(fifo), cancellation: $0) },
+      { try save(try FileStateSource(from), cancellation: $0) },
       { try load(CommandStateTarget("cat > /dev/null; sleep \(mark)"), cancellation: $0) },
       { try load(CommandStateTarget("sleep \(mark)"), cancellation: $0) },
-      { try load(try FileStateTarget(fifo), cancellation: $0) },
+      { try load(try FileStateTarget(to), cancellation: $0) },
     ]
     for work in works {
       let cancellation = Cancellation()

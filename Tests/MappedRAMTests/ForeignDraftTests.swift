@@ -154,7 +154,7 @@ import Testing
     }
   }
 
-  /// What is called before the commit is called once, when the image is durable and not there yet.
+  /// What is called before the commit is called once; the image has no name yet, unless it is written in place.
   @Test(arguments: [true, false])
   func theImageIsNotThereBeforeTheCommit(_ isInPlace: Bool) throws {
     if isInPlace { try Subprocess.succeed(["touch", path.string]) }
