@@ -48,7 +48,9 @@ public struct MappedRAMCommand: ParsableCommand {
       let asked = CommandLineCheck.jsonAskedFor(in: words)
       let line = ErrorLine(error: ErrorJSON(usage: text), status: .usage)
       line.write(asked.onStderr ? .json : .auto)
-      if asked.onStdout { try? Console.writeOutput(JSONText.document(line)) }
+      if asked.onStdout {
+        try? Console.writeOutput(JSONText.document(line), endingWith: .usage)
+      }
       exit(withError: status)
     }
   }

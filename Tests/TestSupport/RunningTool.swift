@@ -11,13 +11,17 @@ package final class RunningTool {
   ///
   /// - Parameters:
   ///   - prefix: what stands before the command, such as `prlimit`, and becomes it.
+  ///   - output: its standard output, if it is not to be kept for `output`.
   ///   - errors: its standard error, if it is not to be kept for `errors`.
-  package init(prefix: [String] = [], _ arguments: [String], errors: FileHandle? = nil) throws {
+  package init(
+    prefix: [String] = [], _ arguments: [String], output: FileHandle? = nil,
+    errors: FileHandle? = nil
+  ) throws {
     directory = try TemporaryDirectory()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
     process.arguments = prefix + [Tool.path] + arguments
     process.standardInput = FileHandle.nullDevice
-    process.standardOutput = try Subprocess.create(directory.file("output"))
+    process.standardOutput = try output ?? Subprocess.create(directory.file("output"))
     process.standardError = try errors ?? Subprocess.create(directory.file("errors"))
     try process.run()
   }

@@ -54,7 +54,7 @@ struct BenchOutput: ParsableArguments {
       BenchJSON(report), with: old, at: compare, limit: failBelow ?? 0.9)
   }
 
-  /// The older run; read before anything is measured, so that nobody waits for nothing.
+  /// The older run; read before anything is measured, so that a file that cannot be compared is refused at once.
   func old() throws(CommandError) -> BenchJSON? {
     try compare.map { (path) throws(CommandError) in try BenchComparison.read(path) }
   }

@@ -6,7 +6,7 @@ import MappedRAMBench
 // What is measured are values; these are the words for them.
 
 extension BenchStep {
-  /// What goes on, for its progress.
+  /// What is being done, for its progress.
   var label: String {
     switch self {
     case .save: "save"

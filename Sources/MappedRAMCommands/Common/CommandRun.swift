@@ -89,7 +89,9 @@ struct CommandRun {
           ? report.jsonLine : report.text + (output.verbose ? report.details : ""))
     }
     if output.progress != .json, let problem = report.problem { Console.complain(problem) }
-    try Console.writeOutput(output.json ? report.jsonDocument : report.table)
+    try Console.writeOutput(
+      output.json ? report.jsonDocument : report.table,
+      endingWith: report.problem == nil ? .success : .incomplete)
   }
 
   private func tell(_ error: CommandError) -> ExitCode {
@@ -100,18 +102,16 @@ struct CommandRun {
   ///
   /// - Parameter isOnStdout: whether stdout gets it as well, where JSON is asked for there: not where it has a report already.
   /// - Returns: the status to end with.
-  @discardableResult
   static func tell(
     _ error: CommandError, _ output: OutputArguments, isOnStdout: Bool = true
   ) -> ExitStatus {
-    let line = ErrorLine(error)
-    line.write(output.progress)
-    if output.progress != .json, output.verbose, let call = error.systemCallText {
-      Console.writeError("  \(call)\n")
-    }
+    let (line, status) = (ErrorLine(error), ExitStatus(error))
+    line.write(output.progress, systemCall: output.verbose ? error.systemCallText : nil)
     // Where stdout is what failed, people have been told.
-    if output.json, isOnStdout { try? Console.writeOutput(JSONText.document(line)) }
-    return ExitStatus(error)
+    if output.json, isOnStdout {
+      try? Console.writeOutput(JSONText.document(line), endingWith: status)
+    }
+    return status
   }
 
   /// A warning for programs.
@@ -139,8 +139,12 @@ struct ErrorLine: Encodable {
   }
 
   /// Writes it to stderr, in the form that `mode` has for programs or for people.
-  func write(_ mode: ProgressMode) {
-    mode == .json ? Console.writeError(JSONText.line(self)) : Console.complain(error.message)
+  ///
+  /// - Parameter systemCall: the call behind it, which people are to be told.
+  func write(_ mode: ProgressMode, systemCall: String? = nil) {
+    if mode == .json { return Console.writeError(JSONText.line(self)) }
+    Console.complain(error.message)
+    if let systemCall { Console.writeError("  \(systemCall)\n") }
   }
 }
 

@@ -8,14 +8,16 @@ import SystemPackage
 enum Console {
   /// Writes `text` to standard output.
   ///
-  /// A reader that has gone away wanted no more: the process ends at once, with success.
+  /// A reader that has gone away wanted no more: the process ends at once, with `status`.
   ///
   /// - Throws: what write(2) gives.
-  static func writeOutput(_ text: String) throws(CommandError) {
+  static func writeOutput(
+    _ text: String, endingWith status: ExitStatus = .success
+  ) throws(CommandError) {
     do throws(SystemCallError) {
       try write(TerminalText.escaped(text), to: STDOUT_FILENO, named: "stdout")
     } catch  where error.errno == .brokenPipe {
-      exit(ExitStatus.success.rawValue)
+      exit(status.rawValue)
     } catch {
       throw .system(error)
     }

@@ -130,16 +130,20 @@ struct TimeLimit: ~Copyable {
   /// Joined when the value goes, after `deinit`.
   private let thread: PosixThread<Void, Never>
 
-  /// Begins to wait. The end is told as `output` says.
+  /// Begins to wait. The end is told as `output` says, on stdout only where there is nothing yet: a reader may have stalled.
   ///
+  /// - Parameter hasWritten: whether something has gone to stdout.
   /// - Throws: what pthread_create gives.
-  init(_ time: Duration, _ output: OutputArguments) throws(CommandError) {
+  init(
+    _ time: Duration, _ output: OutputArguments, _ hasWritten: Monitor<Bool>
+  ) throws(CommandError) {
     let isOver = isOver
     thread = try CommandError.system { () throws(SystemCallError) in
       try PosixThread(name: "time limit") {
         guard isOver.wait(for: time, until: { $0 ? true : nil }) == nil else { return }
         let error = CommandError.timedOut(time, .image(.cancelled, output: nil))
-        _exit(CommandRun.tell(error, output).rawValue)
+        let isOnStdout = !hasWritten.withLock { $0 }
+        _exit(CommandRun.tell(error, output, isOnStdout: isOnStdout).rawValue)
       }
     }
   }

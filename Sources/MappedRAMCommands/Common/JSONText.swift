@@ -96,10 +96,10 @@ struct ErrorJSON: Encodable {
     self.init(error.description, error.details, reasons: error.reasons)
   }
 
-  /// The error of a VM, with other sentences than its own if they are given.
-  init(_ error: VMError, saying message: String?) {
+  /// The error of a VM, with other sentences than its own.
+  init(_ error: VMError, saying message: String) {
     self.init(CommandError.vm(error, output: nil))
-    if let message { self.message = message }
+    self.message = message
   }
 
   /// A command line that is not right.

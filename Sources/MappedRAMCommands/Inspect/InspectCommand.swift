@@ -50,20 +50,20 @@ struct InspectCommand: ParsableCommand {
   @OptionGroup(title: "Expert options") var process: ProcessArgument
 
   func run() throws {
-    let limit = try output.timeLimit.map { try TimeLimit($0, output) }
+    let hasWritten = Monitor(false)
+    let limit = try output.timeLimit.map { try TimeLimit($0, output, hasWritten) }
     defer { withExtendedLifetime(limit) {} }
-    let buffer = OutputBuffer()
+    let buffer = OutputBuffer(hasWritten)
     var status = perform(
       width: Terminal.width(of: FileDescriptor.standardOutput.rawValue) ?? 80,
       isInterruptible: true,
       output: buffer.write,
       complain: { line, call in
-        buffer.flush()
-        line.write(output.progress)
-        if output.progress != .json, output.verbose, let call { Console.writeError("  \(call)\n") }
+        buffer.flush(endingWith: ExitStatus(rawValue: line.status) ?? .success)
+        line.write(output.progress, systemCall: output.verbose ? call : nil)
       })
     do throws(CommandError) {
-      try buffer.finish()
+      try buffer.finish(endingWith: status)
     } catch {
       status = CommandRun.tell(error, output, isOnStdout: false)
     }

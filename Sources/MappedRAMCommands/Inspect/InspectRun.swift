@@ -127,6 +127,10 @@ struct VMInspectRun {
 final class OutputBuffer {
   private var text = ""
   private var failure: CommandError?
+  private let hasWritten: Monitor<Bool>
+
+  /// - Parameter hasWritten: becomes true before something is written.
+  init(_ hasWritten: Monitor<Bool>) { self.hasWritten = hasWritten }
 
   /// Bytes that are gathered before they are written.
   private static let pieceBytes = 64 << 10
@@ -139,18 +143,20 @@ final class OutputBuffer {
 
   /// Writes what is left.
   ///
+  /// - Parameter status: what the process ends with where the reader has gone away.
   /// - Throws: what went wrong first.
-  func finish() throws(CommandError) {
-    flush()
+  func finish(endingWith status: ExitStatus) throws(CommandError) {
+    flush(endingWith: status)
     if let failure { throw failure }
   }
 
   /// Writes what there is, so that what goes to standard error comes after it.
-  func flush() {
+  func flush(endingWith status: ExitStatus = .success) {
     defer { text = "" }
     guard failure == nil, !text.isEmpty else { return }
+    hasWritten.withLock { $0 = true }
     do throws(CommandError) {
-      try Console.writeOutput(text)
+      try Console.writeOutput(text, endingWith: status)
     } catch {
       failure = error
     }

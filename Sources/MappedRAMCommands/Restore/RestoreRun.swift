@@ -96,10 +96,8 @@ extension RestoreCommand {
     do throws(SystemCallError) {
       try launch.child.waitPassingSignals().endThisProcess()
     } catch {
-      let error = CommandError.system(error)
       // The report has been told by then.
-      CommandRun.tell(error, output, isOnStdout: false)
-      throw ExitCode(ExitStatus.ioError.rawValue)
+      throw ExitCode(CommandRun.tell(.system(error), output, isOnStdout: false).rawValue)
     }
   }
 }

@@ -10,7 +10,7 @@ struct RestoreReport: CommandReport {
   var image: FilePath
   var report: VMRestoreReport
   var notes: [LaunchNote] = []
-  /// Devices whose states stand behind the image's stream and went nowhere.
+  /// Devices whose states stand behind the image's stream and were not restored.
   var devicesLeft: [DeviceIdentity] = []
   /// Where others talk to a QEMU that stays.
   var socket: FilePath?

@@ -15,7 +15,8 @@ extension SaveReport {
       downtimeSeconds: report.pause?.inSeconds,
       live: report.live.map { LiveText(report: $0).json }, rounds: report.rounds,
       stateBefore: report.stateBefore, stateAfter: report.stateAfter,
-      hasEnded: report.after == .ended, problem: failure.map { ErrorJSON($0, saying: problem) },
+      hasEnded: report.after == .ended,
+      problem: failure.map { ErrorJSON($0, saying: problem ?? "") },
       disks: report.disks.map {
         JSON.Disk(
           name: $0.name, file: $0.file, isUnlinked: $0.isUnlinked, overlay: $0.overlay?.string)

@@ -37,8 +37,10 @@ struct SaveReport: CommandReport {
   }
 
   var problem: String? {
-    failure.map {
-      "The image is complete, but the VM is not as asked: \(CommandError.vm($0, output: nil))"
+    let isLive = report.live != nil || report.rounds != nil
+    return failure.map {
+      "The image is complete, but the VM is not as asked: "
+        + "\(CommandError.vm($0, output: nil, isLive: isLive))"
     }
   }
 

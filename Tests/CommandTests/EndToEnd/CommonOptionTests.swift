@@ -82,6 +82,15 @@ import Testing
     withExtendedLifetime(listener) {}
   }
 
+  /// The time is over while a reader of stdout has stalled: that ends the command all the same.
+  @Test func theTimeIsOverWhileAReaderStalls() throws {
+    let pipe = try FullPipe()
+    let tool = try RunningTool(
+      ["inspect", image.string, "--json", "--timeout", "0.5"], output: pipe.end)
+    #expect(try tool.wait() == 75, "\(tool.errors)")
+    #expect(tool.errors == "Error: Timed out after 0.500 s (--timeout).\n")
+  }
+
   /// With --progress json all of stderr is JSON lines, whatever fails and when.
   @Test func errorsForProgramsAreJSONOnStderrToo() throws {
     let cut = directory.file("cut")

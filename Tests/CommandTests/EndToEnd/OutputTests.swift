@@ -97,18 +97,32 @@ import Testing
     #expect(try !onTerminal("dumb").contains("\u{1b}"))
   }
 
-  @Test func aReaderThatHasGoneIsNoFailure() throws {
+  /// The status of the command, whose standard output has no reader.
+  private func statusWithoutReader(_ arguments: [String]) throws -> Int32 {
     let process = Process()
     let pipe = Pipe()
     process.executableURL = URL(fileURLWithPath: Tool.path)
-    process.arguments = restoreArguments + ["--json"]
+    process.arguments = arguments
     process.standardOutput = pipe.fileHandleForWriting
     process.standardError = FileHandle.nullDevice
     try pipe.fileHandleForReading.close()
     try process.run()
     process.waitUntilExit()
     #expect(process.terminationReason == .exit)
-    #expect(process.terminationStatus == 0)
+    return process.terminationStatus
+  }
+
+  @Test func aReaderThatHasGoneIsNoFailure() throws {
+    #expect(try statusWithoutReader(restoreArguments + ["--json"]) == 0)
+  }
+
+  /// What has failed has failed, whoever reads of it.
+  @Test func aFailureIsOneWithoutAReader() throws {
+    let cut = directory.file("cut").string
+    try Subprocess.succeed(["sh", "-c", "head -c 1000 '\(image)' > '\(cut)'"])
+    #expect(try statusWithoutReader(["unpack", cut, parts.string, "--json"]) == 65)
+    #expect(try statusWithoutReader(["inspect", cut, "--json"]) == 65)
+    #expect(try statusWithoutReader(["unpack", "--json"]) == 64)
   }
 
   @Test func standardOutputThatCannotBeWrittenIsAFailure() throws {
