@@ -14,7 +14,7 @@ public final class Cancellation: Sendable {
   public func cancel() { flag.store(true, ordering: .relaxed) }
 
   /// Throws if a stop was asked for.
-  func check() throws(ImageError) {
+  package func check() throws(ImageError) {
     if isCancelled { throw .cancelled }
   }
 }

@@ -1,7 +1,7 @@
 public import SystemPackage
 
-/// Why nothing can be put where it is wanted: an image, or a file of a restore. Nothing was changed, but by `tooSmall` where the size was
-/// not known before: of a live save, or one with states of devices.
+/// Why nothing can be put where it is wanted: an image, or a file of a restore. Nothing was changed. The exception
+/// is `tooSmall` of a live save or of a save with devices' states: there the size is known only once writing has begun.
 public enum TargetError: Error, Equatable, Sendable {
   /// It is a device that is too small.
   case tooSmall(FilePath, found: UInt64, needed: UInt64)

@@ -110,7 +110,7 @@ extension Bench {
     let (mix, pattern) = (guest.mix, guest.pattern)
     var all: [any BenchContestant] = []
     // The others get direct I/O wherever ours has it.
-    let isDirect = facts.isDirect && !options.contains { $0.directIO == .off }
+    let isDirect = facts.directIO.isActive && !options.contains { $0.directIO == .off }
     if let qemu {
       let vm = try GuestInVM(
         mix, pattern,

@@ -86,7 +86,7 @@ package final class BenchSession {
 
   /// Drops `file` from the page cache before it is read, unless it is read past the cache. All of it is on the disk.
   func dropCache(of file: File) throws(BenchError) {
-    if case .active = file.directIO { return }
+    if file.directIO.isActive { return }
     try BenchError.system { () throws(SystemCallError) in try file.dropCache() }
     add(.cacheDropped)
   }

@@ -45,3 +45,8 @@ package enum DirectIOProbe: Equatable, Sendable {
   /// As though the file system refused.
   case refuse
 }
+
+extension DirectIO {
+  /// Whether requests can bypass the page cache.
+  package var isActive: Bool { if case .active = self { true } else { false } }
+}

@@ -20,6 +20,8 @@ struct ChannelParts {
   let limit: BandwidthLimit?
   let queue: WorkQueue
   let counters: ChannelCounters
+  /// Where the channel cannot work as it was asked to.
+  let notes: ChannelNotes
 
   /// Runs a channel of them and of `io` until there is no more to do.
   func runChannel<IO: ChannelIO & ~Copyable>(_ io: consuming IO) {
@@ -31,19 +33,17 @@ struct ChannelParts {
 
 /// Makes rings.
 struct RingFactory: ChannelIOFactory {
-  let notes: ChannelNotes
-
   func runChannel(_ parts: ChannelParts) throws(SystemCallError) {
     let io = try unsafe RingIO(
-      capacity: parts.shape.queueDepth, arena: parts.arena, notes: notes)
+      capacity: parts.shape.queueDepth, arena: parts.arena, notes: parts.notes)
     parts.runChannel(io)
   }
 }
 
 extension ChannelOptions.IOMethod {
-  func factory(_ notes: ChannelNotes) -> any ChannelIOFactory {
+  var factory: any ChannelIOFactory {
     switch self {
-    case .ioUring: RingFactory(notes: notes)
+    case .ioUring: RingFactory()
     case .sync: PositionedFactory()
     }
   }
@@ -69,9 +69,8 @@ struct TimedFactory: ChannelIOFactory {
   func runChannel(_ parts: ChannelParts) throws(SystemCallError) {
     switch method {
     case .ioUring:
-      // The notes of a pool are not at hand here; a run without this factory has them.
       let io = try unsafe RingIO(
-        capacity: parts.shape.queueDepth, arena: parts.arena, notes: ChannelNotes())
+        capacity: parts.shape.queueDepth, arena: parts.arena, notes: parts.notes)
       parts.runChannel(TimedIO(io, observer.channel()))
     case .sync:
       parts.runChannel(TimedIO(PositionedIO(capacity: parts.shape.queueDepth), observer.channel()))

@@ -19,7 +19,7 @@ struct ChannelPool: ~Copyable {
     progress: TransferProgress, cancellation: Cancellation
   ) throws(ImageError) {
     let notes = ChannelNotes()
-    let factory = factory ?? options.method.factory(notes)
+    let factory = factory ?? options.method.factory
     let queue = WorkQueue(cancellation: cancellation)
     let counters = ChannelCounters(progress: progress)
     self.queue = queue
@@ -53,7 +53,8 @@ struct ChannelPool: ~Copyable {
       let arena = try AlignedBuffer(byteCount: shape.arenaBytes)
       // SAFETY: the buffer is kept until this is over; the I/O is gone when the channel has run.
       let parts = unsafe ChannelParts(
-        arena: arena.bytes, shape: shape, limit: limit, queue: queue, counters: counters)
+        arena: arena.bytes, shape: shape, limit: limit, queue: queue, counters: counters,
+        notes: notes)
       do throws(SystemCallError) {
         try factory.runChannel(parts)
       } catch {

@@ -171,7 +171,7 @@ extension SavePlan {
   /// The same plan with a description that states that the slots of absent pages hold zeros or are holes, for an image in which some
   /// are no holes: whoever maps it then need not look.
   ///
-  /// Made when the pages are written, and a VM whose they are is resumed: only then it is known whether it is needed.
+  /// Made after the pages are written and the VM, if there is one, is resumed: only then is it known whether it is needed.
   ///
   /// - Returns: `nil` where the plan does not want it, and where the stream cannot grow or has nothing to say it in: there is no
   ///   description, something follows it, or it is at its limit. The image is as good without.

@@ -156,7 +156,7 @@ final class BlockSave: Transfer {
           if unsafe states.isUnchanged(first + (run.lowerBound + offset) / pageBytes, page) {
             continue
           }
-          // It ends behind no run that is looked at yet, so it is joined with changed ones alone.
+          // It begins before the end of the last run that was given, so `extend` joins it to changed ones only.
           runs.extend(with: (run.lowerBound + offset)..<(run.lowerBound + offset + pageBytes))
         }
       }

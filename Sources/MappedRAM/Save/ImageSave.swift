@@ -4,16 +4,7 @@ public import SystemPackage
 
 /// Saves blocks and device state into an image, whole or not at all.
 ///
-/// What does not change meanwhile is saved by `run`. A VM that runs is saved in rounds, and paused for the last one:
-///
-/// ```swift
-/// var save = try ImageSave(plan).begin(to: path, live: LiveOptions())
-/// try save.runRounds()
-/// // pause the VM, take its device state
-/// let written = try save.writePages(wholePlan)
-/// // resume the VM
-/// let report = try written.finish()
-/// ```
+/// For pages that do not change meanwhile. A VM that runs is saved by `VMSave` of QEMUControl.
 public struct ImageSave: Sendable {
   /// What is saved.
   public var plan: SavePlan
@@ -43,8 +34,8 @@ public struct ImageSave: Sendable {
   /// first, and the stream's first eight bytes are written last.
   ///
   /// - Parameter replacing: what may be at `path` before.
-  /// - Throws: `ImageError`, after which nothing is left; `TargetError`, before anything is changed but where it
-  ///   says otherwise.
+  /// - Throws: `ImageError`, after which nothing is left; `TargetError`, before anything is changed (its
+  ///   comment has the exception).
   public func run(
     to path: FilePath, inPlace: Bool = false, replacing: Replacing = .images,
     progress: TransferProgress = TransferProgress(), cancellation: Cancellation = Cancellation()

@@ -5,7 +5,16 @@ import MappedRAMFormat
 ///
 /// Round 1 writes every page that is not zero, and remembers the hash of each; a later round writes those whose hash is another one.
 /// After each round all channels are waited for, so that no two versions of a page are under way at once. A save that is not live is
-/// its last round alone, and hashes nothing. Dropped at any moment, no image is left.
+/// its last round alone, and hashes nothing. If it is dropped, at any moment, no image is left.
+///
+/// ```swift
+/// var save = try ImageSave(plan).begin(to: path, live: LiveOptions())
+/// try save.runRounds()
+/// // pause the VM, take its device state
+/// let written = try save.writePages(wholePlan)
+/// // resume the VM
+/// let report = try written.finish()
+/// ```
 package struct OngoingSave: ~Copyable {
   private let options: ChannelOptions
   private let progress: TransferProgress
@@ -78,8 +87,7 @@ package struct OngoingSave: ~Copyable {
     let isFirst = live?.rounds.isEmpty ?? true
     // Later rounds find little to write: extents that stay in a core's cache are read and hashed faster.
     let extentBytes =
-      isFirst
-      ? extentBytes : min(extentBytes, ExtentPlan.leastExtentBytes(for: draft.plan.pageSize))
+      isFirst ? extentBytes : ExtentPlan.leastExtentBytes(for: draft.plan.pageSize)
     var saves: [BlockSave?] = []
     for (index, block) in blocks.enumerated() {
       guard let source = block.pages, let slots = draft.plan.layout.blocks[index].pages else {

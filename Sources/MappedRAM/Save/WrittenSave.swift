@@ -1,7 +1,8 @@
 import LinuxIO
 import MappedRAMFormat
 
-/// A save whose pages and devices' states are in the file. The rest of the image follows. Dropped before it is finished, no image is left.
+/// A save whose pages and devices' states are in the file. The rest of the image follows. If it is dropped before it is finished, no image is
+/// left.
 package struct WrittenSave: ~Copyable {
   private let draft: ImageDraft
   /// What was made of each block in the last round; `nil` for one that is left out.

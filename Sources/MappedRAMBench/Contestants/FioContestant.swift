@@ -5,7 +5,7 @@ import MappedRAM
 import MappedRAMFormat
 import SystemPackage
 
-/// fio: writes a file from its begin to its end, reads it again, and reads it while another is written; with io_uring.
+/// fio: writes a file from beginning to end, reads it again, and reads it while another is written; with io_uring.
 struct FioContestant: BenchContestant {
   let mix: String
   /// Bytes that are written: as many as the image has of pages that are present.

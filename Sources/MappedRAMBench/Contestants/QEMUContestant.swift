@@ -47,7 +47,7 @@ struct QEMUContestant: BenchContestant {
       }
       try wait(for: vm, file.path, session)
     }
-    // QEMU says "completed" before it cleans up, until which the VM cannot go on.
+    // QEMU says "completed" before it has cleaned up; until then the VM cannot be resumed.
     while try runState(of: vm) != .postMigrate {
       try session.check()
       usleep(1000)

@@ -2,11 +2,11 @@
 package enum BenchMix: String, CaseIterable, Sendable {
   /// No zero page.
   case random
-  /// 60 % zero, in areas of 1 MiB that come by chance.
+  /// 60 % zero, in areas of 1 MiB at random places.
   case zeroRuns = "zero-runs"
   /// Every second page zero.
   case alternate
-  /// Nothing else than zeros.
+  /// Nothing but zeros.
   case zero
 
   /// The memory with this mixture.

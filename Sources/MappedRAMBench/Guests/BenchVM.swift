@@ -111,7 +111,7 @@ final class BenchVM {
     }
   }
 
-  /// Calls `body` and gives its error as a command's.
+  /// Calls `body` and gives its error as this module's.
   func talking<Value>(
     _ body: (QMPConnection) throws(QMPError) -> Value
   ) throws(BenchError) -> Value {

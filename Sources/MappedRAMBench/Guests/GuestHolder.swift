@@ -55,7 +55,7 @@ package final class GuestHolder {
 
 /// The memory of a process that a `GuestHolder` started.
 ///
-/// The process writes the number of its address to its output, a line, and has it until its input ends.
+/// The process writes the address as a line to its output, and holds the memory until its input ends.
 package struct HeldMemory {
   private let memory: Mapping
 

@@ -56,7 +56,7 @@ extension SyntheticGuest {
         }
       }
     }
-    if cancellation.isCancelled { throw ImageError.cancelled }
+    try cancellation.check()
   }
 }
 

@@ -8,7 +8,7 @@ package struct BenchFacts: Sendable {
   package var processor: String?
   package var processors: Int
   package var memoryBytes: UInt64
-  /// The type of the directory's file system, and what is mounted; `nil` where the mount table has it not.
+  /// The type of the directory's file system, and what is mounted; `nil` where the mount table does not have it.
   package var fileSystem: String?
   package var device: String?
   /// Whether files there can bypass the page cache, and how they must be aligned.
@@ -34,7 +34,4 @@ extension BenchFacts {
     }
     ring = EngineFacts.ringFeatures()
   }
-
-  /// Whether files there can bypass the page cache.
-  var isDirect: Bool { if case .active = directIO { true } else { false } }
 }

@@ -15,7 +15,7 @@ public struct RunState: RawRepresentable, Hashable, Sendable {
   /// The guest sleeps.
   public static let suspended = RunState(rawValue: "suspended")
 
-  /// Whether a destination lets a VM of this state go on at once, unless it was started with `-S`.
+  /// Whether a destination runs a VM of this state at once, unless it was started with `-S`.
   public var runsAtOnce: Bool { self == .running || self == .suspended }
 }
 
