@@ -26,7 +26,7 @@ public final class QMPConnection {
   package internal(set) var socket: UnixSocket
   /// QEMU's version as its greeting gives it; `nil` where the greeting had been read before.
   public internal(set) var version: QEMUVersion?
-  /// Events that were dropped since they were not taken.
+  /// Events that were dropped because they were not taken in time.
   public var droppedEvents: Int { events.droppedCount }
 
   var lines: LineBuffer

@@ -1,5 +1,5 @@
 import MappedRAMFormat
-import QEMUControl
+@testable import QEMUControl
 import QMP
 import TestSupport
 import Testing
@@ -55,6 +55,15 @@ import Testing
     #expect(
       try obstacles(["query-status": ["status": .string(state)]])
         == [.runState(RunState(rawValue: state))])
+  }
+
+  /// A guest that is asleep can be captured; QEMU cannot save it by itself.
+  @Test func aSleepingGuestIsNotForQEMU() throws {
+    #expect(try obstacles(["query-status": ["status": "suspended"]]).isEmpty)
+    #expect(RunState.running.canMigrate && RunState.paused.canMigrate)
+    for state in ["suspended", "postmigrate", "inmigrate", "finish-migrate"] {
+      #expect(!RunState(rawValue: state).canMigrate, "\(state)")
+    }
   }
 
   @Test func allAreNamedInOneGo() throws {

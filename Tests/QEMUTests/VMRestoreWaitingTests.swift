@@ -54,5 +54,33 @@ extension RealQEMU {
       #expect(command.errors.contains(#"The VM's state is "running"; expected inmigrate."#))
       #expect(try connection.execute(.queryStatus) == .running)
     }
+
+    /// A restore that is cancelled leaves the waiting QEMU nothing: while it is asked for its devices, and while it does not answer the
+    /// clean-up either, which then is not waited for any longer than that.
+    @Test(arguments: [false, true])
+    func aRestoreThatIsCancelledLeavesNothing(hangsInTheEnd: Bool) throws {
+      let vm = try SavedVM(VMKind("q35"))
+      let directory = try TemporaryDirectory()
+      let target = try QEMU(vm.kind.configuration(in: directory).destination)
+      let before = try target.state().descriptorSets
+      let reached = directory.file("reached")
+      let proxy = try QMPProxy(
+        before: target,
+        hangsInTheEnd
+          ? [
+            .init("migrate-incoming", do: "drop", reached: reached),
+            // The first is that of the look at the devices.
+            .init("remove-fd", nth: 2, do: "drop"),
+          ] : [.init("xen-save-devices-state", do: "drop", reached: reached)])
+      let command = try RunningTool([
+        "restore", vm.image.string, proxy.socket.string, "--timeout", "2",
+      ])
+      let start = ContinuousClock.now
+      #expect(try command.wait() == 75, "\(command.errors)")
+      #expect(exists(reached))
+      #expect(ContinuousClock.now - start < .seconds(25))
+      if !hangsInTheEnd { #expect(try target.state().descriptorSets == before) }
+      withExtendedLifetime(proxy) {}
+    }
   }
 }

@@ -69,7 +69,7 @@ extension RealQEMU.VMSaveOthersTests {
     tool.send(SIGKILL)
     _ = try tool.wait()
     try qemu.wait(for: "the watchdog's end", seconds: 60) {
-      !FileManager.default.fileExists(atPath: "/proc/\(watchdogs[0])")
+      !exists(FilePath("/proc/\(watchdogs[0])"))
     }
     #expect(try qemu.status() == "postmigrate")
     withExtendedLifetime(proxy) {}

@@ -77,7 +77,7 @@ extension RealQEMU {
       let start = ContinuousClock.now
       #expect(try tool.wait() == 75, "\(tool.errors)")
       #expect(ContinuousClock.now - start < .seconds(10))
-      #expect(FileManager.default.fileExists(atPath: reached.string), "it never came to that")
+      #expect(exists(reached), "it never came to that")
       #expect(
         tool.errors.hasPrefix("Error: Timed out after 2.00 s (--timeout)"), "\(tool.errors)")
       #expect(try qemu.state() == before)
@@ -92,7 +92,7 @@ extension RealQEMU {
       let (tool, proxy) = try save(
         [.init(command, do: "drop", reached: reached)], ["--engine", "capture"])
       try tool.wait(for: "the command", every: .milliseconds(5)) {
-        FileManager.default.fileExists(atPath: reached.string)
+        exists(reached)
       }
       let start = ContinuousClock.now
       tool.send(SIGINT)
@@ -111,7 +111,8 @@ extension RealQEMU {
         before: vm, [.init("stop", do: "late", seconds: seconds, reached: reached)])
       let cancellation = Cancellation()
       Thread.detachNewThread {
-        while !FileManager.default.fileExists(atPath: reached.string) { usleep(2000) }
+        let deadline = ContinuousClock.now + .seconds(60)
+        while !exists(reached), .now < deadline { usleep(2000) }
         cancellation.cancel()
       }
       var save = VMSave.watched(to: image)
@@ -120,14 +121,14 @@ extension RealQEMU {
       let error = #expect(throws: VMError.self) {
         try save.run(connection, cancellation: cancellation)
       }
-      #expect(FileManager.default.fileExists(atPath: reached.string))
+      #expect(exists(reached))
       return (error, proxy)
     }
 
     /// The `stop` that ends the rounds of a live save by QEMU, which has not answered when the save is cancelled: the VM is resumed, here
     /// or, where that takes too long, by the watchdog.
     @Test(arguments: [1.0, 9.0])
-    func aStuckSaveIsCancelledInItsStop(seconds: Double) throws {
+    func oneThatDoesNotConvergeIsCancelledInItsStop(seconds: Double) throws {
       let vm = try QEMU(VMKind.busy(BusyGuest.toucher.rawValue).configuration)
       try vm.waitForGuestLines(1)
       let (error, proxy) = try cancelledInStop(vm, seconds: seconds) {
@@ -187,10 +188,11 @@ extension RealQEMU {
     @Test(arguments: [true, false])
     func resumedAndPausedBeforeAKill(areRead: Bool) throws {
       let (tool, proxy) = try save(
-        [.init("query-status", nth: 5, seconds: 15)], ["--engine", "capture"])
-      try tool.wait(for: "the pause", every: .milliseconds(1)) { try qemu.status() == "paused" }
+        [.init("query-status", nth: 5, seconds: 60, reached: files.file("reached"))],
+        ["--engine", "capture"])
       // It has read all pages, and waits for the answer.
-      usleep(1_000_000)
+      try tool.wait(for: "the end of the pages") { exists(files.file("reached")) }
+      #expect(try qemu.status() == "paused")
       if !areRead { tool.send(SIGSTOP) }
       try qemu.resume()
       try qemu.stop()
@@ -200,7 +202,7 @@ extension RealQEMU {
       tool.send(SIGKILL)
       _ = try tool.wait()
       try qemu.wait(for: "the watchdog's end", seconds: 60) {
-        !FileManager.default.fileExists(atPath: "/proc/\(watchdogs[0])")
+        !exists(FilePath("/proc/\(watchdogs[0])"))
       }
       #expect(try qemu.status() == "paused")
       #expect(try directory.names() == [])
@@ -228,8 +230,8 @@ extension RealQEMU {
     enum Moment: CaseIterable {
       /// While nothing has been changed yet.
       case beforeThePause
-      /// While it writes the device state.
-      case inTheDeviceState
+      /// Before it hears that it is to write the device state.
+      case beforeTheDeviceState
       /// While the pages of the paused VM are read.
       case inThePages
     }
@@ -237,10 +239,11 @@ extension RealQEMU {
     /// QEMU is killed: that is said, there is no image, and no watchdog is left.
     @Test(arguments: Moment.allCases)
     func killed(_ moment: Moment) throws {
+      let reached = files.file("reached")
       let rules: [QMPProxy.Rule] =
         switch moment {
-        case .beforeThePause: [.init("query-status", nth: 2, seconds: 20)]
-        case .inTheDeviceState: [.init("xen-save-devices-state", seconds: 20)]
+        case .beforeThePause: [.init("query-status", nth: 2, seconds: 20, reached: reached)]
+        case .beforeTheDeviceState: [.init("xen-save-devices-state", seconds: 20, reached: reached)]
         case .inThePages: []
         }
       // The pages take eight seconds.
@@ -251,8 +254,9 @@ extension RealQEMU {
       try tool.wait(for: "the moment", every: .milliseconds(2)) {
         watching = try tool.watchdogs()
         return try watching.count == 1 && (moment == .beforeThePause || qemu.status() == "paused")
+          && (moment == .inThePages || exists(reached))
       }
-      usleep(500_000)
+      if moment == .inThePages { usleep(500_000) }
       kill(qemu.processID, SIGKILL)
       let start = ContinuousClock.now
       #expect(try tool.wait() == 69, "\(tool.errors)")
@@ -260,7 +264,7 @@ extension RealQEMU {
       #expect(tool.errors.contains("QEMU"), "\(tool.errors)")
       #expect(!tool.errors.contains("paused;"), "\(tool.errors)")
       #expect(try directory.names() == [])
-      #expect(!FileManager.default.fileExists(atPath: "/proc/\(watching[0])"))
+      #expect(!exists(FilePath("/proc/\(watching[0])")))
       withExtendedLifetime(proxy) {}
     }
 

@@ -28,7 +28,7 @@ final class ChildGuard: Sendable {
   }
 
   deinit {
-    // An error cannot be told here.
+    // An error cannot be reported here.
     if end() { _ = CLinux_release(processID, release) }
   }
 

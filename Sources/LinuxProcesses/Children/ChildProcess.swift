@@ -113,7 +113,7 @@ package struct ChildProcess: ~Copyable, Sendable {
       if let farewell, let watcher {
         watcher.act(within: farewell.patience + Self.guardPatience)
       }
-      // The guard may have been killed. An error cannot be told here.
+      // The guard may have been killed. An error cannot be reported here.
       try? handle.signal(SIGKILL)
       _ = Self.reap(processID, blocks: true)
     }

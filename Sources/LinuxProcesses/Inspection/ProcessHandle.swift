@@ -26,7 +26,7 @@ package final class ProcessHandle: Sendable {
   /// A descriptor that poll(2) finds readable once the process has ended; valid as long as the value lives.
   package var descriptor: CInt { owned.rawValue }
 
-  /// Whether the process has ended, with all its threads. One that was not waited for yet has.
+  /// Whether the process has ended, with all its threads. A zombie has.
   package var hasEnded: Bool { wait(for: .zero) }
 
   /// Waits until the process has ended, but for at most `duration`. Whether it has.

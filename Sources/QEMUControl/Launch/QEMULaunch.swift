@@ -6,7 +6,7 @@ public import SystemPackage
 /// A QEMU that this process has started, and a conversation with it.
 ///
 /// QEMU's arguments get a QMP monitor on a socket of ours, beside those that the user asked for. Until `letGo`, QEMU is
-/// told to quit, and then killed, when the value goes or this process ends in any way, so that no half VM is left. A VM in the
+/// told to quit, and then killed, when the value goes or this process ends in any way, so that no half-restored VM is left. A VM in the
 /// foreground is not let go at all: it ends with this process, as if it had been started in its place.
 ///
 /// The program may be a script or another program that starts QEMU and waits for it: the monitor reaches QEMU all the same.

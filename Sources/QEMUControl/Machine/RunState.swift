@@ -16,9 +16,10 @@ extension RunState {
     ["inmigrate", "finish-migrate", "save-vm", "restore-vm", "colo"].contains(rawValue)
   }
 
-  /// Whether QEMU takes a migration of the VM: not while it waits for an image, has given up its disks, or moves the memory already
-  /// (QEMU 10.0, migration/migration.c, `migrate_prepare`; seen with 10.0.2).
-  var canMigrate: Bool { !isMoving && self != .postMigrate }
+  /// Whether QEMU can save the VM by a migration: not while it waits for an image, has given up its disks, or moves the memory already
+  /// (QEMU 10.0, migration/migration.c, `migrate_prepare`; seen with 10.0.2), nor while the guest is asleep, as QEMU does not survive being
+  /// told to resume it from `postmigrate`.
+  var canMigrate: Bool { !isMoving && self != .postMigrate && self != .suspended }
 
   /// Whether a migration has brought the VM into it.
   var isMigrated: Bool { self == .postMigrate || self == .finishMigrate }

@@ -43,8 +43,7 @@ package struct GuestMemory: Sendable {
 
   /// Finds the process behind `vm`, verifies it, and looks whether it lets itself be read.
   ///
-  /// - Parameter processID: the process, where it was told by the user and not by QEMU; it is asked whether it has the VM's memory all the
-  ///   same.
+  /// - Parameter processID: the process, where the user has named it; that it has the VM's memory is checked all the same.
   /// - Returns: the memory, or what is in the way.
   static func access(
     to vm: RunningVM, processID: Int32? = nil

@@ -96,8 +96,3 @@ extension VMSession {
     note { $0.descriptorSet = nil }
   }
 }
-
-extension File {
-  /// Whether the file takes O_DIRECT.
-  var isDirect: Bool { if case .active = directIO { true } else { false } }
-}

@@ -127,9 +127,10 @@ struct RestoreJob {
   ) throws(VMError) -> [BlockArrival] {
     let file = source.file
     try lendAndLoad(
-      file, direct: file.isDirect, offset: source.image.streamOffset.rawValue,
+      file, direct: file.directIO.isActive, offset: source.image.streamOffset.rawValue,
       capabilities: isMappedRAM ? [Configuration.mappedRAMCapability, "multifd"] : [],
-      parameters: FileMigration.loadingParameters(direct: file.isDirect), progress, cancellation)
+      parameters: FileMigration.loadingParameters(direct: file.directIO.isActive), progress,
+      cancellation)
     return source.image.blocks.map { arrival($0.block, .loaded) }
   }
 

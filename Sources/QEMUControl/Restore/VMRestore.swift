@@ -208,7 +208,7 @@ extension VMRestore {
   /// - Throws: `state` where it waits no more, or loads another image: another client restores into it. A VM that ran is resumed.
   private func hold(_ session: VMSession) throws(VMError) {
     _ = try session.takeEvents()
-    // One that waits says nothing at this (QEMU 10.0, monitor/qmp-cmds.c, qmp_stop; tried): one that does ran.
+    // A waiting VM sends no STOP at this (QEMU 10.0, monitor/qmp-cmds.c, qmp_stop; tried): one that does was running.
     let hasRun = try session.inAnyCase(grace: VMSession.grace) { () throws(VMError) in
       try session.execute(.stop)
       let hasRun = try session.takeEvents().contains { $0.name == "STOP" }
@@ -256,6 +256,8 @@ extension VMRestore {
   ///
   /// It tells by writing their state, which harms nothing: that of the image comes over it.
   private func devices(of session: VMSession) throws(VMError) -> [SectionIdentity]? {
+    // What was cancelled in between has left QEMU the file.
+    defer { session.inAnyCase(grace: VMSession.grace) { session.takeBackFile() } }
     do throws(VMError) {
       return try session.readDeviceState().devices.map(\.identity)
     } catch .qmp(.refused) {

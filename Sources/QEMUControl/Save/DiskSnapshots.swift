@@ -240,17 +240,15 @@ struct SnapshotJobs {
   /// as long as QEMU is.
   func dismiss(_ ids: Set<String>) throws(QMPError) {
     do throws(QMPError) {
+      var jobs: [Job] = []
       // One that still makes a file would make it after it was removed.
       try wait("blockdev-create") { () throws(QMPError) in
-        try !connection.execute(.queryJobs).contains {
-          ids.contains($0.id) && $0.kind == "create" && !$0.isConcluded
-        }
+        jobs = try connection.execute(.queryJobs).filter { ids.contains($0.id) }
+        return jobs.allSatisfy { $0.kind != "create" || $0.isConcluded }
       }
-      for job in try connection.execute(.queryJobs) where ids.contains(job.id) && job.isConcluded {
-        try connection.execute(.dismiss(job: job.id))
-      }
+      for job in jobs where job.isConcluded { try connection.execute(.dismiss(job: job.id)) }
     } catch {
-      // One that stays does no harm.
+      // A job that stays takes some memory of QEMU; one that still makes a file may leave that behind.
       if error.isEndOfConversation { throw error }
     }
   }

@@ -33,7 +33,7 @@ final class QEMUEngine: SaveEngine {
     self.job = job
     target = file.file
     self.file = consume file
-    isDirect = target.isDirect && vm.parameters["direct-io"] != nil
+    isDirect = target.directIO.isActive && vm.parameters["direct-io"] != nil
     settings = ChangedSettings(
       of: vm, capabilities: [Configuration.mappedRAMCapability, "multifd"],
       parameters: FileMigration.savingParameters(
@@ -42,9 +42,8 @@ final class QEMUEngine: SaveEngine {
     job.session.isWritten(target)
   }
 
-  /// From `postmigrate` QEMU does not migrate again, and it does not survive being told to resume a guest that was asleep.
   private static func check(_ state: RunState) throws(VMError) {
-    if state == .postMigrate || state == .suspended { throw .notRunning(state) }
+    guard state.canMigrate else { throw .notRunning(state) }
   }
 
   func runRounds() {}

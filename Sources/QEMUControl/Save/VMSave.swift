@@ -245,8 +245,8 @@ extension VMSave {
       switch obstacle {
       case .migrating(let status):
         throw .state(found: "migration: \(status.rawValue)", expected: ["no migration under way"])
-      // A capture can save a VM that has been migrated.
-      case .runState(let state) where state != .postMigrate: throw .notRunning(state)
+      // A capture can save a VM that has been migrated, or whose guest is asleep.
+      case .runState(let state) where state.isMoving: throw .notRunning(state)
       // Of the rest it depends on the engine.
       case .runState, .tooOld, .blocked: break
       }
@@ -296,8 +296,7 @@ extension VMSave {
   /// Whether QEMU could save the VM by itself, into a file, as it is asked for.
   private func canUseQEMU(_ vm: RunningVM) -> Bool {
     let hasSnapshotsLive = live != nil && vm.runState.isLive && snapshotDirectory != nil
-    return devices.isEmpty && SaveObstacle.all(of: vm).isEmpty && vm.runState != .suspended
-      && !hasSnapshotsLive
+    return devices.isEmpty && SaveObstacle.all(of: vm).isEmpty && !hasSnapshotsLive
   }
 
   /// What may have kept QEMU from saving a VM, and how to do without it.

@@ -27,8 +27,8 @@ struct Journal: Equatable, Sendable {
   struct Pause: Equatable, Sendable {
     /// Whether it is ours to end: the VM ran before.
     var isOurs: Bool
-    /// Whether it is only QEMU itself that pauses the VM for us, at the end of a migration: so from the beginning, or as another client has
-    /// ended the pause that we began.
+    /// Whether only a pause by QEMU itself, at the end of our migration, is ours: in a live save by QEMU from the start, otherwise once
+    /// another client has resumed the VM that we paused. The state `paused` is another client's then.
     var isByMigration = false
     /// Whether the limit holds.
     var isBounded = true

@@ -28,7 +28,7 @@ final class VMSession {
   var pauseStart: ContinuousClock.Instant?
   /// The limit of a pause that QEMU will begin by itself.
   var expectedLimit: PauseLimit?
-  /// Whether the VM, whose pause by QEMU is expected, has been paused, and it has not been looked at yet whether by QEMU.
+  /// Whether a STOP has come while a pause by QEMU is expected, and it has not been checked yet whether QEMU itself paused the VM.
   var hasUnseenStop = false
   /// Whether a VM like this can be captured, for the advice in an error.
   var canBeCaptured = true
@@ -181,15 +181,18 @@ final class VMSession {
   /// Each command waits as long as it does otherwise.
   private static let unlimitedGrace = Duration.seconds(3600)
 
-  /// Runs `body`, which is not to be left out where the work is cancelled, nor to hold the end up for long if another can do it.
+  /// Runs `body` even where the work is cancelled. QEMU's answers are then waited for only briefly if the watchdog can do the rest.
   ///
-  /// - Parameter grace: how long each answer is waited for then; by default a short time only where a watchdog watches.
+  /// - Parameter grace: how long each answer is waited for then; by default as long as around this call, or only briefly where a watchdog
+  ///   watches.
   func inAnyCase<Value, Failure: Error>(
     grace: Duration? = nil, _ body: () throws(Failure) -> Value
   ) throws(Failure) -> Value {
     let before = connection.grace
     connection.grace =
-      grace ?? (watchdog?.stage == .watching ? Self.grace : Self.unlimitedGrace)
+      grace
+      ?? (before > .zero
+        ? before : watchdog?.stage == .watching ? Self.grace : Self.unlimitedGrace)
     defer { connection.grace = before }
     return try body()
   }
@@ -243,7 +246,7 @@ final class VMSession {
     // A watchdog that has taken over has cut the connection, and needs QEMU for itself.
     guard reconnects, watchdog?.stage ?? .watching == .watching else { throw failure }
     let deadline =
-      ContinuousClock.now + (connection.isCancelled() ? connection.grace : patience)
+      ContinuousClock.now + (connection.isCancelled() ? min(connection.grace, patience) : patience)
     while true {
       do throws(QMPError) {
         try connection.reconnect()

@@ -145,7 +145,7 @@ private struct WatchdogProcess {
         note[.stage] = stage.rawValue
         return
       } catch {
-        // There is no client to be told.
+        // It is tried again; there is no one to report to.
       }
       sleep(for: nap)
       nap = min(nap * 2, Self.naps.longest)
@@ -153,7 +153,8 @@ private struct WatchdogProcess {
     note[.stage] = VMWatchdog.Stage.leftAlone.rawValue
   }
 
-  /// Looks whether another client has resumed the VM: that its connection has not read. What pauses the VM now is not our `stop` then.
+  /// Looks for a RESUME among the events that the saving process has not read: then another client has resumed the VM, and what pauses it
+  /// now is not our `stop`.
   private func noteResume() {
     guard let connection,
       QMPConnection.eventsLeft(in: connection).contains(where: { $0.name == "RESUME" }),

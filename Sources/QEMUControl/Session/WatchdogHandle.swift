@@ -56,7 +56,7 @@ final class WatchdogHandle {
       let soon = min(deadline, .now + .milliseconds(100))
       let count = try ours.receive(into: &greeting, limit: 1, deadline: soon)
       let hasEnded = try child.endIfOver() != nil
-      guard count != 0, greeting.isEmpty ? !hasEnded && .now < deadline : true else { break }
+      guard count != 0, !hasEnded, .now < deadline else { break }
     }
     guard greeting == [VMWatchdog.version] else {
       throw SystemCallError(
