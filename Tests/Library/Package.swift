@@ -1,7 +1,7 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-/// What a user of the library writes: the examples of README.md, in a package of its own.
+/// What a user of the library writes: the examples of the documentation, in a package of its own.
 let package = Package(
   name: "mapped-ram-examples",
   dependencies: [.package(name: "mapped-ram", path: "../..")],

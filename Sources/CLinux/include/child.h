@@ -59,10 +59,10 @@ typedef struct {
   int32_t patience;
 } CLinux_Farewell;
 
-/// Forks a process that, when this process ends, says `farewell` (unless that is NULL), waits until the process behind `target` (a pidfd) has
-/// ended, but only as long as the farewell says, and kills it with SIGKILL. Then it keeps its end of the farewell's socket until the other end
-/// is closed, for a minute at most and after one second in another process. Returns its number; `release` is a descriptor: a byte written to it, as CLinux_release does, makes the guard
-/// go without harm.
+/// Forks a process that, when this process ends, says `farewell` (unless that is NULL), waits until the process behind `target` (a pidfd)
+/// has ended, but only as long as the farewell says, and kills it with SIGKILL. Then it keeps its end of the farewell's socket until the
+/// other end is closed, for a minute at most and after one second in another process. Returns its number; `release` is a descriptor: a
+/// byte written to it, as CLinux_release does, makes the guard go without harm.
 int32_t CLinux_startGuard(int32_t target, const CLinux_Farewell *farewell, int32_t *release);
 
 /// Lets a guard do at once what it is there for; `link` is closed. It is to be waited for.
