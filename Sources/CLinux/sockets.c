@@ -1,8 +1,10 @@
 #include "sockets.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -37,6 +39,18 @@ int32_t CLinux_socketPair(int32_t *first, int32_t *second) {
   *first = pair[0];
   *second = pair[1];
   return 0;
+}
+
+int32_t CLinux_setSendBuffer(int32_t descriptor, int32_t byteCount) {
+  // Past the system's limit where this process may.
+  if (setsockopt(descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &byteCount, sizeof byteCount) == 0)
+    return 0;
+  return setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &byteCount, sizeof byteCount) == 0 ? 0 : -errno;
+}
+
+int64_t CLinux_queuedBytes(int32_t descriptor) {
+  int count = 0;
+  return ioctl(descriptor, SIOCINQ, &count) == 0 ? count : -errno;
 }
 
 int64_t CLinux_sendMessage(int32_t descriptor, const void *bytes, size_t byteCount,

@@ -30,6 +30,12 @@ int32_t CLinux_socketPair(int32_t *first, int32_t *second);
 int64_t CLinux_sendMessage(int32_t descriptor, const void *bytes, size_t byteCount,
                            const int32_t *descriptors, uint32_t descriptorCount);
 
+/// setsockopt(2), SO_SNDBUFFORCE, or SO_SNDBUF where that is not permitted.
+int32_t CLinux_setSendBuffer(int32_t descriptor, int32_t byteCount);
+
+/// ioctl(2), SIOCINQ: the bytes that the peer has sent and nobody has received. Returns them.
+int64_t CLinux_queuedBytes(int32_t descriptor);
+
 /// recvmsg(2) without waiting. Returns the bytes received, 0 at the end. `descriptors` has room for
 /// CLinux_MESSAGE_DESCRIPTORS, or is NULL: then the kernel drops any that come.
 int64_t CLinux_receiveMessage(int32_t descriptor, void *bytes, size_t byteCount,

@@ -47,6 +47,18 @@ package enum ProcessFiles {
     }
   }
 
+  /// What the process has open, each as the kernel names it: a path, or what it is.
+  ///
+  /// - Throws: as `identities(of:)`.
+  /// - Complexity: O(descriptors of the process).
+  package static func targets(of processID: Int32) throws(SystemCallError) -> [String] {
+    let directory = FilePath("/proc/\(processID)/fd")
+    return try names(in: directory).compactMap { name in
+      // One that is closed meanwhile has none.
+      try? directory.appending(name).linkTarget().string
+    }
+  }
+
   /// Whether the process has a file open whose last name was `name`, and that has none any more.
   ///
   /// - Throws: as `identities(of:)`.

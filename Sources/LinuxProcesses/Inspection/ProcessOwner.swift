@@ -15,15 +15,19 @@ package enum ProcessOwner {
     return Int32(String(decoding: line.dropFirst(key.count), as: UTF8.self))
   }
 
+  /// All processes that can be seen, as their numbers.
+  ///
+  /// - Complexity: O(processes of the system).
+  package static var all: [Int32] {
+    ((try? ProcessFiles.names(in: "/proc")) ?? []).compactMap { Int32($0) }
+  }
+
   /// The processes that `processID` has started, and those that these have, nearer ones first. What was started by one that has ended is
   /// not among them.
   ///
   /// - Complexity: O(processes of the system).
   package static func descendants(of processID: Int32) -> [Int32] {
-    guard let all = try? ProcessFiles.names(in: "/proc") else { return [] }
-    let parents = all.compactMap { name in
-      Int32(name).flatMap { number in parent(of: number).map { (number, $0) } }
-    }
+    let parents = all.compactMap { number in parent(of: number).map { (number, $0) } }
     var found = [processID]
     var next = 0
     while next < found.count {

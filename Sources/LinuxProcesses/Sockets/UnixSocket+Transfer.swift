@@ -115,3 +115,41 @@ extension UnixSocket {
     }
   }
 }
+
+/// For a stream of which it has to be known at each moment how far it is.
+extension UnixSocket {
+  /// Receives what is there, without waiting.
+  ///
+  /// - Returns: the number of bytes, 0 at the peer's end; `nil` where there are none now.
+  /// - Throws: what recvmsg(2) gives.
+  package func receiveNow(
+    into bytes: UnsafeMutableRawBufferPointer
+  ) throws(SystemCallError) -> Int? {
+    unsafe precondition(!bytes.isEmpty, "No room to receive into")
+    while true {
+      // SAFETY: the memory is the caller's; no descriptors are asked for, so the two null pointers are not used.
+      let result = unsafe CLinux_receiveMessage(
+        descriptor, bytes.baseAddress, bytes.count, nil, nil)
+      if result == -Int64(EAGAIN) { return nil }
+      if result == -Int64(EINTR) { continue }
+      try check(Int32(clamping: result), .recvmsg, .socket(path))
+      return Int(result)
+    }
+  }
+
+  /// Bytes that the peer has sent, and that were not received yet.
+  ///
+  /// - Throws: what ioctl(2) gives.
+  package func queuedByteCount() throws(SystemCallError) -> Int {
+    let result = CLinux_queuedBytes(descriptor)
+    try check(Int32(clamping: result), .ioctl, .socket(path))
+    return Int(result)
+  }
+
+  /// Lets `byteCount` bytes that are sent here wait for the peer, as far as the system permits.
+  ///
+  /// - Throws: what setsockopt(2) gives.
+  package func setSendBuffer(byteCount: Int32) throws(SystemCallError) {
+    try check(CLinux_setSendBuffer(descriptor, byteCount), .setsockopt, .socket(path))
+  }
+}
