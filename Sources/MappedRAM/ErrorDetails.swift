@@ -54,7 +54,7 @@ extension SaveError {
       ErrorDetails(.badData, path, offset: error.offset.rawValue)
     case .blockDiffers(let path, _, _, _): ErrorDetails(.badData, path)
     case .slotsDiffer(let path): ErrorDetails(.unavailable, path)
-    case .doesNotConverge: ErrorDetails(.unavailable)
+    case .doesNotConverge, .notHeld: ErrorDetails(.unavailable)
     }
   }
 }

@@ -97,6 +97,8 @@ extension SaveError: CustomStringConvertible {
       "\(path): the image has a RAMBlock \"\(idstr)\", which the VM does not have. It was not kept."
     case .doesNotConverge(let rounds, let expected, let wanted, let rate):
       Self.doesNotConverge(rounds, expected, wanted, rate)
+    case .notHeld:
+      "The guest's memory was not held as it was until all of it had been read, so the image would not be of one moment. Try again."
     case .slotsDiffer(let path):
       "\(path): the VM's memory was resized, added or taken away while it was saved, so the image "
         + "would not be whole. Try again."

@@ -27,6 +27,8 @@ public struct TransferReport: Equatable, Sendable {
   public var devices: [DeviceReport] = []
   /// How the rounds of a live save went; `nil` for other work.
   public var live: LiveReport?
+  /// What was sent of a VM that ran while it was saved as it was at one moment; `nil` for other work.
+  public var sent: SentReport?
 }
 
 /// Measures from its making on.
@@ -51,7 +53,8 @@ package struct Stopwatch: Sendable {
   /// The report of a transfer that is over now.
   func report(
     ramBytes: UInt64, presentBytes: UInt64, channels: ChannelReport, options: ChannelOptions,
-    image: File, end: FileOffset, devices: [DeviceReport] = [], live: LiveReport? = nil
+    image: File, end: FileOffset, devices: [DeviceReport] = [], live: LiveReport? = nil,
+    sent: SentReport? = nil
   ) -> TransferReport {
     let used = ResourceUsage.current().since(usage)
     let isRefused = channels.notes.contains {
@@ -62,6 +65,7 @@ package struct Stopwatch: Sendable {
       notes: channels.notes,
       method: isRefused ? .sync : options.method, directIO: image.directIO,
       elapsed: ContinuousClock.now - start, cpuTime: used.cpuTime,
-      peakMemoryBytes: used.maximumResidentBytes, devices: devices, live: live)
+      peakMemoryBytes: used.maximumResidentBytes, devices: devices, live: live,
+      sent: sent)
   }
 }

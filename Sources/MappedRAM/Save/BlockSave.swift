@@ -17,6 +17,8 @@ final class BlockSave: Transfer {
   private let slots: FileOffset
   /// What is known of the slots from earlier rounds; `nil` where there is but one.
   private let states: SlotStates?
+  /// Pages that are sent before they change, while the guest runs on; `nil` where nothing changes, or in rounds.
+  private let sent: (pages: SentPages, block: SentBlock)?
   /// Pages to be written though they may be zero.
   private let forced: PageBitmap?
   /// Zero pages between two others are written up to this many bytes, for one request in place of two.
@@ -39,6 +41,7 @@ final class BlockSave: Transfer {
     source = pages.readAccess
     target = .file(file)
     limit = nil
+    sent = nil
     present = SharedBitmap(pageCount: block.pageCount)
     self.pages = pages
     extents = ExtentPlan(
@@ -50,21 +53,40 @@ final class BlockSave: Transfer {
     mapping = nil
   }
 
+  /// The only save of `block`, number `index` of the plan, beside `sent`, who gets its pages before they change.
+  init(
+    _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
+    beside sent: SentPages, _ index: Int, gapBytes: Int, extentBytes: Int
+  ) {
+    source = pages.readAccess.copied
+    target = .file(file)
+    limit = nil
+    self.sent = (sent, sent.block(index))
+    present = SharedBitmap(pageCount: block.pageCount)
+    self.pages = pages
+    extents = ExtentPlan(
+      byteCount: block.usedLength.rawValue, pageSize: block.pageSize, extentBytes: extentBytes)
+    self.slots = slots
+    states = nil
+    forced = nil
+    self.gapBytes = gapBytes
+    mapping = nil
+  }
+
   /// The save of `block` in one of several rounds.
   init(
     _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
     states: SlotStates, limit: BandwidthLimit?, isFirst: Bool, extentBytes: Int
   ) {
-    if case .mapping(let mapping) = pages.readAccess {
-      // Written from where it is, it could change between the hash and the disk.
-      source = .copy(MappedCopy(mapping: mapping))
-      self.mapping = isFirst ? nil : mapping
+    source = pages.readAccess.copied
+    if case .mapping(let mapping) = pages.readAccess, !isFirst {
+      self.mapping = mapping
     } else {
-      source = pages.readAccess
       mapping = nil
     }
     target = .file(file)
     self.limit = limit
+    sent = nil
     present = states.present
     self.pages = pages
     extents = ExtentPlan(
@@ -75,6 +97,12 @@ final class BlockSave: Transfer {
     gapBytes = Self.gapBytes
   }
 
+  /// Pages that are in their slots. Only after a sync.
+  var bitmap: PageBitmap {
+    var bitmap = present.bitmap
+    if let sent { bitmap.formUnion(sent.block.present.bitmap) }
+    return bitmap
+  }
   /// Whether zeros were written between pages: there are absent pages whose slots are no holes. Complete after a sync.
   var fillsGaps: Bool { hasFilled.load(ordering: .relaxed) }
   /// Bytes that were read, in one of several rounds. Complete after a sync.
@@ -180,15 +208,27 @@ final class BlockSave: Transfer {
     of extent: Extent, in bytes: UnsafeMutableRawBufferPointer, read: [Run], into runs: inout [Run]
   ) {
     let first = pageNumbers(of: extent).lowerBound
+    // What was sent before it was read here is not taken from here.
+    sent?.pages.settle()
     for run in read {
       let chosenBefore = runs.count
+      var hasSent = false
       unsafe ZeroScan.appendRuns(
         of: run, pageBytes: extents.pageSize.byteCount, in: bytes, to: &runs
       ) { page, isZero in
-        if isZero, forced?[first + page] != true { return false }
+        if isZero, forced?[first + page] != true {
+          if sent?.block.claims.isTaken(first + page) == true { hasSent = true }
+          return false
+        }
+        if let sent, !sent.block.claims.take(first + page) {
+          hasSent = true
+          return false
+        }
         present.insert(first + page)
         return true
       }
+      // A slot between two others may be one of those that were sent.
+      if hasSent { continue }
       // No longer than what is before it: so a file never takes more than twice the room.
       let chosen = runs.count
       runs.join(from: chosenBefore, gapBytes: gapBytes) { gap, before in gap.count <= before }
@@ -221,6 +261,13 @@ final class BlockSave: Transfer {
       }
     }
     changedPagesCounter.wrappingAdd(UInt64(changed), ordering: .relaxed)
+  }
+}
+
+extension SourceAccess {
+  /// The same by copies: written from where it is, memory could change after it was looked at.
+  fileprivate var copied: SourceAccess {
+    if case .mapping(let mapping) = self { .copy(MappedCopy(mapping: mapping)) } else { self }
   }
 }
 

@@ -7,6 +7,9 @@ import MappedRAMFormat
 /// After each round all channels are waited for, so that no two versions of a page are under way at once. A save that is not live is
 /// its last round alone, and hashes nothing. If it is dropped, at any moment, no image is left.
 ///
+/// Where the pages of a VM that runs are sent before they change (`SentPages`), there is one round as well, and it needs no pause:
+/// `save(beside:)`, then `saveDevices` while nothing changes, then `readPages` while the VM runs, and `writePages` for what is left.
+///
 /// ```swift
 /// var save = try ImageSave(plan).begin(to: path, live: LiveOptions())
 /// try save.runRounds()
@@ -24,8 +27,13 @@ package struct OngoingSave: ~Copyable {
   private let extentBytes: Int
   private var draft: ImageDraft
   private var pool: ChannelPool
-  /// What only a live save has.
+  /// What only a live save in rounds has.
   private var live: LiveRounds?
+  /// Pages that are sent before they change, where they are.
+  private var sent: SentPages?
+  /// What was made of each block, once it has been read beside these.
+  private var blocksRead: [BlockSave?]?
+  private var devices: DeviceWriter.Outcome?
 
   /// The save of what `draft` is begun with.
   init(
@@ -58,7 +66,44 @@ package struct OngoingSave: ~Copyable {
     repeat { _ = try makeRound(live?.limit) } while try live?.makesAnother(progress) == true
   }
 
-  /// Makes the last round, while nothing changes any more, and saves the states of the plan's devices beside it.
+  /// Writes the pages that `sent` gets, besides those that are read. Before the first one comes.
+  package mutating func save(beside sent: SentPages) {
+    precondition(live == nil, "a live save in rounds reads all pages")
+    sent.write(
+      to: draft.file.file, slots: draft.plan.layout.blocks.map(\.pages?.lowerBound), pool.inlet,
+      extentBytes: extentBytes, progress)
+    self.sent = sent
+  }
+
+  /// Saves the states of the plan's devices, while nothing changes. When it returns no device is read any more.
+  ///
+  /// - Parameter plan: what is saved, as for `writePages`.
+  /// - Throws: `ImageError`, after which nothing is left.
+  package mutating func saveDevices(of plan: SavePlan) throws(ImageError) {
+    try draft.complete(plan)
+    let devices = try draft.startDevices(pool.inlet, extentBytes, progress)
+    devices?.wait()
+    try pool.sync()
+    self.devices = devices?.outcome
+  }
+
+  /// Reads all pages, each as it was before it changed, which those that are sent see to.
+  ///
+  /// When it returns no page is read any more, nor one taken that is sent.
+  ///
+  /// - Throws: `ImageError`, after which nothing is left; `SaveError.notHeld`, at once, where pages are not sent any more.
+  package mutating func readPages() throws(ImageError) {
+    guard let sent else { preconditionFailure("pages that change are sent") }
+    progress.plan(draft.plan.ramTotal.rawValue)
+    let blocks = try makeRound(nil)
+    sent.finish()
+    try pool.sync()
+    try sent.checkHeld()
+    blocksRead = blocks
+  }
+
+  /// Makes the last round, while nothing changes any more, and saves the states of the plan's devices beside it; where all pages have
+  /// been read, neither.
   ///
   /// When it returns no source is read any more, of pages or of a device's state: a VM whose memory they are may be resumed.
   ///
@@ -66,17 +111,23 @@ package struct OngoingSave: ~Copyable {
   /// - Throws: `ImageError`, after which nothing is left; `SaveError.slotsDiffer` where the plan has other slots.
   package consuming func writePages(_ plan: SavePlan? = nil) throws(ImageError) -> WrittenSave {
     if let plan { try draft.complete(plan) }
-    if live == nil { progress.plan(draft.plan.ramTotal.rawValue) }
-    let devices = try draft.startDevices(pool.inlet, extentBytes, progress)
-    let blocks = try makeRound(nil)
-    // The devices may still be queueing buffers: they are waited for, and then what they have queued.
-    devices?.wait()
-    try pool.sync()
-    let stored = devices?.outcome
+    var stored = devices
+    let blocks: [BlockSave?]
+    if let blocksRead {
+      blocks = blocksRead
+    } else {
+      if live == nil { progress.plan(draft.plan.ramTotal.rawValue) }
+      let devices = try draft.startDevices(pool.inlet, extentBytes, progress)
+      blocks = try makeRound(nil)
+      // The devices may still be queueing buffers: they are waited for, and then what they have queued.
+      devices?.wait()
+      try pool.sync()
+      stored = devices?.outcome
+    }
     // The channels end; they have nothing to do any more.
     let channels = try pool.finish()
     return WrittenSave(
-      draft, blocks: blocks, live: live, devices: stored, channels: channels,
+      draft, blocks: blocks, live: live, sent: sent?.report, devices: stored, channels: channels,
       options: options, stopwatch: stopwatch)
   }
 
@@ -88,6 +139,7 @@ package struct OngoingSave: ~Copyable {
     // Later rounds find little to write: extents that stay in a core's cache are read and hashed faster.
     let extentBytes =
       isFirst ? extentBytes : ExtentPlan.leastExtentBytes(for: draft.plan.pageSize)
+    let gapBytes = draft.plan.keepsHoles ? 0 : BlockSave.gapBytes
     var saves: [BlockSave?] = []
     for (index, block) in blocks.enumerated() {
       guard let source = block.pages, let slots = draft.plan.layout.blocks[index].pages else {
@@ -99,11 +151,14 @@ package struct OngoingSave: ~Copyable {
           BlockSave(
             block.block, from: source, to: draft.file.file, slots: slots.lowerBound, states: states,
             limit: limit, isFirst: isFirst, extentBytes: extentBytes)
+        } else if let sent {
+          BlockSave(
+            block.block, from: source, to: draft.file.file, slots: slots.lowerBound, beside: sent,
+            index, gapBytes: gapBytes, extentBytes: extentBytes)
         } else {
           BlockSave(
             block.block, from: source, to: draft.file.file, slots: slots.lowerBound,
-            forced: block.presentZeros,
-            gapBytes: draft.plan.keepsHoles ? 0 : BlockSave.gapBytes, extentBytes: extentBytes)
+            forced: block.presentZeros, gapBytes: gapBytes, extentBytes: extentBytes)
         }
       pool.enqueue(save)
       saves.append(save)

@@ -12,4 +12,6 @@ public enum SaveError: Error, Equatable, Sendable {
     rounds: Int, expected: Duration, wanted: Duration, dirtyBytesPerSecond: Double?)
   /// The blocks of the VM have changed while it was saved live.
   case slotsDiffer(FilePath)
+  /// The memory of a VM that runs was not held as it was until all of it had been read.
+  case notHeld
 }

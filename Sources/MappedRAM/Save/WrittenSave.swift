@@ -8,19 +8,21 @@ package struct WrittenSave: ~Copyable {
   /// What was made of each block in the last round; `nil` for one that is left out.
   private let blocks: [BlockSave?]
   private let live: LiveRounds?
+  private let sent: SentReport?
   private let devices: DeviceWriter.Outcome?
   private let channels: ChannelReport
   private let options: ChannelOptions
   private let stopwatch: Stopwatch
 
   init(
-    _ draft: consuming ImageDraft, blocks: [BlockSave?], live: LiveRounds?,
+    _ draft: consuming ImageDraft, blocks: [BlockSave?], live: LiveRounds?, sent: SentReport?,
     devices: DeviceWriter.Outcome?, channels: ChannelReport, options: ChannelOptions,
     stopwatch: Stopwatch
   ) {
     self.draft = draft
     self.blocks = blocks
     self.live = live
+    self.sent = sent
     self.devices = devices
     self.channels = channels
     self.options = options
@@ -39,16 +41,18 @@ package struct WrittenSave: ~Copyable {
   ) throws(ImageError) -> TransferReport {
     let (plan, file) = (draft.plan, draft.file)
     let report = try live?.finish(plan, in: file)
-    let bitmaps = blocks.map { $0?.present.bitmap }
+    let bitmaps = blocks.map { $0?.bitmap }
     let contents = ImageDraft.Contents(
       bitmaps: bitmaps, area: devices?.area, fillsGaps: blocks.contains { $0?.fillsGaps == true })
     let (devices, channels) = (devices, channels)
     let (options, stopwatch) = (options, stopwatch)
+    let sent = sent
     let end = try draft.commit(contents, beforeCommit: beforeCommit)
     let pages = bitmaps.reduce(0) { $0 + ($1?.population ?? 0) }
     return stopwatch.report(
       ramBytes: plan.ramTotal.rawValue,
       presentBytes: UInt64(pages) * UInt64(plan.pageSize.byteCount), channels: channels,
-      options: options, image: file.file, end: end, devices: devices?.reports ?? [], live: report)
+      options: options, image: file.file, end: end, devices: devices?.reports ?? [], live: report,
+      sent: sent)
   }
 }
