@@ -20,6 +20,9 @@ extension VMError: CustomStringConvertible {
     case .cannotCapture(let obstacles, _):
       "QEMU's memory cannot be used from outside: "
         + obstacles.map(\.description).joined(separator: " ")
+    case .cannotProtect(let obstacles):
+      "The VM cannot be saved by a snapshot of its memory: "
+        + obstacles.map(\.description).joined(separator: " ")
     case .migrationFailed(let path, let reason, let hints):
       ([
         "\(path): QEMU's migration failed: "

@@ -19,6 +19,8 @@ public enum VMError: Error, Equatable, Sendable {
   case tooOld(QEMUVersion)
   /// The VM cannot be captured, for these reasons; whether QEMU could do by itself what was asked for.
   case cannotCapture([CaptureObstacle], canUseQEMU: Bool = true)
+  /// The VM cannot be saved live as it is at one moment, for these reasons.
+  case cannotProtect([ProtectionObstacle])
   /// QEMU's own migration out of a file or into it failed, with QEMU's words if it has any, and where there is more to know.
   case migrationFailed(FilePath, reason: String?, hints: [MigrationHint] = [])
   /// QEMU itself cannot save into a device; why there is no capture, where the choice was ours.

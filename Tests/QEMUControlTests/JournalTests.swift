@@ -17,6 +17,9 @@ import Testing
       isOurs: true, isByMigration: true, isBounded: false,
       limit: PauseLimit(total: .milliseconds(1234), stalled: .seconds(30)))
     journal.migration = .accepted
+    journal.protection = Journal.Protection(
+      isAccepted: true, limit: PauseLimit(total: .seconds(2), stalled: .seconds(1)))
+    journal.namedDescriptor = "mapped-ram-1"
     journal.descriptorSet = 1 << 30
     journal.settings = ChangedSettings(
       capabilities: ["multifd": false], parameters: ["max-bandwidth": 7, "tls-creds": "x"],
@@ -37,11 +40,13 @@ import Testing
 
   /// A watchdog of another version would misread another form: whoever changes it counts `VMWatchdog.version` up.
   @Test func itsFormIsThatOfTheVersion() {
-    #expect(VMWatchdog.version == 2)
+    #expect(VMWatchdog.version == 3)
     #expect(
       String(decoding: Self.full.encoded(of: Self.subject), as: UTF8.self)
         == #"{"socket": "/run/a \"b\".qmp", "peer": 12, "uuid": "5a", "pause": {"isOurs": true, "isByMigration": true, "#
-        + #""isBounded": false, "total": 1234, "stalled": 30000}, "migration": "accepted", "descriptorSet": 1073741824, "#
+        + #""isBounded": false, "limit": {"total": 1234, "stalled": 30000}}, "migration": "accepted", "#
+        + #""protection": {"isAccepted": true, "limit": {"total": 2000, "stalled": 1000}}, "#
+        + #""namedDescriptor": "mapped-ram-1", "descriptorSet": 1073741824, "#
         + #""settings": {"capabilities": {"multifd": false}, "parameters": {"max-bandwidth": 7, "tls-creds": "x"}, "#
         + #""wanted": {"max-bandwidth": 0}}, "hadDisks": true, "snapshotsMayBeUsed": true, "#
         + ##""snapshots": [{"node": "#block1", "file": "/a/b\u0001", "newNode": "n"}]}"##)
@@ -63,6 +68,7 @@ import Testing
     #expect(journal.isEmpty, "a pause that is not ours is nothing to undo")
     let entries: [(inout Journal) -> Void] = [
       { $0.pause?.isOurs = true }, { $0.migration = .intended }, { $0.descriptorSet = 1 },
+      { $0.protection = Self.full.protection }, { $0.namedDescriptor = "n" },
       { $0.settings = ChangedSettings() }, { $0.snapshots = Self.full.snapshots },
     ]
     for entry in entries {
@@ -108,6 +114,24 @@ import Testing
     #expect(!isOverdue(&overdue, after: 0))
     #expect(!isOverdue(&overdue, after: 30, beats: false))
     #expect(isOverdue(&overdue, after: 31, beats: false))
+  }
+
+  /// Once the VM runs, it is only what does not move that holds the guest up.
+  @Test func aProtectionHasNoEndOfItsOwn() throws {
+    var overdue = Overdue()
+    var journal = Journal()
+    journal.protection = Journal.Protection(limit: Self.limit)
+    journal.pause = Journal.Pause(isOurs: true, limit: Self.limit)
+    let subject = JournalSubject(socket: "s")
+    try note.write(journal.encoded(of: subject))
+    #expect(!isOverdue(&overdue, after: 0) && !isOverdue(&overdue, after: 59))
+    journal.pause = nil
+    try note.write(journal.encoded(of: subject))
+    for seconds in stride(from: 80, through: 600, by: 20) {
+      #expect(!isOverdue(&overdue, after: seconds))
+    }
+    #expect(!isOverdue(&overdue, after: 610, beats: false))
+    #expect(isOverdue(&overdue, after: 631, beats: false))
   }
 
   /// The rounds before it may have lasted longer than a pause may.

@@ -144,6 +144,16 @@ extension QMPConnection {
     ).obstacles
   }
 
+  /// The same of `vm`, which is as it was found, as far as that cannot change: it is paused, and every question takes its time.
+  func captureObstacles(now vm: RunningVM) throws(QMPError) -> [CaptureObstacle] {
+    CaptureFacts(
+      migration: try execute(.queryMigrate), runState: try execute(.queryStatus),
+      target: vm.target, machineType: vm.machineType,
+      capabilities: try execute(.queryMigrationCapabilities), vfioDevices: try vfioDevices(),
+      commands: Set(CaptureObstacle.commands)
+    ).obstacles
+  }
+
   /// The machine's type, as the CONFIGURATION section names it.
   ///
   /// Throws as `execute(_:)`.

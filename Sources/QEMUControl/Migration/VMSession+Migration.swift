@@ -15,7 +15,7 @@ struct ChangedSettings: Equatable, Sendable {
 
 extension ChangedSettings {
   /// Capabilities that do not change what a migration to or from a file does, or that are the user's to decide: they stay.
-  private static let kept: Set<String> = [
+  static let kept: Set<String> = [
     "events", "validate-uuid", "dirty-bitmaps", "late-block-activate",
   ]
 
@@ -24,14 +24,15 @@ extension ChangedSettings {
   ///
   /// - Parameters:
   ///   - vm: what QEMU said of its settings.
+  ///   - kept: capabilities that stay on if they are.
   ///   - touched: parameters among `values` that are changed later on, so that they have to be put back in any case.
   init(
-    of vm: RunningVM, capabilities names: [String], parameters values: [String: JSONValue] = [:],
-    touched: Set<String> = []
+    of vm: RunningVM, capabilities names: [String], keeping kept: Set<String> = Self.kept,
+    parameters values: [String: JSONValue] = [:], touched: Set<String> = []
   ) {
     let wanted = Set(names)
     capabilities = vm.capabilities.filter { name, state in
-      wanted.contains(name) != state && !(state && Self.kept.contains(name))
+      wanted.contains(name) != state && !(state && kept.contains(name))
     }
     let parameters = vm.parameters.filter { name, value in
       values[name].map { $0 != value || touched.contains(name) } ?? false

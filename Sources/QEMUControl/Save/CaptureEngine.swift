@@ -8,30 +8,21 @@ import SystemPackage
 /// A save by capture: QEMU gives the device state of the paused VM, the RAM is read from outside.
 final class CaptureEngine: SaveEngine {
   private let job: SaveJob
-  /// The memory as it is known: of a paused VM, as it is then.
-  private var memory: GuestMemory
-  private let platform: GuestPlatform
+  private var captured: CapturedVM
   /// A live save, from its first round on.
   private var ongoing: OngoingSave?
 
   private var save: VMSave { job.save }
-  private var vm: RunningVM { job.vm }
   private var session: VMSession { job.session }
 
   /// A save of the memory `memory`.
   init(_ job: SaveJob, _ memory: GuestMemory, _ platform: GuestPlatform) throws(VMError) {
     self.job = job
-    self.memory = memory
-    self.platform = platform
+    captured = CapturedVM(job, memory, platform)
     guard let live = job.live else { return }
     let processID = memory.processID
     do throws(ImageError) {
-      // The plan without what only the paused VM can tell: the device state.
-      let head = try SavePlan(
-        prologue: StreamPrologue(
-          configuration: platform.configuration(machineType: job.vm.machineType)),
-        blocks: memory.planned(pageSize: platform.pageSize), tail: [], for: job.save.image)
-      ongoing = try ImageSave(head, options: job.options).begin(
+      ongoing = try ImageSave(captured.head(), options: job.options).begin(
         to: job.save.image, inPlace: job.save.inPlace, replacing: job.save.replacing, live: live,
         guestTime: { Self.processorTime(of: processID) }, progress: job.progress,
         cancellation: job.cancellation)
@@ -61,53 +52,12 @@ final class CaptureEngine: SaveEngine {
 
   /// The plan of the paused VM.
   func takeState() throws(VMError) -> SavePlan {
-    memory = try memoryNow()
-    try session.checkCanBeCaptured()
-    let state = try session.readDeviceState()
-    do throws(ImageError) {
-      return try plan(of: state, memory)
-    } catch {
-      throw .image(error)
-    }
-  }
-
-  /// The memory as it is now: resizable blocks may have grown until the VM was paused. In a live save that is an error, as the pages of all
-  /// blocks have their slots by then.
-  private func memoryNow() throws(VMError) -> GuestMemory {
-    let blocks = try session.ramBlocks().filter(\.isMigratable)
-    guard blocks != vm.blocks else { return memory }
-    guard ongoing == nil else { throw .image(.save(.slotsDiffer(save.image))) }
-    var now = vm
-    now.blocks = blocks
-    switch GuestMemory.access(to: now, processID: memory.processID) {
-    case .success(let memory): return memory
-    case .failure(let obstacle): throw .cannotCapture([obstacle], canUseQEMU: false)
-    }
-  }
-
-  private func plan(
-    of state: DeviceStateStream, _ memory: GuestMemory
-  ) throws(ImageError) -> SavePlan {
-    // A migration's stream has a configuration of its own. The section id of RAM must be one that no device has.
-    let prologue = state.prologue(
-      state.configuration == nil ? platform.configuration(machineType: vm.machineType) : nil)
-    return try SavePlan(
-      prologue: prologue,
-      blocks: memory.planned(pageSize: platform.pageSize),
-      tail: state.tail(
-        after: prologue, pageSize: platform.pageSize, switchoverStart: announcesSwitchover,
-        runState: session.stateBefore.inImage),
-      statesZeroSlots: true, for: save.image
-    ).with(devices: save.devices)
-  }
-
-  /// Machine types from 10.0 on, and those without a version from QEMU 10.0 on, have SWITCHOVER_START in their streams.
-  private var announcesSwitchover: Bool {
-    MachineVersion(of: vm.machineType)?.announcesSwitchover ?? (vm.version.major >= 10)
+    try captured.lookAgain(mayHaveGrown: ongoing == nil)
+    return try captured.plan(of: try session.readDeviceState())
   }
 
   func write(
-    _ plan: SavePlan, pagesAreRead: () throws(VMError) -> Void
+    _ plan: SavePlan, memoryIsTaken: () throws(VMError) -> Void
   ) throws(VMError) -> VMSaveReport {
     let written: WrittenSave
     do throws(ImageError) {
@@ -122,7 +72,80 @@ final class CaptureEngine: SaveEngine {
     } catch {
       throw .image(error)
     }
-    try pagesAreRead()
+    try memoryIsTaken()
+    return try captured.finish(written, plan)
+  }
+
+  func checkPause() throws(VMError) { try session.checkPause() }
+}
+
+/// A VM whose memory is read from outside, and what of it becomes an image.
+struct CapturedVM {
+  private let job: SaveJob
+  /// The memory as it is known: of a paused VM, as it is then.
+  private(set) var memory: GuestMemory
+  private let platform: GuestPlatform
+
+  private var vm: RunningVM { job.vm }
+  private var session: VMSession { job.session }
+
+  init(_ job: SaveJob, _ memory: GuestMemory, _ platform: GuestPlatform) {
+    self.job = job
+    self.memory = memory
+    self.platform = platform
+  }
+
+  /// The plan without what only the paused VM can tell: the device state.
+  func head() throws(ImageError) -> SavePlan {
+    try SavePlan(
+      prologue: StreamPrologue(
+        configuration: platform.configuration(machineType: vm.machineType)),
+      blocks: memory.planned(pageSize: platform.pageSize), tail: [], for: job.save.image)
+  }
+
+  /// Looks at the paused VM: resizable blocks may have grown until then, and devices may have come that cannot migrate.
+  ///
+  /// - Parameter mayHaveGrown: whether blocks may be others than they were. Not once their pages have slots.
+  mutating func lookAgain(mayHaveGrown: Bool) throws(VMError) {
+    let blocks = try session.ramBlocks().filter(\.isMigratable)
+    if blocks != vm.blocks {
+      guard mayHaveGrown else { throw .image(.save(.slotsDiffer(job.save.image))) }
+      var now = vm
+      now.blocks = blocks
+      switch GuestMemory.access(to: now, processID: memory.processID) {
+      case .success(let found): memory = found
+      case .failure(let obstacle): throw .cannotCapture([obstacle], canUseQEMU: false)
+      }
+    }
+    try session.checkCanBeCaptured(vm)
+  }
+
+  /// The plan of the VM with its device state `state`.
+  func plan(of state: DeviceStateStream) throws(VMError) -> SavePlan {
+    // A migration's stream has a configuration of its own. The section id of RAM must be one that no device has.
+    let prologue = state.prologue(
+      state.configuration == nil ? platform.configuration(machineType: vm.machineType) : nil)
+    do throws(ImageError) {
+      return try SavePlan(
+        prologue: prologue,
+        blocks: memory.planned(pageSize: platform.pageSize),
+        tail: state.tail(
+          after: prologue, pageSize: platform.pageSize, switchoverStart: announcesSwitchover,
+          runState: session.stateBefore.inImage),
+        statesZeroSlots: true, for: job.save.image
+      ).with(devices: job.save.devices)
+    } catch {
+      throw .image(error)
+    }
+  }
+
+  /// Machine types from 10.0 on, and those without a version from QEMU 10.0 on, have SWITCHOVER_START in their streams.
+  private var announcesSwitchover: Bool {
+    MachineVersion(of: vm.machineType)?.announcesSwitchover ?? (vm.version.major >= 10)
+  }
+
+  /// Completes the image, whose pages are written.
+  func finish(_ written: consuming WrittenSave, _ plan: SavePlan) throws(VMError) -> VMSaveReport {
     let transfer: TransferReport
     do throws(ImageError) {
       transfer = try written.finish(beforeCommit: session.keepSnapshots)
@@ -134,10 +157,9 @@ final class CaptureEngine: SaveEngine {
       transfer: transfer)
     report.memory = memory.blocks
     report.live = transfer.live
+    report.sent = transfer.sent
     return report
   }
-
-  func checkPause() throws(VMError) { try session.checkPause() }
 }
 
 extension VMSession {
@@ -150,9 +172,9 @@ extension VMSession {
   ///
   /// - Throws: `cannotCapture` where it has got a device meanwhile that cannot migrate: QEMU 10.0.2 would not survive being asked for its
   ///   state.
-  fileprivate func checkCanBeCaptured() throws(VMError) {
+  fileprivate func checkCanBeCaptured(_ vm: RunningVM) throws(VMError) {
     let obstacles = try VMError.asking { () throws(QMPError) in
-      try connection.captureObstacles()
+      try connection.captureObstacles(now: vm)
     }
     guard obstacles.isEmpty else { throw .cannotCapture(obstacles, canUseQEMU: false) }
   }

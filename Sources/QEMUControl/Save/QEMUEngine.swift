@@ -59,13 +59,13 @@ final class QEMUEngine: SaveEngine {
   }
 
   func write(
-    _: Void, pagesAreRead: () throws(VMError) -> Void
+    _: Void, memoryIsTaken: () throws(VMError) -> Void
   ) throws(VMError) -> VMSaveReport {
     let path = try session.lend(target, for: .writing, direct: isDirect)
     let rounds = try FileMigration(session: session, path: job.save.image, live: job.live)
       .save(to: "file:\(path)", job.progress, job.cancellation)
     // The VM's disks are given up until it is resumed: that comes before everything else.
-    try pagesAreRead()
+    try memoryIsTaken()
     // Where that fails, it is tried again at the end.
     try? session.tidyUp()
     let image = try commit()

@@ -21,6 +21,8 @@ public struct VMSave: Sendable {
   public var afterwards = Ending.asBefore
   /// How the VM is saved while it runs; `nil` for a VM that is paused from the beginning. One that is paused is saved as it is.
   public var live: LiveOptions?
+  /// How a live save by capture gets pages that change meanwhile.
+  public var liveMethod = LiveMethod.auto
   /// Where external snapshots of the disks go, if there are to be any.
   public var snapshotDirectory: FilePath?
   /// Devices whose states are saved beside the VM's RAM while it is paused. By capture only: QEMU's own save leaves them out.
@@ -48,6 +50,17 @@ public struct VMSave: Sendable {
     case qemu
   }
 
+  /// How a live save by capture gets pages that change meanwhile.
+  public enum LiveMethod: String, CaseIterable, Sendable {
+    /// By a snapshot where that is possible, else in rounds.
+    case auto
+    /// The image is of one moment: QEMU protects the guest's memory by its background snapshot, and sends each page before it changes.
+    /// The VM is paused for some milliseconds, whatever it writes.
+    case snapshot
+    /// All memory is read, and then again and again what has changed, at last in a pause.
+    case rounds
+  }
+
   /// A save into `image`.
   public init(to image: FilePath, options: ChannelOptions = .standard) {
     self.image = image
@@ -69,12 +82,12 @@ protocol SaveEngine: AnyObject {
   func pause(_ limit: PauseLimit) throws(VMError)
   /// Looks whether what was planned holds for the VM as it is now, and takes its device state where that is not saved with the pages.
   func takeState() throws(VMError) -> State
-  /// Moves the pages that are left, calls `pagesAreRead` once the VM is not read any more, and completes the image; calls
-  /// `session.keepSnapshots` right before that gets its name.
+  /// Moves the pages that are left, calls `memoryIsTaken` once the VM may run again whatever it does to its memory, and completes the
+  /// image; calls `session.keepSnapshots` right before that gets its name.
   func write(
-    _ state: State, pagesAreRead: () throws(VMError) -> Void
+    _ state: State, memoryIsTaken: () throws(VMError) -> Void
   ) throws(VMError) -> VMSaveReport
-  /// Looks whether the VM has been left alone while its pages were read.
+  /// Looks whether the VM has been left alone until its memory was taken.
   func checkPause() throws(VMError)
 }
 
@@ -146,7 +159,7 @@ extension VMSave {
     // Work.
     var report: VMSaveReport
     if engine != .qemu, case .possible(let memory, let platform) = choice {
-      report = try save(by: try CaptureEngine(job, memory, platform), job, snapshots)
+      report = try capture(job, memory, platform, snapshots)
     } else {
       do throws(VMError) {
         guard job.live == nil || snapshots == nil else { throw .liveSnapshots }
@@ -167,6 +180,23 @@ extension VMSave {
     return report
   }
 
+  /// A capture. One of a VM that runs is of one moment, if that can be; otherwise in rounds.
+  private func capture(
+    _ job: SaveJob, _ memory: GuestMemory, _ platform: GuestPlatform, _ snapshots: DiskSnapshots?
+  ) throws(VMError) -> VMSaveReport {
+    guard job.live != nil else {
+      return try save(by: try CaptureEngine(job, memory, platform), job, snapshots)
+    }
+    let obstacles = try ProtectedEngine.prepare(job, memory)
+    guard obstacles.isEmpty else {
+      if liveMethod == .snapshot { throw .cannotProtect(obstacles) }
+      var report = try save(by: try CaptureEngine(job, memory, platform), job, snapshots)
+      report.protectionObstacles = obstacles
+      return report
+    }
+    return try save(by: try ProtectedEngine(job, memory, platform), job, snapshots)
+  }
+
   /// The order of every save.
   private func save(
     by saver: some SaveEngine, _ job: SaveJob, _ snapshots: DiskSnapshots?
@@ -179,12 +209,12 @@ extension VMSave {
       try snapshots?.check(session)
       try snapshots?.take(session)
       let state = try saver.takeState()
-      // A save whose pages arrive while the VM runs on would resume it here.
       return try saver.write(state) { () throws(VMError) in
         try saver.checkPause()
         afterwards.resumes(from: session.stateBefore) ? session.resume() : session.keepPaused()
       }
     } catch {
+      defer { withExtendedLifetime(saver) {} }
       throw session.unwind(after: error)
     }
   }

@@ -15,6 +15,10 @@ public struct VMSaveReport: Equatable, Sendable {
   public var pause: Duration?
   /// How the rounds of a live capture went.
   public var live: LiveReport?
+  /// What QEMU sent in a live save by a snapshot.
+  public var sent: SentReport?
+  /// Why a live capture was made in rounds, where the choice was left to us.
+  public var protectionObstacles: [ProtectionObstacle] = []
   /// Rounds of a live save by QEMU.
   public var rounds: Int?
   /// The VM's state before the save, as `query-status` names it.

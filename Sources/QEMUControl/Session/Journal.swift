@@ -12,6 +12,10 @@ struct Journal: Equatable, Sendable {
   var pause: Pause?
   /// A migration was begun, or may have been.
   var migration: Migration?
+  /// QEMU protects the guest's memory for us, or may do so: a background snapshot was begun.
+  var protection: Protection?
+  /// QEMU may have a descriptor of this name.
+  var namedDescriptor: String?
   /// QEMU may have this set of descriptors.
   var descriptorSet: UInt64?
   /// Migration settings that may have been changed.
@@ -46,10 +50,25 @@ struct Journal: Equatable, Sendable {
     case completed
   }
 
+  /// A background snapshot of ours: pages are sent to us before they change, and a guest that writes waits until they are.
+  struct Protection: Equatable, Sendable {
+    /// Whether QEMU has accepted it.
+    var isAccepted = false
+    /// How long the guest may have to wait.
+    var limit: PauseLimit
+  }
+
   /// Whether there is nothing to undo.
   var isEmpty: Bool {
-    pause?.isOurs != true && migration == nil && descriptorSet == nil && settings == nil
-      && snapshots.isEmpty
+    pause?.isOurs != true && migration == nil && protection == nil && namedDescriptor == nil
+      && descriptorSet == nil && settings == nil && snapshots.isEmpty
+  }
+
+  /// How long the guest may have to wait for us, now; `nil` where it does not, or may.
+  var bound: PauseLimit? {
+    if let pause, pause.isOurs { return pause.isBounded ? pause.limit : nil }
+    // It waits at a page, and runs on when that has been sent.
+    return protection?.limit.withoutTotal
   }
 }
 
@@ -91,7 +110,8 @@ extension Journal {
     JSONValue.members([
       "socket": .string(subject.socket.string), "peer": subject.peer.map { .integer(Int64($0)) },
       "uuid": subject.uuid.map { .string($0) }, "pause": pause?.json,
-      "migration": migration.map { .string($0.rawValue) },
+      "migration": migration.map { .string($0.rawValue) }, "protection": protection?.json,
+      "namedDescriptor": namedDescriptor.map { .string($0) },
       "descriptorSet": descriptorSet.map { .integer(Int64($0)) }, "settings": settings?.json,
       "hadDisks": .bool(hadDisks), "snapshotsMayBeUsed": .bool(snapshotsMayBeUsed),
       "snapshots": .array(snapshots.map(\.json)),
@@ -110,6 +130,8 @@ extension Journal {
     var journal = Journal()
     journal.pause = json["pause"].flatMap(Pause.init)
     journal.migration = json["migration"]?.string.flatMap(Migration.init)
+    journal.protection = json["protection"].flatMap(Protection.init)
+    journal.namedDescriptor = json["namedDescriptor"]?.string
     journal.descriptorSet = json["descriptorSet"]?.unsignedInteger
     journal.settings = json["settings"].map(ChangedSettings.init)
     journal.hadDisks = json["hadDisks"]?.bool ?? false
@@ -123,19 +145,40 @@ extension Journal.Pause {
   fileprivate var json: JSONValue {
     [
       "isOurs": .bool(isOurs), "isByMigration": .bool(isByMigration), "isBounded": .bool(isBounded),
-      "total": .unsigned(limit.total.wholeMilliseconds),
-      "stalled": .unsigned(limit.stalled.wholeMilliseconds),
+      "limit": limit.json,
     ]
   }
 
   fileprivate init?(_ json: JSONValue) {
     guard let isOurs = json["isOurs"]?.bool, let isByMigration = json["isByMigration"]?.bool,
-      let isBounded = json["isBounded"]?.bool, let total = json["total"]?.unsignedInteger,
-      let stalled = json["stalled"]?.unsignedInteger
+      let isBounded = json["isBounded"]?.bool, let limit = json["limit"].flatMap(PauseLimit.init)
     else { return nil }
-    self.init(
-      isOurs: isOurs, isByMigration: isByMigration, isBounded: isBounded,
-      limit: PauseLimit(total: .milliseconds(total), stalled: .milliseconds(stalled)))
+    self.init(isOurs: isOurs, isByMigration: isByMigration, isBounded: isBounded, limit: limit)
+  }
+}
+
+extension Journal.Protection {
+  fileprivate var json: JSONValue { ["isAccepted": .bool(isAccepted), "limit": limit.json] }
+
+  fileprivate init?(_ json: JSONValue) {
+    guard let isAccepted = json["isAccepted"]?.bool,
+      let limit = json["limit"].flatMap(PauseLimit.init)
+    else { return nil }
+    self.init(isAccepted: isAccepted, limit: limit)
+  }
+}
+
+extension PauseLimit {
+  fileprivate var json: JSONValue {
+    [
+      "total": .unsigned(total.wholeMilliseconds), "stalled": .unsigned(stalled.wholeMilliseconds),
+    ]
+  }
+
+  fileprivate init?(_ json: JSONValue) {
+    guard let total = json["total"]?.unsignedInteger, let stalled = json["stalled"]?.unsignedInteger
+    else { return nil }
+    self.init(total: .milliseconds(total), stalled: .milliseconds(stalled))
   }
 }
 

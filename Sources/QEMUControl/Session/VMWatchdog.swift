@@ -13,7 +13,7 @@ public enum VMWatchdog {
   /// What it says once it is ready: the version of all that it and the process that starts it have in common, the messages over the link,
   /// the words of the shared note, the journal. It is counted up with each change of these, so that a program of another version is not
   /// taken for a watchdog. (Version 1 said the character "1".)
-  static let version: UInt8 = 2
+  static let version: UInt8 = 3
 
   /// What goes over the link, each with a descriptor but the last.
   enum Message: UInt8 {
@@ -21,6 +21,7 @@ public enum VMWatchdog {
     case connection = 0x43
     case process = 0x50
     case image = 0x49
+    case stream = 0x53
     case release = 0x52
   }
 
@@ -56,6 +57,8 @@ private struct WatchdogProcess {
   /// The connection of whom it watches over.
   private var connection: UnixSocket?
   private var image: File?
+  /// Where QEMU sends pages, if it does.
+  private var stream: UnixSocket?
   /// The owner of a pidfd of QEMU's process, as it was verified: whatever descriptor comes over the link is owned so.
   private var process: UnixSocket?
   private let subject: JournalSubject
@@ -89,6 +92,7 @@ private struct WatchdogProcess {
       case .end: return goBack()
       case .message(.connection, let passed): connection = passed ?? connection
       case .message(.process, let passed?): process = passed
+      case .message(.stream, let passed?): stream = passed
       case .message(.image, let passed?):
         image = try? File.open(
           FilePath("/proc/self/fd/\(passed.descriptor)"), access: .read, directIO: .off)
@@ -126,6 +130,8 @@ private struct WatchdogProcess {
   /// Takes the way back, again and again until it is done, or cannot be done any more.
   private func goBack() {
     note[.stage] = VMWatchdog.Stage.tookOver.rawValue
+    // A guest that waits for a page to be sent runs on at once, and QEMU itself may have waited for one: it takes no commands then.
+    stream?.shutdown()
     noteResume()
     let deadline = ContinuousClock.now + Self.patience
     var nap = Self.naps.shortest
@@ -212,8 +218,7 @@ struct Overdue {
     let version = note.version
     if version != self.version {
       self.version = version
-      let pause = Journal.decoded(note.read())?.journal.pause
-      let found = pause.flatMap { $0.isOurs && $0.isBounded ? $0.limit : nil }
+      let found = Journal.decoded(note.read())?.journal.bound
       // While QEMU is only expected to pause the VM, which takes as long as the rounds do, there is another limit.
       if found != limit { (limit, start) = (found, nil) }
     }

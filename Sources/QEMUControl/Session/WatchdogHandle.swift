@@ -70,6 +70,9 @@ final class WatchdogHandle {
   /// Gives it the image that QEMU writes, which says what the VM was doing.
   func use(image: File) { try? send(.image, passing: image.bufferedDescriptor) }
 
+  /// Gives it the socket at which QEMU's pages come, which it closes where it has to take over.
+  func use(stream: UnixSocket) { try? send(.stream, passing: stream.descriptor) }
+
   /// What it has done so far.
   var stage: VMWatchdog.Stage { VMWatchdog.Stage(rawValue: note[.stage]) ?? .watching }
 

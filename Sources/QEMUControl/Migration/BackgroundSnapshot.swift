@@ -1,0 +1,77 @@
+import LinuxIO
+import LinuxProcesses
+import MappedRAM
+import MappedRAMFormat
+import QMP
+import SystemPackage
+
+/// QEMU's background snapshot, of which we want one thing: that QEMU sends us each page before the guest changes it.
+///
+/// A migration with this capability protects the guest's memory from being written (userfaultfd), and sends it page by page; a page that is
+/// about to be written comes first, and is flushed before it may be. Devices that give memory back (virtio-balloon, virtio-mem) keep it
+/// meanwhile. (Source: QEMU v10.0.2, `migration/ram.c`, `ram_save_host_page` and `ram_write_tracking_start`; `hw/virtio/virtio-balloon.c`,
+/// `virtio_balloon_inhibited`. New in QEMU 6.0.)
+enum BackgroundSnapshot {
+  /// The capability.
+  static let capability = "background-snapshot"
+  /// How often it is looked whether it has ended.
+  static let interval = Duration.milliseconds(2)
+
+  /// What QEMU's capabilities and parameters are to be. Hardly another capability goes with this one (`migration/options.c`).
+  static func settings(of vm: RunningVM) -> ChangedSettings {
+    ChangedSettings(
+      of: vm, capabilities: [capability], keeping: ["events"],
+      parameters: ["max-bandwidth": 0, "tls-creds": ""])
+  }
+}
+
+extension VMSession {
+  /// Hands QEMU a socket, under a name for `beginProtection`.
+  func lend(_ socket: UnixSocket) throws(VMError) -> String {
+    let name = "mapped-ram-\(String(UInt64.random(in: .min ... .max), radix: 16))"
+    note { $0.namedDescriptor = name }
+    try execute(.getDescriptor(socket.descriptor, named: name))
+    return name
+  }
+
+  /// Begins a background snapshot into the socket `name`. The settings are as they have to be.
+  func beginProtection(into name: String, limit: PauseLimit) throws(VMError) {
+    note { $0.protection = Journal.Protection(limit: limit) }
+    do throws(VMError) {
+      try execute(.migrate(uri: "fd:\(name)"))
+    } catch {
+      // The migration under way, if there is one, is another client's.
+      if case .qmp(.refused) = error { note { $0.protection = nil } }
+      throw error
+    }
+    note {
+      $0.protection?.isAccepted = true
+      $0.namedDescriptor = nil
+    }
+  }
+
+  /// Ends the background snapshot, and looks whether it was under way until then, or had come to its end, so that no page has changed that
+  /// was not sent.
+  ///
+  /// - Throws: why it was not: `migrationCancelled`, `migrationFailed`.
+  func endProtection(of image: FilePath) throws(VMError) {
+    let (last, _) = try execute(.queryMigrate, then: .migrateCancel)
+    guard last.isUnderWay || last.status == .completed else { throw reason(last, image) }
+    try goBack { (unwind) throws(QMPError) in
+      try unwind.endProtection(Unwind.Patience())
+      return nil
+    }
+  }
+
+  /// Why a background snapshot is not under way any more.
+  func reasonForNoProtection(of image: FilePath) throws(VMError) -> VMError {
+    reason(try execute(.queryMigrate), image)
+  }
+
+  private func reason(_ info: MigrationInfo, _ image: FilePath) -> VMError {
+    note { $0.protection = nil }
+    return info.status == .cancelled
+      ? .migrationCancelled(image)
+      : .migrationFailed(image, reason: info.errorDescription, hints: [.standardError])
+  }
+}

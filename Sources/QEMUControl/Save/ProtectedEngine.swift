@@ -1,0 +1,139 @@
+import LinuxIO
+import LinuxProcesses
+import MappedRAM
+import MappedRAMFormat
+import QMP
+
+/// A capture of a VM that runs, as it is at one moment.
+///
+/// In a pause of milliseconds QEMU gives the device state and protects the memory, by a background snapshot. From then on QEMU sends each
+/// page that the guest is about to change; all others are read from outside, at the speed of any capture, while the VM runs.
+final class ProtectedEngine: SaveEngine {
+  private let job: SaveJob
+  private var captured: CapturedVM
+  private let limit: PauseLimit
+  private var ongoing: OngoingSave?
+  /// What QEMU sends. It is read until this engine goes, whatever happens: the guest waits for it.
+  private let sent: SentPages
+  /// QEMU's end, until QEMU has it.
+  private var theirs: UnixSocket?
+  /// The name by which QEMU knows it.
+  private var name = ""
+
+  private var session: VMSession { job.session }
+
+  /// Room for pages on their way: QEMU, and with it the guest, need not wait until each is read.
+  private static let socketBytes: Int32 = 4 << 20
+  /// How often it is looked whether the work is cancelled, while QEMU protects the memory.
+  private static let interval = Duration.milliseconds(50)
+
+  /// Looks whether the VM can be saved so, and has QEMU prepared for it where it can: its settings are changed then.
+  ///
+  /// - Returns: what is in the way.
+  static func prepare(
+    _ job: SaveJob, _ memory: GuestMemory
+  ) throws(VMError) -> [ProtectionObstacle] {
+    let obstacles = ProtectionObstacle.all(of: job, memory)
+    guard obstacles.isEmpty else { return obstacles }
+    do throws(VMError) {
+      // QEMU asks the kernel when the capability is set.
+      try job.session.apply(BackgroundSnapshot.settings(of: job.vm))
+      return []
+    } catch {
+      guard case .qmp(.refused(_, let reason, _)) = error else {
+        throw job.session.unwind(after: error)
+      }
+      return [.refused(reason: reason)]
+    }
+  }
+
+  /// A save of the memory `memory`, of a VM for which all is prepared.
+  init(_ job: SaveJob, _ memory: GuestMemory, _ platform: GuestPlatform) throws(VMError) {
+    self.job = job
+    captured = CapturedVM(job, memory, platform)
+    limit = job.pauseLimit
+    do throws(ImageError) {
+      let plan = try captured.head()
+      let (ours, theirs) = try calling { () throws(SystemCallError) in
+        let pair = try UnixSocket.pair(named: "QEMU's background snapshot")
+        try pair.1.setSendBuffer(byteCount: Self.socketBytes)
+        return pair
+      }
+      let sent = try SentPages(of: plan, from: ours)
+      var ongoing = try ImageSave(plan, options: job.options).begin(
+        to: job.save.image, inPlace: job.save.inPlace, replacing: job.save.replacing,
+        progress: job.progress, cancellation: job.cancellation)
+      ongoing.save(beside: sent)
+      job.session.watchdog?.use(stream: ours)
+      self.sent = sent
+      self.theirs = theirs
+      self.ongoing = consume ongoing
+    } catch {
+      throw job.session.unwind(after: .image(error))
+    }
+  }
+
+  /// Hands QEMU what it needs: nothing of it is to be done in the pause.
+  func runRounds() throws(VMError) {
+    guard let theirs = theirs.take() else { preconditionFailure("a save is made once") }
+    name = try session.lend(theirs)
+  }
+
+  func pause(_ limit: PauseLimit) throws(VMError) { try session.pause(limit) }
+
+  /// Takes the device state, and has the memory protected.
+  func takeState() throws(VMError) -> SavePlan {
+    try captured.lookAgain(mayHaveGrown: false)
+    let state = try session.readDeviceState()
+    try session.beginProtection(into: name, limit: limit)
+    // While QEMU is at it.
+    let plan = try captured.plan(of: state)
+    do throws(ImageError) {
+      try ongoing?.saveDevices(of: plan)
+      while try !sent.waitUntilHeld(for: Self.interval) {
+        try job.cancellation.check()
+      }
+    } catch {
+      throw reason(error)
+    }
+    return plan
+  }
+
+  func write(
+    _ plan: SavePlan, memoryIsTaken: () throws(VMError) -> Void
+  ) throws(VMError) -> VMSaveReport {
+    try memoryIsTaken()
+    // As long as the guest may have to wait for a page, something has to move.
+    try session.beatWithProgress()
+    guard var ongoing = ongoing.take() else { preconditionFailure("an image is written once") }
+    let written: WrittenSave
+    do throws(ImageError) {
+      try ongoing.readPages()
+    } catch {
+      throw reason(error)
+    }
+    try session.endProtection(of: job.save.image)
+    session.stopBeating()
+    // Where that fails, it is tried again at the end.
+    try? session.tidyUp()
+    do throws(ImageError) {
+      written = try ongoing.writePages()
+    } catch {
+      throw .image(error)
+    }
+    return try captured.finish(written, plan)
+  }
+
+  /// The pause alone: what becomes of the VM afterwards is its own affair.
+  func checkPause() throws(VMError) { try session.checkPause() }
+
+  /// `error`, or why QEMU does not protect the memory any more.
+  private func reason(_ error: ImageError) -> VMError {
+    guard case .save(.notHeld) = error else { return .image(error) }
+    do throws(VMError) {
+      return try session.reasonForNoProtection(of: job.save.image)
+    } catch {
+      return error
+    }
+  }
+}

@@ -1,0 +1,122 @@
+import Glibc
+import LinuxIO
+import LinuxProcesses
+import MappedRAM
+import MappedRAMFormat
+import QMP
+import SystemPackage
+
+/// Why a VM that runs cannot be saved as it is at one moment, by QEMU's background snapshot.
+public enum ProtectionObstacle: Equatable, Sendable {
+  /// It was not asked for.
+  case notWanted
+  /// The VM is to be paused or ended afterwards: its disks would be of another moment than its memory.
+  case doesNotRunOn
+  /// What may be written is limited: the guest would have to wait for it at each page.
+  case limitedBandwidth
+  /// This QEMU does not know background snapshots.
+  case unknown(QEMUVersion)
+  /// QEMU refuses to protect memory, in its words.
+  case refused(reason: String)
+  /// QEMU would fill so many bytes of shared memory that are not there now.
+  case fillsMemory(idstr: String, byteCount: UInt64)
+  /// To protect so much memory would take longer than the VM may be paused.
+  case takesTooLong(expected: Duration, wanted: Duration)
+  /// Another process has the memory mapped as well, and may write it past QEMU's protection.
+  case sharedMemory(idstr: String, processID: Int32)
+  /// A device that QEMU has open may write the memory past its protection.
+  case device(String)
+}
+
+extension ProtectionObstacle: CustomStringConvertible {
+  /// The reason, as a sentence or two.
+  public var description: String {
+    switch self {
+    case .notWanted: "Rounds were asked for."
+    case .doesNotRunOn:
+      "The VM is to be paused or ended after the save, and a snapshot would have its memory as it was before."
+    case .limitedBandwidth:
+      "The bandwidth is limited, and the guest would wait for it whenever it writes to a page for the first time."
+    case .unknown(let version): "QEMU \(version.description) does not have background snapshots."
+    case .refused(let reason):
+      "QEMU cannot protect the guest's memory (\(reason)). It needs userfaultfd (access to /dev/userfaultfd for its user, or "
+        + "vm.unprivileged_userfaultfd = 1), and memory that is anonymous, a memfd or of huge pages, not a file's."
+    case .fillsMemory(let idstr, let byteCount):
+      "RAMBlock \"\(idstr)\" is shared memory of which \(byteCount) bytes are not in use: QEMU would fill them."
+    case .takesTooLong(let expected, let wanted):
+      "QEMU would take some \(expected.wholeMilliseconds) ms to protect the guest's memory; \(wanted.wholeMilliseconds) ms were asked for."
+    case .sharedMemory(let idstr, let processID):
+      "Process \(processID) has RAMBlock \"\(idstr)\" mapped as well, and its writes are not held up."
+    case .device(let path):
+      "QEMU has \(path) open, a device that may write the guest's memory by itself."
+    }
+  }
+}
+
+extension ProtectionObstacle {
+  /// Shared memory that is not there may be filled up to this: it takes 0.7 s a GiB (our measurement: a memfd of 2 GiB, 1.4 s).
+  private static let filledBytes: UInt64 = 64 << 20
+  /// How long QEMU takes to protect a GiB of private or shared memory (our measurement: 7 to 13 GiB, TCG, Linux 6.18).
+  private static let secondsPerGiB = (private: 0.0035, shared: 0.030)
+  /// Devices that write memory by DMA.
+  private static let directDevices = ["/dev/vfio/", "/dev/vhost-vdpa", "/dev/infiniband/"]
+
+  /// What can be seen from outside. QEMU itself may still refuse.
+  static func all(of job: SaveJob, _ memory: GuestMemory) -> [ProtectionObstacle] {
+    guard job.save.liveMethod != .rounds else { return [.notWanted] }
+    var found: [ProtectionObstacle] = []
+    // Snapshots of the disks are of the same moment as the memory.
+    if !job.save.afterwards.resumes(from: job.vm.runState) { found.append(.doesNotRunOn) }
+    if job.live?.bytesPerSecond != nil { found.append(.limitedBandwidth) }
+    if job.vm.capabilities[BackgroundSnapshot.capability] == nil {
+      found.append(.unknown(job.vm.version))
+    }
+    found += memory.places.compactMap { fills($0) }
+    let expected = protectionTime(of: memory)
+    if let wanted = job.live?.maximumDowntime, expected > wanted {
+      found.append(.takesTooLong(expected: expected, wanted: wanted))
+    }
+    found += otherWriters(of: memory)
+    let paths = (try? ProcessFiles.targets(of: memory.processID)) ?? []
+    found += directDevices.compactMap { device in
+      paths.first { $0.hasPrefix(device) }.map { .device($0) }
+    }
+    return found
+  }
+
+  private static func fills(_ place: GuestMemory.Place) -> ProtectionObstacle? {
+    guard let file = place.file?.file, let present = try? file.allocatedBytes() else { return nil }
+    let length = place.block.usedLength.rawValue
+    let absent = length - min(present, length)
+    return absent > filledBytes
+      ? .fillsMemory(idstr: place.block.idstr, byteCount: absent) : nil
+  }
+
+  private static func protectionTime(of memory: GuestMemory) -> Duration {
+    let seconds = memory.places.reduce(0) { sum, place in
+      let rate = place.file == nil ? secondsPerGiB.private : secondsPerGiB.shared
+      return sum + Double(place.block.usedLength.rawValue) / Double(1 << 30) * rate
+    }
+    return .seconds(seconds)
+  }
+
+  /// Processes that have the VM's memory mapped and may write it, as vhost-user devices do. Those that this process may not look at are
+  /// not found.
+  private static func otherWriters(of memory: GuestMemory) -> [ProtectionObstacle] {
+    var blocks: [MappedFileIdentity: String] = [:]
+    for place in memory.places {
+      if case .sharedFile(let file, _, _) = place.backing { blocks[file] = place.block.idstr }
+    }
+    guard !blocks.isEmpty else { return [] }
+    let ours = [memory.processID, getpid()]
+    var found: [ProtectionObstacle] = []
+    for processID in ProcessOwner.all where !ours.contains(processID) {
+      let maps = (try? MemoryMap.all(of: processID)) ?? []
+      let writable = maps.filter { $0.isShared && $0.isWritable }
+      found += Set(writable.compactMap { blocks[$0.inode] }).sorted().map { idstr in
+        .sharedMemory(idstr: idstr, processID: processID)
+      }
+    }
+    return found
+  }
+}
