@@ -80,6 +80,7 @@ extension RealQEMU {
       let start = ContinuousClock.now
       let report = try vm.qemu.saveVM(to: vm.image) {
         $0.engine = engine
+        $0.liveMethod = .rounds
         $0.live = LiveOptions(bytesPerSecond: isLimited ? Self.limit : nil)
       }
       if isLimited {
@@ -121,6 +122,7 @@ extension RealQEMU {
       let error = #expect(throws: VMError.self) {
         try vm.qemu.saveVM(to: vm.image) {
           $0.engine = engine
+          $0.liveMethod = .rounds
           $0.live = LiveOptions(
             maximumDowntime: .milliseconds(1), maximumRounds: 6, ifNotConverging: .fail)
         }
@@ -230,12 +232,15 @@ extension RealQEMU {
     }
 
     /// In the last round, while the VM is paused: a device holds it up.
-    @Test(arguments: [SIGINT, SIGKILL])
-    func endedInTheLastRound(number: Int32) throws {
-      let vm = try LiveVM.slow()
+    @Test(arguments: [SIGINT, SIGKILL], ["rounds", "snapshot"])
+    func endedInTheLastRound(number: Int32, method: String) throws {
+      let vm = try method == "rounds" ? LiveVM.slow() : LiveVM(.writer)
       let save = try RunningTool(
         saving: vm.qemu, to: vm.image,
-        ["--engine", "capture", "--live", "--max-rounds", "1", "--device", "x=|sleep 1000"])
+        [
+          "--engine", "capture", "--live", "--live-method", method, "--max-rounds", "1", "--device",
+          "x=|sleep 1000",
+        ])
       try save.wait(for: "the pause") { try vm.qemu.status() == "paused" }
       save.send(number)
       #expect(try save.wait() == (number == SIGINT ? 130 : 128 + SIGKILL), "\(save.errors)")

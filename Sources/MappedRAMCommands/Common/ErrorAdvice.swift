@@ -62,6 +62,7 @@ extension VMError {
             canUseQEMU && !obstacles.contains(.unknownAddresses)
               ? "Use --engine qemu to let QEMU do the work." : nil
           ])
+    case .cannotProtect: "Use --live-method auto, or rounds."
     case .deviceByQEMU(_, let obstacles):
       obstacles.isEmpty ? Self.useCapture : Self.joined(obstacles.map(\.advice))
     case .migrationFailed(_, _, let hints): hints.contains(.canCapture) ? Self.useCapture : nil

@@ -45,6 +45,24 @@ extension CaptureObstacle {
   }
 }
 
+extension ProtectionObstacle {
+  var finding: Finding {
+    let kind =
+      switch self {
+      case .notWanted: "notWanted"
+      case .doesNotRunOn: "doesNotRunOn"
+      case .limitedBandwidth: "limitedBandwidth"
+      case .unknown: "unknown"
+      case .refused: "refused"
+      case .fillsMemory: "fillsMemory"
+      case .takesTooLong: "takesTooLong"
+      case .sharedMemory: "sharedMemory"
+      case .device: "device"
+      }
+    return Finding(kind: kind, message: description)
+  }
+}
+
 extension SaveObstacle {
   var finding: Finding {
     let kind =

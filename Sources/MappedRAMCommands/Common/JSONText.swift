@@ -121,6 +121,7 @@ extension VMError {
     switch self {
     case .mismatches(_, let found): found.map(\.finding)
     case .cannotCapture(let found, _), .deviceByQEMU(_, let found): found.map(\.finding)
+    case .cannotProtect(let found): found.map(\.finding)
     default: []
     }
   }

@@ -5,6 +5,7 @@ public import QEMUControl
 import SystemPackage
 
 extension VMSave.Engine: ExpressibleByArgument {}
+extension VMSave.LiveMethod: ExpressibleByArgument {}
 
 /// The words of `--then`.
 enum AfterSave: String, CaseIterable, ExpressibleByArgument {
@@ -36,9 +37,12 @@ struct SaveCommand: ParsableCommand {
       --snapshot-disks. What a guest writes to disks of -snapshot is in files without names, and lost when QEMU ends: a warning names \
       these disks.
 
-      With --live the VM runs while its memory is written, in rounds: first all of it, then what has changed since. It is paused \
-      only for the last round, in which capture has to read all memory once more; how long that will take decides when it is \
-      paused. Each page costs 16 bytes of memory for its hash.
+      With --live the VM runs while its memory is written. Where it can, capture pauses the VM for some milliseconds, in which QEMU \
+      protects the guest's memory (its background snapshot, which needs userfaultfd): from then on QEMU sends each page that the guest \
+      is about to change, and the image is of that moment, whatever the guest writes. Otherwise memory is written in rounds: first all \
+      of it, then what has changed since. The VM is paused only for the last round, in which capture has to read all memory once \
+      more; how long that will take decides when it is paused. Each page costs 16 bytes of memory for its hash then. The report says \
+      which way was taken, and why.
 
       With --device, the state of a device that QEMU does not save, or saves one byte after the other, is kept in an area behind \
       the stream: buffers of 1 MiB, read from all devices in parallel with the RAM. QEMU and other readers stop before it. \
@@ -156,6 +160,13 @@ struct LiveArguments: ParsableArguments {
 
   @Option(
     help: """
+      How capture saves a VM that runs. snapshot: as it is at one moment, with QEMU's background snapshot. rounds: until little has \
+      changed since. auto: snapshot where that is possible, else rounds.
+      """)
+  var liveMethod: VMSave.LiveMethod?
+
+  @Option(
+    help: """
       What to do if the guest dirties memory faster than it can be written, so that further rounds do not help: pause the VM for \
       longer, or fail and leave it running. (default: pause)
       """)
@@ -178,6 +189,7 @@ struct LiveArguments: ParsableArguments {
   var given: [String] {
     [
       ("--live", live), ("--max-downtime", maxDowntime != nil), ("--max-rounds", maxRounds != nil),
+      ("--live-method", liveMethod != nil),
       ("--if-not-converging", ifNotConverging != nil),
     ].filter(\.1).map(\.0)
   }

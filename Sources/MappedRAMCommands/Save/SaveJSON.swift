@@ -13,7 +13,11 @@ extension SaveReport {
         JSON.Memory(idstr: $0.idstr, byteCount: $0.byteCount, route: $0.route.name)
       },
       downtimeSeconds: report.pause?.inSeconds,
-      live: report.live.map { LiveText(report: $0).json }, rounds: report.rounds,
+      live: report.live.map { LiveText(report: $0).json },
+      snapshot: report.sent.map {
+        JSON.Snapshot(sentPages: $0.pages, writtenPages: $0.writtenPages)
+      },
+      roundsReasons: report.protectionObstacles.map(\.finding), rounds: report.rounds,
       stateBefore: report.stateBefore, stateAfter: report.stateAfter,
       hasEnded: report.after == .ended,
       problem: failure.map { ErrorJSON($0, saying: problem ?? "") },
@@ -39,8 +43,12 @@ extension SaveReport {
     var memory: [Memory]
     /// `null` for a VM that was paused before.
     @OrNull var downtimeSeconds: Double?
-    /// `null` unless the save was live and by capture.
+    /// `null` unless the save was live, by capture, and in rounds.
     @OrNull var live: LiveText.JSON?
+    /// `null` unless the save was live, and of one moment.
+    @OrNull var snapshot: Snapshot?
+    /// Why a live capture was made in rounds.
+    var roundsReasons: [Finding]
     /// `null` unless the save was live and by QEMU.
     @OrNull var rounds: Int?
     var stateBefore: String
@@ -59,6 +67,13 @@ extension SaveReport {
       var idstr: String
       var byteCount: UInt64
       var route: String
+    }
+
+    struct Snapshot: Encodable {
+      /// Pages that QEMU sent.
+      var sentPages: UInt64
+      /// Those of them that had been sent before they were read.
+      var writtenPages: UInt64
     }
 
     struct Disk: Encodable {

@@ -34,6 +34,7 @@ extension SaveCommand {
     save.engine = machine.engine
     save.afterwards = machine.then?.ending ?? .asBefore
     save.live = live.options(transfer)
+    save.liveMethod = live.liveMethod ?? .auto
     save.maximumDowntime = live.maximumDowntime
     save.watchdogProgram = VMSave.thisProgram
     save.allowsLibvirt = machine.managedByLibvirt

@@ -17,7 +17,15 @@ struct SaveReport: CommandReport {
     for reason in report.engineReasons {
       lines.append("  Note: QEMU wrote the image by itself. \(reason.text)")
     }
+    if let sent = report.sent {
+      lines.append(
+        "  Memory as it was in that pause, by QEMU's background snapshot: QEMU sent \(NumberText.count(sent.pages, "page")), "
+          + "\(NumberText.count(sent.writtenPages, "page")) of them before they had been read")
+    }
     if let live = report.live { lines += LiveText(report: live).lines.map { "  \($0)" } }
+    for obstacle in report.protectionObstacles where obstacle != .notWanted {
+      lines.append("  Note: saved in rounds, not by a snapshot. \(obstacle)")
+    }
     if let rounds = report.rounds {
       lines.append("  \(NumberText.count(UInt64(rounds), "round")) while the VM ran")
     }
@@ -37,7 +45,7 @@ struct SaveReport: CommandReport {
   }
 
   var problem: String? {
-    let isLive = report.live != nil || report.rounds != nil
+    let isLive = report.live != nil || report.rounds != nil || report.sent != nil
     return failure.map {
       "The image is complete, but the VM is not as asked: "
         + "\(CommandError.vm($0, output: nil, isLive: isLive))"
