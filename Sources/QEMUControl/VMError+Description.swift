@@ -30,6 +30,10 @@ extension VMError: CustomStringConvertible {
         + (obstacles.isEmpty
           ? ["can."] : ["is not possible."] + obstacles.map(\.description))
         + ["A file will do."]).joined(separator: " ")
+    case .layoutByQEMU(let obstacles):
+      (["QEMU itself writes only the layout 1M, and a capture"]
+        + (obstacles.isEmpty ? ["can write others."] : ["is not possible."])
+        + obstacles.map(\.description)).joined(separator: " ")
     case .disksTaken(let disks, let refusal):
       "\(refusal) Another process uses \(disks.joined(separator: ", ")), probably the VM that was saved: end that, then restore again."
     case .mismatches(let path, let mismatches):

@@ -30,7 +30,7 @@ import Testing
       ],
       pause: .milliseconds(52), stateBefore: "running",
       after: .state("running"), machineType: "pc-q35-10.0",
-      blocks: ["pc.ram", "pc.rom", "vga.vram"],
+      blocks: ["pc.ram", "pc.rom", "vga.vram"], layout: .hugePages,
       fileSize: 200 << 20, disks: [], transfer: Self.transfer)
   }
 
@@ -47,6 +47,7 @@ import Testing
       ])
     #expect(
       SaveReport(image: "vm.img", report: captured).details == """
+          Layout 2M
           128 MiB of RAM read from shared memory (/memfd:ram (deleted))
           16.1 MiB of RAM copied from QEMU's process (process_vm_readv), as it is private or of huge pages
           7 requests by io_uring, 3 of them direct; peak memory 20.0 MiB
@@ -122,6 +123,7 @@ import Testing
     #expect(
       Set(object.keys) == [
         "type", "schemaVersion", "command", "image", "engine", "engineReasons", "machineType",
+        "layout",
         "fileSize", "blocks", "memory", "downtimeSeconds", "stateBefore", "stateAfter", "hasEnded",
         "disks", "disksDiverge", "transfer", "live", "rounds", "problem",
       ])

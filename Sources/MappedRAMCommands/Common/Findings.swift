@@ -102,6 +102,20 @@ extension ImageRemark {
 
 extension ChannelNote {
   var finding: Finding {
+extension HugePageObstacle {
+  var finding: Finding {
+    let kind =
+      switch self {
+      case .smallBlocks: "smallBlocks"
+      case .pagesOffset: "pagesOffset"
+      case .fileSystem: "fileSystem"
+      case .disabled: "disabled"
+      case .readAhead: "readAhead"
+      }
+    return Finding(kind: kind, message: description)
+  }
+}
+
     let kind =
       switch self {
       case .ioUringRefused: "ioUringRefused"

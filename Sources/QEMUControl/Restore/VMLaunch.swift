@@ -104,7 +104,7 @@ public struct VMLaunch: Sendable {
       block.layout.pages.map {
         MappedMemory.Block(
           idstr: block.idstr, byteCount: block.usedLength.rawValue,
-          offset: $0.lowerBound.rawValue)
+          offset: $0.lowerBound.rawValue, fitsHugePages: block.layout.fitsHugePages)
       }
     }
     return try line.map(

@@ -30,7 +30,8 @@ final class CaptureEngine: SaveEngine {
       let head = try SavePlan(
         prologue: StreamPrologue(
           configuration: platform.configuration(machineType: job.vm.machineType)),
-        blocks: memory.planned(pageSize: platform.pageSize), tail: [], for: job.save.image)
+        blocks: memory.planned(pageSize: platform.pageSize), tail: [],
+        slots: job.save.layout ?? VMSave.capturedLayout, for: job.save.image)
       ongoing = try ImageSave(head, options: job.options).begin(
         to: job.save.image, inPlace: job.save.inPlace, replacing: job.save.replacing, live: live,
         guestTime: { Self.processorTime(of: processID) }, progress: job.progress,
@@ -97,7 +98,7 @@ final class CaptureEngine: SaveEngine {
       tail: state.tail(
         after: prologue, pageSize: platform.pageSize, switchoverStart: announcesSwitchover,
         runState: session.stateBefore.inImage),
-      statesZeroSlots: true, for: save.image
+      slots: save.layout ?? VMSave.capturedLayout, statesZeroSlots: true, for: save.image
     ).with(devices: save.devices)
   }
 
@@ -130,8 +131,8 @@ final class CaptureEngine: SaveEngine {
       throw .image(error)
     }
     var report = VMSaveReport(
-      of: vm, by: .capture, blocks: plan.blocks.map(\.idstr), fileSize: transfer.imageEnd,
-      transfer: transfer)
+      of: vm, by: .capture, blocks: plan.blocks.map(\.idstr), layout: plan.slots,
+      fileSize: transfer.imageEnd, transfer: transfer)
     report.memory = memory.blocks
     report.live = transfer.live
     return report
