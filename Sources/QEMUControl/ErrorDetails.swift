@@ -48,7 +48,8 @@ extension LaunchError {
   /// What programs are told of it.
   public var details: ErrorDetails {
     switch self {
-    case .socketTaken(let path), .socketInUse(let path, _), .notALog(let path), .noReader(let path):
+    case .socketTaken(let path), .socketInUse(let path, _), .notALog(let path), .noReader(let path),
+      .overlayExists(let path):
       return ErrorDetails(.cannotCreate, FilePath(path))
     case .refused: return ErrorDetails(.usage)
     case .system(let error):

@@ -179,6 +179,15 @@ extension VMReportTests {
     #expect(!text.contains("remove vm.img"))
   }
 
+  @Test func theDisksOfACloneAreTold() {
+    var report = RestoreReport(image: "vm.img", report: mapped)
+    report.disks = [DiskClone(name: "d", file: "/d/a.img", overlay: "/c/1/d.qcow2")]
+    report.notes = [.noGenerationID]
+    let lines = report.text.split(separator: "\n")
+    #expect(lines.contains("  Disk d: /c/1/d.qcow2, an overlay of /d/a.img"))
+    #expect(lines.contains { $0.hasPrefix("  Note: The VM has no VM generation ID") })
+  }
+
   @Test func theJSONOfARestoreHasEverything() throws {
     var report = mapped
     report.transfer = Self.transfer
@@ -192,7 +201,7 @@ extension VMReportTests {
       Set(object.keys) == [
         "type", "schemaVersion", "command", "image", "engine", "engineReasons", "state",
         "processID", "socket", "log", "elapsedSeconds", "blocks", "notes", "devicesLeft",
-        "transfer",
+        "disks", "transfer",
       ])
     let blocks = try #require(object["blocks"] as? [[String: Any]])
     #expect(blocks.map { $0["way"] as? String } == ["mapped", "stream"])

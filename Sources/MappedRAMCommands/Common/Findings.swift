@@ -81,6 +81,8 @@ extension LaunchNote {
       case .balloonKeepsMemory: "balloonKeepsMemory"
       case .lockedMemory: "lockedMemory"
       case .unseen: "unseen"
+      case .noGenerationID: "noGenerationID"
+      case .sameGenerationID: "sameGenerationID"
       }
     return Finding(kind: kind, message: description)
   }
@@ -100,8 +102,6 @@ extension ImageRemark {
   }
 }
 
-extension ChannelNote {
-  var finding: Finding {
 extension HugePageObstacle {
   var finding: Finding {
     let kind =
@@ -116,6 +116,8 @@ extension HugePageObstacle {
   }
 }
 
+extension ChannelNote {
+  var finding: Finding {
     let kind =
       switch self {
       case .ioUringRefused: "ioUringRefused"
