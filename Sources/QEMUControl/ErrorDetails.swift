@@ -27,7 +27,8 @@ extension VMError {
       ErrorDetails(.unavailable, path)
     case .state, .leftPaused, .notUndone, .leftAlone, .asleep, .pausedTooLong, .resumedMeanwhile,
       .movedMeanwhile, .gone, .tooOld, .disksTaken, .relativeDisk, .unlinkedDisk, .encryptedDisk,
-      .filteredDisk, .diskChanged, .snapshotsRemain, .ended, .liveSnapshots, .managedByLibvirt:
+      .filteredDisk, .diskChanged, .snapshotsRemain, .ended, .liveSnapshots, .managedByLibvirt,
+      .sharedDisks:
       ErrorDetails(.unavailable)
     }
   }

@@ -36,6 +36,9 @@ extension VMError: CustomStringConvertible {
         + obstacles.map(\.description)).joined(separator: " ")
     case .disksTaken(let disks, let refusal):
       "\(refusal) Another process uses \(disks.joined(separator: ", ")), probably the VM that was saved: end that, then restore again."
+    case .sharedDisks(let disks):
+      "This clone would write to \(disks.joined(separator: ", ")), which other clones have as well: nothing was restored. Disks that a script "
+        + "or a file gives to QEMU are not seen: give them on the command line, or start QEMU on overlays of your own."
     case .mismatches(let path, let mismatches):
       "\(path): this VM does not match the image:"
         + mismatches.map { "\n  - \($0.description)" }.joined()

@@ -91,6 +91,38 @@ extension RealQEMU {
       try result.get()
     }
 
+    /// Disks that a script adds are not seen in the arguments, but QEMU tells of them.
+    @Test func aDiskThatIsNotSeenIsRefused() throws {
+      let directory = try TemporaryDirectory()
+      let disk = try Self.disk(in: directory)
+      let kind = Self.vm(disk)
+      let image = directory.file("vm.img")
+      let source = try QEMU(kind.configuration)
+      try source.waitForGuestLines(2)
+      _ = try source.saveVM(to: image) { $0.afterwards = .quit }
+      var plain = kind.configuration
+      let hidden = plain.arguments
+      plain.arguments = []
+      let own = try TemporaryDirectory()
+      let words = try plain.words(in: own)
+      let script = directory.file("qemu.sh")
+      let text = "#!/bin/sh\nexec \(words[0]) \"$@\" \(hidden.joined(separator: " "))\n"
+      try Data(text.utf8).write(to: URL(fileURLWithPath: script.string))
+      try Subprocess.succeed(["chmod", "755", script.string])
+      var launch = VMLaunch(VMRestore(), arguments: [script.string] + words.dropFirst())
+      launch.cloneDirectory = directory.file("one")
+      launch.mode = .detached(
+        socket: own.file("socket"), log: .file(own.file("log")))
+      let error = #expect(throws: VMError.self) {
+        try launch.run(try RestoreSource(image)) { (_, _) throws(VMError) in }
+      }
+      guard case .sharedDisks(let disks) = error else {
+        throw HarnessError("\(String(describing: error))")
+      }
+      #expect(disks == ["d (\(disk))"])
+      #expect(try directory.names() == ["disk", "qemu.sh", "vm.img"])
+    }
+
     /// A restore that fails leaves no overlay: QEMU does not start, or the VM is another one.
     @Test(arguments: [["-device", "no-such-device"], ["-device", "virtio-rng-pci"]])
     func aFailureLeavesNoOverlay(_ more: [String]) throws {

@@ -71,6 +71,7 @@ public struct VMLaunch: Sendable {
     } catch {
       throw .launch(error)
     }
+    restore.cloneDisks = clones.disks.map(\.overlay)
     do throws(VMError) {
       return try run(source, restore, line, notes, progress, cancellation) {
         (launch, outcome) throws(VMError) in
