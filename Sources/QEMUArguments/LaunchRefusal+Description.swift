@@ -17,6 +17,8 @@ extension LaunchRefusal: CustomStringConvertible {
     case .needsSharedMemory(let option):
       "\(option): its other process would see the image's file instead of the guest's memory. "
         + "Place the pages into memory that is shared."
+    case .cannotClone(let option, let obstacle):
+      "\(option): \(obstacle.reason) Make an overlay yourself (qemu-img create -b), and give that to QEMU."
     }
   }
 
@@ -27,6 +29,20 @@ extension LaunchRefusal: CustomStringConvertible {
       if bytes >= unit, bytes % unit == 0 { return "\(bytes / unit)\(letter)" }
     }
     return "\(bytes)B"
+  }
+}
+
+extension LaunchRefusal.CloneObstacle {
+  fileprivate var reason: String {
+    switch self {
+    case .noFile: "only of local files and devices can overlays be made."
+    case .format(let format): "overlays can be made of raw and qcow2, not of \(format)."
+    case .unknownFormat(let file):
+      "\(file): give its format (format=raw or format=qcow2, of -drive or -blockdev), which must be what is in the file."
+    case .encrypted(let file): "\(file) is encrypted, and what the clone writes would not be."
+    case .property(let key): "\(key) cannot be said of an overlay."
+    case .unseen: "disks in this file are not seen."
+    }
   }
 }
 
@@ -58,6 +74,11 @@ extension LaunchNote: CustomStringConvertible {
       "-overcommit mem-lock=on makes QEMU read the whole image into memory at once."
     case .unseen(let file):
       "-readconfig \(file): options about memory in this file are ignored."
+    case .noGenerationID:
+      "The VM has no VM generation ID (-device vmgenid,guid=auto), so its guest cannot know that it is a clone: all clones have the same "
+        + "random state. The device must have been there when the VM was saved."
+    case .sameGenerationID(let guid):
+      "-device vmgenid,guid=\(guid): all clones have this ID, and their guests the same random state. Use guid=auto, which gives each its own."
     }
   }
 }

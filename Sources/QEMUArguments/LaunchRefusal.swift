@@ -12,6 +12,25 @@ public enum LaunchRefusal: Error, Equatable, Sendable {
   case memorySize(idstr: String, image: UInt64, arguments: UInt64, option: String)
   /// A device whose other process would see the image instead of the guest's memory.
   case needsSharedMemory(option: String)
+  /// A disk of which no overlay can be made here.
+  case cannotClone(option: String, CloneObstacle)
+
+  /// Why no overlay of a disk can be made here.
+  public enum CloneObstacle: Equatable, Sendable {
+    /// It is no local file or device.
+    case noFile
+    /// It has a format of which no overlay can be made here.
+    case format(String)
+    /// Its format is not given, or is not what is in the file.
+    case unknownFormat(file: String)
+    /// It is encrypted.
+    case encrypted(file: String)
+    /// A property that an overlay does not have.
+    case property(String)
+    /// Options in a file are not seen by us.
+    case unseen
+  }
+
   /// The options that do not go together with a restore.
   public enum Conflict: String, CaseIterable, Sendable {
     case incoming, daemonize, preconfig, loadvm
@@ -32,4 +51,8 @@ public enum LaunchNote: Equatable, Sendable {
   case lockedMemory
   /// Options in a file are not seen by us.
   case unseen(file: String)
+  /// A clone has no device that tells its guest so.
+  case noGenerationID
+  /// All clones have this generation ID.
+  case sameGenerationID(String)
 }

@@ -93,6 +93,18 @@ extension QEMUCommandLine {
     return found
   }
 
+  /// What a clone's user should know of the generation ID by which its guest knows that it is another VM; `nil` where each gets its own.
+  ///
+  /// QEMU writes the ID of its own arguments into the guest's memory as it loads the device's state (tried on QEMU 10.0.2); without `guid`
+  /// that is a random one.
+  package func generationIDNote() throws(LaunchRefusal) -> LaunchNote? {
+    guard let device = try devices().first(where: { $0.driver == "vmgenid" }) else {
+      return .noGenerationID
+    }
+    let guid = device.properties["guid"] ?? "auto"
+    return guid == "auto" ? nil : .sameGenerationID(guid)
+  }
+
   /// What uses each backend, by the backend's id.
   func memoryUses() throws(LaunchRefusal) -> [String: [MemoryUse]] {
     var uses: [String: [MemoryUse]] = [:]

@@ -10,12 +10,12 @@ package struct QEMUProperties: Equatable {
   /// Whether it was a JSON object.
   package var isJSON: Bool
 
-  package struct Entry: Equatable {
+  package struct Entry: Equatable, Sendable {
     package var key: String
     package var value: Value
   }
 
-  package enum Value: Equatable {
+  package enum Value: Equatable, Sendable {
     /// Text behind `=`, or a JSON string.
     case text(String)
     /// A key alone, in a list: `on`, for QEMU.
@@ -75,12 +75,7 @@ package struct QEMUProperties: Equatable {
 
   /// The option's value for the command line.
   package var text: String {
-    if isJSON {
-      let members = entries.map { entry in
-        JSONValue.Member(name: entry.key, value: entry.value.json)
-      }
-      return JSONValue.object(members).text
-    }
+    if isJSON { return JSONValue.object(members).text }
     return entries.map { entry in
       let key = Self.doublingCommas(entry.key)
       return switch entry.value {
@@ -89,6 +84,11 @@ package struct QEMUProperties: Equatable {
       case .json(let value): "\(key)=\(Self.doublingCommas(value.text))"
       }
     }.joined(separator: ",")
+  }
+
+  /// The entries as members of a JSON object.
+  var members: [JSONValue.Member] {
+    entries.map { JSONValue.Member(name: $0.key, value: $0.value.json) }
   }
 
   private static func members(of text: String) -> [JSONValue.Member]? {

@@ -12,7 +12,7 @@ extension VMError {
     case .system(let error): error.details
     case .qmp(let error): error.details
     case .launch(let error): error.details
-    case .cannotCapture(let obstacles, _): Self.details(obstacles)
+    case .cannotCapture(let obstacles, _), .layoutByQEMU(let obstacles): Self.details(obstacles)
     case .deviceByQEMU(let path, let obstacles): Self.details(obstacles, path)
     case .leftPaused(let cause?, _, _), .notUndone(let cause?, _, _), .leftAlone(_, let cause?),
       .asleep(let cause?, _), .snapshotsRemain(_, let cause?, _, _):
@@ -28,7 +28,7 @@ extension VMError {
     case .state, .leftPaused, .notUndone, .leftAlone, .asleep, .pausedTooLong, .resumedMeanwhile,
       .movedMeanwhile, .gone, .tooOld, .disksTaken, .relativeDisk, .unlinkedDisk, .encryptedDisk,
       .filteredDisk, .diskChanged, .snapshotsRemain, .ended, .liveSnapshots, .managedByLibvirt,
-      .cannotProtect:
+      .cannotProtect, .sharedDisks:
       ErrorDetails(.unavailable)
     }
   }
@@ -49,7 +49,8 @@ extension LaunchError {
   /// What programs are told of it.
   public var details: ErrorDetails {
     switch self {
-    case .socketTaken(let path), .socketInUse(let path, _), .notALog(let path), .noReader(let path):
+    case .socketTaken(let path), .socketInUse(let path, _), .notALog(let path), .noReader(let path),
+      .overlayExists(let path):
       return ErrorDetails(.cannotCreate, FilePath(path))
     case .refused: return ErrorDetails(.usage)
     case .system(let error):

@@ -33,8 +33,15 @@ extension VMError: CustomStringConvertible {
         + (obstacles.isEmpty
           ? ["can."] : ["is not possible."] + obstacles.map(\.description))
         + ["A file will do."]).joined(separator: " ")
+    case .layoutByQEMU(let obstacles):
+      (["QEMU itself writes only the layout 1M, and a capture"]
+        + (obstacles.isEmpty ? ["can write others."] : ["is not possible."])
+        + obstacles.map(\.description)).joined(separator: " ")
     case .disksTaken(let disks, let refusal):
       "\(refusal) Another process uses \(disks.joined(separator: ", ")), probably the VM that was saved: end that, then restore again."
+    case .sharedDisks(let disks):
+      "This clone would write to \(disks.joined(separator: ", ")), which other clones have as well: nothing was restored. Disks that a script "
+        + "or a file gives to QEMU are not seen: give them on the command line, or start QEMU on overlays of your own."
     case .mismatches(let path, let mismatches):
       "\(path): this VM does not match the image:"
         + mismatches.map { "\n  - \($0.description)" }.joined()

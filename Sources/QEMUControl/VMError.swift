@@ -25,8 +25,12 @@ public enum VMError: Error, Equatable, Sendable {
   case migrationFailed(FilePath, reason: String?, hints: [MigrationHint] = [])
   /// QEMU itself cannot save into a device; why there is no capture, where the choice was ours.
   case deviceByQEMU(FilePath, [CaptureObstacle])
+  /// QEMU itself writes its own layout alone; why there is no capture, where the choice was ours.
+  case layoutByQEMU([CaptureObstacle])
   /// QEMU refused to resume the VM, while another program has these disks.
   case disksTaken([String], refusal: QMPError)
+  /// A clone would write to these disks, which are no overlays that were made for it.
+  case sharedDisks([String])
   /// The VM is not the one that the image needs.
   case mismatches(FilePath, [Mismatch])
   /// The file that a snapshot is to be made in is there already.

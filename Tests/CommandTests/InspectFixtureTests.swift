@@ -137,7 +137,8 @@ import Testing
         "allocatedBytes", "blocks", "capabilities", "command", "complete", "container",
         "deviceArea",
         "fileSize",
-        "hasDescription", "libvirt", "machineType", "pageSize", "path",
+        "hasDescription", "layout", "hugePageObstacles", "libvirt", "machineType", "pageSize",
+        "path",
         "problems", "ramTotalBytes", "remarks", "runState", "schemaVersion", "sections",
         "streamOffset", "subject", "type", "uuid",
       ])
@@ -147,7 +148,7 @@ import Testing
     #expect(
       Set(block.keys) == [
         "address", "allocatedBytes", "bitmapOffset", "idstr", "isIgnored", "pageCount", "pageSize",
-        "pagesOffset", "pagesPresent", "pagesStale", "presentBytes", "presentRuns",
+        "pagesOffset", "fitsHugePages", "pagesPresent", "pagesStale", "presentBytes", "presentRuns",
         "presentRunsCut", "staleRuns", "staleRunsCut", "usedLength",
       ])
     let section = try #require((object["sections"] as? [[String: Any]])?.first)

@@ -54,7 +54,8 @@ import Testing
     var restored = VMReportTests().mapped
     restored.engineReasons = [.unknownAddresses]
     restored.transfer = VMReportTests.transfer
-    let restore = RestoreReport(image: "vm.img", report: restored, notes: [.lockedMemory])
+    var restore = RestoreReport(image: "vm.img", report: restored, notes: [.lockedMemory])
+    restore.disks = [DiskClone(name: "d", file: "/d/a.img", overlay: "/c/d.qcow2")]
     var seen = VMInspectTests().open
     seen.save.captureObstacles = [.unknownAddresses]
     seen.save.engineObstacles = [.runState(.inMigrate)]

@@ -50,6 +50,11 @@ import MappedRAMBench
           + "Use --engine qemu to let QEMU do the work."
       ),
       (.vm(.deviceByQEMU("x", []), output: nil), "Use --engine capture."),
+      (.vm(.layoutByQEMU([]), output: nil), "Use --engine capture."),
+      (
+        .vm(.layoutByQEMU([.missingCommand("x")]), output: nil),
+        "Use --layout 1M to let QEMU do the work."
+      ),
       (
         .vm(.migrationFailed("x", reason: nil, hints: [.canCapture]), output: nil),
         "Use --engine capture."

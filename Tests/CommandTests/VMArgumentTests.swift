@@ -11,7 +11,8 @@ import Testing
   @Test(arguments: [
     "", "--engine auto", "--engine capture", "--engine qemu", "--then resume", "--then pause",
     "--then quit", "--snapshot-disks d", "--snapshot-disks d --then resume", "--pid 1",
-    "--in-place", "--channels 2", "--json", "--progress json",
+    "--in-place", "--channels 2", "--json", "--progress json", "--layout 1M", "--layout 2M",
+    "--layout 2M --engine capture", "--layout 1M --engine qemu",
   ])
   func aSaveOfAVMTakes(options: String) {
     #expect(complaint("save s x.img \(options)") == nil)
@@ -24,6 +25,18 @@ import Testing
     let name = option.split(separator: " ")[0]
     let found = try #require(complaint("pack d x.img \(option)"))
     #expect(found.hasPrefix("Unknown option '\(name)'"))
+  }
+
+  /// QEMU writes its own layout alone; packing writes both.
+  @Test func aLayoutIsOneOfThoseThatTheEngineWrites() throws {
+    #expect(
+      complaint("save s x.img --layout 2M --engine qemu")
+        == "--layout 2M is not for --engine qemu: QEMU writes only the layout 1M.")
+    for layout in ["1M", "2M"] { #expect(complaint("pack d x.img --layout \(layout)") == nil) }
+    for command in ["save s x.img", "pack d x.img"] {
+      let said = try #require(complaint("\(command) --layout 4M"))
+      #expect(said.hasPrefix("The value '4M' is invalid for '--layout"))
+    }
   }
 
   @Test func aVMThatEndsNeedsNoSnapshots() {
@@ -45,6 +58,7 @@ import Testing
   @Test(arguments: [
     "s", "s --engine map", "s --pid 7 --then pause", "-- qemu",
     "--engine place -- qemu -m 4G", "--detach -- qemu", "--detach --socket s --log l -- qemu",
+    "--clone-disks d -- qemu", "--clone-disks d --engine map --detach -- qemu",
     "--offset 4096 -- qemu", "--then resume --json -- qemu --json",
   ])
   func aRestoreIntoAVMTakes(options: String) {

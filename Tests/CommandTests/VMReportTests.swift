@@ -30,7 +30,7 @@ import Testing
       ],
       pause: .milliseconds(52), stateBefore: "running",
       after: .state("running"), machineType: "pc-q35-10.0",
-      blocks: ["pc.ram", "pc.rom", "vga.vram"],
+      blocks: ["pc.ram", "pc.rom", "vga.vram"], layout: .hugePages,
       fileSize: 200 << 20, disks: [], transfer: Self.transfer)
   }
 
@@ -47,6 +47,7 @@ import Testing
       ])
     #expect(
       SaveReport(image: "vm.img", report: captured).details == """
+          Layout 2M
           128 MiB of RAM read from shared memory (/memfd:ram (deleted))
           16.1 MiB of RAM copied from QEMU's process (process_vm_readv), as it is private or of huge pages
           7 requests by io_uring, 3 of them direct; peak memory 20.0 MiB
@@ -122,6 +123,7 @@ import Testing
     #expect(
       Set(object.keys) == [
         "type", "schemaVersion", "command", "image", "engine", "engineReasons", "machineType",
+        "layout",
         "fileSize", "blocks", "memory", "downtimeSeconds", "stateBefore", "stateAfter", "hasEnded",
         "disks", "disksDiverge", "transfer", "live", "rounds", "problem",
       ])
@@ -177,6 +179,15 @@ extension VMReportTests {
     #expect(!text.contains("remove vm.img"))
   }
 
+  @Test func theDisksOfACloneAreTold() {
+    var report = RestoreReport(image: "vm.img", report: mapped)
+    report.disks = [DiskClone(name: "d", file: "/d/a.img", overlay: "/c/1/d.qcow2")]
+    report.notes = [.noGenerationID]
+    let lines = report.text.split(separator: "\n")
+    #expect(lines.contains("  Disk d: /c/1/d.qcow2, an overlay of /d/a.img"))
+    #expect(lines.contains { $0.hasPrefix("  Note: The VM has no VM generation ID") })
+  }
+
   @Test func theJSONOfARestoreHasEverything() throws {
     var report = mapped
     report.transfer = Self.transfer
@@ -190,7 +201,7 @@ extension VMReportTests {
       Set(object.keys) == [
         "type", "schemaVersion", "command", "image", "engine", "engineReasons", "state",
         "processID", "socket", "log", "elapsedSeconds", "blocks", "notes", "devicesLeft",
-        "transfer",
+        "disks", "transfer",
       ])
     let blocks = try #require(object["blocks"] as? [[String: Any]])
     #expect(blocks.map { $0["way"] as? String } == ["mapped", "stream"])

@@ -32,12 +32,13 @@ import Testing
       blocks: blocks, streamOffset: FileOffset(UInt64.random(in: 0...5_000_000, using: &random)))
   }
 
-  @Test func regionsAreInOrderDisjointAndAligned() throws {
+  @Test(arguments: SlotLayout.allCases)
+  func regionsAreInOrderDisjointAndAligned(_ slots: SlotLayout) throws {
     var random = SeededGenerator()
     for _ in 0..<500 {
       let plan = try plan(&random)
       let layout = try ImageLayout(
-        prologue: plan.prologue, blocks: plan.blocks, streamOffset: plan.streamOffset)
+        prologue: plan.prologue, blocks: plan.blocks, streamOffset: plan.streamOffset, slots: slots)
       let form = RAMBlockEntry.Form(plan.prologue.configuration)
       var end = plan.prologue.encoded(at: plan.streamOffset).offset
       #expect(layout.blockList == end)
@@ -50,9 +51,12 @@ import Testing
           #expect(bitmap.lowerBound == headerEnd)
           #expect(bitmap.byteCount == block.bitmapBytes)
           #expect(bitmap.byteCount.rawValue * 8 >= UInt64(block.pageCount))
-          #expect(pages.lowerBound.isAligned(to: 1 << 20))
+          let isHuge = slots == .hugePages && block.usedLength >= 0x20_0000 as ByteCount
+          let alignment: UInt64 = isHuge ? 0x20_0000 : 0x10_0000
+          #expect(pages.lowerBound.isAligned(to: alignment))
+          #expect(!isHuge || place.fitsHugePages)
           #expect(pages.lowerBound >= bitmap.upperBound)
-          #expect(pages.lowerBound - bitmap.upperBound < 0x10_0000 as ByteCount)
+          #expect(pages.lowerBound - bitmap.upperBound < ByteCount(alignment))
           #expect(pages.byteCount == block.usedLength)
           #expect(place.end == pages.upperBound)
         } else {
@@ -66,12 +70,13 @@ import Testing
   }
 
   /// A reader that follows the headers finds each block where the writer's layout has it.
-  @Test func entriesLeadAReaderFromBlockToBlock() throws {
+  @Test(arguments: SlotLayout.allCases)
+  func entriesLeadAReaderFromBlockToBlock(_ slots: SlotLayout) throws {
     var random = SeededGenerator()
     for _ in 0..<200 {
       let plan = try plan(&random)
       let layout = try ImageLayout(
-        prologue: plan.prologue, blocks: plan.blocks, streamOffset: plan.streamOffset)
+        prologue: plan.prologue, blocks: plan.blocks, streamOffset: plan.streamOffset, slots: slots)
       let form = RAMBlockEntry.Form(plan.prologue.configuration)
       for (block, place) in zip(plan.blocks, layout.blocks) {
         let entry = RAMBlockEntry(

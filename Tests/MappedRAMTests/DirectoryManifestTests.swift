@@ -24,6 +24,7 @@ import Testing
   /// Each change of one value gives a plan error that names the manifest and the value.
   @Test(arguments: [
     ("\"schemaVersion\" : 1", "\"schemaVersion\" : 2", "schemaVersion is 2"),
+    ("\"streamOffset\"", "\"layout\" : \"3M\", \"streamOffset\"", "layout has the value \"3M\""),
     ("\"file\" : \"ram0.ram\"", "\"file\" : \"../ram0.ram\"", "\"../ram0.ram\" is not the name"),
     ("\"file\" : \"ram0.ram\"", "\"file\" : \"/etc/passwd\"", "is not the name of a file"),
     ("\"pageSize\" : 4096", "\"pageSize\" : 0", "pageSize has the value 0"),

@@ -61,8 +61,8 @@ struct TestGuest {
 
   /// The plan of its image.
   func plan(
-    presentZeros: [PageBitmap?] = [], tail: [UInt8] = Self.tail, keepsHoles: Bool = false,
-    statesZeroSlots: Bool = false
+    presentZeros: [PageBitmap?] = [], tail: [UInt8] = Self.tail, slots: SlotLayout = .qemu,
+    keepsHoles: Bool = false, statesZeroSlots: Bool = false
   ) throws -> SavePlan {
     let planned = blocks.enumerated().map { index, pair in
       SavePlan.Block(
@@ -71,7 +71,8 @@ struct TestGuest {
     }
     return try SavePlan(
       prologue: StreamPrologue(configuration: Self.configuration), blocks: planned,
-      tail: [.bytes(tail)], keepsHoles: keepsHoles, statesZeroSlots: statesZeroSlots, for: "plan")
+      tail: [.bytes(tail)], slots: slots, keepsHoles: keepsHoles, statesZeroSlots: statesZeroSlots,
+      for: "plan")
   }
 
   /// The bytes of block `index`.

@@ -165,6 +165,20 @@ import Testing
     #expect(!said.values(of: "object")[0].contains("reserve=off"))
   }
 
+  /// The address is aligned where the file's offsets are, in either way of writing.
+  @Test func hugePagesNeedAnAlignedAddress() throws {
+    var memory = memory(["pc.ram", "m"])
+    for index in memory.blocks.indices { memory.blocks[index].fitsHugePages = true }
+    var plain = try line("-m 16M")
+    _ = try plain.map(memory)
+    #expect(plain.values(of: "object")[0].contains(",rom=off,align=2097152,"))
+    var json = try line(
+      #"-object {"qom-type":"memory-backend-ram","id":"m","size":16777216} -machine memory-backend=m"#
+    )
+    _ = try json.map(memory)
+    #expect(json.values(of: "object")[0].contains(#""rom": "off", "align": 2097152, "#))
+  }
+
   private func map(
     _ text: String, _ idstrs: [String]
   ) throws -> (words: [String], outcome: MappedMemory.Outcome) {

@@ -18,6 +18,11 @@ package final class LoopDevice: Sendable {
     try self.init(file)
   }
 
+  /// Sets how much is read ahead of files on it that are opened from now on.
+  package func setReadAhead(kibibytes: Int) throws {
+    try Subprocess.succeed(["blockdev", "--setra", "\(kibibytes * 2)", path.string])
+  }
+
   deinit {
     do {
       try Subprocess.succeed(["losetup", "--detach", path.string])

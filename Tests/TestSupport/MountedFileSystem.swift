@@ -21,7 +21,8 @@ package final class MountedFileSystem: Sendable {
   /// Where files are to be made.
   package let path: FilePath
   private let directory: TemporaryDirectory
-  private let device: LoopDevice?
+  /// What it is on, where it has a device of its own.
+  package let device: LoopDevice?
 
   /// A file system of `mebibytes`.
   package init(_ kind: Kind, mebibytes: Int = 512) throws {

@@ -48,6 +48,12 @@ extension File {
     }
   }
 
+  /// Removes the name `path` of a file that this process has made; an error has nobody to go to.
+  package static func remove(_ path: FilePath) {
+    // SAFETY: the path's bytes end with a zero and live for the call.
+    _ = unsafe path.withPlatformString { unsafe unlink($0) }
+  }
+
   /// Takes the permissions of others away from the regular file at `path`, if that is no link and has no other name, and this process
   /// may. Nothing is certain about it: for a file that somebody else has made.
   package static func narrow(_ path: FilePath) {

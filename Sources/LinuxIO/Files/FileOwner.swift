@@ -13,6 +13,9 @@ package struct FileOwner: Equatable, Sendable {
     self.groupID = groupID
   }
 
+  /// Who this process is.
+  package static var this: FileOwner { FileOwner(userID: geteuid(), groupID: getegid()) }
+
   /// Whether this process may make files that are this user's.
   package var isReachable: Bool { userID == geteuid() || geteuid() == 0 }
 }

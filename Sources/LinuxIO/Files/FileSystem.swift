@@ -7,6 +7,8 @@ package struct FileSystem: Equatable, Sendable {
   package var type: String
   /// What is mounted: a device, or a name.
   package var source: String
+  /// The numbers of its device, `major:minor`.
+  package var device: String
 
   /// That of the file or directory at `path` (/proc/self/mountinfo); `nil` where it is not in the mount table.
   ///
@@ -24,9 +26,16 @@ package struct FileSystem: Equatable, Sendable {
       else { continue }
       type = String(words[dash + 1])
       source = String(words[dash + 2])
+      device = String(words[2])
       return
     }
     return nil
+  }
+
+  /// KiB that the kernel reads ahead of a file that is read in order; `nil` where it does not say.
+  package var readAheadKiB: Int? {
+    let lines = try? ProcessText.lines(of: FilePath("/sys/class/bdi/\(device)/read_ahead_kb"))
+    return lines?.first.flatMap { Int(String(decoding: $0, as: UTF8.self)) }
   }
 
   /// The number in the mount table of the mount that an open file is on (proc_pid_fdinfo(5)).

@@ -10,6 +10,7 @@ extension DirectoryManifest {
   ) {
     container = image.container.name
     streamOffset = image.streamOffset.rawValue
+    layout = image.slots.flatMap { $0 == .qemu ? nil : $0.rawValue }
     prefixFile = hasPrefix ? Self.prefixFileName : nil
     machineType = prologue.configuration.machineType
     configuration = prologue.configuration.subsections.map(Subsection.init)
@@ -30,6 +31,17 @@ extension DirectoryManifest {
         pageSize: UInt64(block.pageSize.byteCount), file: files[idstr],
         address: block.block.address, presentZeroPages: runs.isEmpty ? nil : runs)
     }
+  }
+
+  /// The layout that the manifest names.
+  ///
+  /// - Throws: `PlanError.manifest`.
+  func slots(at path: FilePath) throws(ImageError) -> SlotLayout {
+    guard let layout else { return .qemu }
+    guard let slots = SlotLayout(rawValue: layout) else {
+      throw .plan(.manifest(path, .badValue(key: "layout", found: Self.text(of: layout))))
+    }
+    return slots
   }
 
   /// The configuration that the manifest describes.

@@ -23,6 +23,8 @@ package struct DirectoryManifest: Codable, Equatable, Sendable {
   package var container: String
   /// Where the stream begins in the image.
   package var streamOffset: UInt64
+  /// The image's layout by its name in `SlotLayout`; absent where that is QEMU's, and where it is none that is written here.
+  package var layout: String?
   /// The bytes before the stream, if there are any.
   package var prefixFile: String?
   /// The machine type with its version.

@@ -1,14 +1,15 @@
 public import LinuxIO
-import MappedRAMFormat
+public import MappedRAMFormat
 public import SystemPackage
 
 extension SavePlan {
   /// The plan of the image that the manifest of `directory` describes, which `DirectoryRestore` made, or somebody else.
   ///
+  /// - Parameter slots: where the slots of each block are to begin; `nil` where the manifest says.
   /// - Throws: `ImageError`: where a file cannot be read, the manifest is not right, a file is missing or has the wrong size, or the
   ///   device state is not what follows the manifest's blocks.
   public static func ofDirectory(
-    _ directory: FilePath, directIO: DirectIOPolicy = .auto
+    _ directory: FilePath, slots: SlotLayout? = nil, directIO: DirectIOPolicy = .auto
   ) throws(ImageError) -> SavePlan {
     let manifest = try DirectoryManifest(readingFrom: directory)
     let files = Files(directory: directory)
@@ -38,9 +39,11 @@ extension SavePlan {
     let devices = try (manifest.devices ?? []).map { (device) throws(ImageError) in
       try device.save(from: try files.open(device.file))
     }
+    let ownSlots = try manifest.slots(at: path)
     return try SavePlan(
       prologue: prologue, blocks: blocks, tail: [try whole(vmstate)], prefix: prefix,
-      streamOffset: FileOffset(manifest.streamOffset), keepsHoles: true, for: path
+      streamOffset: FileOffset(manifest.streamOffset), slots: slots ?? ownSlots,
+      keepsHoles: true, for: path
     ).with(devices: devices)
   }
 

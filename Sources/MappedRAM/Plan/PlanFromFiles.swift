@@ -14,17 +14,20 @@ public struct PlanFromFiles: Sendable {
   public var pageSize: PageSize
   /// Where the stream is to begin.
   public var streamOffset: FileOffset
+  /// Where the slots of each block are to begin.
+  public var slots: SlotLayout
 
   /// A plan of its parts.
   public init(
     machineType: String, blocks: [(idstr: String, file: FilePath)], vmstate: FilePath,
-    pageSize: PageSize = .fourKiB, streamOffset: FileOffset = .zero
+    pageSize: PageSize = .fourKiB, streamOffset: FileOffset = .zero, slots: SlotLayout = .qemu
   ) {
     self.machineType = machineType
     self.blocks = blocks
     self.vmstate = vmstate
     self.pageSize = pageSize
     self.streamOffset = streamOffset
+    self.slots = slots
   }
 
   /// The plan.
@@ -49,7 +52,7 @@ public struct PlanFromFiles: Sendable {
     let prologue = StreamPrologue(configuration: .mappedRAM(machineType: machineType))
     return try SavePlan(
       prologue: prologue, blocks: planned, tail: try tail(after: prologue),
-      streamOffset: streamOffset, for: vmstate)
+      streamOffset: streamOffset, slots: slots, for: vmstate)
   }
 
   /// The device state, brought into the form that follows a block list.

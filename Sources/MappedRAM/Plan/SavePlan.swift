@@ -13,6 +13,8 @@ public struct SavePlan: Sendable {
   let ownTail: [StreamBytes]
   /// What stands at the start of the file, before the stream: somebody else's bytes.
   public let prefix: StreamBytes?
+  /// Where the slots of each block begin.
+  public let slots: SlotLayout
   /// Where everything stands.
   package let layout: ImageLayout
   /// Whether the slot of each page that is absent stays a hole, as in an image that QEMU wrote. Otherwise short gaps between pages
@@ -65,6 +67,7 @@ public struct SavePlan: Sendable {
   /// - Parameters:
   ///   - prefix: what stands at the start of the file, before the stream; at most `streamOffset` bytes.
   ///   - streamOffset: where the stream begins.
+  ///   - slots: where the slots of each block begin: as QEMU has them, or so that huge pages can map them.
   ///   - keepsHoles: whether the slot of each page that is absent stays a hole.
   ///   - statesZeroSlots: whether the description may say of slots that are none that they hold zeros.
   ///   - path: what errors are about.
@@ -72,9 +75,10 @@ public struct SavePlan: Sendable {
   ///   prologue; `notMappedRAM`; `numberOverflow` where the stream would end past 2^63 - 1, the most that a file can have.
   public init(
     prologue: StreamPrologue, blocks: [Block], tail: [StreamBytes], prefix: StreamBytes? = nil,
-    streamOffset: FileOffset = .zero, keepsHoles: Bool = false, statesZeroSlots: Bool = false,
-    for path: FilePath
+    streamOffset: FileOffset = .zero, slots: SlotLayout = .qemu, keepsHoles: Bool = false,
+    statesZeroSlots: Bool = false, for path: FilePath
   ) throws(ImageError) {
+    self.slots = slots
     self.keepsHoles = keepsHoles
     self.statesZeroSlots = statesZeroSlots
     self.path = path
@@ -99,7 +103,7 @@ public struct SavePlan: Sendable {
     do throws(FormatError) {
       layout = try ImageLayout(
         prologue: prologue, blocks: blocks.map(\.block),
-        streamOffset: streamOffset)
+        streamOffset: streamOffset, slots: slots)
       guard prologue.configuration.isMappedRAM else {
         throw FormatError(.notMappedRAM, at: streamOffset, in: .configuration)
       }

@@ -65,6 +65,11 @@ extension VMError {
     case .cannotProtect: "Use --live-method auto, or rounds."
     case .deviceByQEMU(_, let obstacles):
       obstacles.isEmpty ? Self.useCapture : Self.joined(obstacles.map(\.advice))
+    case .layoutByQEMU(let obstacles):
+      Self.joined(
+        obstacles.map(\.advice) + [
+          obstacles.isEmpty ? Self.useCapture : "Use --layout 1M to let QEMU do the work."
+        ])
     case .migrationFailed(_, _, let hints): hints.contains(.canCapture) ? Self.useCapture : nil
     case .asleep(let cause, let canCapture):
       Self.joined([cause?.advice(isLive: isLive), canCapture ? Self.useCapture : nil])

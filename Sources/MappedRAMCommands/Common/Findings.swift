@@ -99,6 +99,8 @@ extension LaunchNote {
       case .balloonKeepsMemory: "balloonKeepsMemory"
       case .lockedMemory: "lockedMemory"
       case .unseen: "unseen"
+      case .noGenerationID: "noGenerationID"
+      case .sameGenerationID: "sameGenerationID"
       }
     return Finding(kind: kind, message: description)
   }
@@ -115,6 +117,20 @@ extension ImageRemark {
       case .libvirtFormat: "libvirtFormat"
       }
     return Finding(kind: kind, message: sentence)
+  }
+}
+
+extension HugePageObstacle {
+  var finding: Finding {
+    let kind =
+      switch self {
+      case .smallBlocks: "smallBlocks"
+      case .pagesOffset: "pagesOffset"
+      case .fileSystem: "fileSystem"
+      case .disabled: "disabled"
+      case .readAhead: "readAhead"
+      }
+    return Finding(kind: kind, message: description)
   }
 }
 

@@ -120,7 +120,8 @@ extension VMError {
   fileprivate var reasons: [Finding] {
     switch self {
     case .mismatches(_, let found): found.map(\.finding)
-    case .cannotCapture(let found, _), .deviceByQEMU(_, let found): found.map(\.finding)
+    case .cannotCapture(let found, _), .deviceByQEMU(_, let found), .layoutByQEMU(let found):
+      found.map(\.finding)
     case .cannotProtect(let found): found.map(\.finding)
     default: []
     }

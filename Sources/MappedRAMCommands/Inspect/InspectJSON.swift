@@ -14,8 +14,8 @@ import SystemPackage
 ///   "allocatedBytes" : 6066176,
 ///   "blocks" : [
 ///     {
-///       "address" : null, "allocatedBytes" : 5877760, "bitmapOffset" : 142, "idstr" : "pc.ram",
-///       "isIgnored" : false, "pageCount" : 2048, "pageSize" : 4096, "pagesOffset" : 1048576,
+///       "address" : null, "allocatedBytes" : 5877760, "bitmapOffset" : 142, "fitsHugePages" : false,
+///       "idstr" : "pc.ram", "isIgnored" : false, "pageCount" : 2048, "pageSize" : 4096, "pagesOffset" : 1048576,
 ///       "pagesPresent" : 1025, "pagesStale" : 410, "presentBytes" : 4198400, "usedLength" : 8388608
 ///     }
 ///   ],
@@ -25,6 +25,8 @@ import SystemPackage
 ///   "deviceArea" : null,
 ///   "fileSize" : 14797288,
 ///   "hasDescription" : true,
+///   "hugePageObstacles" : [ { "kind" : "pagesOffset", "message" : "The pages of RAMBlock …" } ],
+///   "layout" : "1M",
 ///   "libvirt" : null,
 ///   "machineType" : "pc-i440fx-10.0",
 ///   "pageSize" : 4096,
@@ -64,6 +66,10 @@ struct InspectJSON: Encodable {
   /// QEMU's name of the run state at the time of the save.
   @OrNull var runState: String?
   var hasDescription: Bool
+  /// `1M` or `2M`; `null` where pages are at other places.
+  @OrNull var layout: String?
+  /// What keeps VMs that run on the image from mapping it by huge pages.
+  var hugePageObstacles: [Finding]
   @OrNull var ramTotalBytes: UInt64?
   var blocks: [Block]
   var sections: [Section]
@@ -93,6 +99,8 @@ struct InspectJSON: Encodable {
     var pageSize: Int
     @OrNull var bitmapOffset: UInt64?
     @OrNull var pagesOffset: UInt64?
+    /// Whether its slots are at places that huge pages can map.
+    var fitsHugePages: Bool
     var pageCount: Int
     @OrNull var pagesPresent: Int?
     @OrNull var presentBytes: UInt64?
@@ -182,6 +190,8 @@ extension InspectJSON {
     complete = image.isComplete
     runState = inspection.runState
     hasDescription = image.description != nil
+    layout = image.slots?.rawValue
+    hugePageObstacles = inspection.hugePageObstacles.map(\.finding)
     ramTotalBytes = image.ramTotal?.rawValue
     blocks = zip(image.blocks, inspection.slots).map { Block($0, $1) }
     sections = image.sections.map { Section($0) }
@@ -205,6 +215,7 @@ extension InspectJSON.Block {
     pageSize = block.pageSize.byteCount
     bitmapOffset = block.layout.bitmap?.lowerBound.rawValue
     pagesOffset = block.layout.pages?.lowerBound.rawValue
+    fitsHugePages = block.layout.fitsHugePages
     pageCount = block.pageCount
     pagesPresent = block.pagesPresent
     presentBytes = block.presentBytes

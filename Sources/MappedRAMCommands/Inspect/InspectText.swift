@@ -67,7 +67,12 @@ struct SummaryText {
     ]
     if let uuid = configuration?.uuid { facts.append(("UUID", UUIDText.format(uuid))) }
     facts += [
-      ("RAM", ram),
+      ("RAM", ram)
+    ]
+    if !image.blocks.isEmpty {
+      facts += [("Layout", image.slots?.rawValue ?? Self.unknown), ("Huge pages", hugePages)]
+    }
+    facts += [
       ("Run state", inspection.runState ?? Self.unknown),
       ("Device state", deviceState),
       ("Sections", "\(image.sections.count)"),
@@ -111,6 +116,13 @@ struct SummaryText {
     let present = blocks.reduce(UInt64(0)) { $0 + ($1.presentBytes ?? 0) }
     text += ", \(NumberText.bytes(present)) present"
     return text
+  }
+
+  private var hugePages: String {
+    let obstacles = inspection.hugePageObstacles
+    guard !obstacles.isEmpty else { return "possible for VMs that run on the image" }
+    return (obstacles.allSatisfy(\.isPartial) ? "possible in parts. " : "not possible. ")
+      + obstacles.map(\.description).joined(separator: " ")
   }
 
   private var deviceState: String {

@@ -12,6 +12,8 @@ struct Inspection: Equatable, Sendable {
   var slots: [SlotFacts]
   /// The run state at the time of the save, like `running`.
   var runState: String?
+  /// What keeps VMs that run on the image from mapping it by huge pages; empty where nothing does.
+  var hugePageObstacles: [HugePageObstacle]
   /// The summary of libvirt's XML.
   var domain: LibvirtDomain?
   /// The devices, if they were asked for.
@@ -65,6 +67,7 @@ extension Inspection {
       domain = LibvirtDomain(xml: container.xml)
     }
     runState = try Self.runState(in: image, of: file)
+    hugePageObstacles = try image.hugePageObstacles()
     devices = wishes.devices ? try DeviceFacts.all(in: image, of: file) : nil
   }
 

@@ -1,7 +1,7 @@
-import ArgumentParser
+public import ArgumentParser
 import LinuxIO
 import MappedRAM
-import MappedRAMFormat
+public import MappedRAMFormat
 import SystemPackage
 
 /// `mapped-ram pack`: builds an image from files.
@@ -23,6 +23,7 @@ struct PackCommand: ParsableCommand {
 
       EXAMPLES:
         mapped-ram pack vm vm.img
+        mapped-ram pack --layout 2M vm vm.img
         mapped-ram pack --machine pc-q35-10.0 --vmstate devices.bin \\
           --block pc.ram=ram.raw raw vm.img
         mapped-ram pack --progress json vm vm.img
@@ -44,6 +45,7 @@ struct PackCommand: ParsableCommand {
   var image: FilePath
 
   @OptionGroup(title: "Files of your own") var contents: PackContents
+  @OptionGroup(title: "Image") var layout: PackLayout
   @OptionGroup(title: "Image") var target: OutputImageArguments
   @OptionGroup(title: "Devices") var devices: DeviceSaveArguments
   @OptionGroup(title: "Transfer") var transfer: TransferArguments
@@ -69,6 +71,25 @@ struct BlockFile: Equatable, Sendable, ExpressibleByArgument {
   }
 
   static let defaultCompletionKind = CompletionKind.file()
+}
+
+extension SlotLayout: ExpressibleByArgument {}
+
+/// Where the page slots are to begin in the image.
+struct PackLayout: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Where each block's pages begin. \(SlotLayout.help) (default: as image.json says, or 1M)",
+      valueName: "layout"))
+  var layout: SlotLayout?
+}
+
+extension SlotLayout {
+  /// What the layouts are, for the help of options that take one.
+  static let help = """
+    1M: at a multiple of 1 MiB, as QEMU has them. 2M: at a multiple of 2 MiB, so that VMs that run on the image can map \
+    it by huge pages. QEMU loads both.
+    """
 }
 
 /// Where the stream is to begin in the image.

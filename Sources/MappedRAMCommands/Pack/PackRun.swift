@@ -44,7 +44,8 @@ extension PackCommand {
     }
     guard hasManifest else { throw .noManifest(manifest) }
     let plan = try CommandError.image(to: nil) { () throws(ImageError) in
-      try SavePlan.ofDirectory(directory, directIO: channels.directIO)
+      try SavePlan.ofDirectory(
+        directory, slots: layout.layout, directIO: channels.directIO)
     }
     let planned = plan.layout.streamOffset
     guard let offset = stream.offset, offset.byteCount != planned.rawValue else { return plan }
@@ -54,7 +55,8 @@ extension PackCommand {
     return try CommandError.image(to: nil) { () throws(ImageError) in
       try SavePlan(
         prologue: plan.prologue, blocks: plan.blocks, tail: plan.tail,
-        streamOffset: FileOffset(offset.byteCount), keepsHoles: plan.keepsHoles, for: manifest
+        streamOffset: FileOffset(offset.byteCount), slots: plan.slots,
+        keepsHoles: plan.keepsHoles, for: manifest
       ).with(devices: plan.devices)
     }
   }
@@ -67,7 +69,7 @@ extension PackCommand {
       machineType: machine, blocks: contents.block.map { ($0.idstr, directory.pushing($0.file)) },
       vmstate: directory.pushing(vmstate),
       pageSize: contents.pageSize.flatMap { PageSize(byteCount: $0.byteCount) } ?? .fourKiB,
-      streamOffset: FileOffset(stream.offset?.byteCount ?? 0)
+      streamOffset: FileOffset(stream.offset?.byteCount ?? 0), slots: layout.layout ?? .qemu
     ).plan(directIO: channels.directIO)
   }
 }

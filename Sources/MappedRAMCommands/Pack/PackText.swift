@@ -19,7 +19,8 @@ struct PackReport: CommandReport {
   var json: JSON {
     JSON(
       image: image.string, machineType: plan.prologue.configuration.machineType,
-      streamOffset: plan.layout.streamOffset.rawValue, fileSize: report.imageEnd.rawValue,
+      streamOffset: plan.layout.streamOffset.rawValue, layout: plan.slots.rawValue,
+      fileSize: report.imageEnd.rawValue,
       blocks: plan.blocks.map(\.idstr), transfer: TransferJSON(report))
   }
 
@@ -29,6 +30,7 @@ struct PackReport: CommandReport {
   ///   "command" : "pack",
   ///   "fileSize" : 17930461,
   ///   "image" : "vm.img",
+  ///   "layout" : "1M",
   ///   "machineType" : "pc-q35-10.0",
   ///   "schemaVersion" : 1,
   ///   "streamOffset" : 0,
@@ -43,6 +45,8 @@ struct PackReport: CommandReport {
     var image: String
     var machineType: String
     var streamOffset: UInt64
+    /// `1M` or `2M`.
+    var layout: String
     /// Where the image ends.
     var fileSize: UInt64
     var blocks: [String]

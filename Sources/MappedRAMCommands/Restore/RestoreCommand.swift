@@ -42,6 +42,8 @@ struct RestoreCommand: ParsableCommand {
       EXAMPLES:
         mapped-ram restore vm.img -- qemu-system-x86_64 -machine q35 -m 4G -drive file=disk.qcow2
         mapped-ram restore --engine map --detach vm.img -- qemu-system-x86_64 -machine q35 -m 4G
+        mapped-ram restore --engine map --detach --clone-disks clones/1 vm.img -- \\
+          qemu-system-x86_64 -machine q35 -m 4G -drive file=disk.qcow2
         mapped-ram restore vm.img /run/vm.qmp
         mapped-ram restore --device 'gpu0=|gpu-ctl load 0' vm.img /run/vm.qmp
 
@@ -52,7 +54,7 @@ struct RestoreCommand: ParsableCommand {
         .negative: "the VM does not match the image",
         .badData: "the image is damaged, incomplete or none at all",
         .unavailable: "QEMU cannot be started or reached, or refuses, or direct I/O was required and is refused",
-        .cannotCreate: "a device's file, the socket or the log cannot be created",
+        .cannotCreate: "a device's file, an overlay, the socket or the log cannot be created",
       ], besides: [.incomplete]))
       """)
 
@@ -110,6 +112,15 @@ struct RestoreMachine: ParsableArguments {
       "What to do with the VM afterwards. (default: resume it if it was running when it was saved)")
   var then: AfterRestore?
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      The VM is one of many clones: make a qcow2 overlay of each disk that it writes to in this directory, which is made if it is \
+      not there, and let it write to those. The disks must be raw or qcow2, with their format given, and nothing else may write to them.
+      """, valueName: "directory"),
+    completion: .directory, transform: { FilePath($0) })
+  var cloneDisks: FilePath?
+
   @Flag(
     help:
       "Return as soon as the VM is restored, print QEMU's process ID, QMP socket and log, and leave it running."
@@ -132,7 +143,10 @@ struct RestoreMachine: ParsableArguments {
 
   /// The options that are given and need a QEMU that is started here.
   var ofStartedQEMU: [String] {
-    [("--detach", detach), ("--socket", socket != nil), ("--log", log != nil)].filter(\.1).map(\.0)
+    [
+      ("--detach", detach), ("--socket", socket != nil), ("--log", log != nil),
+      ("--clone-disks", cloneDisks != nil),
+    ].filter(\.1).map(\.0)
   }
 
   func validate() throws {

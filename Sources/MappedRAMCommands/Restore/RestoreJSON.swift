@@ -15,6 +15,9 @@ extension RestoreReport {
       blocks: report.blocks.map {
         JSON.Block(idstr: $0.idstr, byteCount: $0.byteCount, way: $0.way.rawValue)
       }, notes: notes.map(\.finding),
+      disks: disks.map {
+        JSON.Disk(name: $0.name, file: $0.file.string, overlay: $0.overlay.string)
+      },
       devicesLeft: devicesLeft.map(\.description),
       transfer: report.transfer.map { TransferJSON($0) })
   }
@@ -37,10 +40,18 @@ extension RestoreReport {
     var elapsedSeconds: Double
     var blocks: [Block]
     var notes: [Finding]
+    /// The disks of a clone, with the overlays that were made for it.
+    var disks: [Disk]
     /// Devices whose states went nowhere.
     var devicesLeft: [String]
     /// `null` where our channels had nothing to do.
     @OrNull var transfer: TransferJSON?
+
+    struct Disk: Encodable {
+      var name: String
+      var file: String
+      var overlay: String
+    }
 
     struct Block: Encodable {
       var idstr: String

@@ -71,6 +71,7 @@ extension RestoreCommand {
     let mode = machine.mode
     var launch = VMLaunch(restore, arguments: command)
     launch.mode = mode
+    launch.cloneDirectory = machine.cloneDisks
     var kept: QEMULaunch?
     let outcome = try launch.run(source, progress: progress, cancellation: cancellation) {
       (launch, outcome) throws(VMError) in
@@ -79,7 +80,7 @@ extension RestoreCommand {
     }
     var report = RestoreReport(
       image: image, report: outcome.report, notes: outcome.notes,
-      devicesLeft: devicesLeft(of: source))
+      devicesLeft: devicesLeft(of: source), disks: outcome.disks)
     if case .detached(let socket, let log) = mode {
       if let launch = kept.take() { launch.letGo() }
       report.socket = socket

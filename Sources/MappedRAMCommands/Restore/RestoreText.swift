@@ -12,6 +12,8 @@ struct RestoreReport: CommandReport {
   var notes: [LaunchNote] = []
   /// Devices whose states stand behind the image's stream and were not restored.
   var devicesLeft: [DeviceIdentity] = []
+  /// The disks of a clone.
+  var disks: [DiskClone] = []
   /// Where others talk to a QEMU that stays.
   var socket: FilePath?
   /// Where it writes what it has to say.
@@ -25,6 +27,7 @@ struct RestoreReport: CommandReport {
     for reason in report.engineReasons {
       lines.append("  Note: QEMU loaded the image by itself. \(reason.text)")
     }
+    lines += disks.map { "  Disk \($0.name): \($0.overlay), an overlay of \($0.file)" }
     lines += notes.map { "  Note: \($0.description)" }
     if !devicesLeft.isEmpty {
       let names = devicesLeft.map { "\"\($0)\"" }.joined(separator: ", ")

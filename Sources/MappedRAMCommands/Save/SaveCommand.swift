@@ -1,6 +1,7 @@
 public import ArgumentParser
 import LinuxIO
 public import MappedRAM
+import MappedRAMFormat
 public import QEMUControl
 import SystemPackage
 
@@ -77,6 +78,7 @@ struct SaveCommand: ParsableCommand {
 
   @OptionGroup(title: "VM") var machine: SaveMachine
   @OptionGroup(title: "Live save") var live: LiveArguments
+  @OptionGroup(title: "Image") var layout: SaveLayout
   @OptionGroup(title: "Image") var target: OutputImageArguments
   @OptionGroup(title: "Devices") var devices: DeviceSaveArguments
   @OptionGroup(title: "Transfer") var transfer: TransferArguments
@@ -89,8 +91,23 @@ struct SaveCommand: ParsableCommand {
     if !devices.device.isEmpty, machine.engine == .qemu {
       throw ValidationError("--device is not for --engine qemu: QEMU saves only its own devices.")
     }
+    if let layout = layout.layout, layout != .qemu, machine.engine == .qemu {
+      throw ValidationError(
+        "--layout \(layout.rawValue) is not for --engine qemu: QEMU writes only the layout 1M.")
+    }
     try sections.check(devices.device)
   }
+}
+
+/// Where the page slots are to begin in the image.
+struct SaveLayout: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      """
+      Where each block's pages begin. \(SlotLayout.help) (default: \(VMSave.capturedLayout.rawValue) by capture; QEMU itself \
+      writes only 1M)
+      """, valueName: "layout"))
+  var layout: SlotLayout?
 }
 
 /// The options of `mapped-ram save` about the VM.

@@ -8,7 +8,8 @@ extension SaveReport {
     JSON(
       image: image.string, engine: report.engine.rawValue,
       engineReasons: report.engineReasons.map(\.finding),
-      machineType: report.machineType, fileSize: report.fileSize, blocks: report.blocks,
+      machineType: report.machineType, layout: report.layout.rawValue,
+      fileSize: report.fileSize, blocks: report.blocks,
       memory: report.memory.map {
         JSON.Memory(idstr: $0.idstr, byteCount: $0.byteCount, route: $0.route.name)
       },
@@ -37,6 +38,8 @@ extension SaveReport {
     /// Why QEMU saved, where it was not asked to.
     var engineReasons: [Finding]
     var machineType: String
+    /// `1M` or `2M`.
+    var layout: String
     var fileSize: UInt64
     var blocks: [String]
     /// How each block was read; empty where QEMU wrote the image.

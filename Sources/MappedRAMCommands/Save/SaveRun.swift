@@ -32,6 +32,7 @@ extension SaveCommand {
     save.inPlace = target.writesInPlace(image)
     save.replacing = target.force.replacing
     save.engine = machine.engine
+    save.layout = layout.layout
     save.afterwards = machine.then?.ending ?? .asBefore
     save.live = live.options(transfer)
     save.liveMethod = live.liveMethod ?? .auto

@@ -38,7 +38,7 @@ struct SaveReport: CommandReport {
   }
 
   var details: String {
-    var lines = memoryLines
+    var lines = ["Layout \(report.layout.rawValue)"] + memoryLines
     if let live = report.live { lines.append(LiveText(report: live).hashes) }
     return lines.map { "  \($0)\n" }.joined()
       + (report.engine == .capture ? report.transfer.details : "")

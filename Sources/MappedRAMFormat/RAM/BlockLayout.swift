@@ -4,7 +4,7 @@
 /// entry                     idstr, used length, [address], mapped-ram header
 /// bitmap.lowerBound         page bitmap                       = end of the header
 /// ...                       gap
-/// pages.lowerBound          slot of page 0                    = next multiple of 1 MiB
+/// pages.lowerBound          slot of page 0                    = next multiple of 1 MiB, or 2 MiB: `SlotLayout`
 /// end = pages.upperBound    the next block's entry
 /// ```
 ///
@@ -19,18 +19,15 @@ public struct BlockLayout: Equatable, Sendable {
   /// The first byte after the block: the next entry, or the word that ends the list.
   public let end: FileOffset
 
-  /// A writer puts the first page at the next multiple of this, so that O_DIRECT works with any device.
-  /// Source: QEMU v10.0.2, `migration/ram.c`, `MAPPED_RAM_FILE_OFFSET_ALIGNMENT`.
-  public static let pagesAlignment: UInt64 = 1 << 20
-
   /// Lays out `block`, whose entry begins at `entry` and ends, header included, at `headerEnd`.
   ///
   /// This is the one place where offsets are computed: the writer lays out with it, the reader checks against it.
-  /// `pagesOffset` is what a file says instead of the next multiple of 1 MiB.
+  /// `pagesOffset` is what a file says instead of the place that `slots` gives the pages.
   ///
   /// - Throws: `numberOverflow`, `pagesUnaligned`, `pagesBeforeBitmapEnd`.
   public init(
-    of block: RAMBlock, entry: FileOffset, headerEnd: FileOffset, pagesOffset: FileOffset? = nil
+    of block: RAMBlock, entry: FileOffset, headerEnd: FileOffset, slots: SlotLayout = .qemu,
+    pagesOffset: FileOffset? = nil
   ) throws(FormatError) {
     self.entry = entry
     guard !block.isIgnored else {
@@ -42,7 +39,8 @@ public struct BlockLayout: Equatable, Sendable {
     let context = FormatError.Context.mappedRAMHeader(block.idstr)
     let overflow = FormatError(.numberOverflow, at: entry, in: context)
     guard let bitmapEnd = headerEnd.adding(block.bitmapBytes) else { throw overflow }
-    guard let next = bitmapEnd.alignedUp(to: Self.pagesAlignment) else { throw overflow }
+    let alignment = slots.alignment(usedLength: block.usedLength)
+    guard let next = bitmapEnd.alignedUp(to: alignment) else { throw overflow }
     let first = pagesOffset ?? next
     // The last field of the header is the pages offset.
     let field = FileOffset(headerEnd.rawValue - 8)

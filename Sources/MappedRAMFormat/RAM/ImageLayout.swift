@@ -20,10 +20,12 @@ package struct ImageLayout: Equatable, Sendable {
   ///   - prologue: what stands before the block list.
   ///   - blocks: at least one block, each name once.
   ///   - streamOffset: where the stream begins.
+  ///   - slots: where the slots of each block begin.
   /// - Throws: `duplicateBlock`, `overLimit`, `numberOverflow`; `pageSizeDiffers` from that of the configuration;
   ///   `ignoredBlockWithoutCapability`; what is wrong with the configuration.
   package init(
-    prologue: StreamPrologue, blocks: [RAMBlock], streamOffset: FileOffset = .zero
+    prologue: StreamPrologue, blocks: [RAMBlock], streamOffset: FileOffset = .zero,
+    slots: SlotLayout = .qemu
   ) throws(FormatError) {
     self.streamOffset = streamOffset
     let context = FormatError.Context.ramBlockList
@@ -51,7 +53,7 @@ package struct ImageLayout: Equatable, Sendable {
       guard let headerEnd = next.adding(entryBytes) else {
         throw FormatError(.numberOverflow, at: next, in: context)
       }
-      let layout = try BlockLayout(of: block, entry: next, headerEnd: headerEnd)
+      let layout = try BlockLayout(of: block, entry: next, headerEnd: headerEnd, slots: slots)
       layouts.append(layout)
       next = layout.end
     }

@@ -7,7 +7,8 @@ public enum LaunchError: Error, Equatable, Sendable {
   case refused(LaunchRefusal)
   /// The path of the socket that is to be made is taken.
   case socketTaken(path: String)
-
+  /// The path of a disk's overlay that is to be made is taken.
+  case overlayExists(path: String)
   /// What is at the path of the log is no text.
   case notALog(path: String)
   /// The log is to go into a pipe at this path, from which no process reads.
@@ -35,6 +36,8 @@ extension LaunchError: CustomStringConvertible {
     case .refused(let refusal): refusal.description
     case .socketTaken(let path):
       "\(path): this path exists already. Remove it if no process uses it, or choose another path."
+    case .overlayExists(let path):
+      "\(path): this file exists already, and may be the disk of another clone: nothing was changed. Give each clone a directory of its own."
     case .notALog(let path):
       "\(path): this is not a log, and QEMU's output would be appended to it: nothing was changed. Choose another path."
     case .noReader(let path):

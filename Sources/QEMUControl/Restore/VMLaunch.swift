@@ -14,6 +14,8 @@ public struct VMLaunch: Sendable {
   public var arguments: [String]
   /// How QEMU lives beside this process.
   public var mode = QEMULaunch.Mode.foreground
+  /// Where this VM, as one of many clones, gets an overlay of each disk that it writes to; `nil` where it has the disks themselves.
+  public var cloneDirectory: FilePath?
 
   /// A start of `arguments`, for `restore`.
   public init(_ restore: VMRestore, arguments: [String]) {
@@ -27,9 +29,13 @@ public struct VMLaunch: Sendable {
     public var report: VMRestoreReport
     /// Where the arguments were not taken as they are.
     public var notes: [LaunchNote]
+    /// The clone's disks.
+    public var disks: [DiskClone] = []
   }
 
   /// Starts QEMU and restores `source` into it.
+  ///
+  /// Overlays of disks that were made for it are removed if this fails.
   ///
   /// - Parameter use: is given the running QEMU, with the VM in it; what it does not let go is killed when it returns. It reads
   ///   on from `control`, or ends the conversation.
@@ -48,6 +54,7 @@ public struct VMLaunch: Sendable {
       if line.startsPaused, restore.afterwards == .asBefore { restore.afterwards = .pause }
       try line.prepareForRestore()
       if restore.engine == .map { notes = try map(source, &line) }
+      if cloneDirectory != nil, let note = try line.generationIDNote() { notes.append(note) }
     } catch .memorySize(let idstr, let expected, let found, _) {
       let size = Mismatch.blockSize(
         idstr: idstr, found: ByteCount(found), expected: ByteCount(expected))
@@ -55,6 +62,36 @@ public struct VMLaunch: Sendable {
     } catch {
       throw .launch(.refused(error))
     }
+    guard let cloneDirectory else {
+      return try run(source, restore, line, notes, progress, cancellation, use)
+    }
+    let clones: DiskClones
+    do throws(LaunchError) {
+      clones = try DiskClones(for: &line, in: cloneDirectory)
+    } catch {
+      throw .launch(error)
+    }
+    restore.cloneDisks = clones.disks.map(\.overlay)
+    do throws(VMError) {
+      return try run(source, restore, line, notes, progress, cancellation) {
+        (launch, outcome) throws(VMError) in
+        var outcome = outcome
+        outcome.disks = clones.disks
+        return try use(launch, outcome)
+      }
+    } catch {
+      clones.remove()
+      throw error
+    }
+  }
+
+  /// Starts QEMU with the arguments `line`, and restores into it.
+  private func run<Value>(
+    _ source: RestoreSource, _ restore: VMRestore, _ line: QEMUCommandLine, _ notes: [LaunchNote],
+    _ progress: TransferProgress, _ cancellation: Cancellation,
+    _ use: (consuming QEMULaunch, Outcome) throws(VMError) -> Value
+  ) throws(VMError) -> Value {
+    var restore = restore
     var launch: QEMULaunch
     do throws(LaunchError) {
       launch = try QEMULaunch(line, mode)
@@ -104,7 +141,7 @@ public struct VMLaunch: Sendable {
       block.layout.pages.map {
         MappedMemory.Block(
           idstr: block.idstr, byteCount: block.usedLength.rawValue,
-          offset: $0.lowerBound.rawValue)
+          offset: $0.lowerBound.rawValue, fitsHugePages: block.layout.fitsHugePages)
       }
     }
     return try line.map(

@@ -17,6 +17,8 @@ public struct VMRestore: Sendable {
   public var processID: Int32?
   /// The process that is QEMU or has started it; `nil` for a QEMU that was there before.
   var startedProcess: Int32?
+  /// The only files that the disks of a clone may write to; `nil` for a VM that is none.
+  var cloneDisks: [FilePath]?
   /// What gets the states of devices that stand behind the image's stream, before the VM is resumed.
   public var devices: [DeviceIdentity: any DeviceStateTarget] = [:]
 
@@ -150,6 +152,7 @@ extension VMRestore {
     // Refuse: before `stop`, so that a VM that then waits for another image is as it was.
     try checkWaits(vm.runState, vm.migration)
     try check(source, vm, session)
+    try checkDisks(of: vm)
     // Decide.
     let access =
       startedProcess.map { GuestMemory.access(to: vm, startedBy: $0) }
@@ -249,6 +252,22 @@ extension VMRestore {
       try source.image.checkHasDevices(self.devices.keys)
     } catch {
       throw .image(error)
+    }
+  }
+
+  /// Makes sure that a clone writes to no disk but its overlays: QEMU may have been started by a script, with arguments that were not seen.
+  private func checkDisks(of vm: RunningVM) throws(VMError) {
+    guard let cloneDisks else { return }
+    let own = cloneDisks.compactMap { FileIdentity(at: $0) }
+    let places = DiskPlaces(of: vm, processID: startedProcess ?? processID)
+    let shared = vm.writableDisks.filter { disk in
+      guard !places.isUnlinked(disk) else { return false }
+      let identity = disk.medium?.bottomFile.flatMap { places.absoluteName(of: $0) }
+        .flatMap { FileIdentity(at: FilePath($0)) }
+      return !own.contains { $0 == identity }
+    }
+    guard shared.isEmpty else {
+      throw .sharedDisks(shared.map { "\($0.label) (\(places.name(of: $0)))" })
     }
   }
 

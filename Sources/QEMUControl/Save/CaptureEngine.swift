@@ -88,6 +88,7 @@ struct CapturedVM {
 
   private var vm: RunningVM { job.vm }
   private var session: VMSession { job.session }
+  private var slots: SlotLayout { job.save.layout ?? VMSave.capturedLayout }
 
   init(_ job: SaveJob, _ memory: GuestMemory, _ platform: GuestPlatform) {
     self.job = job
@@ -100,7 +101,8 @@ struct CapturedVM {
     try SavePlan(
       prologue: StreamPrologue(
         configuration: platform.configuration(machineType: vm.machineType)),
-      blocks: memory.planned(pageSize: platform.pageSize), tail: [], for: job.save.image)
+      blocks: memory.planned(pageSize: platform.pageSize), tail: [], slots: slots,
+      for: job.save.image)
   }
 
   /// Looks at the paused VM: resizable blocks may have grown until then, and devices may have come that cannot migrate.
@@ -132,7 +134,7 @@ struct CapturedVM {
         tail: state.tail(
           after: prologue, pageSize: platform.pageSize, switchoverStart: announcesSwitchover,
           runState: session.stateBefore.inImage),
-        statesZeroSlots: true, for: job.save.image
+        slots: slots, statesZeroSlots: true, for: job.save.image
       ).with(devices: job.save.devices)
     } catch {
       throw .image(error)
@@ -153,8 +155,8 @@ struct CapturedVM {
       throw .image(error)
     }
     var report = VMSaveReport(
-      of: vm, by: .capture, blocks: plan.blocks.map(\.idstr), fileSize: transfer.imageEnd,
-      transfer: transfer)
+      of: vm, by: .capture, blocks: plan.blocks.map(\.idstr), layout: plan.slots,
+      fileSize: transfer.imageEnd, transfer: transfer)
     report.memory = memory.blocks
     report.live = transfer.live
     report.sent = transfer.sent

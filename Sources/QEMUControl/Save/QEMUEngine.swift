@@ -70,7 +70,8 @@ final class QEMUEngine: SaveEngine {
     try? session.tidyUp()
     let image = try commit()
     var report = VMSaveReport(
-      of: job.vm, by: .qemu, blocks: image.blocks.map(\.idstr), fileSize: image.fileSize,
+      of: job.vm, by: .qemu, blocks: image.blocks.map(\.idstr), layout: .qemu,
+      fileSize: image.fileSize,
       transfer: stopwatch.report(of: image, in: target))
     if job.live != nil { report.rounds = rounds }
     return report

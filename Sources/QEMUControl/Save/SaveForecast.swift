@@ -39,7 +39,7 @@ extension SaveForecast {
     captureObstacles = choice.obstacles
     engineObstacles = SaveObstacle.all(of: vm)
     engine = choice.obstacles.isEmpty ? .capture : engineObstacles.isEmpty ? .qemu : nil
-    if let layout = Self.layout(of: vm) {
+    if let layout = Self.layout(of: vm, engine == .qemu ? .qemu : VMSave.capturedLayout) {
       byteCountBeforeDevices = layout.tail.rawValue
       diskBytesAtMost = ramBytesAtMost + layout.bitmapBytes
     }
@@ -47,7 +47,7 @@ extension SaveForecast {
   }
 
   /// Where the blocks would stand. Pages of other sizes than 4 KiB, which few architectures have, change the bitmaps' lengths alone.
-  static func layout(of vm: RunningVM) -> ImageLayout? {
+  static func layout(of vm: RunningVM, _ slots: SlotLayout) -> ImageLayout? {
     let platform = GuestPlatform(architecture: vm.target, machineType: vm.machineType)
     let configuration =
       platform?.configuration(machineType: vm.machineType)
@@ -58,7 +58,7 @@ extension SaveForecast {
         prologue: StreamPrologue(configuration: configuration),
         blocks: vm.blocks.map { (block) throws(FormatError) in
           try RAMBlock(idstr: block.idstr, usedLength: block.usedLength, pageSize: pageSize)
-        })
+        }, slots: slots)
     } catch {
       return nil
     }
@@ -103,7 +103,8 @@ extension VMSave {
   func checkRoom(
     _ vm: RunningVM, presentBytes: () -> UInt64
   ) throws(VMError) -> VMSaveWarning? {
-    guard let layout = SaveForecast.layout(of: vm) else { return nil }
+    let slots = layout ?? (engine == .qemu ? .qemu : Self.capturedLayout)
+    guard let layout = SaveForecast.layout(of: vm, slots) else { return nil }
     if File.isBlockDevice(image) {
       let found = try ofImage { (file) throws(SystemCallError) in try file.size() }
       guard layout.tail.rawValue <= found else {

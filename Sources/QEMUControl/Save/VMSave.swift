@@ -1,7 +1,7 @@
 import LinuxIO
 import LinuxProcesses
 public import MappedRAM
-import MappedRAMFormat
+public import MappedRAMFormat
 public import QMP
 public import SystemPackage
 
@@ -17,6 +17,8 @@ public struct VMSave: Sendable {
   public var allowsLibvirt = false
   /// Who writes the image.
   public var engine = Engine.auto
+  /// Where the pages of each block begin; `nil` for `capturedLayout` by capture, and QEMU's by QEMU, which writes no other.
+  public var layout: SlotLayout?
   /// What to do with the VM afterwards.
   public var afterwards = Ending.asBefore
   /// How the VM is saved while it runs; `nil` for a VM that is paused from the beginning. One that is paused is saved as it is.
@@ -60,6 +62,9 @@ public struct VMSave: Sendable {
     /// All memory is read, and then again and again what has changed, at last in a pause.
     case rounds
   }
+
+  /// The layout of a capture for which none was asked for.
+  public static let capturedLayout = SlotLayout.hugePages
 
   /// A save into `image`.
   public init(to image: FilePath, options: ChannelOptions = .standard) {
@@ -319,14 +324,19 @@ extension VMSave {
       guard canUseQEMU(vm) else { throw .cannotCapture(obstacles, canUseQEMU: false) }
       throw .deviceByQEMU(image, obstacles)
     case (.qemu, _) where isDevice: throw .deviceByQEMU(image, choice.obstacles)
+    case (.qemu, _) where needsCapture, (.auto, .impossible) where needsCapture:
+      throw .layoutByQEMU(choice.obstacles)
     default: break
     }
   }
 
+  /// Whether the layout is one that QEMU does not write.
+  private var needsCapture: Bool { layout ?? .qemu != .qemu }
+
   /// Whether QEMU could save the VM by itself, into a file, as it is asked for.
   private func canUseQEMU(_ vm: RunningVM) -> Bool {
     let hasSnapshotsLive = live != nil && vm.runState.isLive && snapshotDirectory != nil
-    return devices.isEmpty && SaveObstacle.all(of: vm).isEmpty && !hasSnapshotsLive
+    return devices.isEmpty && !needsCapture && SaveObstacle.all(of: vm).isEmpty && !hasSnapshotsLive
   }
 
   /// What may have kept QEMU from saving a VM, and how to do without it.

@@ -1,6 +1,6 @@
 import LinuxIO
 public import MappedRAM
-import MappedRAMFormat
+public import MappedRAMFormat
 public import SystemPackage
 
 /// What the save of a VM did.
@@ -29,6 +29,8 @@ public struct VMSaveReport: Equatable, Sendable {
   public var machineType: String
   /// The blocks' names in the image's order.
   public var blocks: [String]
+  /// Where the pages of each block begin.
+  public var layout: SlotLayout
   /// Where the image ends.
   public var fileSize: UInt64
   /// The disks that the VM can write to.
@@ -81,13 +83,13 @@ public struct VMSaveReport: Equatable, Sendable {
 extension VMSaveReport {
   /// The report of a save of `vm` whose image is in place. What is said of the VM holds for the moment in which it was looked at.
   init(
-    of vm: RunningVM, by engine: VMSave.Engine, blocks: [String], fileSize: FileOffset,
-    transfer: TransferReport
+    of vm: RunningVM, by engine: VMSave.Engine, blocks: [String], layout: SlotLayout,
+    fileSize: FileOffset, transfer: TransferReport
   ) {
     self.init(
       engine: engine, engineReasons: [], memory: [], stateBefore: vm.runState.rawValue,
       after: .state(vm.runState.rawValue), machineType: vm.machineType, blocks: blocks,
-      fileSize: fileSize.rawValue, disks: [], transfer: transfer)
+      layout: layout, fileSize: fileSize.rawValue, disks: [], transfer: transfer)
   }
 }
 

@@ -17,6 +17,7 @@ enum CommandLineTarget {
     for value in line.options.compactMap(\.value) {
       for key in ["qom-type", "driver", "type"] { try checkProperties(value, key) }
     }
+    try clone(line)
     _ = line.machineType
     let size = line.memoryByteCount
     guard let mapped = try map(&line, mainBytes: size ?? 128 << 20) else { return false }
@@ -30,6 +31,24 @@ enum CommandLineTarget {
     }
     try require(line.has("incoming") && line.startsPaused, "a restore is not prepared")
     return !mapped.isEmpty
+  }
+
+  /// Puts overlays in the place of disks: then they are the disks.
+  private static func clone(_ line: QEMUCommandLine) throws(Finding) {
+    var line = line
+    let disks: [DiskArgument]
+    let found: [DiskArgument]
+    do throws(LaunchRefusal) {
+      disks = try line.writableDisks()
+      for disk in disks { line.replace(disk, by: "/a,b=c.qcow2") }
+      found = try line.writableDisks()
+    } catch {
+      _ = error.description
+      return
+    }
+    try require(found.map(\.index) == disks.map(\.index), "other disks than before")
+    try require(
+      found.allSatisfy { $0.file == "/a,b=c.qcow2" && $0.format != .raw }, "a disk was kept")
   }
 
   /// A list of properties is read as it was written.
