@@ -113,15 +113,13 @@ private struct CopiedFile: PageSource, CopyingSource {
     path = directory.file("image")
   }
 
-  /// A save that has begun, beside what is sent.
+  /// A save of `plan` that has begun, beside what is sent.
   private func begin(
-    _ sender: SendingGuest, _ way: SendingGuest.Way = .copied, _ options: ChannelOptions = .standard
-  ) throws -> (OngoingSave, SentPages) {
-    let plan = try sender.plan(way)
-    let sent = try SentPages(of: plan, from: sender.ours)
+    _ plan: SavePlan, _ sent: SentPages, _ options: ChannelOptions = .standard
+  ) throws -> OngoingSave {
     var save = try ImageSave(plan, options: options).begin(to: path)
     save.save(beside: sent)
-    return (save, sent)
+    return save
   }
 
   /// A guest that changes all of its memory in random order while it is saved: the image is what the memory was at the begin.
@@ -134,7 +132,9 @@ private struct CopiedFile: PageSource, CopyingSource {
         pageSize: pageSize, using: &generator)
       let before = guest.blocks.indices.map(guest.contents)
       let sender = try SendingGuest(guest)
-      var (save, sent) = try begin(sender, way, options)
+      let plan = try sender.plan(way)
+      let sent = try SentPages(of: plan, from: sender.ours)
+      var save = try begin(plan, sent, options)
       try sender.begin()
       #expect(try sent.waitUntilHeld(for: .seconds(30)))
       var places = guest.blocks.enumerated().flatMap { block, pair in
@@ -164,7 +164,9 @@ private struct CopiedFile: PageSource, CopyingSource {
     let guest = try TestGuest(pages: [3000, 5], zeroFraction: 0.2, using: &generator)
     let before = guest.blocks.indices.map(guest.contents)
     let sender = try SendingGuest(guest)
-    var (save, sent) = try begin(sender)
+    let plan = try sender.plan()
+    let sent = try SentPages(of: plan, from: sender.ours)
+    var save = try begin(plan, sent)
     try sender.begin()
     for page in (0..<3000).shuffled(using: &generator) {
       try sender.change(0, page, using: &generator)
@@ -182,7 +184,9 @@ private struct CopiedFile: PageSource, CopyingSource {
     var generator = SeededGenerator()
     let sender = try SendingGuest(TestGuest(pages: [100], using: &generator))
     do {
-      var (save, sent) = try begin(sender)
+      let plan = try sender.plan()
+      let sent = try SentPages(of: plan, from: sender.ours)
+      var save = try begin(plan, sent)
       if hasBegun { try sender.begin() }
       sender.hangUp()
       #expect(throws: ImageError.save(.notHeld)) {
@@ -200,7 +204,9 @@ private struct CopiedFile: PageSource, CopyingSource {
     let guest = try TestGuest(pages: [200], using: &generator)
     let before = guest.contents(0)
     let sender = try SendingGuest(guest)
-    var (save, sent) = try begin(sender)
+    let plan = try sender.plan()
+    let sent = try SentPages(of: plan, from: sender.ours)
+    var save = try begin(plan, sent)
     try sender.begin()
     for page in 0..<200 { try sender.change(0, page, using: &generator) }
     var rest = ByteOutput()
@@ -222,7 +228,9 @@ private struct CopiedFile: PageSource, CopyingSource {
   @Test func aStreamThatIsNotRightFails() throws {
     var generator = SeededGenerator()
     let sender = try SendingGuest(TestGuest(pages: [100], using: &generator))
-    var (save, _) = try begin(sender)
+    let plan = try sender.plan()
+    let sent = try SentPages(of: plan, from: sender.ours)
+    var save = try begin(plan, sent)
     try sender.begin()
     var record = ByteOutput()
     RAMRecord.zero(offset: 0, idstr: "another").encode(into: &record)
