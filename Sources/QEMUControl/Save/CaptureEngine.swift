@@ -13,6 +13,8 @@ final class CaptureEngine: SaveEngine {
   private let platform: GuestPlatform
   /// A live save, from its first round on.
   private var ongoing: OngoingSave?
+  /// The devices whose states are saved beside the RAM.
+  private var devices: [DeviceSource]
 
   private var save: VMSave { job.save }
   private var vm: RunningVM { job.vm }
@@ -23,6 +25,7 @@ final class CaptureEngine: SaveEngine {
     self.job = job
     self.memory = memory
     self.platform = platform
+    devices = job.save.devices
     guard let live = job.live else { return }
     let processID = memory.processID
     do throws(ImageError) {
@@ -57,7 +60,16 @@ final class CaptureEngine: SaveEngine {
     }
   }
 
-  func pause(_ limit: PauseLimit) throws(VMError) { try session.pause(limit) }
+  func pause(_ limit: PauseLimit) throws(VMError) {
+    do throws(ImageError) {
+      for index in devices.indices where !job.cancellation.isCancelled {
+        try devices[index].prepare()
+      }
+    } catch {
+      throw .image(error)
+    }
+    try session.pause(limit)
+  }
 
   /// The plan of the paused VM.
   func takeState() throws(VMError) -> SavePlan {
@@ -98,7 +110,7 @@ final class CaptureEngine: SaveEngine {
         after: prologue, pageSize: platform.pageSize, switchoverStart: announcesSwitchover,
         runState: session.stateBefore.inImage),
       statesZeroSlots: true, for: save.image
-    ).with(devices: save.devices)
+    ).with(devices: devices)
   }
 
   /// Machine types from 10.0 on, and those without a version from QEMU 10.0 on, have SWITCHOVER_START in their streams.
