@@ -64,16 +64,40 @@ public struct CommandStateTarget: DeviceStateTarget {
   /// The state is to go to `command`.
   public init(_ command: String) { self.command = command }
 
+  /// Starts the command, which waits for its standard input.
+  public func prepared() throws(DeviceFailure) -> any DeviceStateTarget {
+    StartedCommand(try RunningCommand.starting(command, .input), loadsLast: loadsLast)
+  }
+
   /// Runs the command and writes all to it.
   public func load(from feed: DeviceStateFeed) throws(DeviceFailure) {
     try RunningCommand.starting(command, .input).run(until: feed.stop) {
       (running) throws(DeviceFailure) in
-      var isRead = true
-      while isRead,
-        unsafe try feed.next({ (_, bytes) throws(DeviceFailure) in
-          isRead = try unsafe running.put(bytes)
-        })
-      {}
+      try running.take(from: feed)
+    }
+  }
+}
+
+/// A command that runs, and waits for its standard input. It ends with the value.
+private final class StartedCommand: DeviceStateTarget {
+  let loadsLast: Bool
+  private let command: Mutex<RunningCommand?>
+
+  init(_ running: consuming RunningCommand, loadsLast: Bool) {
+    command = Mutex(running)
+    self.loadsLast = loadsLast
+  }
+
+  deinit {
+    if var running = command.withLock({ $0.take() }) { running.end() }
+  }
+
+  func load(from feed: DeviceStateFeed) throws(DeviceFailure) {
+    guard let running = command.withLock({ $0.take() }) else {
+      preconditionFailure("a target is loaded into once")
+    }
+    try running.run(until: feed.stop) { (running) throws(DeviceFailure) in
+      try running.take(from: feed)
     }
   }
 }
@@ -179,6 +203,14 @@ private struct RunningCommand: ~Copyable {
   /// Puts all that it writes into `sink`.
   mutating func put(into sink: DeviceStateSink) throws(DeviceFailure) {
     while unsafe try sink.put({ (memory) throws(DeviceFailure) in try unsafe fill(memory) }) {}
+  }
+
+  /// Writes all of `feed` to it.
+  mutating func take(from feed: DeviceStateFeed) throws(DeviceFailure) {
+    var isRead = true
+    while isRead,
+      unsafe try feed.next({ (_, bytes) throws(DeviceFailure) in isRead = try unsafe put(bytes) })
+    {}
   }
 
   /// Fills `memory` with what it writes, up to the end. Nil where that was reached before the first byte.
@@ -292,7 +324,7 @@ private struct RunningCommand: ~Copyable {
   }
 
   /// Ends it and all that it has started, if it has not ended: politely first.
-  private mutating func end() {
+  mutating func end() {
     data = nil
     guard !child.hasBeenWaitedFor else { return }
     // Its number is its own until it has been waited for.
