@@ -52,12 +52,15 @@ extension LaunchNote: CustomStringConvertible {
     case .notUsed(let option):
       "\(option) is ignored: the memory is the image."
     case .balloonKeepsMemory(let driver):
-      "\(driver): memory that the guest returns stays in use, as it is the image. QEMU prints "
-        + "an error for each page."
+      "\(driver): memory that the guest returns stays in use, as it is the image, and what it writes to before takes more. QEMU "
+        + "prints an error for each page. If the balloon is used, restore with --engine place."
     case .lockedMemory:
       "-overcommit mem-lock=on makes QEMU read the whole image into memory at once."
     case .unseen(let file):
       "-readconfig \(file): options about memory in this file are ignored."
+    case .imageInMemory(let path, let available, let needed):
+      "\(path) is on a file system in memory, where each absent page that a guest touches takes room: up to \(needed) bytes, and "
+        + "\(available) are free. Where it is full, the kernel ends QEMU without a message. Make room, or restore with --engine place."
     }
   }
 }

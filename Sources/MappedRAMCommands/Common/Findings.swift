@@ -81,6 +81,7 @@ extension LaunchNote {
       case .balloonKeepsMemory: "balloonKeepsMemory"
       case .lockedMemory: "lockedMemory"
       case .unseen: "unseen"
+      case .imageInMemory: "imageInMemory"
       }
     return Finding(kind: kind, message: description)
   }
