@@ -225,7 +225,7 @@ import Testing
     #expect(throws: expected) { try File.inMemory(name: name, byteCount: 1) }
   }
 
-  @Test(arguments: [Advice.sequential, .willNeed, .dontNeed, .populateRead])
+  @Test(arguments: [Advice.sequential, .random, .willNeed, .dontNeed, .populateRead])
   func adviceIsTakenAtEveryPlace(advice: Advice) throws {
     let mapping = try Mapping(file, range: 4097..<9000, mode: .read)
     try mapping.advise(advice, 0..<1)

@@ -12,7 +12,7 @@ package struct PrivateFilePages: PageSource, CopyingSource {
   private let address: UInt64
   private let pageMap: PageMap
   private let file: FilePages
-  /// The same part of the file, mapped here and never touched: it tells what of it is in memory.
+  /// The same part of the file, mapped here: it tells what of it is in memory, and gives that.
   private let mapping: Mapping
   /// Whether the file is in memory alone, or in swap.
   private let isInMemory: Bool
@@ -29,6 +29,8 @@ package struct PrivateFilePages: PageSource, CopyingSource {
     self.file = file
     mapping = try Mapping(
       file.file, range: file.start..<(file.start + file.byteCount), mode: .read)
+    // What is read here must not have the kernel read more.
+    try mapping.advise(.random, 0..<mapping.byteCount)
     isInMemory = try file.file.isInMemory()
   }
 
@@ -93,24 +95,35 @@ package struct PrivateFilePages: PageSource, CopyingSource {
   }
 
   /// Fills `buffer` with the file's bytes: what is in memory from there, the rest past the page cache, which stays as it is.
+  ///
+  /// What is in memory is copied from the mapping: read(2) has the kernel read ahead, holes as well.
   private func copyFile(
     into buffer: UnsafeMutableRawBufferPointer, from offset: UInt64
   ) throws(SystemCallError) {
-    var done = 0
-    while done < buffer.count {
-      let place = Int(offset) + done
-      let resident = try mapping.residentCount(of: place..<Int(offset) + buffer.count)
-      let count = resident > 0 ? resident : buffer.count - done
-      let target = unsafe part(of: buffer, UInt64(done)..<UInt64(done + count))
-      let got = try unsafe file.file.read(
-        into: target, at: file.start + UInt64(place), pastCache: resident == 0)
-      guard got == count else {
-        let start = file.start + offset
-        throw .outsideFile(
-          file.file.path, range: start..<start + UInt64(buffer.count),
-          byteCount: try file.file.size())
+    let end = Int(offset) + buffer.count
+    var place = Int(offset)
+    while place < end {
+      let resident = try mapping.residentCount(of: place..<end)
+      let count = resident > 0 ? resident : end - place
+      let target = unsafe part(
+        of: buffer, UInt64(place) - offset..<UInt64(place + count) - offset)
+      if resident > 0 {
+        try mapping.populate(place..<place + count)
+        // SAFETY: slicing checks that the part lies inside; the mapping is referenced until the copy is over.
+        unsafe mapping.withUnsafeBytes { bytes in
+          unsafe target.copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: bytes[place..<place + count]))
+        }
+      } else {
+        let got = try unsafe file.file.read(
+          into: target, at: file.start + UInt64(place), pastCache: true)
+        guard got == count else {
+          throw .outsideFile(
+            file.file.path, range: file.start + offset..<file.start + UInt64(end),
+            byteCount: try file.file.size())
+        }
       }
-      done += count
+      place += count
     }
   }
 
