@@ -31,10 +31,10 @@ extension RealQEMU {
     /// What QEMU has of the image in its own memory, in KiB, and of copies.
     private func resident(_ image: FilePath, in process: Int32?) throws -> [Int] {
       let process = try #require(process)
-      let text = try String(contentsOfFile: "/proc/\(process)/smaps", encoding: .utf8)
+      let lines = try ProcessText.lines(of: FilePath("/proc/\(process)/smaps"))
       var isImage = false
       var found: [String: Int] = [:]
-      for line in text.split(separator: "\n") {
+      for line in lines.map({ String(decoding: $0, as: UTF8.self) }) {
         let words = line.split(separator: " ")
         if words[0].contains("-") { isImage = line.hasSuffix(image.string) }
         if isImage, words.count > 1, let count = Int(words[1]) {
