@@ -17,20 +17,10 @@
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
-#ifndef SYS_pidfd_send_signal
-#define SYS_pidfd_send_signal 424
-#endif
 
 // How long a program may take to hear what a guard has said, QEMU reads nothing until it has opened its disks; and for how much of it the
 // guard itself is there.
 enum { FAREWELL_SECONDS = 60, GUARD_SECONDS = 1 };
-
-// A child whose parent ignores SIGCHLD leaves no status behind.
-static void stopIgnoringChildren(void) {
-  struct sigaction action;
-  if (sigaction(SIGCHLD, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
-    signal(SIGCHLD, SIG_DFL);
-}
 
 // Tells the parent why there is no program, and ends.
 FORKED _Noreturn void giveUp(int errors) {

@@ -13,6 +13,9 @@
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424
+#endif
 
 // What runs in the child, or beside it: the thread sanitizer takes locks.
 #define FORKED __attribute__((no_sanitize("thread"))) static
@@ -25,6 +28,13 @@
 #else
 #define COPY_PROCESS _Fork
 #endif
+
+// A child whose parent ignores SIGCHLD leaves no status behind.
+static inline void stopIgnoringChildren(void) {
+  struct sigaction action;
+  if (sigaction(SIGCHLD, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+    signal(SIGCHLD, SIG_DFL);
+}
 
 // fork(2), with all signals blocked in the child: one that comes right after it would end the child, or run a handler of the parent's
 // there.

@@ -2,8 +2,26 @@
 #include "forked.h"
 
 #include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
+
+// Of linux/fs.h, since Linux 6.7: headers may be older than the kernel.
+typedef struct {
+  uint64_t start, end, categories;
+} PageRegion;
+typedef struct {
+  uint64_t size, flags, start, end, walkEnd, regions, regionCount, mostPages;
+  uint64_t inverted, allOf, anyOf, returned;
+} PageScan;
+enum {
+  PAGE_IS_FILE = 1 << 2,
+  PAGE_IS_PRESENT = 1 << 3,
+  PAGE_IS_SWAPPED = 1 << 4,
+  PAGE_IS_PFNZERO = 1 << 5,
+};
+#define PAGEMAP_SCAN _IOWR('f', 16, PageScan)
 
 int64_t CLinux_readProcess(int32_t process, void *local, uint64_t remote, size_t byteCount) {
   struct iovec here = {local, byteCount};
@@ -18,6 +36,28 @@ int64_t CLinux_writeProcess(int32_t process, const void *local, uint64_t remote,
   struct iovec there = {(void *)(uintptr_t)remote, byteCount};
   ssize_t count = process_vm_writev(process, &here, 1, &there, 1, 0);
   return count < 0 ? -errno : count;
+}
+
+int32_t CLinux_nextPages(int32_t descriptor, uint64_t start, uint64_t end, int32_t kind,
+                         uint64_t *first, uint64_t *last, uint64_t *walked) {
+  uint64_t not = kind == CLinux_PAGES_OWN ? PAGE_IS_FILE : PAGE_IS_PFNZERO;
+  PageRegion region = {0, 0, 0};
+  PageScan scan;
+  memset(&scan, 0, sizeof scan);
+  scan.size = sizeof scan;
+  scan.start = start;
+  scan.end = end;
+  scan.regions = (uintptr_t)&region;
+  scan.regionCount = 1;
+  scan.inverted = not;
+  scan.allOf = not;
+  scan.anyOf = PAGE_IS_PRESENT | PAGE_IS_SWAPPED;
+  int count = ioctl(descriptor, PAGEMAP_SCAN, &scan);
+  if (count < 0) return -errno;
+  *first = region.start;
+  *last = region.end;
+  *walked = scan.walkEnd;
+  return count;
 }
 
 void CLinux_deviceNumbers(uint64_t device, uint32_t *high, uint32_t *low) {

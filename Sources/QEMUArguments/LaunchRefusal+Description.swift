@@ -68,8 +68,8 @@ extension LaunchNote: CustomStringConvertible {
     case .notUsed(let option):
       "\(option) is ignored: the memory is the image."
     case .balloonKeepsMemory(let driver):
-      "\(driver): memory that the guest returns stays in use, as it is the image. QEMU prints "
-        + "an error for each page."
+      "\(driver): memory that the guest returns stays in use, as it is the image, and what it writes to before takes more. QEMU "
+        + "prints an error for each page. If the balloon is used, restore with --engine place."
     case .lockedMemory:
       "-overcommit mem-lock=on makes QEMU read the whole image into memory at once."
     case .unseen(let file):
@@ -79,6 +79,9 @@ extension LaunchNote: CustomStringConvertible {
         + "random state. The device must have been there when the VM was saved."
     case .sameGenerationID(let guid):
       "-device vmgenid,guid=\(guid): all clones have this ID, and their guests the same random state. Use guid=auto, which gives each its own."
+    case .imageInMemory(let path, let available, let needed):
+      "\(path) is on a file system in memory, where each absent page that a guest touches takes room: up to \(needed) bytes, and "
+        + "\(available) are free. Where it is full, the kernel ends QEMU without a message. Make room, or restore with --engine place."
     }
   }
 }

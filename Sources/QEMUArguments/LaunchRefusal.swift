@@ -45,7 +45,7 @@ public enum LaunchNote: Equatable, Sendable {
   case notShared(id: String)
   /// The file or the kind of pages that the option asks for is not used for the mapped memory.
   case notUsed(option: String)
-  /// A balloon is there: what it takes from the guest stays in use.
+  /// A balloon is there: what it takes from the guest stays in use, and takes memory where the guest writes to it before.
   case balloonKeepsMemory(driver: String)
   /// All memory is locked, hence read from the image at once.
   case lockedMemory
@@ -55,4 +55,6 @@ public enum LaunchNote: Equatable, Sendable {
   case noGenerationID
   /// All clones have this generation ID.
   case sameGenerationID(String)
+  /// The image is in memory, on a file system with less room, in bytes, than its holes may take as VMs touch them.
+  case imageInMemory(path: String, available: UInt64, neededAtMost: UInt64)
 }

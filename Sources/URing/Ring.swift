@@ -213,6 +213,14 @@ extension Ring {
       unsafe ring.deallocate()
       throw SystemCallError(.io_uring_setup, result)
     }
+    // A forked process would keep the ring, with its files and buffers, for as long as it lives (MADV_DONTFORK).
+    // SAFETY: the ring is open.
+    result = unsafe io_uring_ring_dontfork(ring)
+    guard result == 0 else {
+      unsafe io_uring_queue_exit(ring)
+      unsafe ring.deallocate()
+      throw SystemCallError(.madvise, result)
+    }
     return unsafe ring
   }
 

@@ -63,6 +63,54 @@ import Testing
     #expect(try names(in: directory.path) == [])
   }
 
+  /// All that it has started goes with it; one process watches over all.
+  @Test func aParentThatIsKilledTakesItsProgramsWithIt() async throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.file("processes").string
+    await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String] in
+      let first = try ChildProcess(starting: "sleep", ["600"])
+      let second = try ChildProcess(starting: "sleep", ["600"])
+      // A number that is used again.
+      do { _ = try ChildProcess(starting: "sleep", ["600"]) }
+      let third = try ChildProcess(starting: "sleep", ["600"])
+      let children = [first.processID, second.processID, third.processID]
+      let own = try names(in: "/proc").compactMap(Int32.init).filter { number in
+        let stat = try? String(
+          decoding: contents(FilePath("/proc/\(number)/stat")), as: UTF8.self)
+        return stat?.contains("(mapped-ram-guar) ") == true
+          && stat?.split(separator: " ")[3] == "\(getpid())"
+      }
+      try makeFile(
+        FilePath(path),
+        Array("\(own.count) \(children.map(String.init).joined(separator: " "))".utf8))
+      kill(getpid(), SIGKILL)
+      _ = (first.processID, second.processID, third.processID)
+    }
+    let text = String(decoding: try contents(FilePath(path)), as: UTF8.self)
+    let numbers = text.split(separator: " ").compactMap { Int32($0) }
+    try #require(numbers.count == 4)
+    #expect(numbers[0] == 1)
+    for number in numbers[1...3] {
+      // One that is gone was waited for as well.
+      if let process = try? ProcessHandle(number) {
+        #expect(process.wait(for: .seconds(20)))
+      }
+    }
+  }
+
+  /// Somebody may have killed the guard: the next program gets another one.
+  @Test func aGuardThatIsGoneIsReplaced() async throws {
+    await #expect(processExitsWith: .success) {
+      let first = try ChildProcess(starting: "sleep", ["600"])
+      try Subprocess.succeed(["pkill", "-9", "-P", "\(getpid())", "mapped-ram-guar"])
+      let second = try ChildProcess(starting: "sleep", ["600"])
+      #expect(kill(first.processID, 0) == 0 && kill(second.processID, 0) == 0)
+      #expect(
+        try Subprocess.run(["pgrep", "-r", "R,S", "-P", "\(getpid())", "mapped-ram-guar"]).text
+          .split(separator: "\n").count == 1)
+    }
+  }
+
   @Test func argumentsArriveAsTheyAre() throws {
     let run = try Output("sh", ["-c", "printf '%s|' \"$@\"", "sh", "", " a b", "*", "\n", "ä"])
     #expect(run.text == "| a b|*|\n|ä|")

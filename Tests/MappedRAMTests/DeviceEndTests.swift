@@ -91,6 +91,44 @@ import Testing
     #expect(try bytes("out") == state)
   }
 
+  /// Its shell is there before the VM is paused; the command itself, which may look at the device, begins when it is saved.
+  @Test func aPreparedCommandBeginsWhenItIsSaved() throws {
+    let mark = directory.file("mark")
+    let source = try CommandStateSource(
+      "echo begun > '\(mark)'; [ $# = 0 ] && cat '\(directory.file("state"))'; cat"
+    ).prepared()
+    usleep(50_000)
+    #expect(InodeType(at: mark) == nil)
+    try save(source)
+    #expect(InodeType(at: mark) != nil)
+    try load(try FileStateTarget(directory.file("out")))
+    #expect(try bytes("out") == state)
+  }
+
+  /// What is not saved after all has never begun, and is gone.
+  @Test func aPreparedCommandEndsWithItsSource() throws {
+    let mark = directory.file("mark")
+    let command = "echo begun > '\(mark)'"
+    do { _ = try CommandStateSource(command).prepared() }
+    #expect(InodeType(at: mark) == nil)
+    #expect(try Subprocess.run(["pgrep", "-f", mark.string]).text.isEmpty)
+  }
+
+  @Test(arguments: [
+    ("echo one; echo two >&2; exit 3", "two"), ("exit 1", ""), ("echo $0 >&2\nexit 2", "/bin/sh"),
+    ("kill -9 $$", ""), ("if", nil), ("true\nif", nil), (")", nil),
+  ])
+  func aPreparedCommandFailsAsAnother(_ command: String, _ message: String?) throws {
+    let failure = failure(of: CommandStateSource(command))
+    #expect(try failure == self.failure(of: CommandStateSource(command).prepared()))
+    guard let message, case .device(_, .command(_, let found))? = failure else { return }
+    #expect(found == message)
+  }
+
+  private func failure(of source: any DeviceStateSource) -> ImageError? {
+    #expect(throws: ImageError.self) { try save(source) }
+  }
+
   @Test(arguments: [
     ("echo one; echo two >&2; echo three >&2; exit 3", ChildEnd.exited(status: 3), "two; three"),
     ("exit 1", .exited(status: 1), ""),

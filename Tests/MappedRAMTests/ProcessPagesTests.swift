@@ -111,10 +111,10 @@ import Testing
 }
 
 extension Mapping {
-  fileprivate var address: UInt64 { UInt64(UInt(bitPattern: unsafe baseAddress)) }
+  var address: UInt64 { UInt64(UInt(bitPattern: unsafe baseAddress)) }
 
   /// How many pages this process has of it, by its page map, read without the code under test.
-  fileprivate func presentPages() throws -> Int {
+  func presentPages() throws -> Int {
     let map = try FileDescriptor.open(FilePath("/proc/self/pagemap"), .readOnly)
     var entries = [UInt64](repeating: 0, count: byteCount / 4096)
     let got = try map.closeAfter {

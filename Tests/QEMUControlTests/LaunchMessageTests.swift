@@ -72,8 +72,8 @@ import Testing
       (.notUsed(option: "-mem-path"), "-mem-path is ignored: the memory is the image."),
       (
         .balloonKeepsMemory(driver: "virtio-balloon-pci"),
-        "virtio-balloon-pci: memory that the guest returns stays in use, as it is the image. "
-          + "QEMU prints an error for each page."
+        "virtio-balloon-pci: memory that the guest returns stays in use, as it is the image, and what it writes to before takes "
+          + "more. QEMU prints an error for each page. If the balloon is used, restore with --engine place."
       ),
       (
         .lockedMemory,
@@ -82,6 +82,11 @@ import Testing
       (
         .unseen(file: "vm.cfg"),
         "-readconfig vm.cfg: options about memory in this file are ignored."
+      ),
+      (
+        .imageInMemory(path: "/dev/shm/vm.img", available: 4096, neededAtMost: 8192),
+        "/dev/shm/vm.img is on a file system in memory, where each absent page that a guest touches takes room: up to 8192 bytes, "
+          + "and 4096 are free. Where it is full, the kernel ends QEMU without a message. Make room, or restore with --engine place."
       ),
     ] as [(LaunchNote, String)])
   func noteIsASentence(note: LaunchNote, text: String) {

@@ -27,6 +27,25 @@ struct RingTests {
     try ring.submitAndWait(minimum: 3)
   }
 
+  /// A process that is forked while there is a ring would keep its files open, and its buffers in memory. Rings of other tests count as
+  /// well.
+  @Test func isLeftOutOfForks() throws {
+    let ring = try Ring(entries: 5)
+    let lines = try ProcessText.lines(of: "/proc/self/smaps").map {
+      String(decoding: $0, as: UTF8.self)
+    }
+    var isRing = false
+    var flags: [[Substring]] = []
+    for line in lines {
+      let words = line.split(separator: " ")
+      if words.first?.contains("-") ?? false { isRing = line.hasSuffix("anon_inode:[io_uring]") }
+      if isRing, words.first == "VmFlags:" { flags.append(words) }
+    }
+    #expect(!flags.isEmpty)
+    #expect(flags.allSatisfy { $0.contains("dc") })
+    ring.close()
+  }
+
   @Test(arguments: [false, true])
   func writesAndReadsAPartOfTheBuffer(isRegistered: Bool) throws {
     let buffer = try AlignedBuffer(byteCount: 1 << 16)

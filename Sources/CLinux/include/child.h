@@ -65,6 +65,20 @@ typedef struct {
 /// byte written to it, as CLinux_release does, makes the guard go without harm.
 int32_t CLinux_startGuard(int32_t target, const CLinux_Farewell *farewell, int32_t *release);
 
+/// How many processes a guard of several can watch over; they have numbers below this.
+enum { CLinux_GUARDED = 4096 };
+
+/// Forks a process that watches over several: when this process ends, it kills them with SIGKILL. Returns its number; `link` is a
+/// descriptor for CLinux_watch, CLinux_unwatch and CLinux_release.
+int32_t CLinux_startGuardOfSeveral(int32_t *link);
+
+/// Gives such a guard the process behind `target` (a pidfd) to watch over, as its number `number`. What it was given is never forgotten,
+/// also if this process ends at once. -EPIPE where the guard is gone.
+int32_t CLinux_watch(int32_t link, int32_t number, int32_t target);
+
+/// Takes a process back.
+int32_t CLinux_unwatch(int32_t link, int32_t number);
+
 /// Lets a guard do at once what it is there for; `link` is closed. It is to be waited for.
 void CLinux_letAct(int32_t link);
 

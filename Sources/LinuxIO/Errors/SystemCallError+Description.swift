@@ -62,7 +62,7 @@ extension SystemCallError: CustomStringConvertible {
       "Reading another process needs the same user and kernel.yama.ptrace_scope 0, or "
         + "CAP_SYS_PTRACE."
     case (.process_vm_readv, .noSuchProcess), (.process_vm_writev, .noSuchProcess),
-      (.pread, .noSuchProcess):
+      (.pread, .noSuchProcess), (.ioctl, .noSuchProcess):
       "The process has ended."
     case (.process_vm_readv, .badAddress), (.process_vm_writev, .badAddress):
       "The process has no memory there that may be accessed: it may have changed its mappings."

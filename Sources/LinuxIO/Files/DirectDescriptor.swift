@@ -72,7 +72,7 @@ extension File {
       case .none: return Direct(.notOffered)
       case .some(let found): (memory, offset) = found
       }
-      if isInMemory(descriptor.rawValue) { return Direct(.memoryFileSystem) }
+      if File.isInMemory(descriptor.rawValue) { return Direct(.memoryFileSystem) }
       if let errno = firstRead(descriptor.rawValue, memory: memory, offset: offset) {
         return Direct(.readFailed(errno))
       }
@@ -92,19 +92,6 @@ extension File {
       return (Int(memory), Int(offset))
     }
 
-    /// Whether the file system keeps its files in memory alone. Newer kernels open those with
-    /// O_DIRECT, and then use the page cache all the same. A device node lies on such a file system
-    /// (devtmpfs), but its bytes do not.
-    private static func isInMemory(_ descriptor: CInt) -> Bool {
-      guard let found = try? Stat(FileDescriptor(rawValue: descriptor)), found.type == .regular
-      else { return false }
-      var type: UInt64 = 0
-      // SAFETY: the number is written before the call returns, and is not kept.
-      guard unsafe CLinux_fileSystemType(descriptor, &type) == 0 else { return false }
-      // linux/magic.h: TMPFS_MAGIC, RAMFS_MAGIC, HUGETLBFS_MAGIC.
-      return [0x0102_1994, 0x8584_58f6, 0x9584_58f6].contains(type)
-    }
-
     private static func isPowerOfTwo(_ number: Int) -> Bool {
       number > 0 && number & (number - 1) == 0
     }
@@ -121,4 +108,32 @@ extension File {
       }
     }
   }
+}
+
+extension File {
+  /// Whether the file is on a file system that keeps its files in memory alone, or in swap.
+  ///
+  /// - Throws: what fstatfs(2) gives.
+  package func isInMemory() throws(SystemCallError) -> Bool {
+    var type: UInt64 = 0
+    // SAFETY: the number is written before the call returns, and is not kept.
+    try check(
+      unsafe CLinux_fileSystemType(buffered.rawValue, &type), .statfs, .file(path))
+    return kind == .regular && Self.memoryFileSystems.contains(type)
+  }
+
+  /// The same of a descriptor, as far as it can be told. Newer kernels open such files with
+  /// O_DIRECT, and then use the page cache all the same. A device node lies on such a file system
+  /// (devtmpfs), but its bytes do not.
+  fileprivate static func isInMemory(_ descriptor: CInt) -> Bool {
+    guard let found = try? Stat(FileDescriptor(rawValue: descriptor)), found.type == .regular
+    else { return false }
+    var type: UInt64 = 0
+    // SAFETY: the number is written before the call returns, and is not kept.
+    guard unsafe CLinux_fileSystemType(descriptor, &type) == 0 else { return false }
+    return memoryFileSystems.contains(type)
+  }
+
+  /// linux/magic.h: TMPFS_MAGIC, RAMFS_MAGIC, HUGETLBFS_MAGIC.
+  private static let memoryFileSystems: Set<UInt64> = [0x0102_1994, 0x8584_58f6, 0x9584_58f6]
 }

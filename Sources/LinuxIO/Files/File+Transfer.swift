@@ -2,7 +2,7 @@ import Glibc
 import SystemPackage
 
 extension File {
-  /// Fills `memory` with the bytes from `offset` on, through the page cache.
+  /// Fills `memory` with the bytes from `offset` on, through the page cache, or past it where that is asked for and can be.
   ///
   /// Reads on after short reads and interruptions, and gives the number of bytes read: fewer than
   /// `memory` holds only where the file ends. Throws what pread gives; the error's range
@@ -10,16 +10,19 @@ extension File {
   @discardableResult
   @unsafe
   package func read(
-    into memory: UnsafeMutableRawBufferPointer, at offset: UInt64
+    into memory: UnsafeMutableRawBufferPointer, at offset: UInt64, pastCache: Bool = false
   ) throws(SystemCallError) -> Int {
     let first = try signedRange(offset, memory.count, .pread)
     var done = 0
     while done < memory.count {
+      let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: memory[done...])
+      let number =
+        pastCache
+        ? unsafe descriptor(for: UnsafeRawBufferPointer(rest), at: offset + UInt64(done))
+        : buffered.rawValue
       // SAFETY: the rest of `memory` is the caller's for the time of the call.
       let got = try retryingInterrupted(.pread, missing(offset, done, memory.count)) {
-        unsafe pread(
-          buffered.rawValue, memory.baseAddress?.advanced(by: done), memory.count - done,
-          first + off_t(done))
+        unsafe pread(number, rest.baseAddress, rest.count, first + off_t(done))
       }
       if got == 0 { break }
       done += got

@@ -5,6 +5,8 @@ import Glibc
 package enum Advice: Sendable {
   /// MADV_SEQUENTIAL: read ahead far.
   case sequential
+  /// MADV_RANDOM: read nothing ahead.
+  case random
   /// MADV_WILLNEED: read now, without waiting.
   case willNeed
   /// MADV_DONTNEED: drop the pages. Private ones read as the file, or as zeros, again.
@@ -19,6 +21,7 @@ package enum Advice: Sendable {
   var number: CInt {
     switch self {
     case .sequential: MADV_SEQUENTIAL
+    case .random: MADV_RANDOM
     case .willNeed: MADV_WILLNEED
     case .dontNeed: MADV_DONTNEED
     case .populateRead: CLinux_MADV_POPULATE_READ

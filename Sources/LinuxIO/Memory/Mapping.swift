@@ -6,7 +6,7 @@ import SystemPackage
 ///
 /// The memory stays valid as long as the mapping is referenced. Where another process cuts the
 /// file, touching the lost part raises SIGBUS: map files that nobody cuts. Core dumps of this
-/// process leave it out: it may be a guest's.
+/// process leave it out, as it may be a guest's; so do processes that are forked.
 @safe
 public final class Mapping: @unchecked Sendable {
   // @unchecked Sendable: the fields never change. Whoever writes the memory from several threads
@@ -62,7 +62,7 @@ public final class Mapping: @unchecked Sendable {
         call: .mmap, errno: Errno(rawValue: errno), subject: .range(file.path, range))
     }
     do throws(SystemCallError) {
-      try unsafe leaveOutOfCoreDumps(found, byteCount: mappedByteCount)
+      try unsafe keepToThisProcess(found, byteCount: mappedByteCount)
     } catch {
       // SAFETY: the mapping was made above, and nobody else has it.
       _ = unsafe munmap(found, mappedByteCount)

@@ -5,7 +5,7 @@ import SystemPackage
 
 /// A program that this process has started, killed when the value goes, unless it has ended, was let go, or is to outlive its parent.
 ///
-/// While it is held and runs, a small process watches over it (`ChildGuard`): if this process ends in any way, also by
+/// While it is held and runs, a small process watches over it (`GuardOfSeveral`, `ChildGuard`): if this process ends in any way, also by
 /// SIGKILL, the program is killed.
 ///
 /// The program may be a script that starts another one, and that would be left: `Options.farewell` and `hold(_:)` are for this.
@@ -15,7 +15,9 @@ package struct ChildProcess: ~Copyable, Sendable {
   /// Whether it gets the signals of this process's terminal.
   package let sharesTerminal: Bool
   private let handle: ProcessHandle
+  /// The guard of a program that is told something before it is killed, or the one of all others.
   private var watcher: ChildGuard?
+  private var ward: GuardOfSeveral.Ward?
   private let farewell: Farewell?
   /// Processes that it has started, and that end with it.
   private var companions: [ChildGuard] = []
@@ -87,7 +89,11 @@ package struct ChildProcess: ~Copyable, Sendable {
     do throws(SystemCallError) {
       handle = try ProcessHandle(started)
       if !options.outlivesParent {
-        watcher = try ChildGuard(over: handle, farewell: options.farewell)
+        if options.farewell != nil {
+          watcher = try ChildGuard(over: handle, farewell: options.farewell)
+        } else {
+          ward = try GuardOfSeveral.watch(over: handle)
+        }
       }
     } catch {
       Self.drop(&spawned)
@@ -198,6 +204,7 @@ package struct ChildProcess: ~Copyable, Sendable {
   private mutating func dismissWatcher() {
     if farewell != nil { watcher?.act(within: Self.guardPatience) }
     watcher = nil
+    ward = nil
   }
 
   /// Lets the process run on when this one ends.

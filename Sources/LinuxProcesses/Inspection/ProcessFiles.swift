@@ -9,10 +9,12 @@ package enum ProcessFiles {
   ///
   /// The file's own permissions are asked, and the right to trace the process (proc_pid_fd(5)).
   ///
+  /// - Parameter directIO: how, where it is only read.
   /// - Throws: EACCES or EPERM without the rights; ENOENT where the process is gone.
   /// - Complexity: O(descriptors of the process).
   package static func open(
-    _ wanted: MappedFileIdentity, of processID: Int32, access: File.Access
+    _ wanted: MappedFileIdentity, of processID: Int32, access: File.Access,
+    directIO: DirectIOPolicy = .off
   ) throws(SystemCallError) -> File? {
     let directory = FilePath("/proc/\(processID)/fd")
     var refusal: SystemCallError?
@@ -23,15 +25,27 @@ package enum ProcessFiles {
       do throws(SystemCallError) {
         let file = try File.open(path, access: .read, directIO: .off)
         guard file.isMapped(as: wanted) else { continue }
-        guard access != .read else { return file }
+        guard access != .read || directIO != .off else { return file }
         // The same file, whatever the process has put under the number meanwhile.
-        return try File.open(descriptor: file.bufferedDescriptor, access: access, directIO: .off)
+        return try File.open(
+          descriptor: file.bufferedDescriptor, access: access, directIO: directIO)
       } catch {
         refusal = refusal ?? error
       }
     }
     if let refusal { throw refusal }
     return nil
+  }
+
+  /// Opens the file at `path`, as a line of /proc/PID/maps has it, if it is `wanted`: for a process that has closed it since it was mapped.
+  ///
+  /// - Throws: what open(2) gives.
+  package static func open(
+    _ wanted: MappedFileIdentity, at path: FilePath, directIO: DirectIOPolicy
+  ) throws(SystemCallError) -> File? {
+    guard InodeType(at: path) == .regular else { return nil }
+    let file = try File.open(path, access: .read, directIO: directIO)
+    return file.isMapped(as: wanted) ? file : nil
   }
 
   /// What the files and block devices are that the process has open.

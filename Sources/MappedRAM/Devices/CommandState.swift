@@ -1,6 +1,7 @@
 import Glibc
 import LinuxIO
 import LinuxProcesses
+import Synchronization
 import SystemPackage
 
 /// The state of a device that a command writes to its standard output.
@@ -16,13 +17,37 @@ public struct CommandStateSource: DeviceStateSource {
   /// The state that `command` writes.
   public init(_ command: String) { self.command = command }
 
+  /// Starts the shell, which waits for a word before it does anything of the command: to start a process takes longer than most commands
+  /// do.
+  public func prepared() throws(DeviceFailure) -> any DeviceStateSource {
+    try DeviceFailure.system { () throws(SystemCallError) in try HeldCommand(command) }
+  }
+
   /// Runs the command and reads until its end.
   public func save(to sink: DeviceStateSink) throws(DeviceFailure) {
-    try RunningCommand.run(command, .output, until: sink.stop) {
+    try RunningCommand.starting(command, .output).run(until: sink.stop) {
       (running) throws(DeviceFailure) in
-      while unsafe try sink.put({ (memory) throws(DeviceFailure) in
-        try unsafe running.fill(memory)
-      }) {}
+      try running.put(into: sink)
+    }
+  }
+}
+
+/// A command whose shell runs, and waits for the word. It ends with the value.
+private final class HeldCommand: DeviceStateSource {
+  private let command: Mutex<RunningCommand?>
+
+  init(_ command: String) throws(SystemCallError) {
+    let running = try RunningCommand(command, .output, isHeld: true)
+    self.command = Mutex(running)
+  }
+
+  func save(to sink: DeviceStateSink) throws(DeviceFailure) {
+    guard let running = command.withLock({ $0.take() }) else {
+      preconditionFailure("a source is saved from once")
+    }
+    try running.run(until: sink.stop) { (running) throws(DeviceFailure) in
+      try running.letGo()
+      try running.put(into: sink)
     }
   }
 }
@@ -39,16 +64,40 @@ public struct CommandStateTarget: DeviceStateTarget {
   /// The state is to go to `command`.
   public init(_ command: String) { self.command = command }
 
+  /// Starts the command, which waits for its standard input.
+  public func prepared() throws(DeviceFailure) -> any DeviceStateTarget {
+    StartedCommand(try RunningCommand.starting(command, .input), loadsLast: loadsLast)
+  }
+
   /// Runs the command and writes all to it.
   public func load(from feed: DeviceStateFeed) throws(DeviceFailure) {
-    try RunningCommand.run(command, .input, until: feed.stop) {
+    try RunningCommand.starting(command, .input).run(until: feed.stop) {
       (running) throws(DeviceFailure) in
-      var isRead = true
-      while isRead,
-        unsafe try feed.next({ (_, bytes) throws(DeviceFailure) in
-          isRead = try unsafe running.put(bytes)
-        })
-      {}
+      try running.take(from: feed)
+    }
+  }
+}
+
+/// A command that runs, and waits for its standard input. It ends with the value.
+private final class StartedCommand: DeviceStateTarget {
+  let loadsLast: Bool
+  private let command: Mutex<RunningCommand?>
+
+  init(_ running: consuming RunningCommand, loadsLast: Bool) {
+    command = Mutex(running)
+    self.loadsLast = loadsLast
+  }
+
+  deinit {
+    if var running = command.withLock({ $0.take() }) { running.end() }
+  }
+
+  func load(from feed: DeviceStateFeed) throws(DeviceFailure) {
+    guard let running = command.withLock({ $0.take() }) else {
+      preconditionFailure("a target is loaded into once")
+    }
+    try running.run(until: feed.stop) { (running) throws(DeviceFailure) in
+      try running.take(from: feed)
     }
   }
 }
@@ -58,7 +107,10 @@ private struct RunningCommand: ~Copyable {
   private var child: ChildProcess
   private var data: PipeEnd?
   private let errors: PipeEnd
-  private let stop: StopSignal
+  /// What ends all waiting; `nil` until it is used.
+  private var stop: StopSignal?
+  /// Where a command gets its word that is not to run yet.
+  private var gate: PipeEnd?
   private var message: [UInt8] = []
   private var errorsAreOpen = true
 
@@ -68,41 +120,97 @@ private struct RunningCommand: ~Copyable {
   /// Bytes of its last words that are kept.
   private static let messageBytes = 2048
 
-  private init(
-    _ command: String, _ direction: Direction, until stop: StopSignal
-  ) throws(SystemCallError) {
+  /// What stands before a command that is to wait: in the same line, so that a shell counts its lines as it would without. The standard
+  /// input is the gate until then; where that is closed, the command does not run.
+  private static let waiting = "read -r _ || exit 1; exec </dev/null; "
+
+  /// Starts `command`.
+  ///
+  /// - Parameter isHeld: whether it waits for `letGo`: for one that writes.
+  init(_ command: String, _ direction: Direction, isHeld: Bool = false) throws(SystemCallError) {
+    precondition(direction == .output || !isHeld, "the gate is its standard input")
     let data = try PipePair()
     let errors = try PipePair()
     let nothing = try PipePair.openNull()
+    let gate = try PipePair()
     var options = ChildProcess.Options()
     options.standardError = errors.writing.rawValue
-    options.standardInput = direction == .input ? data.reading.rawValue : nothing.rawValue
+    options.standardInput =
+      isHeld
+      ? gate.reading.rawValue : direction == .input ? data.reading.rawValue : nothing.rawValue
     options.standardOutput = direction == .output ? data.writing.rawValue : nothing.rawValue
     // A session of its own, so that Ctrl-C reaches it through us, and all that it starts can be ended.
     options.startsSession = true
-    child = try ChildProcess(starting: "/bin/sh", ["-c", command], options)
+    child = try ChildProcess(
+      starting: "/bin/sh", ["-c", isHeld ? Self.waiting + command : command], options)
     let end = direction == .output ? data.takeReading() : data.takeWriting()
     self.data = PipeEnd(end, path: "pipe")
     self.errors = PipeEnd(errors.takeReading(), path: "pipe")
-    self.stop = stop
+    self.gate = isHeld ? PipeEnd(gate.takeWriting(), path: "pipe") : nil
     self.data?.widen(to: PipeEnd.deviceBytes)
   }
 
-  /// Starts `command`, lets `body` work with it, and waits for its end.
-  static func run(
-    _ command: String, _ direction: Direction, until stop: StopSignal,
-    _ body: (inout RunningCommand) throws(DeviceFailure) -> Void
-  ) throws(DeviceFailure) {
-    var running = try DeviceFailure.system { () throws(SystemCallError) in
-      try RunningCommand(command, direction, until: stop)
+  /// Starts `command` as one that runs at once.
+  static func starting(
+    _ command: String, _ direction: Direction
+  ) throws(DeviceFailure) -> RunningCommand {
+    try DeviceFailure.system { () throws(SystemCallError) in
+      try RunningCommand(command, direction)
     }
+  }
+
+  /// Lets `body` work with it, and waits for its end.
+  consuming func run(
+    until stop: StopSignal, _ body: (inout RunningCommand) throws(DeviceFailure) -> Void
+  ) throws(DeviceFailure) {
+    self.stop = stop
     do throws(DeviceFailure) {
-      try body(&running)
-      try running.finish()
+      try body(&self)
+      try finish()
     } catch {
-      running.end()
+      end()
       throw error
     }
+  }
+
+  /// Gives a held command its word.
+  mutating func letGo() throws(DeviceFailure) {
+    guard let gate = gate.take() else { preconditionFailure("it is held") }
+    let word: [UInt8] = [UInt8(ascii: "\n")]
+    var outcome: Result<Int?, SystemCallError> = .success(nil)
+    // SAFETY: the array lives for the call.
+    unsafe word.withUnsafeBytes { bytes in
+      do throws(SystemCallError) {
+        outcome = .success(try unsafe gate.writeSome(bytes, until: signal))
+      } catch {
+        outcome = .failure(error)
+      }
+    }
+    switch outcome {
+    case .success(nil): throw .stopped
+    case .success: break
+    // A shell that has ended already has not understood the command, which it says itself.
+    case .failure(let error) where error.errno == .brokenPipe: break
+    case .failure(let error): throw .system(error)
+    }
+  }
+
+  private var signal: StopSignal {
+    guard let stop else { preconditionFailure("it is run before it is waited for") }
+    return stop
+  }
+
+  /// Puts all that it writes into `sink`.
+  mutating func put(into sink: DeviceStateSink) throws(DeviceFailure) {
+    while unsafe try sink.put({ (memory) throws(DeviceFailure) in try unsafe fill(memory) }) {}
+  }
+
+  /// Writes all of `feed` to it.
+  mutating func take(from feed: DeviceStateFeed) throws(DeviceFailure) {
+    var isRead = true
+    while isRead,
+      unsafe try feed.next({ (_, bytes) throws(DeviceFailure) in isRead = try unsafe put(bytes) })
+    {}
   }
 
   /// Fills `memory` with what it writes, up to the end. Nil where that was reached before the first byte.
@@ -112,7 +220,7 @@ private struct RunningCommand: ~Copyable {
       guard try waitForData(POLLIN) else { break }
       let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: memory[count...])
       let got = try DeviceFailure.system { () throws(SystemCallError) in
-        unsafe try data?.readSome(into: rest, until: stop)
+        unsafe try data?.readSome(into: rest, until: signal)
       }
       guard let got else { throw .stopped }
       if got == 0 { break }
@@ -129,7 +237,7 @@ private struct RunningCommand: ~Copyable {
       let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[count...])
       let put: Int?
       do throws(SystemCallError) {
-        put = unsafe try data?.writeSome(rest, until: stop)
+        put = unsafe try data?.writeSome(rest, until: signal)
       } catch {
         // How it ended says more.
         guard error.errno == .brokenPipe else { throw .system(error) }
@@ -158,14 +266,14 @@ private struct RunningCommand: ~Copyable {
   /// Whether the descriptor is ready now: what a command has written last may have come after the look that found its end.
   private func isReady(_ descriptor: CInt, _ events: Int32) throws(DeviceFailure) -> Bool {
     try DeviceFailure.system { () throws(SystemCallError) in
-      try stop.wait(for: [(descriptor, events)], milliseconds: 0)?[0] ?? false
+      try signal.wait(for: [(descriptor, events)], milliseconds: 0)?[0] ?? false
     }
   }
 
   private func wait(
     for entries: [(descriptor: CInt, events: Int32)]
   ) throws(DeviceFailure) -> [Bool]? {
-    try DeviceFailure.system { () throws(SystemCallError) in try stop.wait(for: entries) }
+    try DeviceFailure.system { () throws(SystemCallError) in try signal.wait(for: entries) }
   }
 
   /// Keeps what is there on the standard error.
@@ -175,7 +283,7 @@ private struct RunningCommand: ~Copyable {
     // SAFETY: the array lives for the call.
     let outcome: Result<Int?, SystemCallError> = unsafe bytes.withUnsafeMutableBytes { buffer in
       do throws(SystemCallError) {
-        return .success(try unsafe errors.readSome(into: buffer, until: stop))
+        return .success(try unsafe errors.readSome(into: buffer, until: signal))
       } catch {
         return .failure(error)
       }
@@ -216,7 +324,7 @@ private struct RunningCommand: ~Copyable {
   }
 
   /// Ends it and all that it has started, if it has not ended: politely first.
-  private mutating func end() {
+  mutating func end() {
     data = nil
     guard !child.hasBeenWaitedFor else { return }
     // Its number is its own until it has been waited for.

@@ -5,6 +5,15 @@ import MappedRAMFormat
 struct DeviceTarget {
   var stored: StoredDevice
   var target: any DeviceStateTarget
+
+  /// The same, once its target has done what it can do before.
+  fileprivate func prepared() throws(ImageError) -> DeviceTarget {
+    do throws(DeviceFailure) {
+      return DeviceTarget(stored: stored, target: try target.prepared())
+    } catch {
+      throw .device(stored.identity, error)
+    }
+  }
 }
 
 /// The devices' part of a restore: a task for each, and the way of their buffers out of the file.
@@ -42,7 +51,12 @@ struct DeviceReader: ~Copyable {
 
   private mutating func start(last: Bool) throws(ImageError) {
     let (pool, stop) = (tasks.pool, tasks.stop)
+    // To fork this process takes the longer the more threads it has: before there are any.
+    var prepared: [(lane: Int, device: DeviceTarget)] = []
     for (lane, device) in devices.enumerated() where device.target.loadsLast == last {
+      prepared.append((lane, try device.prepared()))
+    }
+    for (lane, device) in prepared {
       try tasks.start(device.stored.identity) { () throws(DeviceFailure) in
         let feed = DeviceStateFeed(device.stored, from: pool, lane: lane, stop: stop)
         try device.target.load(from: feed)

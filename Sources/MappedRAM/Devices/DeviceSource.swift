@@ -42,6 +42,17 @@ public struct DeviceSource: Sendable {
     self.source = source
     self.placement = placement
   }
+
+  /// Lets the source do what can be done before its device stops.
+  ///
+  /// - Throws: `ImageError.device`.
+  package mutating func prepare() throws(ImageError) {
+    do throws(DeviceFailure) {
+      source = try source.prepared()
+    } catch {
+      throw .device(identity, error)
+    }
+  }
 }
 
 /// How many bytes of devices' states may be in memory.

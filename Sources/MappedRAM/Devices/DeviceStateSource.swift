@@ -6,6 +6,12 @@ public protocol DeviceStateSource: Sendable {
   /// Bytes of state, where they are known before; then neither more nor fewer may come.
   var byteCount: UInt64? { get }
 
+  /// Does what can be done while the device still runs, and touches nothing of its state: a save of a VM calls this before it pauses the
+  /// VM, and saves from what it gives. That is dropped without having been saved from where the save comes to an end before.
+  ///
+  /// - Throws: why the state cannot be had; the VM has not been paused then.
+  func prepared() throws(DeviceFailure) -> any DeviceStateSource
+
   /// Puts the whole state into `sink`, buffer by buffer, and returns.
   ///
   /// Called once for a save, on a thread of its own, while RAM and other devices are being saved.
@@ -18,6 +24,9 @@ public protocol DeviceStateSource: Sendable {
 extension DeviceStateSource {
   /// Not known.
   public var byteCount: UInt64? { nil }
+
+  /// The source itself: nothing can be done before.
+  public func prepared() throws(DeviceFailure) -> any DeviceStateSource { self }
 }
 
 /// Where a device puts its buffers. For the thread of the device's own task alone.

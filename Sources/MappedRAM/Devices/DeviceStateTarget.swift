@@ -6,6 +6,12 @@ public protocol DeviceStateTarget: Sendable {
   /// Whether it is loaded only once all RAM and all other devices are in.
   var loadsLast: Bool { get }
 
+  /// Does what can be done before there are bytes of the state: a restore calls this for all devices, and then loads into what they give.
+  /// That is dropped without having been loaded into where the restore comes to an end before.
+  ///
+  /// - Throws: why the device cannot take its state.
+  func prepared() throws(DeviceFailure) -> any DeviceStateTarget
+
   /// Takes the whole state from `feed`, buffer by buffer, and returns once the device has it.
   ///
   /// Called once for a restore, on a thread of its own. Whatever waits here must not wait for ever:
@@ -18,6 +24,9 @@ public protocol DeviceStateTarget: Sendable {
 extension DeviceStateTarget {
   /// At any time.
   public var loadsLast: Bool { false }
+
+  /// The target itself: nothing can be done before.
+  public func prepared() throws(DeviceFailure) -> any DeviceStateTarget { self }
 }
 
 /// What is known of a buffer that a device is handed.

@@ -50,6 +50,9 @@ struct DeviceWriter: ~Copyable {
   /// Starts the tasks.
   mutating func start() throws(ImageError) {
     let (pool, stop, progress, written) = (tasks.pool, tasks.stop, progress, written)
+    // To fork this process takes the longer the more threads it has: before there are any. (A save of a VM has done it by now.)
+    var devices = devices
+    for index in devices.indices { try devices[index].prepare() }
     for (lane, device) in devices.enumerated() {
       let places = places[lane]
       let byteCount = device.source.byteCount

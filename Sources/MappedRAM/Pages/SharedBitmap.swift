@@ -35,10 +35,17 @@ final class SharedBitmap: @unchecked Sendable {
   func move(_ range: Range<Int>, to other: SharedBitmap) {
     precondition(range.lowerBound >= 0 && range.upperBound <= pageCount, "no such page")
     precondition(other.pageCount == pageCount, "bitmaps of the same pages")
-    for page in range where contains(page) {
-      let bit: UInt64 = 1 << UInt64(page & 63)
-      unsafe words[page >> 6] &= ~bit
-      unsafe other.words[page >> 6] |= bit
+    var page = range.lowerBound
+    while page < range.upperBound {
+      // As far as the word goes, which in most cases has nothing.
+      let (word, first) = (page >> 6, page & 63)
+      let count = min(64 - first, range.upperBound - page)
+      let moved = unsafe words[word] & (~0 >> UInt64(64 - count)) << UInt64(first)
+      if moved != 0 {
+        unsafe words[word] &= ~moved
+        unsafe other.words[word] |= moved
+      }
+      page += count
     }
   }
 

@@ -26,6 +26,8 @@ final class BlockSave: Transfer {
   /// Memory that can be looked at where it is before it is copied; `nil` in a first round, which needs all of it.
   private let mapping: Mapping?
   private let hasFilled = Atomic<Bool>(false)
+  /// A part of the block in which this round has found nothing: where little is there, an extent is a look at this, and no system call.
+  private let emptyPart = Mutex<Range<UInt64>>(0..<0)
   private let readBytesCounter = Atomic<UInt64>(0)
   private let changedPagesCounter = Atomic<UInt64>(0)
 
@@ -124,6 +126,10 @@ final class BlockSave: Transfer {
       return
     }
     let end = extent.sourceOffset + UInt64(extent.byteCount)
+    if isKnownEmpty(extent.sourceOffset..<end) {
+      drop(extent.sourceOffset..<end)
+      return
+    }
     var next = extent.sourceOffset
     while next < end, let found = try pages.nextData(in: next..<end) {
       let data = wholePages(found, from: next)
@@ -134,10 +140,23 @@ final class BlockSave: Transfer {
       next = data.upperBound
     }
     drop(next..<end)
+    if runs.isEmpty { try lookAhead(from: end) }
     guard let states else { return }
     let count = runs.reduce(0) { $0 + $1.count }
     readBytesCounter.wrappingAdd(UInt64(count), ordering: .relaxed)
     if let mapping { try keepChanged(of: &runs, in: extent, mapping, states) }
+  }
+
+  private func isKnownEmpty(_ bytes: Range<UInt64>) -> Bool {
+    emptyPart.withLock { $0.lowerBound <= bytes.lowerBound && bytes.upperBound <= $0.upperBound }
+  }
+
+  /// Looks where what is there begins again. What a guest that runs touches meanwhile is found by the next round, as if it had been touched
+  /// after this one has passed.
+  private func lookAhead(from start: UInt64) throws(SystemCallError) {
+    guard start < extents.byteCount else { return }
+    let next = try pages.nextData(in: start..<extents.byteCount)?.lowerBound
+    emptyPart.withLock { $0 = start..<max(start, next ?? extents.byteCount) }
   }
 
   private func forcesPages(of extent: Extent) -> Bool {

@@ -101,6 +101,7 @@ extension LaunchNote {
       case .unseen: "unseen"
       case .noGenerationID: "noGenerationID"
       case .sameGenerationID: "sameGenerationID"
+      case .imageInMemory: "imageInMemory"
       }
     return Finding(kind: kind, message: description)
   }

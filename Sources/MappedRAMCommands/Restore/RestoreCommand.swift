@@ -34,7 +34,9 @@ struct RestoreCommand: ParsableCommand {
       --engine map takes milliseconds, whatever the size of the RAM: the guest reads pages from the image as it touches them, \
       and keeps what it writes to itself. The image must be kept, and not change, while the VM runs. Many VMs can run on one \
       image; they share the guest's random state, network identity and disks unless their arguments differ. Memory that a \
-      balloon gives back stays in use. A QEMU that waits already must have been started with its memory from the image.
+      balloon gives back stays in use, and takes some more: use place there. An image on tmpfs grows as guests touch its absent pages, \
+      and where that is full QEMU ends without a message. A QEMU that waits already must have been started with its memory from \
+      the image.
 
       With --device, the state of a device that stands behind the image's stream goes to a file or a command, in order, while the RAM \
       is being restored. A command is run by /bin/sh.

@@ -26,7 +26,8 @@ extension RestoreCommand {
             source, into: try VMConnection.open(socket, cancellation), progress: progress,
             cancellation: cancellation)
           return RestoreReport(
-            image: image, report: report, devicesLeft: devicesLeft(of: source))
+            image: image, report: report, notes: report.engine == .map ? source.mappingNotes : [],
+            devicesLeft: devicesLeft(of: source))
         }
       }
     }

@@ -108,15 +108,16 @@ extension GuestMemory {
     }
   }
 
-  /// Whether a save does not even look at what is absent. Of a private mapping of a file, and of huge pages, it looks at all.
+  /// Whether a save does not even look at what is absent. Of huge pages it looks at all, and of a private mapping of a file that it cannot
+  /// read.
   private func absentIsZero(_ place: Place, _ route: BlockMemory.Route) -> Bool {
     switch route {
     case .file: !place.hasHugePages
-    case .process: place.backing == .anonymous
+    case .process: place.backing == .anonymous || place.original != nil && pageMap != nil
     }
   }
 
-  /// Bytes of the block that are in memory, in swap or, for a shared file, in the file.
+  /// Bytes of the block that are in memory, in swap or in the file that it is of.
   private func presentBytes(of place: Place) -> UInt64? {
     var count: UInt64 = 0
     do {
@@ -124,6 +125,14 @@ extension GuestMemory {
       if !place.hasHugePages, let found = place.file {
         let range = found.offset..<(found.offset + place.block.usedLength.rawValue)
         try found.file.forEachData(in: range) { count += UInt64($0.count) }
+        return count
+      }
+      if let pages = originalPages(of: place) {
+        var rest = 0..<pages.byteCount
+        while let run = try pages.nextData(in: rest) {
+          count += UInt64(run.count)
+          rest = run.upperBound..<rest.upperBound
+        }
         return count
       }
       guard let pageMap else { return nil }

@@ -26,11 +26,13 @@ package struct GuestMemory: Sendable {
     var isWritable: Bool
     /// The shared file behind it, open for reading.
     var file: SharedFile?
+    /// The file that it is mapped from privately, open for reading: what was never written has that file's bytes.
+    var original: SharedFile?
     /// Whether its pages are larger than those of the process's page map.
     var hasHugePages: Bool { block.pageBytes > PageMap.pageBytes }
   }
 
-  /// A shared file that has a block from `offset` on.
+  /// A file that has a block from `offset` on.
   struct SharedFile {
     var file: File
     var offset: UInt64
@@ -115,6 +117,7 @@ package struct GuestMemory: Sendable {
     let places = places.map { place in
       var place = place
       place.file = Self.open(place, memory.processID, .read)
+      place.original = Self.openOriginal(place, memory.processID)
       return place
     }
     self.places = places
@@ -142,6 +145,16 @@ package struct GuestMemory: Sendable {
     return SharedFile(file: file, offset: offset, path: path)
   }
 
+  /// The file behind a private mapping, opened anew. Of huge pages it is not known which the process has copied.
+  private static func openOriginal(_ place: Place, _ processID: Int32) -> SharedFile? {
+    guard case .privateFile(let inode, let offset, let path) = place.backing,
+      !place.hasHugePages,
+      let file = (try? ProcessFiles.open(inode, of: processID, access: .read, directIO: .auto))
+        ?? (try? ProcessFiles.open(inode, at: FilePath(path), directIO: .auto))
+    else { return nil }
+    return SharedFile(file: file, offset: offset, path: path)
+  }
+
   /// The contents of each block, to be saved.
   func planned(pageSize: PageSize) throws(ImageError) -> [SavePlan.Block] {
     var planned: [SavePlan.Block] = []
@@ -160,6 +173,7 @@ package struct GuestMemory: Sendable {
   }
 
   private func pages(of place: Place) -> any PageSource {
+    if let pages = originalPages(of: place) { return pages }
     guard let pages = filePages(of: place, .read) else { return processPages(of: place) }
     // The holes of a file of huge pages are not known, and would be filled.
     guard !place.hasHugePages, let mapped = try? MappedPages(pages) else {
@@ -174,6 +188,17 @@ package struct GuestMemory: Sendable {
     guard let found else { return nil }
     return try? FilePages(
       found.file, startingAt: found.offset, byteCount: place.block.usedLength.rawValue)
+  }
+
+  /// The contents of a block that is mapped privately from a file: the process's own pages, and the file for the rest; `nil` where it is
+  /// not, or that cannot be known.
+  func originalPages(of place: Place) -> PrivateFilePages? {
+    guard let original = place.original, let pageMap,
+      let file = try? FilePages(
+        original.file, startingAt: original.offset, byteCount: place.block.usedLength.rawValue)
+    else { return nil }
+    return try? PrivateFilePages(
+      memory, at: place.addresses.lowerBound, pageMap: pageMap, file: file)
   }
 
   /// The contents of a block, copied from and to the process.
@@ -200,7 +225,8 @@ public struct BlockMemory: Equatable, Sendable {
 
   /// The ways to a VM's memory.
   public enum Route: Equatable, Sendable {
-    /// Calls that copy from the process: its memory is private, or of huge pages that are to be written.
+    /// Calls that copy from the process: its memory is private, or of huge pages that are to be written. What it has mapped privately from
+    /// a file and never written is read from the file.
     case process
     /// The shared file that QEMU has it in, by its path in /proc/PID/maps.
     case file(String)

@@ -147,7 +147,7 @@ public struct VMLaunch: Sendable {
     return try line.map(
       MappedMemory(
         path: source.file.path.string, blocks: blocks, reserves: MemoryOvercommit.isStrict)
-    ).notes
+    ).notes + source.mappingNotes
   }
 
   /// Where QEMU has ended, that is the error, and not that it says nothing more. What QEMU said that the user has not seen is told.

@@ -2,6 +2,7 @@ public import LinuxIO
 import LinuxProcesses
 public import MappedRAM
 public import MappedRAMFormat
+package import QEMUArguments
 public import QMP
 public import SystemPackage
 
@@ -79,6 +80,26 @@ public struct RestoreSource: Sendable {
   var stateBefore: RunState {
     guard case .libvirt(let container) = image.container else { return runState ?? .paused }
     return container.header.wasRunning ? .running : .paused
+  }
+}
+
+extension RestoreSource {
+  /// What the user should know before VMs run on the image: whether it is in memory, with less room there than its holes may take.
+  ///
+  /// A hole that is touched through a mapping takes memory on tmpfs, also by reading; where there is none, whoever touches it gets SIGBUS.
+  package var mappingNotes: [LaunchNote] {
+    do throws(SystemCallError) {
+      guard try file.isInMemory(), let available = FileSystem.room(at: file.path) else { return [] }
+      let (size, taken) = (try file.size(), try file.allocatedBytes())
+      let needed = size - min(taken, size)
+      guard needed > available else { return [] }
+      return [
+        .imageInMemory(path: file.path.string, available: available, neededAtMost: needed)
+      ]
+    } catch {
+      // What the file itself does not tell is no reason not to restore it.
+      return []
+    }
   }
 }
 

@@ -48,7 +48,10 @@ final class CaptureEngine: SaveEngine {
     }
   }
 
-  func pause(_ limit: PauseLimit) throws(VMError) { try session.pause(limit) }
+  func pause(_ limit: PauseLimit) throws(VMError) {
+    try captured.prepareDevices()
+    try session.pause(limit)
+  }
 
   /// The plan of the paused VM.
   func takeState() throws(VMError) -> SavePlan {
@@ -85,6 +88,8 @@ struct CapturedVM {
   /// The memory as it is known: of a paused VM, as it is then.
   private(set) var memory: GuestMemory
   private let platform: GuestPlatform
+  /// The devices whose states are saved beside the RAM.
+  private var devices: [DeviceSource]
 
   private var vm: RunningVM { job.vm }
   private var session: VMSession { job.session }
@@ -94,6 +99,18 @@ struct CapturedVM {
     self.job = job
     self.memory = memory
     self.platform = platform
+    devices = job.save.devices
+  }
+
+  /// Lets devices do what can be done while the VM still runs.
+  mutating func prepareDevices() throws(VMError) {
+    do throws(ImageError) {
+      for index in devices.indices where !job.cancellation.isCancelled {
+        try devices[index].prepare()
+      }
+    } catch {
+      throw .image(error)
+    }
   }
 
   /// The plan without what only the paused VM can tell: the device state.
@@ -135,7 +152,7 @@ struct CapturedVM {
           after: prologue, pageSize: platform.pageSize, switchoverStart: announcesSwitchover,
           runState: session.stateBefore.inImage),
         slots: slots, statesZeroSlots: true, for: job.save.image
-      ).with(devices: job.save.devices)
+      ).with(devices: devices)
     } catch {
       throw .image(error)
     }

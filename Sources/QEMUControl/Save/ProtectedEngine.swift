@@ -79,7 +79,10 @@ final class ProtectedEngine: SaveEngine {
     name = try session.lend(theirs)
   }
 
-  func pause(_ limit: PauseLimit) throws(VMError) { try session.pause(limit) }
+  func pause(_ limit: PauseLimit) throws(VMError) {
+    try captured.prepareDevices()
+    try session.pause(limit)
+  }
 
   /// Takes the device state, and has the memory protected.
   func takeState() throws(VMError) -> SavePlan {
