@@ -125,7 +125,8 @@ import Testing
         "type", "schemaVersion", "command", "image", "engine", "engineReasons", "machineType",
         "layout",
         "fileSize", "blocks", "memory", "downtimeSeconds", "stateBefore", "stateAfter", "hasEnded",
-        "disks", "disksDiverge", "transfer", "live", "rounds", "problem",
+        "disks", "disksDiverge", "transfer", "live", "rounds", "problem", "snapshot",
+        "roundsReasons",
       ])
     #expect(object["downtimeSeconds"] as? Double == 0.052)
     let memory = try #require(object["memory"] as? [[String: Any]])

@@ -18,7 +18,7 @@ import Testing
       limit: PauseLimit(total: .milliseconds(1234), stalled: .seconds(30)))
     journal.migration = .accepted
     journal.protection = Journal.Protection(
-      isAccepted: true, limit: PauseLimit(total: .seconds(2), stalled: .seconds(1)))
+      limit: PauseLimit(total: .seconds(2), stalled: .seconds(1)))
     journal.namedDescriptor = "mapped-ram-1"
     journal.descriptorSet = 1 << 30
     journal.settings = ChangedSettings(
@@ -45,7 +45,7 @@ import Testing
       String(decoding: Self.full.encoded(of: Self.subject), as: UTF8.self)
         == #"{"socket": "/run/a \"b\".qmp", "peer": 12, "uuid": "5a", "pause": {"isOurs": true, "isByMigration": true, "#
         + #""isBounded": false, "limit": {"total": 1234, "stalled": 30000}}, "migration": "accepted", "#
-        + #""protection": {"isAccepted": true, "limit": {"total": 2000, "stalled": 1000}}, "#
+        + #""protection": {"limit": {"total": 2000, "stalled": 1000}}, "#
         + #""namedDescriptor": "mapped-ram-1", "descriptorSet": 1073741824, "#
         + #""settings": {"capabilities": {"multifd": false}, "parameters": {"max-bandwidth": 7, "tls-creds": "x"}, "#
         + #""wanted": {"max-bandwidth": 0}}, "hadDisks": true, "snapshotsMayBeUsed": true, "#

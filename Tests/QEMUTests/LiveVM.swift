@@ -86,6 +86,16 @@ struct LiveVM {
     #expect(now == before, sourceLocation: location)
     #expect(try directory.names() == names, sourceLocation: location)
     if before.status == "running" { try qemu.expectGoesOn(location: location) }
-    if !says { #expect(qemu.log == "", sourceLocation: location) }
+    if !says { #expect(qemu.logBesidesACancellation == "", sourceLocation: location) }
+  }
+}
+
+extension QEMU {
+  /// What QEMU has said, but for what it may say when a background snapshot is cancelled, as one always is: that it was cut off in a write.
+  var logBesidesACancellation: String {
+    log.split(separator: "\n").filter {
+      !$0.hasSuffix("failed to save SaveStateEntry with id(name): 1(ram): -5")
+        && !$0.hasSuffix("failed to save SaveStateEntry with id(name): 2(ram): -5")
+    }.joined(separator: "\n")
   }
 }

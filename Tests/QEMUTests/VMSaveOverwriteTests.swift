@@ -82,7 +82,7 @@ extension RealQEMU {
       }
       #expect(try vm.qemu.status() == "running")
       try vm.qemu.expectGoesOn()
-      #expect(vm.qemu.log == "")
+      #expect(vm.qemu.logBesidesACancellation == "")
     }
 
     /// Ways to save.

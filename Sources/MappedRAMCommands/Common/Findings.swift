@@ -55,8 +55,10 @@ extension ProtectionObstacle {
       case .unknown: "unknown"
       case .refused: "refused"
       case .fillsMemory: "fillsMemory"
+      case .privateFile: "privateFile"
       case .takesTooLong: "takesTooLong"
       case .sharedMemory: "sharedMemory"
+      case .unseenProcesses: "unseenProcesses"
       case .device: "device"
       }
     return Finding(kind: kind, message: description)

@@ -10,8 +10,11 @@ import SystemPackage
 /// A migration with this capability protects the guest's memory from being written (userfaultfd), and sends it page by page; a page that is
 /// about to be written comes first, and is flushed before it may be. Devices that give memory back (virtio-balloon, virtio-mem) keep it
 /// meanwhile. (Source: QEMU v10.0.2, `migration/ram.c`, `ram_save_host_page` and `ram_write_tracking_start`; `hw/virtio/virtio-balloon.c`,
-/// `virtio_balloon_inhibited`. New in QEMU 6.0.)
+/// `virtio_balloon_inhibited`.) What only QEMU itself can write, as flash memory, it does not protect. Before QEMU 9.0 it resumed a VM that was
+/// paused before (source: the patch "migration: preserve suspended for bg_migration" of January 2024).
 enum BackgroundSnapshot {
+  /// The oldest QEMU that leaves a paused VM paused.
+  static let oldest = QEMUVersion(9, 0)
   /// The capability.
   static let capability = "background-snapshot"
   /// How often it is looked whether it has ended.
@@ -44,19 +47,23 @@ extension VMSession {
       if case .qmp(.refused) = error { note { $0.protection = nil } }
       throw error
     }
-    note {
-      $0.protection?.isAccepted = true
-      $0.namedDescriptor = nil
-    }
+    note { $0.namedDescriptor = nil }
   }
 
   /// Ends the background snapshot, and looks whether it was under way until then, or had come to its end, so that no page has changed that
   /// was not sent.
   ///
+  /// - Parameter isComplete: whether it has sent all pages.
   /// - Throws: why it was not: `migrationCancelled`, `migrationFailed`.
-  func endProtection(of image: FilePath) throws(VMError) {
-    let (last, _) = try execute(.queryMigrate, then: .migrateCancel)
-    guard last.isUnderWay || last.status == .completed else { throw reason(last, image) }
+  func endProtection(of image: FilePath, isComplete: Bool) throws(VMError) {
+    // One that has sent all has its end, and what is under way then may be another client's.
+    let last =
+      isComplete
+      ? try execute(.queryMigrate) : try execute(.queryMigrate, then: .migrateCancel).0
+    guard isComplete || [.active, .completed].contains(last.status) else {
+      throw try reasonForNoProtection(of: image)
+    }
+    if isComplete { return note { $0.protection = nil } }
     try goBack { (unwind) throws(QMPError) in
       try unwind.endProtection(Unwind.Patience())
       return nil
@@ -65,11 +72,14 @@ extension VMSession {
 
   /// Why a background snapshot is not under way any more.
   func reasonForNoProtection(of image: FilePath) throws(VMError) -> VMError {
-    reason(try execute(.queryMigrate), image)
-  }
-
-  private func reason(_ info: MigrationInfo, _ image: FilePath) -> VMError {
-    note { $0.protection = nil }
+    let deadline = ContinuousClock.now + Unwind.Patience().migration
+    var info = try execute(.queryMigrate)
+    // Whoever has cancelled it may have done so a moment ago.
+    while info.isUnderWay, .now < deadline {
+      sleep(for: BackgroundSnapshot.interval)
+      info = try execute(.queryMigrate)
+    }
+    if !info.isUnderWay { note { $0.protection = nil } }
     return info.status == .cancelled
       ? .migrationCancelled(image)
       : .migrationFailed(image, reason: info.errorDescription, hints: [.standardError])

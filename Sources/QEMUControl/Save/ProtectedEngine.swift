@@ -29,6 +29,8 @@ final class ProtectedEngine: SaveEngine {
 
   /// Looks whether the VM can be saved so, and has QEMU prepared for it where it can: its settings are changed then.
   ///
+  /// QEMU asks the kernel when the capability is set. It is taken back until the pause: another client's migration would go by it.
+  ///
   /// - Returns: what is in the way.
   static func prepare(
     _ job: SaveJob, _ memory: GuestMemory
@@ -36,11 +38,14 @@ final class ProtectedEngine: SaveEngine {
     let obstacles = ProtectionObstacle.all(of: job, memory)
     guard obstacles.isEmpty else { return obstacles }
     do throws(VMError) {
-      // QEMU asks the kernel when the capability is set.
       try job.session.apply(BackgroundSnapshot.settings(of: job.vm))
+      try job.session.tidyUp()
       return []
     } catch {
-      guard case .qmp(.refused(_, let reason, _)) = error else {
+      guard case .qmp(.refused(_, _, let reason)) = error,
+        // That of another client, which begins just then.
+        (try? job.session.execute(.queryMigrate))?.isUnderWay == false
+      else {
         throw job.session.unwind(after: error)
       }
       return [.refused(reason: reason)]
@@ -51,7 +56,9 @@ final class ProtectedEngine: SaveEngine {
   init(_ job: SaveJob, _ memory: GuestMemory, _ platform: GuestPlatform) throws(VMError) {
     self.job = job
     captured = CapturedVM(job, memory, platform)
-    limit = job.pauseLimit
+    // While the VM runs, only what does not move at all is too long.
+    let pause = job.pauseLimit
+    limit = PauseLimit(total: pause.total, stalled: max(pause.stalled, .seconds(30)))
     do throws(ImageError) {
       let plan = try captured.head()
       let (ours, theirs) = try calling { () throws(SystemCallError) in
@@ -88,18 +95,36 @@ final class ProtectedEngine: SaveEngine {
   func takeState() throws(VMError) -> SavePlan {
     try captured.lookAgain(mayHaveGrown: false)
     let state = try session.readDeviceState()
+    try session.apply(BackgroundSnapshot.settings(of: job.vm))
     try session.beginProtection(into: name, limit: limit)
     // While QEMU is at it.
     let plan = try captured.plan(of: state)
     do throws(ImageError) {
       try ongoing?.saveDevices(of: plan)
+      let deadline = ContinuousClock.now + min(limit.total, .seconds(600))
       while try !sent.waitUntilHeld(for: Self.interval) {
         try job.cancellation.check()
+        guard .now < deadline else { throw .save(.notHeld) }
       }
+      try ongoing?.readPages(ofBlocks: try unprotectedBlocks())
     } catch {
       throw reason(error)
     }
     return plan
+  }
+
+  /// The blocks that QEMU does not protect: what the guest sees as ROM, flash memory among it, which QEMU itself writes.
+  private func unprotectedBlocks() throws(ImageError) -> Set<Int> {
+    try calling { () throws(SystemCallError) in
+      var found: Set<Int> = []
+      for (index, place) in captured.memory.places.enumerated() {
+        // What is not there is not protected, as where no memory is plugged in.
+        let first = try captured.memory.pageMap?.nextPresent(in: place.addresses)?.lowerBound
+        let address = first ?? place.addresses.lowerBound
+        if try captured.memory.pageMap?.isProtected(address) != true { found.insert(index) }
+      }
+      return found
+    }
   }
 
   func write(
@@ -115,7 +140,7 @@ final class ProtectedEngine: SaveEngine {
     } catch {
       throw reason(error)
     }
-    try session.endProtection(of: job.save.image)
+    try session.endProtection(of: job.save.image, isComplete: sent.isComplete)
     session.stopBeating()
     // Where that fails, it is tried again at the end.
     try? session.tidyUp()

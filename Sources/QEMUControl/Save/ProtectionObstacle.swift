@@ -14,16 +14,20 @@ public enum ProtectionObstacle: Equatable, Sendable {
   case doesNotRunOn
   /// What may be written is limited: the guest would have to wait for it at each page.
   case limitedBandwidth
-  /// This QEMU does not know background snapshots.
+  /// This QEMU is too old for background snapshots.
   case unknown(QEMUVersion)
   /// QEMU refuses to protect memory, in its words.
   case refused(reason: String)
-  /// QEMU would fill so many bytes of shared memory that are not there now.
+  /// QEMU would fill so many bytes of shared memory, or of huge pages, that are not there now.
   case fillsMemory(idstr: String, byteCount: UInt64)
+  /// The memory is a private mapping of a file, as of a VM that runs on an image: QEMU would fill the file's holes.
+  case privateFile(idstr: String, path: String)
   /// To protect so much memory would take longer than the VM may be paused.
   case takesTooLong(expected: Duration, wanted: Duration)
   /// Another process has the memory mapped as well, and may write it past QEMU's protection.
   case sharedMemory(idstr: String, processID: Int32)
+  /// Other processes may have the shared memory mapped, and this one may not look at them.
+  case unseenProcesses(idstr: String)
   /// A device that QEMU has open may write the memory past its protection.
   case device(String)
 }
@@ -37,16 +41,21 @@ extension ProtectionObstacle: CustomStringConvertible {
       "The VM is to be paused or ended after the save, and a snapshot would have its memory as it was before."
     case .limitedBandwidth:
       "The bandwidth is limited, and the guest would wait for it whenever it writes to a page for the first time."
-    case .unknown(let version): "QEMU \(version.description) does not have background snapshots."
+    case .unknown(let version):
+      "QEMU \(version.description) has no background snapshots that can be used; 9.0 or newer is needed."
     case .refused(let reason):
       "QEMU cannot protect the guest's memory (\(reason)). It needs userfaultfd (access to /dev/userfaultfd for its user, or "
         + "vm.unprivileged_userfaultfd = 1), and memory that is anonymous, a memfd or of huge pages, not a file's."
     case .fillsMemory(let idstr, let byteCount):
-      "RAMBlock \"\(idstr)\" is shared memory of which \(byteCount) bytes are not in use: QEMU would fill them."
+      "RAMBlock \"\(idstr)\" is shared memory, or of huge pages, of which \(byteCount) bytes are not in use: QEMU would fill them."
+    case .privateFile(let idstr, let path):
+      "RAMBlock \"\(idstr)\" is a private mapping of \(path): QEMU would read all of it, and fill its holes."
     case .takesTooLong(let expected, let wanted):
       "QEMU would take some \(expected.wholeMilliseconds) ms to protect the guest's memory; \(wanted.wholeMilliseconds) ms were asked for."
     case .sharedMemory(let idstr, let processID):
       "Process \(processID) has RAMBlock \"\(idstr)\" mapped as well, and its writes are not held up."
+    case .unseenProcesses(let idstr):
+      "RAMBlock \"\(idstr)\" is shared memory, and other processes that may write it cannot be looked at. Run this command as root."
     case .device(let path):
       "QEMU has \(path) open, a device that may write the guest's memory by itself."
     }
@@ -68,28 +77,64 @@ extension ProtectionObstacle {
     // Snapshots of the disks are of the same moment as the memory.
     if !job.save.afterwards.resumes(from: job.vm.runState) { found.append(.doesNotRunOn) }
     if job.live?.bytesPerSecond != nil { found.append(.limitedBandwidth) }
-    if job.vm.capabilities[BackgroundSnapshot.capability] == nil {
+    if job.vm.capabilities[BackgroundSnapshot.capability] == nil
+      || job.vm.version < BackgroundSnapshot.oldest
+    {
       found.append(.unknown(job.vm.version))
     }
-    found += memory.places.compactMap { fills($0) }
+    found += memory.places.compactMap { fills($0, memory) }
     let expected = protectionTime(of: memory)
     if let wanted = job.live?.maximumDowntime, expected > wanted {
       found.append(.takesTooLong(expected: expected, wanted: wanted))
     }
     found += otherWriters(of: memory)
-    let paths = (try? ProcessFiles.targets(of: memory.processID)) ?? []
-    found += directDevices.compactMap { device in
-      paths.first { $0.hasPrefix(device) }.map { .device($0) }
+    do throws(SystemCallError) {
+      let paths = try ProcessFiles.targets(of: memory.processID)
+      found += directDevices.compactMap { device in
+        paths.first { $0.hasPrefix(device) }.map { .device($0) }
+      }
+    } catch {
+      found.append(.device("/proc/\(memory.processID)/fd"))
     }
     return found
   }
 
-  private static func fills(_ place: GuestMemory.Place) -> ProtectionObstacle? {
-    guard let file = place.file?.file, let present = try? file.allocatedBytes() else { return nil }
+  private static func fills(
+    _ place: GuestMemory.Place, _ memory: GuestMemory
+  ) -> ProtectionObstacle? {
+    switch place.backing {
+    case .privateFile(_, _, let path):
+      return .privateFile(idstr: place.block.idstr, path: path)
+    case .mixed: return .privateFile(idstr: place.block.idstr, path: "several files")
+    case .anonymous, .sharedFile: break
+    }
     let length = place.block.usedLength.rawValue
+    let present: UInt64
+    if let file = place.file?.file {
+      guard let found = try? file.allocatedBytes() else { return nil }
+      present = found
+    } else if place.hasHugePages {
+      // There is no huge page of zeros that could stand for one that was never touched.
+      present = presentBytes(of: place, memory.pageMap)
+      guard present == length else {
+        return .fillsMemory(idstr: place.block.idstr, byteCount: length - min(present, length))
+      }
+    } else {
+      return nil
+    }
     let absent = length - min(present, length)
     return absent > filledBytes
       ? .fillsMemory(idstr: place.block.idstr, byteCount: absent) : nil
+  }
+
+  /// Bytes of private memory that are there; 0 where that is not known.
+  private static func presentBytes(of place: GuestMemory.Place, _ pageMap: PageMap?) -> UInt64 {
+    var (position, sum) = (place.addresses.lowerBound, UInt64(0))
+    while let found = try? pageMap?.nextPresent(in: position..<place.addresses.upperBound) {
+      sum += found.upperBound - found.lowerBound
+      position = found.upperBound
+    }
+    return sum
   }
 
   private static func protectionTime(of memory: GuestMemory) -> Duration {
@@ -100,8 +145,7 @@ extension ProtectionObstacle {
     return .seconds(seconds)
   }
 
-  /// Processes that have the VM's memory mapped and may write it, as vhost-user devices do. Those that this process may not look at are
-  /// not found.
+  /// Processes that have the VM's memory mapped and may write it, as vhost-user devices do.
   private static func otherWriters(of memory: GuestMemory) -> [ProtectionObstacle] {
     var blocks: [MappedFileIdentity: String] = [:]
     for place in memory.places {
@@ -111,7 +155,16 @@ extension ProtectionObstacle {
     let ours = [memory.processID, getpid()]
     var found: [ProtectionObstacle] = []
     for processID in ProcessOwner.all where !ours.contains(processID) {
-      let maps = (try? MemoryMap.all(of: processID)) ?? []
+      let maps: [MemoryMap]
+      do throws(SystemCallError) {
+        maps = try MemoryMap.all(of: processID)
+      } catch {
+        // One that has ended has none. What not even root may look at is no device of a VM, but, say, what contains all processes.
+        guard [.permissionDenied, .notPermitted].contains(error.errno), geteuid() != 0 else {
+          continue
+        }
+        return blocks.values.sorted().map { .unseenProcesses(idstr: $0) }
+      }
       let writable = maps.filter { $0.isShared && $0.isWritable }
       found += Set(writable.compactMap { blocks[$0.inode] }).sorted().map { idstr in
         .sharedMemory(idstr: idstr, processID: processID)

@@ -81,7 +81,7 @@ protocol SaveEngine: AnyObject {
   /// What is known of the VM once it is paused, and needed for its pages.
   associatedtype State
 
-  /// Moves pages while the VM runs and nothing about it has been changed.
+  /// Moves pages while the VM runs, or gives QEMU what it will need in the pause.
   func runRounds() throws(VMError)
   /// Pauses the VM, or notes that it will be paused while pages are moved.
   func pause(_ limit: PauseLimit) throws(VMError)

@@ -52,8 +52,6 @@ struct Journal: Equatable, Sendable {
 
   /// A background snapshot of ours: pages are sent to us before they change, and a guest that writes waits until they are.
   struct Protection: Equatable, Sendable {
-    /// Whether QEMU has accepted it.
-    var isAccepted = false
     /// How long the guest may have to wait.
     var limit: PauseLimit
   }
@@ -158,13 +156,11 @@ extension Journal.Pause {
 }
 
 extension Journal.Protection {
-  fileprivate var json: JSONValue { ["isAccepted": .bool(isAccepted), "limit": limit.json] }
+  fileprivate var json: JSONValue { ["limit": limit.json] }
 
   fileprivate init?(_ json: JSONValue) {
-    guard let isAccepted = json["isAccepted"]?.bool,
-      let limit = json["limit"].flatMap(PauseLimit.init)
-    else { return nil }
-    self.init(isAccepted: isAccepted, limit: limit)
+    guard let limit = json["limit"].flatMap(PauseLimit.init) else { return nil }
+    self.init(limit: limit)
   }
 }
 

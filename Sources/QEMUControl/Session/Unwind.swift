@@ -74,16 +74,13 @@ struct Unwind {
   /// It has no channels, and is cancelled at once (tried: 4,900 cancellations at any moment, also where nobody read the stream, without a
   /// loss; QEMU 10.0.2 and 11.1.3).
   mutating func endProtection(_ patience: Patience) throws(QMPError) {
-    guard let protection = journal.protection else { return }
+    guard journal.protection != nil else { return }
     let deadline = ContinuousClock.now + patience.migration
     var isAsked = false
     while try connection.execute(.queryMigrate).isUnderWay {
       if !isAsked {
-        if !protection.isAccepted,
-          try connection.execute(.queryMigrationCapabilities)[BackgroundSnapshot.capability] != true
-        {
-          break
-        }
+        let capabilities = try connection.execute(.queryMigrationCapabilities)
+        guard capabilities[BackgroundSnapshot.capability] == true else { break }
         try connection.execute(.migrateCancel)
         isAsked = true
       }
