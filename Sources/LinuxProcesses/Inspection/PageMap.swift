@@ -59,6 +59,13 @@ package final class PageMap: Sendable {
     try next(.own, in: addresses) { $0 >> 62 != 0 && $0 >> 61 & 1 == 0 }
   }
 
+  /// Whether the page at `address` is protected from being written, by userfaultfd (bit 57; Linux 5.13).
+  ///
+  /// - Throws: ESRCH where the process has ended.
+  package func isProtected(_ address: UInt64) throws(SystemCallError) -> Bool {
+    try entries(from: address / Self.pageBytes, count: 1).first.map { $0 >> 57 & 1 == 1 } ?? false
+  }
+
   /// What is searched.
   private enum Kind {
     case nonzero, own

@@ -32,6 +32,11 @@ final class PageClaims: @unchecked Sendable {
     return before & bit == 0
   }
 
+  /// Asks for all pages.
+  func takeAll() {
+    for index in 0..<wordCount { unsafe words[index].store(.max, ordering: .releasing) }
+  }
+
   /// Whether somebody has asked for `page`.
   func isTaken(_ page: Int) -> Bool {
     precondition((0..<pageCount).contains(page), "no such page")

@@ -31,8 +31,9 @@ package struct OngoingSave: ~Copyable {
   private var live: LiveRounds?
   /// Pages that are sent before they change, where they are.
   private var sent: SentPages?
-  /// What was made of each block, once it has been read beside these.
-  private var blocksRead: [BlockSave?]?
+  /// What was made of each block that has been read beside these.
+  private var blocksRead: [BlockSave?] = []
+  private var hasReadPages = false
   private var devices: DeviceWriter.Outcome?
 
   /// The save of what `draft` is begun with.
@@ -87,7 +88,16 @@ package struct OngoingSave: ~Copyable {
     self.devices = devices?.outcome
   }
 
-  /// Reads all pages, each as it was before it changed, which those that are sent see to.
+  /// Reads all pages of these blocks, counted as in the plan, while nothing changes: they may change later without being sent.
+  ///
+  /// - Throws: as `readPages`.
+  package mutating func readPages(ofBlocks indices: Set<Int>) throws(ImageError) {
+    guard let sent else { preconditionFailure("pages that change are sent") }
+    blocksRead = try makeRound(nil, of: indices)
+    for index in indices { sent.finish(block: index) }
+  }
+
+  /// Reads all pages that have not been, each as it was before it changed, which those that are sent see to.
   ///
   /// When it returns no page is read any more, nor one taken that is sent.
   ///
@@ -95,11 +105,13 @@ package struct OngoingSave: ~Copyable {
   package mutating func readPages() throws(ImageError) {
     guard let sent else { preconditionFailure("pages that change are sent") }
     progress.plan(draft.plan.ramTotal.rawValue)
-    let blocks = try makeRound(nil)
+    let rest = Set(blocks.indices).filter { blocksRead.isEmpty || blocksRead[$0] == nil }
+    let found = try makeRound(nil, of: rest)
     sent.finish()
     try pool.sync()
     try sent.checkHeld()
-    blocksRead = blocks
+    blocksRead = blocksRead.isEmpty ? found : zip(blocksRead, found).map { $0 ?? $1 }
+    hasReadPages = true
   }
 
   /// Makes the last round, while nothing changes any more, and saves the states of the plan's devices beside it; where all pages have
@@ -113,7 +125,7 @@ package struct OngoingSave: ~Copyable {
     if let plan { try draft.complete(plan) }
     var stored = devices
     let blocks: [BlockSave?]
-    if let blocksRead {
+    if hasReadPages {
       blocks = blocksRead
     } else {
       if live == nil { progress.plan(draft.plan.ramTotal.rawValue) }
@@ -133,7 +145,11 @@ package struct OngoingSave: ~Copyable {
 
   /// Saves the pages of each block, or those that are not in their slots as they are now, and waits until that is done; `nil` for a
   /// block that is left out.
-  private mutating func makeRound(_ limit: BandwidthLimit?) throws(ImageError) -> [BlockSave?] {
+  ///
+  /// - Parameter indices: the blocks, if not all.
+  private mutating func makeRound(
+    _ limit: BandwidthLimit?, of indices: Set<Int>? = nil
+  ) throws(ImageError) -> [BlockSave?] {
     let start = live?.begin(progress, of: draft.plan.ramTotal)
     let isFirst = live?.rounds.isEmpty ?? true
     // Later rounds find little to write: extents that stay in a core's cache are read and hashed faster.
@@ -142,7 +158,9 @@ package struct OngoingSave: ~Copyable {
     let gapBytes = draft.plan.keepsHoles ? 0 : BlockSave.gapBytes
     var saves: [BlockSave?] = []
     for (index, block) in blocks.enumerated() {
-      guard let source = block.pages, let slots = draft.plan.layout.blocks[index].pages else {
+      guard indices?.contains(index) != false, let source = block.pages,
+        let slots = draft.plan.layout.blocks[index].pages
+      else {
         saves.append(nil)
         continue
       }

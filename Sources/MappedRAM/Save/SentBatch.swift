@@ -33,6 +33,9 @@ final class SentBatch: Transfer, CopyingSource, @unchecked Sendable {
       }
       self.starts = starts
     }
+
+    /// Whether pages of block number `index` have slots.
+    func hasSlots(_ index: Int) -> Bool { slots[index] != nil }
   }
 
   private struct Page {

@@ -2,6 +2,8 @@ import Glibc
 import LinuxIO
 package import LinuxProcesses
 import MappedRAMFormat
+import Synchronization
+import SystemPackage
 
 /// The memory of a VM that runs, as it was at one moment: pages that are about to change are sent here before they do.
 ///
@@ -44,7 +46,7 @@ package final class SentPages: Sendable {
     return try outcome?.get() ?? false
   }
 
-  /// Whether each page was held as it was until now: the stream has not ended, or has all pages.
+  /// Makes sure that each page was held as it was until `finish`: the stream had not ended, or has all pages.
   ///
   /// - Throws: what is wrong with the stream; `SaveError.notHeld` where it has ended early.
   package func checkHeld() throws(ImageError) {
@@ -76,7 +78,10 @@ package final class SentPages: Sendable {
     }
   }
 
-  /// Takes no more pages, as each has been read or sent, and gives the channels those that are left.
+  /// Takes no more pages of block number `index`, all of which have been read.
+  func finish(block index: Int) { stream.blocks[index].claims.takeAll() }
+
+  /// Takes no more pages, as each has been read or sent by now, and gives the channels those that are left.
   func finish() { stream.finish() }
 }
 
@@ -139,6 +144,8 @@ private final class SentStream: Sendable {
 
   /// Batches that may be under way before the guest has to wait for the disk: 64 MiB.
   private static let batches = 16
+  /// How long no batch may be written while the guest waits.
+  private static let patience = Duration.seconds(20)
   /// How long to wait for something before it is looked whether to stop.
   private static let nap = Duration.milliseconds(100)
 
@@ -222,7 +229,7 @@ private final class SentStream: Sendable {
   ///
   /// The bytes count as received in the moment in which they are not queued any more.
   private func receive(_ part: UnsafeMutableRawBufferPointer) throws(SystemCallError) -> Int? {
-    while true {
+    while !stop.isRaised {
       let count: Result<Int?, SystemCallError> = state.withLock(wakesWaiters: false) { state in
         do throws(SystemCallError) {
           let count = try unsafe socket.receiveNow(into: part)
@@ -235,6 +242,7 @@ private final class SentStream: Sendable {
       if let count = try count.get() { return count }
       guard try stop.wait(for: socket.descriptor, events: POLLIN) else { return nil }
     }
+    return nil
   }
 
   /// Reads on, and forgets what it reads.
@@ -248,6 +256,8 @@ private final class SentStream: Sendable {
   // MARK: The channels
 
   func settle() {
+    // What was read was read before it is asked what had been sent.
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
     let sent: UInt64? = state.withLock(wakesWaiters: false) { state in
       // What is queued was sent before now, as what is sent is queued before whoever sends goes on.
       guard let queued = try? socket.queuedByteCount() else { return nil }
@@ -279,11 +289,10 @@ private final class SentStream: Sendable {
       report.pages += 1
       let block = stream.blocks[place.block]
       // A zero page may come with all of its bytes, if QEMU does not look for them.
-      guard block.claims.take(place.page), let bytes = unsafe bytes, unsafe !ZeroScan.isZero(bytes)
+      guard block.claims.take(place.page), let bytes = unsafe bytes, unsafe !ZeroScan.isZero(bytes),
+        unsafe stream.append(bytes, place)
       else { return }
-      block.present.insert(place.page)
       report.writtenPages += 1
-      unsafe stream.append(bytes, place)
     }
 
     func end() {
@@ -295,29 +304,50 @@ private final class SentStream: Sendable {
     }
   }
 
-  private func append(_ bytes: UnsafeRawBufferPointer, _ place: SentStreamParser.Place) {
-    let (isFull, canWait) = state.withLock(wakesWaiters: false) { state -> (Bool, Bool) in
-      guard let target = state.output?.target else { return (false, false) }
+  /// Has a page written, and its bit set. False where it is not any more.
+  private func append(_ bytes: UnsafeRawBufferPointer, _ place: SentStreamParser.Place) -> Bool {
+    let outcome = state.withLock(wakesWaiters: false) {
+      state -> Result<(isFull: Bool, canWait: Bool), SystemCallError>? in
+      guard !state.isFinished, let target = state.output?.target, target.hasSlots(place.block)
+      else { return nil }
       do throws(SystemCallError) {
         let batch: SentBatch
         if let open = state.batch { batch = open } else { batch = try SentBatch(target) }
         state.batch = batch
         unsafe batch.append(bytes, place)
-        return (batch.isFull, state.batchesUnderWay >= Self.batches)
+        blocks[place.block].present.insert(place.page)
+        return .success((batch.isFull, state.batchesUnderWay >= Self.batches))
       } catch {
-        state.failure = .system(error)
-        return (false, false)
+        return .failure(error)
       }
     }
-    guard isFull else { return }
-    if canWait { waitForBatches() }
-    enqueueBatch()
+    switch outcome {
+    case nil: return false
+    case .failure(let error)?:
+      fail(.system(error))
+      return false
+    case .success(let (isFull, canWait))?:
+      if isFull {
+        if canWait { waitForBatches() }
+        enqueueBatch()
+      }
+      return true
+    }
   }
 
   /// Waits until fewer batches are under way. Not while a channel waits for this thread, nor where there are no channels any more.
+  ///
+  /// The guest waits meanwhile, so a file that takes nothing for too long ends the save.
   private func waitForBatches() {
-    let inlet = state.withLock { $0.output?.inlet }
-    while inlet?.mustStop() == false, !stop.isRaised {
+    guard let output = state.withLock({ $0.output }) else { return }
+    let deadline = ContinuousClock.now + Self.patience
+    while !output.inlet.mustStop(), !stop.isRaised {
+      guard .now < deadline else {
+        return fail(
+          .system(
+            SystemCallError(
+              call: .pwrite, errno: .timedOut, subject: .file(output.target.file.path))))
+      }
       let isDone: Void? = state.wait(for: Self.nap) { state in
         state.batchesUnderWay < Self.batches || state.waiters > 0 ? () : nil
       }
@@ -336,6 +366,10 @@ private final class SentStream: Sendable {
   }
 
   func finish() {
+    settle()
+    // An end that has not been seen yet may have come before the last page was read.
+    let hasEnded = (try? stop.wait(for: [(socket.descriptor, 0)], milliseconds: 0))?.first
+    if hasEnded != false { state.wait { $0.hasEnded ? () : nil } }
     state.withLock { $0.isFinished = true }
     enqueueBatch()
   }
