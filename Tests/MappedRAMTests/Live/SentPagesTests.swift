@@ -103,6 +103,26 @@ private struct CopiedFile: PageSource, CopyingSource {
   }
 }
 
+/// The same of which something is done at the end, or that seems to have been given back.
+private struct OddFile: PageSource, CopyingSource {
+  var file: CopiedFile
+  var isHole = false
+  var atTheEnd: @Sendable () -> Void = {}
+  var byteCount: UInt64 { file.byteCount }
+  var readAccess: SourceAccess { .copy(self) }
+
+  func nextData(in range: Range<UInt64>) throws(SystemCallError) -> Range<UInt64>? {
+    isHole || range.isEmpty ? nil : range
+  }
+
+  func copy(
+    into buffer: UnsafeMutableRawBufferPointer, from offset: UInt64
+  ) throws(SystemCallError) {
+    try unsafe file.copy(into: buffer, from: offset)
+    if offset + UInt64(buffer.count) == byteCount { atTheEnd() }
+  }
+}
+
 /// A save of memory that changes while it is read.
 @Suite struct SentPagesTests {
   let directory: TemporaryDirectory
@@ -197,6 +217,70 @@ private struct CopiedFile: PageSource, CopyingSource {
       #expect(throws: ImageError.save(.notHeld)) { try save.readPages() }
     }
     #expect(try names(in: directory) == [])
+  }
+
+  /// One that ends with the last page that is read here: it may have changed before.
+  @Test func aStreamThatEndsAtTheLastMomentFails() throws {
+    var generator = SeededGenerator()
+    let sender = try SendingGuest(TestGuest(pages: [100], zeroFraction: 0, using: &generator))
+    var plan = try sender.plan()
+    let (block, memory) = sender.blocks[0]
+    let source = OddFile(
+      file: CopiedFile(file: memory, byteCount: block.usedLength.rawValue),
+      atTheEnd: { sender.hangUp() })
+    plan = try SavePlan(
+      prologue: plan.prologue, blocks: [SavePlan.Block(block, pages: source)], tail: plan.tail,
+      for: "plan")
+    let sent = try SentPages(of: plan, from: sender.ours)
+    var save = try begin(plan, sent, ChannelOptions(channels: 1, queueDepth: 1, method: .sync))
+    try sender.begin()
+    #expect(try sent.waitUntilHeld(for: .seconds(30)))
+    #expect(throws: ImageError.save(.notHeld)) { try save.readPages() }
+  }
+
+  /// Pages that were sent, and have no memory any more when it is looked: there is nothing to read, and still they are in the image.
+  @Test func pagesThatAreGivenBackMeanwhileAreWrittenAsTheyCame() throws {
+    var generator = SeededGenerator()
+    let guest = try TestGuest(pages: [60], zeroFraction: 0, using: &generator)
+    let sender = try SendingGuest(guest)
+    var plan = try sender.plan()
+    let (block, memory) = sender.blocks[0]
+    let source = OddFile(
+      file: CopiedFile(file: memory, byteCount: block.usedLength.rawValue), isHole: true)
+    plan = try SavePlan(
+      prologue: plan.prologue, blocks: [SavePlan.Block(block, pages: source)], tail: plan.tail,
+      for: "plan")
+    let sent = try SentPages(of: plan, from: sender.ours)
+    var save = try begin(plan, sent)
+    try sender.begin()
+    // No more than a socket holds: they may not have been received when the last look is taken.
+    for page in 0..<40 { try sender.change(0, page, using: &generator) }
+    try save.readPages()
+    #expect(sent.report.writtenPages == 40)
+    _ = try save.writePages().finish()
+    let size = 40 * 4096
+    #expect(try restoreToMemory(path)[0].prefix(size) == guest.contents(0).prefix(size))
+  }
+
+  /// A block that was read while nothing changed: what is sent of it later is of another moment.
+  @Test func blocksThatNobodyHoldsAreReadBefore() throws {
+    var generator = SeededGenerator()
+    let guest = try TestGuest(pages: [300, 100, 40], using: &generator)
+    let before = guest.blocks.indices.map(guest.contents)
+    let sender = try SendingGuest(guest)
+    let plan = try sender.plan()
+    let sent = try SentPages(of: plan, from: sender.ours)
+    var save = try begin(plan, sent)
+    try sender.begin()
+    try save.readPages(ofBlocks: [1])
+    // Not sent before it is changed, as flash memory is not.
+    let size = 100 * 4096
+    try sender.blocks[1].memory.write(generator.bytes(size), at: 0)
+    for page in 0..<100 { try sender.change(1, page, using: &generator) }
+    for page in 0..<300 { try sender.change(0, page, using: &generator) }
+    try save.readPages()
+    _ = try save.writePages().finish()
+    #expect(try restoreToMemory(path) == before)
   }
 
   /// One that ends once all pages have been sent: nothing is held any more, and nothing need be.
