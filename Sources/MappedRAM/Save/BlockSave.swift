@@ -36,67 +36,56 @@ final class BlockSave: Transfer {
   static let gapBytes = 16 << 10
 
   /// The only save of `block`, whose pages are `pages` and whose slots begin at `slots` of `file`.
-  init(
+  convenience init(
     _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
     forced: PageBitmap?, gapBytes: Int = 0, extentBytes: Int
   ) {
-    source = pages.readAccess
-    target = .file(file)
-    limit = nil
-    sent = nil
-    present = SharedBitmap(pageCount: block.pageCount)
-    self.pages = pages
-    extents = ExtentPlan(
-      byteCount: block.usedLength.rawValue, pageSize: block.pageSize, extentBytes: extentBytes)
-    self.slots = slots
-    states = nil
-    self.forced = forced
-    self.gapBytes = gapBytes
-    mapping = nil
+    self.init(
+      block, pages, file, slots, source: pages.readAccess, forced: forced, gapBytes: gapBytes,
+      extentBytes: extentBytes)
   }
 
   /// The only save of `block`, number `index` of the plan, beside `sent`, who gets its pages before they change.
-  init(
+  convenience init(
     _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
     beside sent: SentPages, _ index: Int, gapBytes: Int, extentBytes: Int
   ) {
-    source = pages.readAccess.copied
-    target = .file(file)
-    limit = nil
-    self.sent = (sent, sent.block(index))
-    present = SharedBitmap(pageCount: block.pageCount)
-    self.pages = pages
-    extents = ExtentPlan(
-      byteCount: block.usedLength.rawValue, pageSize: block.pageSize, extentBytes: extentBytes)
-    self.slots = slots
-    states = nil
-    forced = nil
-    self.gapBytes = gapBytes
-    mapping = nil
+    self.init(
+      block, pages, file, slots, source: pages.readAccess.copied,
+      sent: (sent, sent.block(index)), gapBytes: gapBytes, extentBytes: extentBytes)
   }
 
   /// The save of `block` in one of several rounds.
-  init(
+  convenience init(
     _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
     states: SlotStates, limit: BandwidthLimit?, isFirst: Bool, extentBytes: Int
   ) {
-    source = pages.readAccess.copied
-    if case .mapping(let mapping) = pages.readAccess, !isFirst {
-      self.mapping = mapping
-    } else {
-      mapping = nil
-    }
+    var mapping: Mapping?
+    if case .mapping(let found) = pages.readAccess, !isFirst { mapping = found }
+    self.init(
+      block, pages, file, slots, source: pages.readAccess.copied, limit: limit, states: states,
+      gapBytes: Self.gapBytes, mapping: mapping, extentBytes: extentBytes)
+  }
+
+  private init(
+    _ block: RAMBlock, _ pages: any PageSource, _ file: File, _ slots: FileOffset,
+    source: SourceAccess, limit: BandwidthLimit? = nil, states: SlotStates? = nil,
+    sent: (pages: SentPages, block: SentBlock)? = nil, forced: PageBitmap? = nil, gapBytes: Int,
+    mapping: Mapping? = nil, extentBytes: Int
+  ) {
+    self.source = source
     target = .file(file)
     self.limit = limit
-    sent = nil
-    present = states.present
+    present = states?.present ?? SharedBitmap(pageCount: block.pageCount)
     self.pages = pages
     extents = ExtentPlan(
       byteCount: block.usedLength.rawValue, pageSize: block.pageSize, extentBytes: extentBytes)
     self.slots = slots
     self.states = states
-    forced = nil
-    gapBytes = Self.gapBytes
+    self.sent = sent
+    self.forced = forced
+    self.gapBytes = gapBytes
+    self.mapping = mapping
   }
 
   /// Pages that are in their slots. Only after a sync.

@@ -6,11 +6,34 @@ import Testing
 
 @testable import MappedRAM
 
+/// A file that is copied by calls, as another process's memory is.
+struct CopiedFile: PageSource, CopyingSource {
+  var file: File
+  var byteCount: UInt64
+  var readAccess: SourceAccess { .copy(self) }
+
+  func copy(
+    into buffer: UnsafeMutableRawBufferPointer, from offset: UInt64
+  ) throws(SystemCallError) {
+    _ = try unsafe file.read(into: buffer, at: offset)
+  }
+}
+
 /// Live saves of shared memory, and of memory that somebody writes to while it is read.
 @Suite struct MeanwhileTests {
   /// How the memory is read.
   enum Way: CaseIterable {
     case mapped, file, process
+
+    /// The first `byteCount` bytes of `file`, read so.
+    func pages(of file: File, _ byteCount: UInt64) throws -> any PageSource {
+      let pages = try FilePages(file, startingAt: 0, byteCount: byteCount)
+      return switch self {
+      case .mapped: try MappedPages(pages)
+      case .file: pages
+      case .process: CopiedFile(file: file, byteCount: byteCount)
+      }
+    }
   }
 
   static let pageCount = 1200
@@ -19,29 +42,10 @@ import Testing
     let byteCount = Self.pageCount * 4096
     let block = try RAMBlock(
       idstr: "ram", usedLength: ByteCount(byteCount), pageSize: .fourKiB)
-    let pages = try FilePages(file, startingAt: 0, byteCount: UInt64(byteCount))
-    let source: any PageSource =
-      switch way {
-      case .mapped: try MappedPages(pages)
-      case .file: pages
-      case .process: FileCopy(file: file, byteCount: UInt64(byteCount))
-      }
+    let source = try way.pages(of: file, UInt64(byteCount))
     return try SavePlan(
       prologue: StreamPrologue(configuration: TestGuest.configuration),
       blocks: [SavePlan.Block(block, pages: source)], tail: [.bytes(TestGuest.tail)], for: "plan")
-  }
-
-  /// Copied by calls, as another process's memory is.
-  private struct FileCopy: PageSource, CopyingSource {
-    var file: File
-    var byteCount: UInt64
-    var readAccess: SourceAccess { .copy(self) }
-
-    func copy(
-      into buffer: UnsafeMutableRawBufferPointer, from offset: UInt64
-    ) throws(SystemCallError) {
-      _ = try unsafe file.read(into: buffer, at: offset)
-    }
   }
 
   private func memory() throws -> File {

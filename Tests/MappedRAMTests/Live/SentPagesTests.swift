@@ -23,22 +23,9 @@ private struct SendingGuest: Sendable {
     (ours, socket) = try UnixSocket.pair()
   }
 
-  /// How the memory is read.
-  enum Way: CaseIterable {
-    case mapped, file, copied
-  }
-
-  func plan(_ way: Way = .copied) throws -> SavePlan {
+  func plan(_ way: MeanwhileTests.Way = .process) throws -> SavePlan {
     let planned = try blocks.map { block, memory in
-      let byteCount = block.usedLength.rawValue
-      let pages = try FilePages(memory, startingAt: 0, byteCount: byteCount)
-      let source: any PageSource =
-        switch way {
-        case .mapped: try MappedPages(pages)
-        case .file: pages
-        case .copied: CopiedFile(file: memory, byteCount: byteCount)
-        }
-      return SavePlan.Block(block, pages: source)
+      SavePlan.Block(block, pages: try way.pages(of: memory, block.usedLength.rawValue))
     }
     return try SavePlan(
       prologue: StreamPrologue(configuration: TestGuest.configuration), blocks: planned,
@@ -90,20 +77,7 @@ private struct SendingGuest: Sendable {
   }
 }
 
-/// A file that is copied by calls, as another process's memory is.
-private struct CopiedFile: PageSource, CopyingSource {
-  var file: File
-  var byteCount: UInt64
-  var readAccess: SourceAccess { .copy(self) }
-
-  func copy(
-    into buffer: UnsafeMutableRawBufferPointer, from offset: UInt64
-  ) throws(SystemCallError) {
-    _ = try unsafe file.read(into: buffer, at: offset)
-  }
-}
-
-/// The same of which something is done at the end, or that seems to have been given back.
+/// A file that is copied by calls, at whose end something is done, or that seems to have been given back.
 private struct OddFile: PageSource, CopyingSource {
   var file: CopiedFile
   var isHole = false
@@ -143,8 +117,8 @@ private struct OddFile: PageSource, CopyingSource {
   }
 
   /// A guest that changes all of its memory in random order while it is saved: the image is what the memory was at the begin.
-  @Test(arguments: SendingGuest.Way.allCases, LiveSaveTests.shapes)
-  fileprivate func theImageIsOfOneMoment(_ way: SendingGuest.Way, _ options: ChannelOptions) throws
+  @Test(arguments: MeanwhileTests.Way.allCases, LiveSaveTests.shapes)
+  fileprivate func theImageIsOfOneMoment(_ way: MeanwhileTests.Way, _ options: ChannelOptions) throws
   {
     var generator = SeededGenerator()
     for (pageSize, share) in [(PageSize.fourKiB, 0), (.fourKiB, 0.1), (.fourKiB, 1), (large, 1)] {
