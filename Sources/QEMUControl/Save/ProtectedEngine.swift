@@ -117,14 +117,31 @@ final class ProtectedEngine: SaveEngine {
   private func unprotectedBlocks() throws(ImageError) -> Set<Int> {
     try calling { () throws(SystemCallError) in
       var found: Set<Int> = []
-      for (index, place) in captured.memory.places.enumerated() {
-        // What is not there is not protected, as where no memory is plugged in.
-        let first = try captured.memory.pageMap?.nextPresent(in: place.addresses)?.lowerBound
-        let address = first ?? place.addresses.lowerBound
-        if try captured.memory.pageMap?.isProtected(address) != true { found.insert(index) }
+      for (index, place) in captured.memory.places.enumerated()
+      where try !isProtected(place.addresses) {
+        found.insert(index)
       }
       return found
     }
+  }
+
+  /// Whether QEMU protects the block at `addresses`, by a page or a few.
+  ///
+  /// QEMU takes the protection off what it has sent, in ascending order: so the last pages are looked at first. What is not there is not
+  /// protected, as where no memory is plugged in.
+  private func isProtected(_ addresses: Range<UInt64>) throws(SystemCallError) -> Bool {
+    guard let pageMap = captured.memory.pageMap else { return false }
+    let count = addresses.upperBound - addresses.lowerBound
+    if try pageMap.isProtected(addresses.upperBound - 1) { return true }
+    for part in [16, 8, 4, 2, 1] as [UInt64] {
+      let start = addresses.upperBound - count / part
+      if let found = try pageMap.nextPresent(in: start..<addresses.upperBound),
+        try pageMap.isProtected(found.lowerBound)
+      {
+        return true
+      }
+    }
+    return false
   }
 
   func write(

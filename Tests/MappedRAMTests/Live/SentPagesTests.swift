@@ -118,7 +118,8 @@ private struct OddFile: PageSource, CopyingSource {
 
   /// A guest that changes all of its memory in random order while it is saved: the image is what the memory was at the begin.
   @Test(arguments: MeanwhileTests.Way.allCases, LiveSaveTests.shapes)
-  fileprivate func theImageIsOfOneMoment(_ way: MeanwhileTests.Way, _ options: ChannelOptions) throws
+  fileprivate func theImageIsOfOneMoment(_ way: MeanwhileTests.Way, _ options: ChannelOptions)
+    throws
   {
     var generator = SeededGenerator()
     for (pageSize, share) in [(PageSize.fourKiB, 0), (.fourKiB, 0.1), (.fourKiB, 1), (large, 1)] {
