@@ -42,11 +42,16 @@ extension RealQEMU {
 
     /// Stale slots of a live save are cleared before.
     @Test func mappedImageOfALiveSaveRunsOn() throws {
-      let vm = try SavedVM(VMKind("live", isLive: true))
-      let file = try File.open(vm.image, access: .readWrite)
-      let found = try StaleSlots.clear(in: Image(reading: file).blocks, of: file)
-      #expect(found.clearedPages > 0 && found.remaining.isEmpty)
-      try expectMappedImageRunsOn(vm, "pc.ram")
+      // On a machine that has much to do, the guest may not come to clear a page between two of QEMU's rounds.
+      for _ in 0..<10 {
+        let vm = try SavedVM(VMKind("live", isLive: true))
+        let file = try File.open(vm.image, access: .readWrite)
+        let found = try StaleSlots.clear(in: Image(reading: file).blocks, of: file)
+        #expect(found.remaining.isEmpty)
+        if found.clearedPages == 0 { continue }
+        return try expectMappedImageRunsOn(vm, "pc.ram")
+      }
+      Issue.record("no live save of QEMU's has left a stale slot")
     }
 
     private func expectMappedImageRunsOn(_ vm: SavedVM, _ name: String) throws {
