@@ -56,14 +56,18 @@ extension VMSession {
   /// - Parameter isComplete: whether it has sent all pages.
   /// - Throws: why it was not: `migrationCancelled`, `migrationFailed`.
   func endProtection(of image: FilePath, isComplete: Bool) throws(VMError) {
-    // One that has sent all has its end, and what is under way then may be another client's.
-    let last =
-      isComplete
-      ? try execute(.queryMigrate) : try execute(.queryMigrate, then: .migrateCancel).0
-    guard isComplete || [.active, .completed].contains(last.status) else {
+    if isComplete {
+      // It has its end at once. What is under way for longer may be another client's, and is not cancelled.
+      let deadline = ContinuousClock.now + Unwind.Patience().closing
+      while try execute(.queryMigrate).isUnderWay, .now < deadline {
+        sleep(for: BackgroundSnapshot.interval)
+      }
+      return note { $0.protection = nil }
+    }
+    let (last, _) = try execute(.queryMigrate, then: .migrateCancel)
+    guard [.active, .completed].contains(last.status) else {
       throw try reasonForNoProtection(of: image)
     }
-    if isComplete { return note { $0.protection = nil } }
     try goBack { (unwind) throws(QMPError) in
       try unwind.endProtection(Unwind.Patience())
       return nil
