@@ -2,11 +2,11 @@ import Glibc
 
 /// State behind a lock, with waiting until the state is as wished.
 ///
-/// For POSIX threads: `Mutex` has no way to wait. Every change through `withLock` wakes the
-/// waiters, who look again; nobody signals by hand. No method may be called from inside a closure
-/// of the same monitor: that is a deadlock.
+/// For POSIX threads: `Mutex` has no way to wait, and the thread sanitizer does not see its lock, which is taken inside a library that it
+/// does not know. Every change through `withLock` wakes the waiters, who look again; nobody signals by hand. No method may be called from
+/// inside a closure of the same monitor: that is a deadlock.
 @safe
-package final class Monitor<State>: @unchecked Sendable {
+package final class Monitor<State: ~Copyable>: @unchecked Sendable {
   // @unchecked Sendable: the state is touched only with the lock held, and comes in as `sending`.
 
   private let lock: UnsafeMutablePointer<pthread_mutex_t>
@@ -16,7 +16,7 @@ package final class Monitor<State>: @unchecked Sendable {
   private var waiters = 0
 
   /// A monitor over `state`.
-  package init(_ state: sending State) {
+  package init(_ state: consuming sending State) {
     unsafe lock = .allocate(capacity: 1)
     unsafe changed = .allocate(capacity: 1)
     unsafe self.state = .allocate(capacity: 1)
@@ -47,7 +47,7 @@ package final class Monitor<State>: @unchecked Sendable {
   /// `wakesWaiters` may be false where the change is one that nobody waits for: it saves a system
   /// call here, and a turn of each waiter.
   @discardableResult
-  package func withLock<Value, Failure: Error>(
+  package func withLock<Value: ~Copyable, Failure: Error>(
     wakesWaiters: Bool = true,
     _ body: (inout sending State) throws(Failure) -> sending Value
   ) throws(Failure) -> sending Value {

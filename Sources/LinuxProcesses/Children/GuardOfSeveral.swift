@@ -1,6 +1,5 @@
 import CLinux
 import LinuxIO
-import Synchronization
 import SystemPackage
 
 /// A process that watches over several others, and kills them when this process ends in any way. It is there as long as one of them is
@@ -11,7 +10,7 @@ import SystemPackage
 final class GuardOfSeveral: Sendable {
   private let processID: Int32
   private let link: Int32
-  private let numbers = Mutex(Numbers())
+  private let numbers = Monitor(Numbers())
 
   /// Which numbers are in use.
   private struct Numbers {
@@ -31,7 +30,7 @@ final class GuardOfSeveral: Sendable {
   }
 
   /// The one that new processes come to.
-  private static let current = Mutex(Current())
+  private static let current = Monitor(Current())
 
   private init() throws(SystemCallError) {
     var link: Int32 = -1

@@ -1,7 +1,6 @@
 import Glibc
 import LinuxIO
 import LinuxProcesses
-import Synchronization
 import SystemPackage
 
 /// The state of a device that a command writes to its standard output.
@@ -34,11 +33,11 @@ public struct CommandStateSource: DeviceStateSource {
 
 /// A command whose shell runs, and waits for the word. It ends with the value.
 private final class HeldCommand: DeviceStateSource {
-  private let command: Mutex<RunningCommand?>
+  private let command: Monitor<RunningCommand?>
 
   init(_ command: String) throws(SystemCallError) {
     let running = try RunningCommand(command, .output, isHeld: true)
-    self.command = Mutex(running)
+    self.command = Monitor(running)
   }
 
   func save(to sink: DeviceStateSink) throws(DeviceFailure) {
@@ -81,10 +80,10 @@ public struct CommandStateTarget: DeviceStateTarget {
 /// A command that runs, and waits for its standard input. It ends with the value.
 private final class StartedCommand: DeviceStateTarget {
   let loadsLast: Bool
-  private let command: Mutex<RunningCommand?>
+  private let command: Monitor<RunningCommand?>
 
   init(_ running: consuming RunningCommand, loadsLast: Bool) {
-    command = Mutex(running)
+    command = Monitor(running)
     self.loadsLast = loadsLast
   }
 

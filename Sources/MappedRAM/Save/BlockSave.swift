@@ -27,7 +27,7 @@ final class BlockSave: Transfer {
   private let mapping: Mapping?
   private let hasFilled = Atomic<Bool>(false)
   /// A part of the block in which this round has found nothing: where little is there, an extent is a look at this, and no system call.
-  private let emptyPart = Mutex<Range<UInt64>>(0..<0)
+  private let emptyPart = Monitor<Range<UInt64>>(0..<0)
   private let readBytesCounter = Atomic<UInt64>(0)
   private let changedPagesCounter = Atomic<UInt64>(0)
 
