@@ -135,8 +135,11 @@ extension QMPConnection {
     return events
   }
 
+  /// Takes the events that have been read so far, the oldest first: those that QEMU sent before the answer that was taken last.
+  package func takeEventsRead() -> [QMPEvent] { events.takeAll() }
+
   /// Takes the events that came so far, the oldest first, without waiting. Where there were more than `eventLimit`, some are missing
-  /// between the first and the last of their name.
+  /// between the first and the last of their name. No answer is awaited: it would be lost.
   ///
   /// Throws `closed`, `malformed`, `system`, but first gives the events that came before.
   public func takeEvents() throws(QMPError) -> [QMPEvent] {
@@ -149,7 +152,7 @@ extension QMPConnection {
     return events.takeAll()
   }
 
-  /// Whether an event of this name has come that was not taken yet, without waiting. It stays.
+  /// Whether an event of this name has come that was not taken yet, without waiting. It stays. No answer is awaited.
   ///
   /// Throws `closed`, `malformed`, `system`.
   package func hasEvent(_ name: String) throws(QMPError) -> Bool {

@@ -5,7 +5,7 @@ public import SystemPackage
 
 /// A conversation with a QEMU over QMP.
 ///
-/// One command is under way at a time, each with a time-out. The class is not `Sendable`: one
+/// Each command has a time-out. The class is not `Sendable`: one
 /// thread uses it. Another thread ends its waits by what `isCancelled` says, or through `socket` (`UnixSocket.shutdown`).
 ///
 /// Whatever else is on the socket is passed over: events (they are kept, see `takeEvents`), answers
@@ -153,38 +153,7 @@ public final class QMPConnection {
   /// Throws `refused` with QEMU's own words, `timedOut`, `closed`, `malformed`, `unexpectedAnswer`,
   /// `cancelled`, `system`.
   public func execute<Answer>(_ command: QMPCommand<Answer>) throws(QMPError) -> Answer {
-    let value = try execute(
-      command.name, arguments: command.arguments, passing: command.descriptors,
-      timeout: command.timeout)
-    return try command.read(QMPAnswer(value, to: command.name))
-  }
-
-  /// Sends two commands at once: QEMU carries out the second right after the first, or after what another client has sent until then.
-  ///
-  /// - Returns: both answers, and the events that came before the first, and since.
-  /// - Throws: as `execute(_:)`; of the first only where both were answered.
-  package func execute<First, Second>(
-    _ first: QMPCommand<First>, then second: QMPCommand<Second>
-  ) throws(QMPError) -> (First, Second, before: [QMPEvent], since: [QMPEvent]) {
-    try begin()
-    let timeout = second.timeout ?? self.timeout
-    let deadline = ContinuousClock.now + timeout
-    let requests = [
-      request(first.name, first.arguments), request(second.name, second.arguments),
-    ]
-    try send(
-      requests.map(\.value), passing: [], for: second.name, deadline: deadline, timeout: timeout)
-    let firstValue = Result { () throws(QMPError) in
-      try answer(to: requests[0].id, first.name, deadline: deadline, timeout: timeout)
-    }
-    if case .failure(let error) = firstValue, !error.isRefusal { throw error }
-    let before = events.takeAll()
-    let secondValue = try answer(
-      to: requests[1].id, second.name, deadline: deadline, timeout: timeout)
-    return (
-      try first.read(QMPAnswer(try firstValue.get(), to: first.name)),
-      try second.read(QMPAnswer(secondValue, to: second.name)), before, try takeEvents()
-    )
+    try answer(to: try send(command))
   }
 
   /// Sends the command `name` and gives what QEMU returned.
@@ -198,34 +167,55 @@ public final class QMPConnection {
     _ name: String, arguments: JSONValue = [:], passing descriptors: [CInt] = [],
     timeout: Duration? = nil
   ) throws(QMPError) -> JSONValue {
+    try execute(
+      QMPCommand(name, arguments, passing: descriptors, timeout: timeout) { $0.value })
+  }
+
+  /// Sends commands without waiting for their answers. QEMU carries them out in this order, one right after the other, or after what
+  /// another client has sent until then, also where it refuses one of them.
+  ///
+  /// Each answer is taken by `answer(to:)`, in the same order; one that is passed over is lost. Only the first command may have descriptors:
+  /// QEMU keeps those that came last.
+  ///
+  /// - Throws: as `execute(_:)`, but not `refused`.
+  package func send<each Answer>(
+    _ commands: repeat QMPCommand<each Answer>
+  ) throws(QMPError) -> (repeat SentCommand<each Answer>) {
     try begin()
-    let timeout = timeout ?? self.timeout
+    var requests: [JSONValue] = []
+    var descriptors: [CInt] = []
+    var last = (name: "", timeout: timeout)
+    func add<Value>(_ command: QMPCommand<Value>) -> SentCommand<Value> {
+      precondition(
+        requests.isEmpty || command.descriptors.isEmpty, "only the first has descriptors")
+      lastID += 1
+      var request: [JSONValue.Member] = [.init(name: "execute", value: .string(command.name))]
+      if command.arguments != [:] {
+        request.append(.init(name: "arguments", value: command.arguments))
+      }
+      request.append(.init(name: "id", value: .integer(lastID)))
+      requests.append(.object(request))
+      descriptors += command.descriptors
+      last = (command.name, command.timeout ?? timeout)
+      return SentCommand(command: command, id: lastID)
+    }
+    let sent = (repeat add(each commands))
+    try send(
+      requests, passing: descriptors, for: last.name, deadline: .now + last.timeout,
+      timeout: last.timeout)
+    return sent
+  }
+
+  /// Waits for the answer to a command that was sent.
+  ///
+  /// - Throws: as `execute(_:)`.
+  package func answer<Answer>(to sent: SentCommand<Answer>) throws(QMPError) -> Answer {
+    let (name, id) = (sent.command.name, JSONValue.integer(sent.id))
+    let timeout = sent.command.timeout ?? self.timeout
     let deadline = ContinuousClock.now + timeout
-    let request = request(name, arguments)
-    try send([request.value], passing: descriptors, for: name, deadline: deadline, timeout: timeout)
-    return try answer(to: request.id, name, deadline: deadline, timeout: timeout)
-  }
-
-  /// A command with an id that no other has.
-  private func request(
-    _ name: String, _ arguments: JSONValue
-  ) -> (id: JSONValue, value: JSONValue) {
-    lastID += 1
-    let id = JSONValue.integer(lastID)
-    return (
-      id,
-      arguments == [:]
-        ? ["execute": .string(name), "id": id]
-        : ["execute": .string(name), "arguments": arguments, "id": id]
-    )
-  }
-
-  private func answer(
-    to id: JSONValue, _ name: String, deadline: ContinuousClock.Instant, timeout: Duration
-  ) throws(QMPError) -> JSONValue {
     while let message = try nextMessage(for: name, deadline: deadline) {
       switch message {
-      case .success(id, let value): return value
+      case .success(id, let value): return try sent.command.read(QMPAnswer(value, to: name))
       case .failure(id, let errorClass, let description):
         throw .refused(command: name, errorClass: errorClass, description: description)
       default: break
@@ -242,6 +232,12 @@ public final class QMPConnection {
     let value = try execute(name, arguments: ["command-line": .string(line)])
     return try QMPAnswer(value, to: name).string()
   }
+}
+
+/// A command that QEMU has been sent, and whose answer was not taken yet.
+package struct SentCommand<Answer> {
+  fileprivate let command: QMPCommand<Answer>
+  fileprivate let id: Int64
 }
 
 /// What `body` gives, with its error as a QMPError.

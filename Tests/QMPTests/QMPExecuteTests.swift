@@ -58,6 +58,58 @@ import Testing
       #expect(try connection.takeEvents() == [QMPEvent(name: "STOP", microseconds: 1_000_002)])
     }
   }
+
+  /// All are sent before the first is answered; each answer goes to its own command, also behind a refusal, and one that nobody asks for is
+  /// passed over. What QEMU tells meanwhile is told apart by the answers around it.
+  @Test func severalCommandsAreUnderWayAtOnce() throws {
+    try withConnection { qemu throws in
+      var requests: [JSONValue] = []
+      for name in ["getfd", "a", "b", "c", "d"] {
+        let request = try #require(try qemu.request())
+        #expect(request["execute"] == .string(name))
+        requests.append(request)
+      }
+      qemu.send(
+        FakeQEMU.success(0, to: requests[0]) + #"{"event": "BEFORE"}"# + "\n"
+          + FakeQEMU.failure("GenericError", "not now", to: requests[1])
+          + #"{"event": "BETWEEN"}"# + "\n" + FakeQEMU.success(2, to: requests[2])
+          + #"{"event": "AFTER"}"# + "\n" + FakeQEMU.success(3, to: requests[3])
+          + FakeQEMU.success(4, to: requests[4]))
+      try qemu.answer(5)
+    } client: { connection throws in
+      let name = { (name: String) in QMPCommand<JSONValue>(name) { $0.value } }
+      let (first, a, b, _, d) = try connection.send(
+        name("getfd"), name("a"), name("b"), name("c"), name("d"))
+      #expect(try connection.answer(to: first) == JSONValue.integer(0))
+      #expect(connection.takeEventsRead() == [])
+      #expect(
+        thrown { _ = try connection.answer(to: a) }
+          == .refused(command: "a", errorClass: "GenericError", description: "not now"))
+      #expect(connection.takeEventsRead().map(\.name) == ["BEFORE"])
+      #expect(try connection.answer(to: b) == JSONValue.integer(2))
+      #expect(connection.takeEventsRead().map(\.name) == ["BETWEEN"])
+      #expect(try connection.answer(to: d) == JSONValue.integer(4))
+      #expect(connection.takeEventsRead().map(\.name) == ["AFTER"])
+      #expect(try connection.execute("next") == 5)
+    }
+  }
+
+  /// Of several commands each has its own time, from when its answer is waited for; the end of the conversation is that of all.
+  @Test func ofSeveralCommandsSomeAreNotAnswered() throws {
+    try withConnection { qemu throws in
+      let first = try #require(try qemu.request())
+      _ = try qemu.request()
+      _ = try qemu.request()
+      qemu.send(FakeQEMU.success(0, to: first))
+    } client: { connection throws in
+      let slow = QMPCommand<Void>("slow", timeout: .milliseconds(50))
+      let (first, second, third) = try connection.send(.queryBlockJobs, slow, .stop)
+      #expect(thrown { _ = try connection.answer(to: first) } != nil)
+      #expect(thrown { try connection.answer(to: second) } != nil)
+      #expect(thrown { try connection.answer(to: third) } == .closed(command: "stop", "fake"))
+      #expect(thrown { _ = try connection.send(.stop) } == .closed(command: "stop", "fake"))
+    }
+  }
 }
 
 /// What QEMU may do wrong, and how long it may take.

@@ -93,7 +93,8 @@ package struct OngoingSave: ~Copyable {
   /// - Throws: as `readPages`.
   package mutating func readPages(ofBlocks indices: Set<Int>) throws(ImageError) {
     guard let sent else { preconditionFailure("pages that change are sent") }
-    blocksRead = try makeRound(nil, of: indices)
+    guard !indices.isEmpty else { return }
+    keep(try makeRound(nil, of: indices))
     for index in indices { sent.finish(block: index) }
   }
 
@@ -110,8 +111,12 @@ package struct OngoingSave: ~Copyable {
     sent.finish()
     try pool.sync()
     try sent.checkHeld()
-    blocksRead = blocksRead.isEmpty ? found : zip(blocksRead, found).map { $0 ?? $1 }
+    keep(found)
     hasReadPages = true
+  }
+
+  private mutating func keep(_ found: [BlockSave?]) {
+    blocksRead = blocksRead.isEmpty ? found : zip(blocksRead, found).map { $0 ?? $1 }
   }
 
   /// Makes the last round, while nothing changes any more, and saves the states of the plan's devices beside it; where all pages have

@@ -129,6 +129,16 @@ struct CaptureFacts {
   }
 }
 
+/// What is asked about a VM right behind `stop`: what may have changed since it was looked at. The blocks come last, as another question
+/// may be needed for them.
+struct LastLook {
+  fileprivate let migration: SentCommand<MigrationInfo>
+  fileprivate let runState: SentCommand<RunState>
+  fileprivate let capabilities: SentCommand<[String: Bool]>
+  fileprivate let devices: [SentCommand<[QOMProperty]>]
+  fileprivate let blocks: SentCommand<[GuestBlock]>
+}
+
 extension QMPConnection {
   /// Why the VM cannot be captured at this moment; empty if it can.
   ///
@@ -144,14 +154,30 @@ extension QMPConnection {
     ).obstacles
   }
 
-  /// The same of `vm`, which is as it was found, as far as that cannot change: it is paused, and every question takes its time.
-  func captureObstacles(now vm: RunningVM) throws(QMPError) -> [CaptureObstacle] {
-    CaptureFacts(
-      migration: try execute(.queryMigrate), runState: try execute(.queryStatus),
+  /// Asks what of a VM can have changed since it was looked at, without waiting.
+  func askAgain() throws(QMPError) -> LastLook {
+    let containers = Self.deviceContainers
+    let (migration, runState, capabilities, named, unnamed, blocks) = try send(
+      .queryMigrate, .queryStatus, .queryMigrationCapabilities, .qomList(containers[0]),
+      .qomList(containers[1]), .queryRAMBlocks)
+    return LastLook(
+      migration: migration, runState: runState, capabilities: capabilities,
+      devices: [named, unnamed], blocks: blocks)
+  }
+
+  /// The answers: why `vm` cannot be captured any more, and its RAMBlocks.
+  func answers(
+    to look: LastLook, of vm: RunningVM
+  ) throws(QMPError) -> (obstacles: [CaptureObstacle], blocks: [GuestBlock]) {
+    var facts = CaptureFacts(
+      migration: try answer(to: look.migration), runState: try answer(to: look.runState),
       target: vm.target, machineType: vm.machineType,
-      capabilities: try execute(.queryMigrationCapabilities), vfioDevices: try vfioDevices(),
-      commands: Set(CaptureObstacle.commands)
-    ).obstacles
+      capabilities: try answer(to: look.capabilities), vfioDevices: [],
+      commands: Set(CaptureObstacle.commands))
+    for (container, devices) in zip(Self.deviceContainers, look.devices) {
+      facts.vfioDevices += Self.vfioDevices(try answer(to: devices), in: container)
+    }
+    return (facts.obstacles, try ramBlocks(to: look.blocks))
   }
 
   /// The machine's type, as the CONFIGURATION section names it.
@@ -167,15 +193,24 @@ extension QMPConnection {
     return String(type.dropLast(suffix.count))
   }
 
-  /// VFIO devices: `-device` puts all of them into one of the two containers.
+  /// VFIO devices.
   func vfioDevices() throws(QMPError) -> [CaptureObstacle] {
     var found: [CaptureObstacle] = []
-    for container in ["/machine/peripheral", "/machine/peripheral-anon"] {
-      for property in try execute(.qomList(container)) {
-        guard let type = property.child, type.hasPrefix("vfio-") else { continue }
-        found.append(.vfioDevice("\(container)/\(property.name)", type: type))
-      }
+    for container in Self.deviceContainers {
+      found += Self.vfioDevices(try execute(.qomList(container)), in: container)
     }
     return found
+  }
+
+  /// Where `-device` puts devices: those with a name, and the others.
+  private static let deviceContainers = ["/machine/peripheral", "/machine/peripheral-anon"]
+
+  private static func vfioDevices(
+    _ properties: [QOMProperty], in container: String
+  ) -> [CaptureObstacle] {
+    properties.compactMap { property in
+      guard let type = property.child, type.hasPrefix("vfio-") else { return nil }
+      return .vfioDevice("\(container)/\(property.name)", type: type)
+    }
   }
 }

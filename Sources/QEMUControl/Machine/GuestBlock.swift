@@ -37,16 +37,28 @@ public struct GuestBlock: Equatable, Sendable {
   public var isMigratable: Bool { !idstr.isEmpty }
 }
 
+extension QMPCommand<[GuestBlock]> {
+  /// `x-query-ramblock`: all RAMBlocks.
+  static var queryRAMBlocks: Self {
+    let name = "x-query-ramblock"
+    return Self(name) { answer throws(QMPError) in
+      try GuestBlock.parse(table: try answer.member("human-readable-text").string(), of: name)
+    }
+  }
+}
+
 extension QMPConnection {
   /// All RAMBlocks, in QEMU's order (the largest first, which is the order in a stream).
   ///
   /// Throws as `execute(_:)`; `unexpectedAnswer` for a table that is not understood.
   public func ramBlocks() throws(QMPError) -> [GuestBlock] {
-    let name = "x-query-ramblock"
+    try ramBlocks(to: try send(.queryRAMBlocks))
+  }
+
+  /// The answer to `queryRAMBlocks`, or where QEMU does not know that, to another question.
+  func ramBlocks(to sent: SentCommand<[GuestBlock]>) throws(QMPError) -> [GuestBlock] {
     do throws(QMPError) {
-      let answer = QMPAnswer(try execute(name), to: name)
-      return try GuestBlock.parse(
-        table: try answer.member("human-readable-text").string(), of: name)
+      return try answer(to: sent)
     } catch {
       // The command is experimental: a later QEMU may have dropped it.
       guard case .refused(_, "CommandNotFound", _) = error else { throw error }

@@ -38,16 +38,27 @@ extension VMSession {
   }
 
   /// Begins a background snapshot into the socket `name`. The settings are as they have to be.
-  func beginProtection(into name: String, limit: PauseLimit) throws(VMError) {
+  ///
+  /// - Parameters:
+  ///   - before: a command that QEMU carries out right before.
+  ///   - wait: waits for its answer.
+  /// - Returns: what `wait` gave.
+  func beginProtection<Answer, Value>(
+    into name: String, limit: PauseLimit, behind before: QMPCommand<Answer>,
+    _ wait: (SentCommand<Answer>) throws(VMError) -> Value
+  ) throws(VMError) -> Value {
     note { $0.protection = Journal.Protection(limit: limit) }
+    let (first, migrate) = try send(before, .migrate(uri: "fd:\(name)"))
+    let value = try wait(first)
     do throws(VMError) {
-      try execute(.migrate(uri: "fd:\(name)"))
+      try answer(to: migrate)
     } catch {
       // The migration under way, if there is one, is another client's.
       if case .qmp(.refused) = error { note { $0.protection = nil } }
       throw error
     }
     note { $0.namedDescriptor = nil }
+    return value
   }
 
   /// Ends the background snapshot, and looks whether it was under way until then, or had come to its end, so that no page has changed that
@@ -64,7 +75,9 @@ extension VMSession {
       }
       return note { $0.protection = nil }
     }
-    let (last, _) = try execute(.queryMigrate, then: .migrateCancel)
+    let (look, cancel) = try send(.queryMigrate, .migrateCancel)
+    let last = try answer(to: look)
+    try answer(to: cancel)
     guard [.active, .completed].contains(last.status) else {
       throw try reasonForNoProtection(of: image)
     }

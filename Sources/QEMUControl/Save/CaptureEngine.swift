@@ -49,14 +49,13 @@ final class CaptureEngine: SaveEngine {
   }
 
   func pause(_ limit: PauseLimit) throws(VMError) {
-    try captured.prepareDevices()
-    try session.pause(limit)
+    try captured.prepare()
+    try captured.pause(limit, mayHaveGrown: ongoing == nil)
   }
 
   /// The plan of the paused VM.
   func takeState() throws(VMError) -> SavePlan {
-    try captured.lookAgain(mayHaveGrown: ongoing == nil)
-    return try captured.plan(of: try session.readDeviceState())
+    try captured.plan(of: try captured.readState(try session.send(captured.saveState())))
   }
 
   func write(

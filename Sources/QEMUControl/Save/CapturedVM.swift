@@ -13,6 +13,8 @@ struct CapturedVM {
   private let platform: GuestPlatform
   /// The devices whose states are saved beside the RAM.
   private var devices: [DeviceSource]
+  /// What QEMU's own devices' state is written to.
+  private var stateFile: DeviceStateFile?
 
   private var vm: RunningVM { job.vm }
   private var session: VMSession { job.session }
@@ -25,8 +27,8 @@ struct CapturedVM {
     devices = job.save.devices
   }
 
-  /// Lets devices do what can be done while the VM still runs.
-  mutating func prepareDevices() throws(VMError) {
+  /// Does what can be done while the VM still runs: devices get ready, and QEMU has a file for its own.
+  mutating func prepare() throws(VMError) {
     do throws(ImageError) {
       for index in devices.indices where !job.cancellation.isCancelled {
         try devices[index].prepare()
@@ -34,6 +36,20 @@ struct CapturedVM {
     } catch {
       throw .image(error)
     }
+    stateFile = try session.lendDeviceStateFile()
+  }
+
+  /// Has QEMU write the device state of the paused VM. `read` waits for it.
+  func saveState() -> QMPCommand<Void> { handedFile.save }
+
+  /// The device state, once `saveState` was sent.
+  func readState(_ sent: SentCommand<Void>) throws(VMError) -> DeviceStateStream {
+    try session.read(handedFile, sent)
+  }
+
+  private var handedFile: DeviceStateFile {
+    guard let stateFile else { preconditionFailure("it is prepared before the pause") }
+    return stateFile
   }
 
   /// The plan without what only the paused VM can tell: the device state.
@@ -45,11 +61,17 @@ struct CapturedVM {
       for: job.save.image)
   }
 
-  /// Looks at the paused VM: resizable blocks may have grown until then, and devices may have come that cannot migrate.
+  /// Pauses the VM, and looks at it again: resizable blocks may have grown until then, and devices may have come that cannot migrate
+  /// (QEMU 10.0.2 would not survive being asked for their state).
   ///
   /// - Parameter mayHaveGrown: whether blocks may be others than they were. Not once their pages have slots.
-  mutating func lookAgain(mayHaveGrown: Bool) throws(VMError) {
-    let blocks = try session.ramBlocks().filter(\.isMigratable)
+  mutating func pause(_ limit: PauseLimit, mayHaveGrown: Bool) throws(VMError) {
+    let connection = session.connection
+    let look = try session.pause(limit) { () throws(QMPError) in try connection.askAgain() }
+    let (obstacles, all) = try VMError.asking { () throws(QMPError) in
+      try connection.answers(to: look, of: vm)
+    }
+    let blocks = all.filter(\.isMigratable)
     if blocks != vm.blocks {
       guard mayHaveGrown else { throw .image(.save(.slotsDiffer(job.save.image))) }
       var now = vm
@@ -59,7 +81,7 @@ struct CapturedVM {
       case .failure(let obstacle): throw .cannotCapture([obstacle], canUseQEMU: false)
       }
     }
-    try session.checkCanBeCaptured(vm)
+    guard obstacles.isEmpty else { throw .cannotCapture(obstacles, canUseQEMU: false) }
   }
 
   /// The plan of the VM with its device state `state`.
@@ -88,6 +110,7 @@ struct CapturedVM {
 
   /// Completes the image, whose pages are written.
   func finish(_ written: consuming WrittenSave, _ plan: SavePlan) throws(VMError) -> VMSaveReport {
+    session.takeBackFile()
     let transfer: TransferReport
     do throws(ImageError) {
       transfer = try written.finish(beforeCommit: session.keepSnapshots)
@@ -101,23 +124,5 @@ struct CapturedVM {
     report.live = transfer.live
     report.sent = transfer.sent
     return report
-  }
-}
-
-extension VMSession {
-  /// All RAMBlocks, as they are now.
-  fileprivate func ramBlocks() throws(VMError) -> [GuestBlock] {
-    try VMError.asking { () throws(QMPError) in try connection.ramBlocks() }
-  }
-
-  /// Looks once more whether the VM can be captured.
-  ///
-  /// - Throws: `cannotCapture` where it has got a device meanwhile that cannot migrate: QEMU 10.0.2 would not survive being asked for its
-  ///   state.
-  fileprivate func checkCanBeCaptured(_ vm: RunningVM) throws(VMError) {
-    let obstacles = try VMError.asking { () throws(QMPError) in
-      try connection.captureObstacles(now: vm)
-    }
-    guard obstacles.isEmpty else { throw .cannotCapture(obstacles, canUseQEMU: false) }
   }
 }

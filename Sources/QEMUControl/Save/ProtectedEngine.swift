@@ -24,6 +24,8 @@ final class ProtectedEngine: SaveEngine {
 
   /// Room for pages on their way: QEMU, and with it the guest, need not wait until each is read.
   private static let socketBytes: Int32 = 4 << 20
+  /// Firmware with its variables has 4 MiB.
+  private static let smallBlockBytes: UInt64 = 4 << 20
   /// How often it is looked whether the work is cancelled, while QEMU protects the memory.
   private static let interval = Duration.milliseconds(50)
 
@@ -87,30 +89,39 @@ final class ProtectedEngine: SaveEngine {
   }
 
   func pause(_ limit: PauseLimit) throws(VMError) {
-    try captured.prepareDevices()
-    try session.pause(limit)
+    try captured.prepare()
+    // The later the better: until then another client's migration goes by its own.
+    try session.apply(BackgroundSnapshot.settings(of: job.vm))
+    try captured.pause(limit, mayHaveGrown: false)
   }
 
   /// Takes the device state, and has the memory protected.
   func takeState() throws(VMError) -> SavePlan {
-    try captured.lookAgain(mayHaveGrown: false)
-    let state = try session.readDeviceState()
-    try session.apply(BackgroundSnapshot.settings(of: job.vm))
-    try session.beginProtection(into: name, limit: limit)
-    // While QEMU is at it.
-    let plan = try captured.plan(of: state)
+    let plan = try captured.plan(
+      of: try session.beginProtection(into: name, limit: limit, behind: captured.saveState()) {
+        (sent) throws(VMError) in try captured.readState(sent)
+      })
     do throws(ImageError) {
+      // While QEMU is at it.
       try ongoing?.saveDevices(of: plan)
+      try ongoing?.readPages(ofBlocks: smallBlocks)
       let deadline = ContinuousClock.now + min(limit.total, .seconds(600))
       while try !sent.waitUntilHeld(for: Self.interval) {
         try job.cancellation.check()
         guard .now < deadline else { throw .save(.notHeld) }
       }
-      try ongoing?.readPages(ofBlocks: try unprotectedBlocks())
+      try ongoing?.readPages(ofBlocks: try unprotectedBlocks().subtracting(smallBlocks))
     } catch {
       throw reason(error)
     }
     return plan
+  }
+
+  /// Blocks that are read at once, before it is known whether QEMU protects them: what it does not protect is hardly among the others.
+  private var smallBlocks: Set<Int> {
+    let places = captured.memory.places
+    return Set(
+      places.indices.filter { places[$0].block.usedLength.rawValue <= Self.smallBlockBytes })
   }
 
   /// The blocks that QEMU does not protect: what the guest sees as ROM, flash memory among it, which QEMU itself writes.

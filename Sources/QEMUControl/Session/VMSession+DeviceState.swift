@@ -4,23 +4,47 @@ import MappedRAMFormat
 import QMP
 
 extension VMSession {
-  /// The device state of the VM, which is paused, or waits for an image. It has no device that cannot migrate.
-  ///
-  /// By `xen-save-devices-state`: about a millisecond, and nothing about the VM changes. Disks stay active (`live` is false), and locked:
-  /// a migration, whose stream would have QEMU's own description, lets go of them.
+  /// The device state of the VM, which waits for an image. It has no device that cannot migrate.
   func readDeviceState() throws(VMError) -> DeviceStateStream {
+    let file = try lendDeviceStateFile()
+    defer { takeBackFile() }
+    return try read(file, try send(file.save))
+  }
+
+  /// Hands QEMU a file in memory, for the device state of a VM that is to be paused. `takeBackFile` takes it back.
+  func lendDeviceStateFile() throws(VMError) -> DeviceStateFile {
     let file: File
     do throws(SystemCallError) {
       file = try File.inMemory(name: "device state", byteCount: 0)
     } catch {
       throw .system(error)
     }
-    defer { takeBackFile() }
-    try execute(.saveDeviceState(file: try lend(file, for: .writing)))
+    return DeviceStateFile(file: file, name: try lend(file, for: .writing))
+  }
+
+  /// Waits until the device state is in `file`, and reads it.
+  ///
+  /// - Parameter sent: `file.save`, which was sent.
+  func read(
+    _ file: DeviceStateFile, _ sent: SentCommand<Void>
+  ) throws(VMError) -> DeviceStateStream {
+    try answer(to: sent)
     do throws(ImageError) {
-      return try DeviceStateStream(reading: file)
+      return try DeviceStateStream(reading: file.file)
     } catch {
       throw .image(error)
     }
   }
+}
+
+/// A file in memory that QEMU has, for the device state.
+struct DeviceStateFile {
+  fileprivate let file: File
+  fileprivate let name: String
+
+  /// Has QEMU write the device state of a VM that is paused, and has no device that cannot migrate.
+  ///
+  /// By `xen-save-devices-state`: about a millisecond, and nothing about the VM changes. Disks stay active (`live` is false), and locked:
+  /// a migration, whose stream would have QEMU's own description, lets go of them.
+  var save: QMPCommand<Void> { .saveDeviceState(file: name) }
 }

@@ -11,15 +11,22 @@ extension VMSession {
   /// Others may pause and resume it at the same time: whether it was us is decided by QEMU's event STOP, which it sends only where a VM
   /// that ran is paused, and by a look that QEMU carries out right before our `stop`. (Only a `stop` of another client that waited to be
   /// carried out at that very moment looks like ours.)
-  func pause(_ limit: PauseLimit) throws(VMError) {
+  ///
+  /// - Parameter questions: sends what is to be asked about the paused VM, in the same breath.
+  /// - Returns: what `questions` gave. The answers come next.
+  func pause<Questions>(
+    _ limit: PauseLimit, asking questions: () throws(QMPError) -> Questions = { () }
+  ) throws(VMError) -> Questions {
     let look = try execute(.queryStatus)
     // What was read before is of no concern to the pause.
     _ = try takeEvents()
     note { $0.pause = Journal.Pause(isOurs: look.isLive, limit: limit) }
     let start = ContinuousClock.now
     // Disks are flushed before the answer comes.
-    let (found, events) = try execute(.queryStatus, then: .stop)
-    var state = found
+    let (found, stop) = try send(.queryStatus, .stop)
+    let asked = try VMError.asking(questions)
+    var state = try answer(to: found)
+    let events = try eventsSince(stop)
     var isOurs = false
     for event in events where !isOurs {
       if event.name == "STOP" {
@@ -35,9 +42,20 @@ extension VMSession {
       throw .resumedMeanwhile
     }
     note { $0.pause?.isOurs = isOurs }
-    guard isOurs else { return }
-    noteResumes()
-    try beginPause(at: start)
+    if isOurs {
+      noteResumes()
+      try beginPause(at: start)
+    }
+    return asked
+  }
+
+  /// Waits for the answer to `stop`.
+  ///
+  /// - Returns: what QEMU told since the answer that was taken before.
+  private func eventsSince(_ stop: SentCommand<Void>) throws(VMError) -> [QMPEvent] {
+    _ = connection.takeEventsRead()
+    try answer(to: stop)
+    return connection.takeEventsRead()
   }
 
   /// Notes it when the VM is resumed: whatever pauses it from then on is not our `stop`. A watchdog, which has a connection of its own,
@@ -54,12 +72,12 @@ extension VMSession {
   }
 
   func endPause() {
-    stopBeating()
     if let start = pauseStart.take() {
       downtime = .now - start
     } else if downtime == nil, stateBefore.isLive {
       downtime = pauseByEvents()
     }
+    stopBeating()
   }
 
   /// How long QEMU itself has paused the VM, as its events say: from the first STOP to the last RESUME, or to the last event.
@@ -134,8 +152,9 @@ extension VMSession {
     }
     noteResumes()
     let start = ContinuousClock.now
-    let (found, events) = try execute(.queryStatus, then: .stop)
-    guard events.contains(where: { $0.name == "STOP" }) else {
+    let (look, stop) = try send(.queryStatus, .stop)
+    let found = try answer(to: look)
+    guard try eventsSince(stop).contains(where: { $0.name == "STOP" }) else {
       // QEMU has paused it by itself in this moment, or another client has: the next look tells.
       if let limit {
         try expectPause(limit)

@@ -202,16 +202,16 @@ final class VMSession {
     try VMError.asking { () throws(QMPError) in try connection.execute(command) }
   }
 
-  /// Sends two commands at once; as `QMPConnection.execute`.
-  ///
-  /// - Returns: the answer to the first, and the events since.
-  func execute<First, Second>(
-    _ first: QMPCommand<First>, then second: QMPCommand<Second>
-  ) throws(VMError) -> (First, events: [QMPEvent]) {
-    try VMError.asking { () throws(QMPError) in
-      let (answer, _, _, events) = try connection.execute(first, then: second)
-      return (answer, events)
-    }
+  /// Sends commands without waiting; as `QMPConnection.send`.
+  func send<each Answer>(
+    _ commands: repeat QMPCommand<each Answer>
+  ) throws(VMError) -> (repeat SentCommand<each Answer>) {
+    try VMError.asking { () throws(QMPError) in try connection.send(repeat each commands) }
+  }
+
+  /// Waits for an answer; as `QMPConnection.answer`.
+  func answer<Answer>(to sent: SentCommand<Answer>) throws(VMError) -> Answer {
+    try VMError.asking { () throws(QMPError) in try connection.answer(to: sent) }
   }
 
   /// Takes the events that came so far; as `QMPConnection.takeEvents`.
