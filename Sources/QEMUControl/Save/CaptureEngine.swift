@@ -55,7 +55,9 @@ final class CaptureEngine: SaveEngine {
 
   /// The plan of the paused VM.
   func takeState() throws(VMError) -> SavePlan {
-    try captured.plan(of: try captured.readState(try session.send(captured.saveState())))
+    // There is time for it, and who knows what comes.
+    defer { session.takeBackFile() }
+    return try captured.plan(of: try captured.readState(try session.send(captured.saveState())))
   }
 
   func write(

@@ -110,7 +110,6 @@ struct CapturedVM {
 
   /// Completes the image, whose pages are written.
   func finish(_ written: consuming WrittenSave, _ plan: SavePlan) throws(VMError) -> VMSaveReport {
-    session.takeBackFile()
     let transfer: TransferReport
     do throws(ImageError) {
       transfer = try written.finish(beforeCommit: session.keepSnapshots)
