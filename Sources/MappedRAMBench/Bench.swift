@@ -116,7 +116,7 @@ extension Bench {
         mix, pattern,
         BenchVM.Configuration(
           program: qemu.program, byteCount: pattern.byteCount, isShared: memory == .shared,
-          firmware: try HaltedFirmware()),
+          firmware: try GuestFirmware(.halted)),
         session)
       all += options.map { CaptureContestant(vm, $0) }
       all += qemu.channels.map { QEMUContestant(vm: vm, channels: $0, isDirect: isDirect) }

@@ -14,6 +14,7 @@ extension BenchStep {
     case .takeApart: "take apart"
     case .build: "build"
     case .check: "check"
+    case .live(let way): "save (\(way.rawValue))"
     }
   }
 }
@@ -216,6 +217,9 @@ extension BenchError {
     case .noProgram(let program):
       "\(program.name) is not installed. Install it (Debian: apt install \(program.package)), or leave "
         + "\(program.option) out."
+    case .guestDoesNotRun:
+      "The guest that bench brings did not begin to run within 10 seconds. Is the QEMU one for x86_64, as "
+        + "qemu-system-x86_64 is?"
     case .programFailed(let program, let end, let messages):
       "\(program.name) ended with status \(end.shellStatus) and said: \(messages)"
     }
@@ -240,7 +244,7 @@ extension BenchError.Program {
   fileprivate var option: String {
     switch self {
     case .fio: "--against fio"
-    case .qemu: "--against qemu"
+    case .qemu: "--against qemu or --live"
     }
   }
 }
