@@ -2,6 +2,7 @@ import ArgumentParser
 import LinuxIO
 import MappedRAM
 import MappedRAMBench
+import MappedRAMFormat
 import SystemPackage
 import Testing
 
@@ -131,7 +132,7 @@ import Testing
     ("--live --chart c.svg", "--chart is not for --live."),
     ("--live --compare o.json", "--compare is not for --live."),
     ("--live --memory made", "--memory made is not for --live."),
-    ("--live --channels 1,2", "With --live, each expert option has one value."),
+    ("--live --channels 1,2", "With --live, each expert option but --layout has one value."),
     ("--dirty-rate max", "--dirty-rate is for --live."),
     ("--save-timeout 1", "--save-timeout is for --live."),
     ("--size 1G,2G", "--size has several values, which is for --live."),
@@ -146,6 +147,16 @@ import Testing
   ])
   func benchTakesLiveOptionsUpToTheirLimits(option: String) {
     #expect(complaint("bench . --live \(option)") == nil)
+  }
+
+  @Test func layoutsAreMeasuredOneAfterTheOther() throws {
+    #expect(try BenchSweep.parse([]).layouts == [nil])
+    #expect(try BenchSweep.parse(["--layout", "2M"]).layouts == [.hugePages])
+    #expect(try BenchSweep.parse(["--layout", "1M,2M"]).layouts == [.qemu, .hugePages])
+    for bad in ["", "4M", "1M,1M"] {
+      #expect(ListArgument<SlotLayout>(argument: bad) == nil, "\(bad)")
+    }
+    #expect(complaint("bench . --live --layout 1M,2M") == nil)
   }
 
   @Test func aDirtyRateIsANumberOfBytesOrAsMuchAsCanBe() throws {

@@ -17,6 +17,7 @@ extension RealQEMU {
         var dirtyRate: UInt64?
         var dirtyBytesPerSecond: Numbers?
         var save: String
+        var layout: String?
         var timeOfStopped: Double?
         var timeouts: Int
         var failure: String?
@@ -71,6 +72,17 @@ extension RealQEMU {
         if row.dirtyRate == 20 << 20 { #expect((asked / 4...asked * 1.5).contains(rate)) }
         if row.dirtyRate == nil { #expect(rate > asked) }
       }
+    }
+
+    @Test func layoutsOfOursStandBesideEachOther() throws {
+      let report = try run([
+        "--size", "16M", "--dirty-rate", "0", "--repeat", "1", "--layout", "1M,2M",
+      ])
+      #expect(
+        report.rows.map(\.save)
+          == Self.ways.prefix(3).flatMap { [$0, $0] } + Self.ways.suffix(2))
+      #expect(report.rows.map(\.layout) == ["1M", "2M", "1M", "2M", "1M", "2M", nil, nil])
+      #expect(report.rows.allSatisfy { $0.samples.count == 1 })
     }
 
     @Test func aSaveThatTakesTooLongIsReportedAsThat() throws {

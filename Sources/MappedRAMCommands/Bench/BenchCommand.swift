@@ -140,6 +140,7 @@ struct BenchCommand: ParsableCommand {
     var bench = Bench(
       in: directory, guests: guest.guests(seed: seed), memory: guest.memory,
       options: sweep.combinations, rounds: rounds.count)
+    bench.layouts = sweep.layouts
     bench.withFio = rounds.against.contains(.fio)
     if rounds.against.contains(.qemu) {
       bench.qemu = Bench.QEMU(program: rounds.qemu, channels: rounds.qemuChannels.elements)

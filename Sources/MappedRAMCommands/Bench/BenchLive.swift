@@ -73,7 +73,7 @@ struct BenchLive: ParsableArguments {
       throw ValidationError("\(option) is not for --live.")
     }
     guard sweep.combinations.count == 1 else {
-      throw ValidationError("With --live, each expert option has one value.")
+      throw ValidationError("With --live, each expert option but --layout has one value.")
     }
     for size in guest.sizes.elements {
       guard size.byteCount % LiveBench.granularity == 0, size.byteCount >= LiveBench.leastBytes
@@ -92,7 +92,8 @@ struct BenchLive: ParsableArguments {
   ) -> LiveBench {
     LiveBench(
       in: directory, guests: guest.guests(seed: seed),
-      dirtyRates: (dirtyRate ?? Self.standardRates).elements, isShared: guest.memory == .shared,
+      dirtyRates: (dirtyRate ?? Self.standardRates).elements, layouts: sweep.layouts,
+      isShared: guest.memory == .shared,
       options: sweep.combinations[0], rounds: rounds.count, program: rounds.qemu,
       timeLimit: .seconds(saveTimeout ?? Self.standardTimeLimit))
   }

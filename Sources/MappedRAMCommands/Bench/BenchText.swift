@@ -2,6 +2,7 @@ import LinuxIO
 import LinuxProcesses
 import MappedRAM
 import MappedRAMBench
+import MappedRAMFormat
 
 // What is measured are values; these are the words for them.
 
@@ -34,6 +35,18 @@ extension BenchRow.Settings {
       "1x\(depth)x\(ByteSize(blockBytes)) io_uring" + (isDirect ? ", direct" : "")
     case .memory(let threads, let way): "\(threads) threads, \(way.text)"
     }
+  }
+}
+
+extension BenchRow.Key {
+  /// The settings, and the layout where one was asked for: `2x32x1M io_uring, layout 2M`.
+  var settingsText: String { settings.text(with: layout) }
+}
+
+extension BenchRow.Settings {
+  /// The settings, and a layout where one was asked for.
+  func text(with layout: SlotLayout?) -> String {
+    text + (layout.map { ", layout \($0.rawValue)" } ?? "")
   }
 }
 
@@ -138,7 +151,7 @@ extension BenchRatio.Bound {
 extension BenchExplanation {
   /// A line for people.
   var text: String {
-    let words = settings.text
+    let words = settings.text(with: layout)
     let what: String =
       switch bound {
       case .disk: "the disk"
