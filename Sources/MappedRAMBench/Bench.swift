@@ -1,5 +1,6 @@
 import LinuxIO
 package import MappedRAM
+package import MappedRAMFormat
 package import SystemPackage
 
 /// What is measured: the engine of save and restore with the memory of made-up guests, and whom against.
@@ -12,6 +13,8 @@ package struct Bench: Sendable {
   package var memory: BenchMemoryKind
   /// How the engine is to work: each is measured.
   package var options: [ChannelOptions]
+  /// The layouts of the images: each is measured. `nil` for the one that a save has of itself.
+  package var layouts: [SlotLayout?] = [nil]
   /// How often everything is measured.
   package var rounds: Int
   /// Whether fio is measured as well.
@@ -116,13 +119,19 @@ extension Bench {
         mix, pattern,
         BenchVM.Configuration(
           program: qemu.program, byteCount: pattern.byteCount, isShared: memory == .shared,
-          firmware: try HaltedFirmware()),
+          firmware: try GuestFirmware(.halted)),
         session)
-      all += options.map { CaptureContestant(vm, $0) }
+      all += layouts.flatMap { layout in
+        options.map { CaptureContestant(vm, $0, layout) }
+      }
       all += qemu.channels.map { QEMUContestant(vm: vm, channels: $0, isDirect: isDirect) }
     } else {
       let memory = try GuestInMemory(pattern, memory, session)
-      all += options.map { EngineContestant(mix: mix, guest: memory, options: $0) }
+      all += layouts.flatMap { layout in
+        options.map {
+          EngineContestant(mix: mix, guest: memory, options: $0, layout: layout)
+        }
+      }
     }
     guard withFio || qemu != nil else { return all }
     if withFio, pattern.presentBytes > 0 {

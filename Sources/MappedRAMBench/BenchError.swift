@@ -20,6 +20,8 @@ package enum BenchError: Error, Equatable, Sendable {
   case notEnoughMemory(needed: UInt64, available: UInt64, canBeMade: Bool)
   /// What was read back is not what was written.
   case mismatch(PageMismatches)
+  /// The guest of live saves has not begun to run.
+  case guestDoesNotRun
 
   /// A program besides this one.
   package enum Program: Equatable, Sendable {
@@ -54,7 +56,7 @@ extension BenchError {
     case .image(let error, _): error.details
     case .vm(let error, _): error.details
     case .system(let error): error.details
-    case .noProgram, .programFailed, .notEnoughMemory: ErrorDetails(.unavailable)
+    case .noProgram, .programFailed, .notEnoughMemory, .guestDoesNotRun: ErrorDetails(.unavailable)
     case .mismatch: ErrorDetails(.io)
     }
   }

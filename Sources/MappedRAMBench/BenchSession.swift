@@ -124,6 +124,8 @@ package enum BenchStep: Sendable {
   case takeApart, build
   /// An image is read and compared.
   case check
+  /// A running VM is saved.
+  case live(LiveRow.Way)
 }
 
 /// What went other than asked for, or must be known of a figure.

@@ -2,6 +2,7 @@ import ArgumentParser
 import LinuxIO
 import MappedRAM
 import MappedRAMBench
+import MappedRAMFormat
 import SystemPackage
 import Testing
 
@@ -117,9 +118,53 @@ import Testing
     ("--queue-depth 0,1", "--queue-depth has 0; expected 1 to 1024."),
     ("--request-size 1M,3M", "--request-size has 3M; expected a power of two, 64K to 16M."),
     ("--qemu-channels 256", "--qemu-channels has 256; expected 1 to 255."),
+    ("--live --dirty-rate 0,1023K", "--dirty-rate has 1023K; expected 0, 1M to 1T, or max."),
+    ("--live --dirty-rate 1025G", "--dirty-rate has 1025G; expected 0, 1M to 1T, or max."),
+    ("--live --save-timeout 0", "--save-timeout is 0.0; expected 0.001 or more seconds."),
+    (
+      "--live --size 1G,15M", "--size has 15M; with --live it is a multiple of 1M, from 16M on."
+    ),
+    (
+      "--live --size 16388K",
+      "--size has 16388K; with --live it is a multiple of 1M, from 16M on."
+    ),
+    ("--live --against qemu", "--against is not for --live."),
+    ("--live --chart c.svg", "--chart is not for --live."),
+    ("--live --compare o.json", "--compare is not for --live."),
+    ("--live --memory made", "--memory made is not for --live."),
+    ("--live --channels 1,2", "With --live, each expert option but --layout has one value."),
+    ("--dirty-rate max", "--dirty-rate is for --live."),
+    ("--save-timeout 1", "--save-timeout is for --live."),
+    ("--size 1G,2G", "--size has several values, which is for --live."),
   ])
   func benchRefusesWhatCannotBe(option: String, message: String) {
     #expect(complaint("bench . \(option)") == message)
+  }
+
+  @Test(arguments: [
+    "--size 16M", "--size 1G,4G", "--dirty-rate 0", "--dirty-rate 1M", "--dirty-rate 1T",
+    "--dirty-rate 0,50M,200M,max", "--save-timeout 0.001", "--memory shared", "--explain",
+  ])
+  func benchTakesLiveOptionsUpToTheirLimits(option: String) {
+    #expect(complaint("bench . --live \(option)") == nil)
+  }
+
+  @Test func layoutsAreMeasuredOneAfterTheOther() throws {
+    #expect(try BenchSweep.parse([]).layouts == [nil])
+    #expect(try BenchSweep.parse(["--layout", "2M"]).layouts == [.hugePages])
+    #expect(try BenchSweep.parse(["--layout", "1M,2M"]).layouts == [.qemu, .hugePages])
+    for bad in ["", "4M", "1M,1M"] {
+      #expect(ListArgument<SlotLayout>(argument: bad) == nil, "\(bad)")
+    }
+    #expect(complaint("bench . --live --layout 1M,2M") == nil)
+  }
+
+  @Test func aDirtyRateIsANumberOfBytesOrAsMuchAsCanBe() throws {
+    let live = try BenchLive.parse(["--live", "--dirty-rate", "0,50M,max"])
+    let rates = try #require(live.dirtyRate)
+    #expect(rates.elements == [.bytesPerSecond(0), .bytesPerSecond(50 << 20), .unlimited])
+    #expect(rates.elements.map(\.text) == ["0", "50M", "max"])
+    for bad in ["", "x", "50X", "MAX", "-1"] { #expect(DirtyRate(argument: bad) == nil) }
   }
 
   @Test func listsHaveEachValueOnceAndNoneThatIsWrong() {

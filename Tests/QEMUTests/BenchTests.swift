@@ -70,6 +70,19 @@ extension RealQEMU {
       #expect(report.ratios.contains { $0.what == "save: QEMU's time / ours" && $0.value > 0 })
     }
 
+    @Test func layoutsOfCapturesStandBesideEachOther() throws {
+      let report = try run([
+        "--size", "16M", "--repeat", "1", "--against", "qemu", "--qemu-channels", "1",
+        "--layout", "1M,2M",
+      ])
+      for operation in ["save", "restore", "map"] {
+        let ours = report.rows.filter {
+          $0.operation == operation && $0.contestant == "mapped-ram"
+        }
+        #expect(ours.map { $0.settings.suffix(11) } == [", layout 1M", ", layout 2M"])
+      }
+    }
+
     @Test func fioWritesAndReadsAsMuch() throws {
       let report = try run([
         "--size", "32M", "--repeat", "1", "--against", "fio", "--memory", "made",

@@ -10,7 +10,19 @@ package enum ProcessorTime {
   ///
   /// - Throws: ENOENT where there is no such process.
   package static func used(by processID: Int32) throws(SystemCallError) -> Duration {
-    let path = FilePath("/proc/\(processID)/stat")
+    try used(FilePath("/proc/\(processID)/stat"))
+  }
+
+  /// The time of thread `threadID` of process `processID` alone, as `used(by:)`.
+  ///
+  /// - Throws: ENOENT where there is no such thread.
+  package static func used(
+    byThread threadID: Int32, of processID: Int32
+  ) throws(SystemCallError) -> Duration {
+    try used(FilePath("/proc/\(processID)/task/\(threadID)/stat"))
+  }
+
+  private static func used(_ path: FilePath) throws(SystemCallError) -> Duration {
     let line = try ProcessText.lines(of: path).first ?? []
     // The program's name stands in parentheses, and may have spaces and parentheses itself.
     let rest = line.lastIndex(of: UInt8(ascii: ")")).map { line[($0 + 1)...] } ?? []

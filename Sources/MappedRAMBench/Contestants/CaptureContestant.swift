@@ -10,10 +10,13 @@ import SystemPackage
 struct CaptureContestant: BenchContestant {
   let vm: GuestInVM
   let options: ChannelOptions
+  /// The image's layout; `nil` for that of a capture.
+  let layout: SlotLayout?
   /// Whether the next start on the image is checked. It reads all of the image through the page cache, so only the first is.
   private var checksMap = true
 
-  init(_ vm: GuestInVM, _ options: ChannelOptions) {
+  init(_ vm: GuestInVM, _ options: ChannelOptions, _ layout: SlotLayout?) {
+    self.layout = layout
     self.vm = vm
     self.options = options
   }
@@ -35,7 +38,8 @@ struct CaptureContestant: BenchContestant {
       default: .map
       }
     return BenchRow.Key(
-      mix: vm.mix, operation: operation, contestant: .mappedRAM, settings: settings)
+      mix: vm.mix, operation: operation, contestant: .mappedRAM, settings: settings,
+      layout: layout)
   }
 
   private func capture(to path: FilePath, _ session: BenchSession) throws(BenchError) {
@@ -43,6 +47,7 @@ struct CaptureContestant: BenchContestant {
     save.watchdogProgram = Bench.thisProgram
     save.engine = .capture
     save.inPlace = true
+    save.layout = layout
     save.processID = vm.source.processID
     let connection = vm.source.connection
     let before = try vm.source.cpuTime()

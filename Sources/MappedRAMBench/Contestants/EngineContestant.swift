@@ -1,5 +1,6 @@
 import LinuxIO
 import MappedRAM
+import MappedRAMFormat
 import SystemPackage
 
 /// The engine of save and restore, with the memory of a made-up guest.
@@ -7,12 +8,14 @@ struct EngineContestant: BenchContestant {
   let mix: String
   let guest: GuestInMemory
   let options: ChannelOptions
+  /// The image's layout; `nil` for QEMU's.
+  let layout: SlotLayout?
 
   mutating func measure(_ session: BenchSession) throws(BenchError) {
     let path = session.directory.appending("mapped-ram-bench.img")
     let source = try guest.source
     let plan = try BenchError.image(to: session.directory) { () throws(ImageError) in
-      try SyntheticGuest.plan(of: source, for: path)
+      try SyntheticGuest.plan(of: source, for: path, slots: layout ?? .qemu)
     }
     let (file, written) = try save(plan, path, session)
     try session.dropCache(of: file)
@@ -21,7 +24,8 @@ struct EngineContestant: BenchContestant {
 
   private func key(_ operation: BenchRow.Operation) -> BenchRow.Key {
     BenchRow.Key(
-      mix: mix, operation: operation, contestant: .mappedRAM, settings: .engine(options))
+      mix: mix, operation: operation, contestant: .mappedRAM, settings: .engine(options),
+      layout: layout)
   }
 
   private func save(

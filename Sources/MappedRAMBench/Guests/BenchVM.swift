@@ -8,7 +8,7 @@ import QEMUControl
 import QMP
 import SystemPackage
 
-/// A stock QEMU with a guest that does nothing, started for a measurement. It is killed when the last reference goes.
+/// A stock QEMU with a guest of ours, started for a measurement. It is killed when the last reference goes.
 final class BenchVM {
   private let launch: QEMULaunch
   let connection: QMPConnection
@@ -28,7 +28,7 @@ final class BenchVM {
     /// Whether the memory is a file in memory that others can map.
     var isShared: Bool
     /// The firmware of all VMs of a run.
-    var firmware: HaltedFirmware
+    var firmware: GuestFirmware
 
     /// QEMU's arguments, the program first.
     func arguments(incoming: Bool) -> [String] {
@@ -65,7 +65,7 @@ final class BenchVM {
         connection = try QMPConnection(
           socket: launch.control, name: FilePath(configuration.program))
         startSeconds = (ContinuousClock.now - start).inSeconds
-        // Out of the state "prelaunch" into "paused". The guest halts at its first instruction.
+        // Out of the state "prelaunch" into "paused". The guest halts at once, or waits for `BusyGuest.begin`.
         if !incoming {
           try connection.execute(.cont)
           try connection.execute(.stop)
@@ -120,30 +120,5 @@ final class BenchVM {
     } catch {
       throw .vm(.qmp(error), output: nil)
     }
-  }
-}
-
-/// Firmware whose first instruction halts the processor for ever: a guest that changes none of its memory, also when it goes on.
-///
-/// In a file that has no name and that every child inherits.
-final class HaltedFirmware {
-  private let file: File
-  /// The name by which a child opens it.
-  var path: String { "/proc/self/fd/\(file.bufferedDescriptor)" }
-
-  /// The smallest firmware that a PC takes.
-  private static let byteCount = 64 << 10
-
-  init() throws(BenchError) {
-    var bytes = [UInt8](repeating: 0, count: Self.byteCount)
-    // Where an x86 processor begins: cli; hlt; jmp back to the hlt.
-    bytes.replaceSubrange(
-      Self.byteCount - 16..<Self.byteCount - 12, with: [0xFA, 0xF4, 0xEB, 0xFD])
-    file = try BenchError.system { () throws(SystemCallError) in
-      let file = try File.inMemory(name: "halt", byteCount: UInt64(Self.byteCount))
-      try file.write(bytes, at: 0)
-      return file
-    }
-    _ = fcntl(file.bufferedDescriptor, F_SETFD, 0)
   }
 }

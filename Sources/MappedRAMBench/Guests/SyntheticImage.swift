@@ -1,5 +1,5 @@
 package import MappedRAM
-import MappedRAMFormat
+package import MappedRAMFormat
 package import SystemPackage
 
 extension SyntheticGuest {
@@ -16,7 +16,7 @@ extension SyntheticGuest {
   ///
   /// - Throws: as the other `plan`.
   package static func plan(
-    of pages: any PageSource, for path: FilePath
+    of pages: any PageSource, for path: FilePath, slots: SlotLayout = .qemu
   ) throws(ImageError) -> SavePlan {
     let prologue = StreamPrologue(
       configuration: Configuration(
@@ -35,7 +35,7 @@ extension SyntheticGuest {
     StreamElement.endOfStream.encode(into: &tail)
     return try SavePlan(
       prologue: prologue, blocks: [SavePlan.Block(block, pages: pages)],
-      tail: [.bytes(tail.bytes)], for: path)
+      tail: [.bytes(tail.bytes)], slots: slots, for: path)
   }
 
   /// The name of the RAMBlock.

@@ -1,11 +1,13 @@
 import Histogram
 import MappedRAM
+package import MappedRAMFormat
 
 /// What bounded a result, as far as the run's own measurements tell.
 package struct BenchExplanation: Equatable, Sendable {
   package var mix: String
   package var operation: BenchRow.Operation
   package var settings: BenchRow.Settings
+  package var layout: SlotLayout?
   package var bound: Bound
   /// The measurements from which that follows.
   package var reason: Reason
@@ -44,6 +46,7 @@ package struct BenchExplanation: Equatable, Sendable {
     mix = row.key.mix
     operation = row.key.operation
     settings = row.key.settings
+    layout = row.key.layout
     reason = Reason(row, others, processors)
     (bound, reason.isByExclusion) = reason.conclusion(movesBytes: row.rate.median > 0)
   }

@@ -1,5 +1,6 @@
 package import LinuxIO
 package import MappedRAM
+package import MappedRAMFormat
 
 /// What was measured: a row of the report.
 package struct BenchRow: Sendable {
@@ -28,6 +29,8 @@ package struct BenchRow: Sendable {
     package var contestant: Contestant
     /// With which settings.
     package var settings: Settings
+    /// The image's layout, where one was asked for.
+    package var layout: SlotLayout?
   }
 
   /// What a contestant was set to.

@@ -114,7 +114,7 @@ enum BenchChart {
   ) {
     let start = x(0)
     let middle = text(Double(top) + Double(barHeight) / 2)
-    let label = "\(row.key.contestant.rawValue) \(row.key.settings.text)"
+    let label = "\(row.key.contestant.rawValue) \(row.key.settingsText)"
     let (least, greatest) = (text(x(rate.least)), text(x(rate.greatest)))
     body +=
       "<text x=\"\(margin + labelWidth - 8)\" y=\"\(top + 12)\" text-anchor=\"end\">"

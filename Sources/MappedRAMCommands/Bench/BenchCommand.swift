@@ -22,13 +22,18 @@ struct BenchCommand: ParsableCommand {
       measures everything once. The table has the median of the rounds, and the least and the greatest time. Where direct I/O \
       is not possible, the file is dropped from the page cache before it is read.
 
+      With --live, live saves are measured in place of all that: a QEMU is started with a guest that changes memory at a given \
+      rate, and is saved in turns paused (stopped), live by a snapshot (snapshot), live in rounds (rounds), live by QEMU itself into \
+      a mapped-ram file (qemu), and by QEMU's own background snapshot into a plain stream (qemu-snapshot). Nothing is read back.
+
       EXAMPLES:
         mapped-ram bench /var/lib/libvirt/images
         mapped-ram bench . --size 4G --mix random,zero-runs,alternate
         mapped-ram bench . --channels 1,2,4 --queue-depth 8,32 --repeat 3 --json
+        mapped-ram bench . --live --size 1G,4G --dirty-rate 0,50M,200M,max
 
       \(ExitStatus.help([
-        .success: "the images came back as they were written",
+        .success: "the images came back as they were written; with --live: all saves were tried",
         .negative: "--compare: a rate fell below --fail-below",
         .badData: "--compare: the file is no report of bench, or of another machine or guest",
         .unavailable: "direct I/O was required and is refused, memory is short, or fio or QEMU is not there",
@@ -44,11 +49,13 @@ struct BenchCommand: ParsableCommand {
 
   @OptionGroup(title: "Guest") var guest: BenchGuest
   @OptionGroup(title: "Measurement") var rounds: BenchRounds
+  @OptionGroup(title: "Live saves") var live: BenchLive
   @OptionGroup(title: "Expert options") var sweep: BenchSweep
   @OptionGroup(title: "Report") var form: BenchOutput
   @OptionGroup(title: "Common options") var output: OutputArguments
 
   func validate() throws {
+    try live.check(guest, rounds, sweep, form)
     if rounds.against.contains(.qemu) {
       guard guest.size.byteCount % (1 << 20) == 0 else {
         throw ValidationError(
@@ -61,6 +68,11 @@ struct BenchCommand: ParsableCommand {
   }
 
   func run() throws {
+    if live.isLive {
+      return try CommandRun.perform(output) { (run) throws(CommandError) in
+        try measureLive(run)
+      }
+    }
     var hasFallen = false
     try CommandRun.perform(output) { (run) throws(CommandError) in
       let old = try form.old()
@@ -105,11 +117,30 @@ struct BenchCommand: ParsableCommand {
     return report
   }
 
+  private func measureLive(_ run: CommandRun) throws(CommandError) -> LiveBenchReport {
+    let facts = try CommandError.measuring { () throws(BenchError) in try BenchFacts(of: directory)
+    }
+    let seed = guest.seed ?? UInt64.random(in: 0...UInt64(UInt32.max))
+    let bench = live.bench(in: directory, guest, rounds, sweep, seed: seed)
+    let rows = try CommandError.measuring { () throws(BenchError) in
+      try bench.run(cancellation: run.cancellation) {
+        (step, progress, transfer) throws(SystemCallError) in
+        let reporter = try run.reporter(step.label, progress)
+        transfer()
+        reporter.finish()
+      }
+    }
+    return LiveBenchReport(
+      directory: directory, seed: seed, bench: bench, rows: rows, facts: facts,
+      explains: form.explain)
+  }
+
   /// What is measured, once the options have been validated.
   private func bench(seed: UInt64) -> Bench {
     var bench = Bench(
       in: directory, guests: guest.guests(seed: seed), memory: guest.memory,
       options: sweep.combinations, rounds: rounds.count)
+    bench.layouts = sweep.layouts
     bench.withFio = rounds.against.contains(.fio)
     if rounds.against.contains(.qemu) {
       bench.qemu = Bench.QEMU(program: rounds.qemu, channels: rounds.qemuChannels.elements)

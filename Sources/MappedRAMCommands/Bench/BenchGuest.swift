@@ -7,8 +7,14 @@ import MappedRAMFormat
 /// The options of `mapped-ram bench` that say what the made-up guest is like.
 struct BenchGuest: ParsableArguments {
   @Option(
-    help: ArgumentHelp("The guest's memory: a multiple of 4K, up to 64T.", valueName: "bytes"))
-  var size = ByteSize(1 << 30)
+    name: .customLong("size"),
+    help: ArgumentHelp(
+      "The guest's memory: a multiple of 4K, up to 64T. With --live also several: 1G,4G.",
+      valueName: "bytes"))
+  var sizes = ListArgument([ByteSize(1 << 30)])
+
+  /// The only one.
+  var size: ByteSize { sizes.elements[0] }
 
   @Option(
     help: ArgumentHelp(
@@ -55,9 +61,11 @@ struct BenchGuest: ParsableArguments {
 
   func validate() throws {
     let limit = ImageLimits.ramBytes.rawValue
-    guard size.byteCount > 0, size.byteCount % 4096 == 0, size.byteCount <= limit else {
-      throw ValidationError(
-        "--size is \(size); expected a multiple of 4K, up to \(ByteSize(limit)).")
+    for size in sizes.elements {
+      guard size.byteCount > 0, size.byteCount % 4096 == 0, size.byteCount <= limit else {
+        throw ValidationError(
+          "--size is \(size); expected a multiple of 4K, up to \(ByteSize(limit)).")
+      }
     }
     guard (0...1).contains(zeroFraction) else {
       throw ValidationError("--zero-fraction is \(zeroFraction); expected 0 to 1.")
@@ -77,8 +85,12 @@ struct BenchGuest: ParsableArguments {
     (ByteSize(SyntheticPattern.standardRunBytes), ())
   }
 
-  /// The guests, one for each mixture, once the options have been validated.
+  /// The guests, one for each size and mixture, once the options have been validated.
   func guests(seed: UInt64) -> [Bench.Guest] {
+    sizes.elements.flatMap { guests(of: $0, seed: seed) }
+  }
+
+  private func guests(of size: ByteSize, seed: UInt64) -> [Bench.Guest] {
     if let mix {
       return mix.elements.map { mix in
         Bench.Guest(

@@ -140,7 +140,8 @@ struct BenchJSON: Codable, Equatable {
     if !report.explanations.isEmpty {
       explanations = report.explanations.map {
         Explanation(
-          mix: $0.mix, operation: $0.operation.rawValue, settings: $0.settings.text,
+          mix: $0.mix, operation: $0.operation.rawValue,
+          settings: $0.settings.text(with: $0.layout),
           bound: $0.bound.rawValue, reason: $0.reason.text)
       }
     }
@@ -153,7 +154,7 @@ extension BenchJSON.Row {
   init(_ row: BenchRow) {
     self.init(
       mix: row.key.mix, operation: row.key.operation.rawValue,
-      contestant: row.key.contestant.rawValue, settings: row.key.settings.text,
+      contestant: row.key.contestant.rawValue, settings: row.key.settingsText,
       ramBytes: row.ramBytes, bytes: row.bytes, method: row.method?.rawValue,
       directIO: row.directIO?.name, bytesPerSecond: row.rate.median,
       ramBytesPerSecond: row.ramRate.median, cpuSecondsPerGiB: row.cpuSecondsPerGiB?.median,

@@ -49,7 +49,7 @@ struct BenchReport: CommandReport {
         let milliseconds = [numbers.p50, numbers.p90, numbers.p99, numbers.p999, numbers.max]
           .map { NumberText.significant(Double($0) / 1e6) }
         table.add(
-          [row.key.mix, row.key.operation.rawValue, row.key.settings.text, name] + milliseconds
+          [row.key.mix, row.key.operation.rawValue, row.key.settingsText, name] + milliseconds
             + ["\(numbers.count)"])
       }
     }
@@ -96,7 +96,7 @@ struct BenchReport: CommandReport {
   private static func cells(_ row: BenchRow) -> [String] {
     let seconds = row.seconds
     return [
-      row.key.operation.rawValue, row.key.contestant.rawValue, row.key.settings.text,
+      row.key.operation.rawValue, row.key.contestant.rawValue, row.key.settingsText,
       NumberText.significant(seconds.median), NumberText.significant(seconds.least),
       NumberText.significant(seconds.greatest),
       row.bytes == 0 ? "-" : NumberText.significant(row.rate.median / NumberText.gibibyte),

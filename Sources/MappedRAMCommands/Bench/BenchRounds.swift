@@ -18,7 +18,8 @@ struct BenchRounds: ParsableArguments {
   var opponents: ListArgument<Opponent>?
 
   @Option(
-    help: ArgumentHelp("With --against qemu: the QEMU that is started.", valueName: "program"))
+    help: ArgumentHelp(
+      "With --against qemu or --live: the QEMU that is started.", valueName: "program"))
   var qemu = "qemu-system-x86_64"
 
   @Option(

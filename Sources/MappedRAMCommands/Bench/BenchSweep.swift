@@ -1,6 +1,8 @@
 import ArgumentParser
 import LinuxIO
 import MappedRAM
+import MappedRAMFormat
+import QEMUControl
 
 /// How the engine is to work: the same options as those of save, each with one value or several. Every combination is measured.
 struct BenchSweep: ParsableArguments {
@@ -32,6 +34,17 @@ struct BenchSweep: ParsableArguments {
       "Whether pages bypass the page cache: auto, required, off, or several of them.",
       valueName: "policies"))
   var directIO = ListArgument([ChannelOptions.standard.directIO])
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      Where each block's pages begin in images: 1M, 2M, or both, each measured. (default: 1M; in captures of a QEMU \
+      \(VMSave.capturedLayout.rawValue))
+      """, valueName: "layouts"))
+  var layout: ListArgument<SlotLayout>?
+
+  /// The layouts; `nil` for the one that a save has of itself.
+  var layouts: [SlotLayout?] { layout?.elements ?? [nil] }
 
   func validate() throws {
     for channels in channels.elements {

@@ -2,6 +2,7 @@ import LinuxIO
 import LinuxProcesses
 import MappedRAM
 import MappedRAMBench
+import MappedRAMFormat
 
 // What is measured are values; these are the words for them.
 
@@ -14,6 +15,7 @@ extension BenchStep {
     case .takeApart: "take apart"
     case .build: "build"
     case .check: "check"
+    case .live(let way): "save (\(way.rawValue))"
     }
   }
 }
@@ -33,6 +35,18 @@ extension BenchRow.Settings {
       "1x\(depth)x\(ByteSize(blockBytes)) io_uring" + (isDirect ? ", direct" : "")
     case .memory(let threads, let way): "\(threads) threads, \(way.text)"
     }
+  }
+}
+
+extension BenchRow.Key {
+  /// The settings, and the layout where one was asked for: `2x32x1M io_uring, layout 2M`.
+  var settingsText: String { settings.text(with: layout) }
+}
+
+extension BenchRow.Settings {
+  /// The settings, and a layout where one was asked for.
+  func text(with layout: SlotLayout?) -> String {
+    text + (layout.map { ", layout \($0.rawValue)" } ?? "")
   }
 }
 
@@ -137,7 +151,7 @@ extension BenchRatio.Bound {
 extension BenchExplanation {
   /// A line for people.
   var text: String {
-    let words = settings.text
+    let words = settings.text(with: layout)
     let what: String =
       switch bound {
       case .disk: "the disk"
@@ -216,6 +230,9 @@ extension BenchError {
     case .noProgram(let program):
       "\(program.name) is not installed. Install it (Debian: apt install \(program.package)), or leave "
         + "\(program.option) out."
+    case .guestDoesNotRun:
+      "The guest that bench brings did not begin to run within 10 seconds. Is the QEMU one for x86_64, as "
+        + "qemu-system-x86_64 is?"
     case .programFailed(let program, let end, let messages):
       "\(program.name) ended with status \(end.shellStatus) and said: \(messages)"
     }
@@ -240,7 +257,7 @@ extension BenchError.Program {
   fileprivate var option: String {
     switch self {
     case .fio: "--against fio"
-    case .qemu: "--against qemu"
+    case .qemu: "--against qemu or --live"
     }
   }
 }

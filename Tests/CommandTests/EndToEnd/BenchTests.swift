@@ -49,6 +49,16 @@ import Testing
     #expect(bytes == ["random": [4 << 20], "alternate": [2 << 20], "zero": [0]])
   }
 
+  @Test func layoutsAreRowsOfTheirOwn() throws {
+    let report = try report([
+      "--size", "4M", "--repeat", "1", "--memory", "made", "--layout", "1M,2M", "--explain",
+    ])
+    let suffixes = report.rows.map { $0.settings.suffix(9) }
+    #expect(suffixes == ["layout 1M", "layout 1M", "layout 2M", "layout 2M"])
+    #expect(report.rows.map(\.operation) == ["save", "restore", "save", "restore"])
+    #expect(report.explanations?.count == 4)
+  }
+
   @Test func theTableHasARowForWritingAndOneForReading() throws {
     let table = try Tool.succeed([
       "bench", directory.path.string, "--size", "4M", "--repeat", "1", "--memory", "made",
