@@ -52,24 +52,29 @@ public struct RunningVM: Equatable, Sendable {
 
 extension RunningVM {
   /// What can be left out where it is not needed: each question takes QEMU 0.1 to 0.4 ms (10.0.2).
-  struct Questions: OptionSet {
-    let rawValue: Int
+  package struct Questions: OptionSet {
+    package let rawValue: Int
+
+    /// Those of the bits of `rawValue`.
+    package init(rawValue: Int) { self.rawValue = rawValue }
 
     /// Its name and UUID, and who runs it: `name`, `uuid`, `isManagedByLibvirt`.
-    static let identity = Questions(rawValue: 1 << 0)
+    package static let identity = Questions(rawValue: 1 << 0)
     /// `processorThreads`: they tell QEMU's process.
-    static let processors = Questions(rawValue: 1 << 1)
+    package static let processors = Questions(rawValue: 1 << 1)
     /// What its memory is made of: `backends`, `memoryDevices`.
-    static let memory = Questions(rawValue: 1 << 2)
+    package static let memory = Questions(rawValue: 1 << 2)
     /// `disks`.
-    static let disks = Questions(rawValue: 1 << 3)
+    package static let disks = Questions(rawValue: 1 << 3)
     /// `parameters`.
-    static let parameters = Questions(rawValue: 1 << 4)
+    package static let parameters = Questions(rawValue: 1 << 4)
     /// Whether QEMU has the commands that a capture needs. Without it, none counts as missing.
-    static let commands = Questions(rawValue: 1 << 5)
+    package static let commands = Questions(rawValue: 1 << 5)
 
     /// All.
-    static let all: Questions = [.identity, .processors, .memory, .disks, .parameters, .commands]
+    package static let all: Questions = [
+      .identity, .processors, .memory, .disks, .parameters, .commands,
+    ]
   }
 
   /// Asks `connection` for everything: some 20 short commands.
@@ -80,7 +85,9 @@ extension RunningVM {
   }
 
   /// Asks `connection` for `questions`, and what is needed always. All is asked in one breath, but for the files of memory.
-  init(asking connection: QMPConnection, for questions: Questions) throws(QMPError) {
+  package init(
+    asking connection: QMPConnection, for questions: Questions
+  ) throws(QMPError) {
     func ask<Answer>(
       _ command: QMPCommand<Answer>, _ kind: Questions = []
     ) throws(QMPError) -> SentCommand<Answer>? {
