@@ -18,6 +18,35 @@ extension QMPConnection {
       request.append(to: &bytes, isSpaced: false)
       bytes.append(0x0A)
     }
+    if let before = held {
+      precondition(descriptors.isEmpty, "What is held back has no descriptors")
+      held = (before.bytes + bytes, name)
+      return
+    }
+    try send(bytes, passing: descriptors, for: name, deadline: deadline, timeout: timeout)
+  }
+
+  /// Holds back what `ask` sends, and sends it all at once: where QEMU ends in the middle, or refuses something and then ends, that is found
+  /// in its answers, and not in a later command that could not be sent.
+  ///
+  /// - Throws: as `execute(_:)`, but not `refused`.
+  package func inOneBreath<Value>(
+    _ ask: () throws(QMPError) -> Value
+  ) throws(QMPError) -> Value {
+    precondition(held == nil, "one breath at a time")
+    held = ([], "")
+    defer { held = nil }
+    let value = try ask()
+    if let (bytes, last) = held.take() {
+      try send(bytes, passing: [], for: last, deadline: .now + timeout, timeout: timeout)
+    }
+    return value
+  }
+
+  private func send(
+    _ bytes: [UInt8], passing descriptors: [CInt], for name: String,
+    deadline: ContinuousClock.Instant, timeout: Duration
+  ) throws(QMPError) {
     do throws(SystemCallError) {
       try socket.send(bytes, passing: descriptors, deadline: deadline)
     } catch {

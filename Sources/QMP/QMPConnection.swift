@@ -37,6 +37,8 @@ public final class QMPConnection {
   var late = (deadline: ContinuousClock.now, byteCount: 0)
   /// A command was sent in part, so nothing more can be.
   var isCut = false
+  /// What is held back, to be sent all at once, and the last command in it.
+  var held: (bytes: [UInt8], name: String)?
   private var lastID: Int64
 
   /// The most bytes that QEMU may send on one line: 64 MiB. The longest known answer, that of

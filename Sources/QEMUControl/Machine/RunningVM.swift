@@ -98,21 +98,24 @@ extension RunningVM {
       return try connection.answer(to: sent)
     }
     version = try connection.qemuVersion()
-    let sentName = try ask(.queryName, .identity)
-    let sentUUID = try ask(.queryUUID, .identity)
-    let sentCharacterDevices = try ask(.queryCharacterDevices, .identity)
-    let sentTarget = try connection.send(.queryTarget)
-    let sentType = try connection.send(.qomGet("/machine", "type"))
-    let sentStatus = try connection.send(.queryStatus)
-    let sentProcessors = try ask(.queryProcessors, .processors)
-    let sentMemoryDevices = try ask(.queryMemoryDevices, .memory)
-    let sentDisks = try ask(.queryBlock, .disks)
-    let sentCapabilities = try connection.send(.queryMigrationCapabilities)
-    let sentParameters = try ask(.queryMigrationParameters, .parameters)
-    let sentMigration = try connection.send(.queryMigrate)
-    let sentDevices = try connection.askForDevices()
-    let sentCommands = try ask(.queryCommands, .commands)
-    let sentBlocks = try connection.send(.queryRAMBlocks)
+    // In the order of the answers below.
+    let (
+      sentName, sentUUID, sentCharacterDevices, sentTarget, sentType, sentStatus, sentProcessors,
+      sentMemoryDevices, sentDisks, sentCapabilities, sentParameters, sentMigration, sentDevices,
+      sentCommands, sentBlocks
+    ) = try connection.inOneBreath {
+      () throws(QMPError) in
+      (
+        try ask(.queryName, .identity), try ask(.queryUUID, .identity),
+        try ask(.queryCharacterDevices, .identity), try connection.send(.queryTarget),
+        try connection.send(.qomGet("/machine", "type")), try connection.send(.queryStatus),
+        try ask(.queryProcessors, .processors), try ask(.queryMemoryDevices, .memory),
+        try ask(.queryBlock, .disks), try connection.send(.queryMigrationCapabilities),
+        try ask(.queryMigrationParameters, .parameters), try connection.send(.queryMigrate),
+        try connection.askForDevices(), try ask(.queryCommands, .commands),
+        try connection.send(.queryRAMBlocks)
+      )
+    }
 
     name = try answer(to: sentName) ?? nil
     let uuid = try answer(to: sentUUID)
