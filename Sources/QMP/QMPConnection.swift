@@ -37,6 +37,8 @@ public final class QMPConnection {
   var late = (deadline: ContinuousClock.now, byteCount: 0)
   /// A command was sent in part, so nothing more can be.
   var isCut = false
+  /// What is held back, to be sent all at once, and the last command in it.
+  var held: (bytes: [UInt8], name: String)?
   private var lastID: Int64
 
   /// The most bytes that QEMU may send on one line: 64 MiB. The longest known answer, that of
@@ -156,6 +158,19 @@ public final class QMPConnection {
     try answer(to: try send(command))
   }
 
+  /// Sends commands in one breath, and then takes their answers: what is read of one is made sense of while QEMU carries out the next.
+  ///
+  /// QEMU carries out all of them, also where it refuses one.
+  ///
+  /// - Returns: the answers, in the same order.
+  /// - Throws: as `execute(_:)`, for the first that fails; the answers behind that are lost.
+  package func execute<each Answer>(
+    together commands: repeat QMPCommand<each Answer>
+  ) throws(QMPError) -> (repeat each Answer) {
+    let sent = try send(repeat each commands)
+    return (repeat try answer(to: each sent))
+  }
+
   /// Sends the command `name` and gives what QEMU returned.
   ///
   /// - Parameters:
@@ -218,6 +233,7 @@ public final class QMPConnection {
       case .success(id, let value): return try sent.command.read(QMPAnswer(value, to: name))
       case .failure(id, let errorClass, let description):
         throw .refused(command: name, errorClass: errorClass, description: description)
+      case .greeting(let greeting): version = version ?? QEMUVersion(greeting["version"])
       default: break
       }
     }

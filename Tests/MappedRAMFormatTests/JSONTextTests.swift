@@ -17,6 +17,14 @@ import Testing
     #expect(try JSONValue(parsing: Array(text.utf8)) == value)
   }
 
+  @Test func withoutSpacesItReadsBackAsWell() throws {
+    let value: JSONValue = ["b c": 1, "a": [true, ", :", []], "o": ["p": [:]]]
+    var text: [UInt8] = []
+    value.append(to: &text, isSpaced: false)
+    #expect(String(decoding: text, as: UTF8.self) == #"{"b c":1,"a":[true,", :",[]],"o":{"p":{}}}"#)
+    #expect(try JSONValue(parsing: text) == value)
+  }
+
   @Test func countsAreAsTheParserGivesThem() throws {
     for number in [0, 1, UInt64(Int64.max), UInt64(Int64.max) + 1, .max] {
       let value = JSONValue.count(number)

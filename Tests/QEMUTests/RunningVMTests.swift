@@ -44,6 +44,19 @@ extension RealQEMU {
       #expect(vm.blocks.map(\.maxLength) == vm.blocks.map(\.maxLength).sorted(by: >))
     }
 
+    /// Whoever asks less is told less, and of the rest the same.
+    @Test func whatIsNotAskedForIsEmpty() throws {
+      let (qemu, all) = try facts { $0.arguments = ["-name", "guest"] }
+      let connection = try QMPConnection(connecting: qemu.qmpSocket)
+      var expected = all
+      (expected.name, expected.processorThreads, expected.backends) = (nil, [], [])
+      expected.parameters = [:]
+      #expect(try RunningVM(asking: connection, for: []) == expected)
+      expected.parameters = all.parameters
+      expected.processorThreads = all.processorThreads
+      #expect(try RunningVM(asking: connection, for: [.processors, .parameters]) == expected)
+    }
+
     @Test(.enabled(if: RealQEMU.hasArm, "needs qemu-system-aarch64"))
     func armVirt() throws {
       let (_, vm) = try facts {

@@ -138,6 +138,18 @@ import Testing
     }
   }
 
+  /// Where the greeting comes behind the first command, it is taken note of all the same: the version is not asked for.
+  @Test func aGreetingThatComesLaterTellsTheVersion() throws {
+    try converse { qemu throws in
+      let request = try #require(try qemu.request())
+      qemu.send(FakeQEMU.greeting + FakeQEMU.success([:], to: request))
+    } client: { socket throws in
+      let connection = try QMPConnection(socket: socket, name: "fake")
+      #expect(connection.version == QEMUVersion(10, 0, 2))
+      #expect(try connection.qemuVersion() == QEMUVersion(10, 0, 2))
+    }
+  }
+
   @Test func aRefusalToNegotiateIsReported() throws {
     try connect { qemu throws in
       qemu.send(FakeQEMU.greeting)

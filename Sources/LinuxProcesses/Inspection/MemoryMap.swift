@@ -92,6 +92,18 @@ extension File {
   }
 }
 
+extension UInt8 {
+  /// The value of the digit that this is in ASCII, of base 16 or less.
+  fileprivate var hexDigit: UInt64? {
+    switch self {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt64(self - UInt8(ascii: "0"))
+    case UInt8(ascii: "a")...UInt8(ascii: "f"): UInt64(self - UInt8(ascii: "a")) + 10
+    case UInt8(ascii: "A")...UInt8(ascii: "F"): UInt64(self - UInt8(ascii: "A")) + 10
+    default: nil
+    }
+  }
+}
+
 extension ArraySlice<UInt8> {
   /// Takes the bytes before the first space, and the space; `nil` without one.
   fileprivate mutating func takeWord() -> ArraySlice<UInt8>? {
@@ -102,12 +114,20 @@ extension ArraySlice<UInt8> {
   }
 
   /// Takes a number and the byte `end` behind it; `nil` where there is no number of 64 bits without a sign.
-  fileprivate mutating func takeNumber(radix: Int, endingIn end: Unicode.Scalar) -> UInt64? {
-    guard let place = firstIndex(of: UInt8(ascii: end)),
-      first != UInt8(ascii: "+"), first != UInt8(ascii: "-"),
-      let number = UInt64(String(decoding: self[..<place], as: UTF8.self), radix: radix)
-    else { return nil }
-    self = self[(place + 1)...]
+  fileprivate mutating func takeNumber(radix: UInt64, endingIn end: Unicode.Scalar) -> UInt64? {
+    var number: UInt64 = 0
+    var index = startIndex
+    // Without strings: QEMU has some hundred lines of five numbers, and a restore waits for them.
+    while index < endIndex, self[index] != UInt8(ascii: end) {
+      guard let digit = self[index].hexDigit, digit < radix else { return nil }
+      let (shifted, isOver) = number.multipliedReportingOverflow(by: radix)
+      let (sum, isPast) = shifted.addingReportingOverflow(digit)
+      guard !isOver, !isPast else { return nil }
+      number = sum
+      index += 1
+    }
+    guard index > startIndex, index < endIndex else { return nil }
+    self = self[(index + 1)...]
     return number
   }
 }

@@ -12,23 +12,27 @@ extension JSONValue {
     return String(decoding: output, as: UTF8.self)
   }
 
-  /// Appends the value's text to `output`, as `text` gives it.
-  public func append(to output: inout [UInt8]) {
+  /// Appends the value's text to `output`, as `text` gives it, or without the spaces.
+  public func append(to output: inout [UInt8], isSpaced: Bool = true) {
+    func append(_ separator: Unicode.Scalar) {
+      output.append(UInt8(ascii: separator))
+      if isSpaced { output.append(UInt8(ascii: " ")) }
+    }
     switch self {
     case .object(let members):
       output.append(UInt8(ascii: "{"))
       for (index, member) in members.enumerated() {
-        if index > 0 { output += [UInt8(ascii: ","), UInt8(ascii: " ")] }
+        if index > 0 { append(",") }
         Self.append(quoted: member.name, to: &output)
-        output += [UInt8(ascii: ":"), UInt8(ascii: " ")]
-        member.value.append(to: &output)
+        append(":")
+        member.value.append(to: &output, isSpaced: isSpaced)
       }
       output.append(UInt8(ascii: "}"))
     case .array(let elements):
       output.append(UInt8(ascii: "["))
       for (index, element) in elements.enumerated() {
-        if index > 0 { output += [UInt8(ascii: ","), UInt8(ascii: " ")] }
-        element.append(to: &output)
+        if index > 0 { append(",") }
+        element.append(to: &output, isSpaced: isSpaced)
       }
       output.append(UInt8(ascii: "]"))
     case .string(let string): Self.append(quoted: string, to: &output)

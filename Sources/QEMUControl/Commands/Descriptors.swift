@@ -30,6 +30,9 @@ package struct QEMUDescriptor: Equatable, Sendable {
   /// The descriptor's number in QEMU.
   package var number: UInt64
 
+  /// A set that no other client uses, and that is known before QEMU has it: others leave the choice to QEMU, which counts from 0.
+  package static func newSet() -> UInt64 { .random(in: 1 << 24..<1 << 31) }
+
   /// The name by which QEMU opens a descriptor of the set.
   package var path: String { "/dev/fdset/\(set)" }
 }

@@ -87,7 +87,12 @@ extension QMPConnection {
   ///
   /// Throws as `execute(_:)`.
   public func startIncoming(uri: String) throws(QMPError) {
+    try execute(try incomingCommand(uri: uri))
+  }
+
+  /// The command by which that is begun.
+  func incomingCommand(uri: String) throws(QMPError) -> QMPCommand<Void> {
     let canStay = try qemuVersion() >= QEMUVersion(9, 1)
-    try execute(.migrateIncoming(uri: uri, exitOnError: canStay ? false : nil))
+    return .migrateIncoming(uri: uri, exitOnError: canStay ? false : nil)
   }
 }

@@ -184,7 +184,12 @@ extension QMPConnection {
   ///
   /// Throws as `execute(_:)`.
   public func machineType() throws(QMPError) -> String {
-    let answer = try execute(.qomGet("/machine", "type"))
+    try machineType(to: try send(.qomGet("/machine", "type")))
+  }
+
+  /// The machine's type, by the answer to the question for the property `type` of `/machine`.
+  func machineType(to sent: SentCommand<QMPAnswer>) throws(QMPError) -> String {
+    let answer = try answer(to: sent)
     let type = try answer.string()
     let suffix = "-machine"
     guard type.hasSuffix(suffix), type.utf8.count > suffix.utf8.count else {
@@ -195,9 +200,23 @@ extension QMPConnection {
 
   /// VFIO devices.
   func vfioDevices() throws(QMPError) -> [CaptureObstacle] {
+    try vfioDevices(in: try askForDevices())
+  }
+
+  /// Asks for the devices in each of `deviceContainers`, without waiting.
+  func askForDevices() throws(QMPError) -> [SentCommand<[QOMProperty]>] {
+    try Self.deviceContainers.map { (container) throws(QMPError) in
+      try send(.qomList(container))
+    }
+  }
+
+  /// VFIO devices, by the answers to `askForDevices`.
+  func vfioDevices(
+    in sent: [SentCommand<[QOMProperty]>]
+  ) throws(QMPError) -> [CaptureObstacle] {
     var found: [CaptureObstacle] = []
-    for container in Self.deviceContainers {
-      found += Self.vfioDevices(try execute(.qomList(container)), in: container)
+    for (container, devices) in zip(Self.deviceContainers, sent) {
+      found += Self.vfioDevices(try answer(to: devices), in: container)
     }
     return found
   }

@@ -45,30 +45,36 @@ package struct GuestMemory: Sendable {
 
   /// Finds the process behind `vm`, verifies it, and looks whether it lets itself be read.
   ///
-  /// - Parameter processID: the process, where the user has named it; that it has the VM's memory is checked all the same.
+  /// - Parameters:
+  ///   - processID: the process, where the user has named it; that it has the VM's memory is checked all the same.
+  ///   - isForReading: whether files that are mapped privately are opened, which whoever writes has no use for.
   /// - Returns: the memory, or what is in the way.
   static func access(
-    to vm: RunningVM, processID: Int32? = nil
+    to vm: RunningVM, processID: Int32? = nil, isForReading: Bool = true
   ) -> Result<GuestMemory, CaptureObstacle> {
-    access(to: vm, among: processID.map { [$0] } ?? vm.possibleProcesses, given: processID) {
+    access(
+      to: vm, among: processID.map { [$0] } ?? vm.possibleProcesses, given: processID,
+      isForReading: isForReading
+    ) {
       processID == nil ? vm.objection(to: $0) : nil
     }
   }
 
-  /// The same for a QEMU that `child` is or has started: numbers that it tells itself are not asked for, since it may have them in a PID
+  /// The same, for writing, for a QEMU that `child` is or has started: numbers that it tells itself are not asked for, since it may have them in a PID
   /// namespace of its own.
   static func access(
     to vm: RunningVM, startedBy child: Int32
   ) -> Result<GuestMemory, CaptureObstacle> {
-    let found = access(to: vm, among: [child], given: nil) { _ in nil }
+    let found = access(to: vm, among: [child], given: nil, isForReading: false) { _ in nil }
     if case .success = found { return found }
     // Not asked for before: it takes some milliseconds.
     let others = ProcessOwner.descendants(of: child)
-    return others.isEmpty ? found : access(to: vm, among: others, given: nil) { _ in nil }
+    return others.isEmpty
+      ? found : access(to: vm, among: others, given: nil, isForReading: false) { _ in nil }
   }
 
   private static func access(
-    to vm: RunningVM, among candidates: [Int32], given processID: Int32?,
+    to vm: RunningVM, among candidates: [Int32], given processID: Int32?, isForReading: Bool,
     objection: (Int32) -> CaptureObstacle?
   ) -> Result<GuestMemory, CaptureObstacle> {
     var refusal: SystemCallError?
@@ -100,7 +106,9 @@ package struct GuestMemory: Sendable {
         let pageMap = try? PageMap(of: candidate)
         // All of it was the same process's.
         guard !process.hasEnded else { continue }
-        return .success(GuestMemory(places, in: process, of: memory, pageMap: pageMap))
+        return .success(
+          GuestMemory(
+            places, in: process, of: memory, pageMap: pageMap, isForReading: isForReading))
       } catch {
         refusal = refusal ?? error
       }
@@ -112,12 +120,13 @@ package struct GuestMemory: Sendable {
   }
 
   private init(
-    _ places: [Place], in process: ProcessHandle, of memory: ProcessMemory, pageMap: PageMap?
+    _ places: [Place], in process: ProcessHandle, of memory: ProcessMemory, pageMap: PageMap?,
+    isForReading: Bool
   ) {
     let places = places.map { place in
       var place = place
       place.file = Self.open(place, memory.processID, .read)
-      place.original = Self.openOriginal(place, memory.processID)
+      if isForReading { place.original = Self.openOriginal(place, memory.processID) }
       return place
     }
     self.places = places

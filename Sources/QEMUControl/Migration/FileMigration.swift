@@ -15,7 +15,7 @@ struct FileMigration {
   /// How often QEMU is asked how far it is: at first, and later on.
   static let intervals = (
     shortest: Duration.milliseconds(1), longest: Duration.milliseconds(50),
-    live: Duration.milliseconds(10)
+    live: Duration.milliseconds(10), loading: Duration.microseconds(100)
   )
 
   /// Lets the VM be saved to `uri`. Returns once it is `completed`, with the rounds that it took.
@@ -43,27 +43,38 @@ struct FileMigration {
   func load(
     from uri: String, _ progress: TransferProgress, _ cancellation: Cancellation
   ) throws(VMError) {
-    try VMError.asking { () throws(QMPError) in
-      try session.connection.startIncoming(uri: uri)
+    let start = try VMError.asking { () throws(QMPError) in
+      try session.connection.incomingCommand(uri: uri)
     }
+    let (started, look) = try session.send(start, .queryMigrate)
+    try session.answer(to: started)
     do throws(VMError) {
-      _ = try wait(progress, cancellation)
+      _ = try wait(progress, cancellation, asked: look)
     } catch .migrationFailed(let path, let reason, _) {
       throw .migrationFailed(path, reason: reason, hints: [.standardError])
     }
   }
 
   /// Waits for the end.
+  ///
+  /// - Parameter asked: the first look, if that is on its way.
   private func wait(
-    _ progress: TransferProgress, _ cancellation: Cancellation
+    _ progress: TransferProgress, _ cancellation: Cancellation,
+    asked: SentCommand<MigrationInfo>? = nil
   ) throws(VMError) -> Int {
-    var interval = Self.intervals.shortest
+    var asked = asked
+    var interval = asked == nil ? Self.intervals.shortest : Self.intervals.loading
     let longest = live == nil ? Self.intervals.longest : Self.intervals.live
     var rounds = MigrationRounds()
     var notConverging: SaveError?
     var isPaused = false
     while true {
-      let info = try session.execute(.queryMigrate)
+      let info: MigrationInfo
+      if let sent = asked.take() {
+        info = try session.answer(to: sent)
+      } else {
+        info = try session.execute(.queryMigrate)
+      }
       if let ram = info.ram {
         progress.report(
           totalBytes: ram.total, doneBytes: ram.total - min(ram.remaining, ram.total),

@@ -11,6 +11,9 @@ struct ChangedSettings: Equatable, Sendable {
   var parameters: [String: JSONValue] = [:]
   /// The parameters as they are set.
   var wanted: [String: JSONValue] = [:]
+
+  /// Whether nothing is changed.
+  var isEmpty: Bool { capabilities.isEmpty && parameters.isEmpty }
 }
 
 extension ChangedSettings {
@@ -71,8 +74,7 @@ extension VMSession {
   func lend(
     _ file: File, for purpose: File.Purpose, direct: Bool = false
   ) throws(VMError) -> String {
-    // One that no other client uses, and that is known before QEMU has it: others leave the choice to QEMU, which counts from 0.
-    let set = UInt64.random(in: 1 << 24..<1 << 31)
+    let set = QEMUDescriptor.newSet()
     note { $0.descriptorSet = set }
     for isDirect in direct ? [false, true] : [false] {
       let descriptor: OwnedDescriptor
@@ -88,9 +90,20 @@ extension VMSession {
 
   /// Takes back the file that QEMU was handed, or leaves it to the way back.
   func takeBackFile() {
-    guard let set = journal.descriptorSet else { return }
+    guard let sent = try? sendTakingBackFile() else { return }
+    hasTakenBackFile(sent)
+  }
+
+  /// Begins to take back the file that QEMU was handed, if it was, without waiting.
+  func sendTakingBackFile() throws(VMError) -> SentCommand<Void>? {
+    guard let set = journal.descriptorSet else { return nil }
+    return try send(.removeDescriptor(set: set))
+  }
+
+  /// Waits until the file is taken back, or leaves it to the way back.
+  func hasTakenBackFile(_ sent: SentCommand<Void>) {
     do throws(VMError) {
-      try execute(.removeDescriptor(set: set))
+      try answer(to: sent)
     } catch {
       guard case .qmp(.refused) = error else { return }
     }

@@ -30,6 +30,8 @@ struct RestoreJob {
   let session: VMSession
   let options: ChannelOptions
   let devices: [DeviceIdentity: any DeviceStateTarget]
+  /// What QEMU has from its start; `nil` for one that waited.
+  var inherited: InheritedFiles?
 
   typealias BlockArrival = VMRestoreReport.BlockArrival
 
@@ -62,7 +64,7 @@ struct RestoreJob {
     case .place: return MappedBlocks()
     case .map(let memory):
       let mapped = try mappedBlocks(of: memory)
-      try lockImage()
+      if inherited == nil { try lockImage() }
       return MappedBlocks(
         blocks: mapped, stale: try staleSlots(of: mapped, limit: limit, cancellation))
     }
@@ -78,12 +80,7 @@ struct RestoreJob {
   private func lockImage() throws(VMError) {
     let descriptor: OwnedDescriptor
     do throws(SystemCallError) {
-      descriptor = try source.file.openAgain(for: .reading, direct: false)
-    } catch {
-      throw .image(.system(error))
-    }
-    do throws(SystemCallError) {
-      try File.lock(descriptor, .shared, path: source.file.path)
+      descriptor = try source.sharedLock()
     } catch {
       throw .system(error)
     }
@@ -96,7 +93,9 @@ struct RestoreJob {
     // What cannot be set back cannot be helped here: the restore has failed, and says why.
     try? session.tidyUp()
     // One that has ended keeps nothing; and it may never have had it.
-    if case .map = engine { try? session.execute(.closeDescriptor(named: Self.descriptorName)) }
+    if case .map = engine, inherited == nil {
+      try? session.execute(.closeDescriptor(named: Self.descriptorName))
+    }
   }
 
   private var isMappedRAM: Bool { source.image.prologue?.configuration.isMappedRAM ?? true }
@@ -126,8 +125,11 @@ struct RestoreJob {
     _ progress: TransferProgress, _ cancellation: Cancellation
   ) throws(VMError) -> [BlockArrival] {
     let file = source.file
-    try lendAndLoad(
-      file, direct: file.directIO.isActive, offset: source.image.streamOffset.rawValue,
+    // One file at a time.
+    session.takeBackFile()
+    try load(
+      try session.lend(file, for: .reading, direct: file.directIO.isActive),
+      offset: source.image.streamOffset.rawValue,
       capabilities: isMappedRAM ? [Configuration.mappedRAMCapability, "multifd"] : [],
       parameters: FileMigration.loadingParameters(direct: file.directIO.isActive), progress,
       cancellation)
@@ -229,6 +231,13 @@ struct RestoreJob {
     }
   }
 
+  /// The blocks whose pages will be in the stream, as far as that can be known before QEMU tells of its blocks.
+  static func expectedInStream(of image: Image, mapped: Set<String>) -> Set<String> {
+    Set(
+      image.blocks.filter { $0.usedLength.rawValue < smallestPlaced }.map(\.idstr)
+    ).subtracting(mapped)
+  }
+
   /// The blocks that our channels put in place: those of fixed size that are not small.
   private func placedBlocks(besides mapped: Set<String>) -> Set<String> {
     var placed: Set<String> = []
@@ -247,34 +256,49 @@ struct RestoreJob {
   private func loadStream(
     carrying carried: Set<String>, _ cancellation: Cancellation
   ) throws(VMError) {
+    if let inherited {
+      let capabilities = try asVMError { () throws(ImageError) in
+        try inherited.write(source, carrying: carried, cancellation)
+      }
+      return try load(
+        inherited.path, capabilities: capabilities, parameters: [:], TransferProgress(),
+        cancellation)
+    }
     let file: File
     do throws(SystemCallError) {
       file = try File.inMemory(name: "incoming stream", byteCount: 0)
     } catch {
       throw .system(error)
     }
-    let stream: PlainStreamWriter
+    let capabilities = try asVMError { () throws(ImageError) in
+      try source.writeStream(to: file, carrying: carried, cancellation)
+    }
+    try load(
+      try session.lend(file, for: .reading), capabilities: capabilities, parameters: [:],
+      TransferProgress(), cancellation)
+  }
+
+  private func asVMError<Value>(
+    _ body: () throws(ImageError) -> Value
+  ) throws(VMError) -> Value {
     do throws(ImageError) {
-      stream = try PlainStreamWriter(source.image, in: source.file, carrying: carried)
-      _ = try stream.write(to: file, cancellation: cancellation)
+      return try body()
     } catch {
       throw .image(error)
     }
-    try lendAndLoad(
-      file, direct: false, offset: 0, capabilities: stream.configuration.capabilities,
-      parameters: [:], TransferProgress(), cancellation)
   }
 
-  private func lendAndLoad(
-    _ file: File, direct: Bool, offset: UInt64, capabilities: [String],
-    parameters: [String: JSONValue], _ progress: TransferProgress, _ cancellation: Cancellation
+  /// Lets QEMU load the file that it has as `path`, which is taken back at the end: QEMU closes it in its own time.
+  private func load(
+    _ path: String, offset: UInt64 = 0, capabilities: [String], parameters: [String: JSONValue],
+    _ progress: TransferProgress, _ cancellation: Cancellation
   ) throws(VMError) {
-    try session.apply(ChangedSettings(of: vm, capabilities: capabilities, parameters: parameters))
-    let path = try session.lend(file, for: .reading, direct: direct)
+    let settings = ChangedSettings(of: vm, capabilities: capabilities, parameters: parameters)
+    if !settings.isEmpty { try session.apply(settings) }
     // Whatever the file is that QEMU loads: the user has given the image.
     try FileMigration(session: session, path: source.file.path).load(
       from: "file:\(path)" + (offset == 0 ? "" : ",offset=\(offset)"), progress, cancellation)
-    // QEMU closes the file in its own time: the VM need not wait for that.
+    guard !settings.isEmpty else { return }
     session.takeBackFile()
     try session.tidyUp()
   }

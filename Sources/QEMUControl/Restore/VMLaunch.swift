@@ -47,13 +47,14 @@ public struct VMLaunch: Sendable {
   ) throws(VMError) -> Value {
     var line: QEMUCommandLine
     var notes: [LaunchNote] = []
+    var mapped: Set<String> = []
     var restore = restore
     do throws(LaunchRefusal) {
       line = try QEMUCommandLine(parsing: arguments)
       // `-S` of the user is as good as our own word for it.
       if line.startsPaused, restore.afterwards == .asBefore { restore.afterwards = .pause }
       try line.prepareForRestore()
-      if restore.engine == .map { notes = try map(source, &line) }
+      if restore.engine == .map { (mapped, notes) = try map(source, &line) }
       if cloneDirectory != nil, let note = try line.generationIDNote() { notes.append(note) }
     } catch .memorySize(let idstr, let expected, let found, _) {
       let size = Mismatch.blockSize(
@@ -63,7 +64,7 @@ public struct VMLaunch: Sendable {
       throw .launch(.refused(error))
     }
     guard let cloneDirectory else {
-      return try run(source, restore, line, notes, progress, cancellation, use)
+      return try run(source, restore, line, mapped, notes, progress, cancellation, use)
     }
     let clones: DiskClones
     do throws(LaunchError) {
@@ -73,7 +74,7 @@ public struct VMLaunch: Sendable {
     }
     restore.cloneDisks = clones.disks.map(\.overlay)
     do throws(VMError) {
-      return try run(source, restore, line, notes, progress, cancellation) {
+      return try run(source, restore, line, mapped, notes, progress, cancellation) {
         (launch, outcome) throws(VMError) in
         var outcome = outcome
         outcome.disks = clones.disks
@@ -86,20 +87,40 @@ public struct VMLaunch: Sendable {
   }
 
   /// Starts QEMU with the arguments `line`, and restores into it.
+  ///
+  /// - Parameter mapped: the blocks that QEMU should have from the image.
   private func run<Value>(
-    _ source: RestoreSource, _ restore: VMRestore, _ line: QEMUCommandLine, _ notes: [LaunchNote],
-    _ progress: TransferProgress, _ cancellation: Cancellation,
+    _ source: RestoreSource, _ restore: VMRestore, _ line: QEMUCommandLine, _ mapped: Set<String>,
+    _ notes: [LaunchNote], _ progress: TransferProgress, _ cancellation: Cancellation,
     _ use: (consuming QEMULaunch, Outcome) throws(VMError) -> Value
   ) throws(VMError) -> Value {
-    var restore = restore
+    var (restore, line) = (restore, line)
+    let inherited: InheritedFiles
+    do throws(SystemCallError) {
+      inherited = try InheritedFiles(for: source, locksImage: restore.engine == .map)
+    } catch {
+      throw .system(error)
+    }
+    inherited.add(to: &line)
     var launch: QEMULaunch
     do throws(LaunchError) {
-      launch = try QEMULaunch(line, mode)
+      launch = try QEMULaunch(line, mode, inheriting: inherited.descriptors)
     } catch {
       throw .launch(error)
     }
     let child = launch.child.processID
     restore.startedProcess = child
+    restore.inherited = inherited
+    if restore.engine == .map {
+      // While QEMU starts. Where it has other blocks than are expected here, the stream is written again.
+      do throws(ImageError) {
+        try inherited.write(
+          source, carrying: RestoreJob.expectedInStream(of: source.image, mapped: mapped),
+          cancellation)
+      } catch {
+        throw .image(error)
+      }
+    }
     let report: VMRestoreReport
     do throws(VMError) {
       report = try restore.run(
@@ -129,14 +150,17 @@ public struct VMLaunch: Sendable {
     return try VMError.asking { () throws(QMPError) in
       try QMPConnection(
         socket: control, name: FilePath(line.program), timeout: patience,
-        isCancelled: { cancellation.isCancelled })
+        // Nobody else has talked over it: the shortest numbers will do.
+        lineLimit: QMPConnection.lineLimit, lastID: 0, isCancelled: { cancellation.isCancelled })
     }
   }
 
   /// Lets the memory come from the image.
+  ///
+  /// - Returns: the blocks that do, and what the user should know.
   private func map(
     _ source: RestoreSource, _ line: inout QEMUCommandLine
-  ) throws(LaunchRefusal) -> [LaunchNote] {
+  ) throws(LaunchRefusal) -> (mapped: Set<String>, notes: [LaunchNote]) {
     let blocks = source.image.blocks.compactMap { block in
       block.layout.pages.map {
         MappedMemory.Block(
@@ -144,10 +168,10 @@ public struct VMLaunch: Sendable {
           offset: $0.lowerBound.rawValue, fitsHugePages: block.layout.fitsHugePages)
       }
     }
-    return try line.map(
+    let outcome = try line.map(
       MappedMemory(
-        path: source.file.path.string, blocks: blocks, reserves: MemoryOvercommit.isStrict)
-    ).notes + source.mappingNotes
+        path: source.file.path.string, blocks: blocks, reserves: MemoryOvercommit.isStrict))
+    return (Set(outcome.mapped), outcome.notes + source.mappingNotes)
   }
 
   /// Where QEMU has ended, that is the error, and not that it says nothing more. What QEMU said that the user has not seen is told.

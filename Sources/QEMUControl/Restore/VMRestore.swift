@@ -18,6 +18,8 @@ public struct VMRestore: Sendable {
   public var processID: Int32?
   /// The process that is QEMU or has started it; `nil` for a QEMU that was there before.
   var startedProcess: Int32?
+  /// What that process has from its start.
+  var inherited: InheritedFiles?
   /// The only files that the disks of a clone may write to; `nil` for a VM that is none.
   var cloneDisks: [FilePath]?
   /// What gets the states of devices that stand behind the image's stream, before the VM is resumed.
@@ -168,20 +170,19 @@ extension VMRestore {
     connection.isCancelled = { before() || cancellation.isCancelled }
     defer { connection.isCancelled = before }
     let start = ContinuousClock.now
-    let vm = try RunningVM(lookingThrough: connection)
+    let vm = try RunningVM(lookingThrough: connection, for: questions)
     let session = VMSession(connection, vm, process: nil, reconnects: false)
+    if let inherited { session.note { $0.descriptorSet = inherited.set } }
     // Refuse: before `stop`, so that a VM that then waits for another image is as it was.
     try checkWaits(vm.runState, vm.migration)
-    try check(source, vm, session)
+    let access = try check(source, vm, session)
     try checkDisks(of: vm)
     // Decide.
-    let access =
-      startedProcess.map { GuestMemory.access(to: vm, startedBy: $0) }
-      ?? GuestMemory.access(to: vm, processID: processID)
     if case .success(let memory) = access { try found(memory.process) }
     let chosen = try choose(access)
     let job = RestoreJob(
-      source: source, vm: vm, session: session, options: options, devices: devices)
+      source: source, vm: vm, session: session, options: options, devices: devices,
+      inherited: inherited)
     var report = VMRestoreReport(
       engine: chosen.name, engineReasons: [], blocks: [], state: "",
       processID: (try? access.get())?.processID ?? startedProcess ?? processID, elapsed: .zero,
@@ -189,7 +190,8 @@ extension VMRestore {
     if engine == .auto, case .failure(let obstacle) = access { report.engineReasons = [obstacle] }
     do throws(VMError) {
       let mapping = try job.check(chosen, clearing: clearedBytesLimit, cancellation)
-      try hold(session)
+      // One that we have started waits paused (`-S`), and refuses a second image by itself.
+      if startedProcess == nil { try hold(session) }
       // Work.
       (report.blocks, report.transfer) = try job.putImage(
         chosen, mapping, progress, cancellation)
@@ -202,6 +204,16 @@ extension VMRestore {
     }
     report.elapsed = .now - start
     return report
+  }
+
+  /// What is asked about a VM besides what it is compared by: its process where we have not started it, its disks where they may be
+  /// others' as well, and how it migrates where QEMU may load by itself.
+  private var questions: RunningVM.Questions {
+    var questions: RunningVM.Questions = []
+    if startedProcess == nil { questions.insert(.processors) }
+    if cloneDisks != nil { questions.insert(.disks) }
+    if engine == .auto || engine == .qemu { questions.insert(.parameters) }
+    return questions
   }
 
   /// Who puts the RAM in place.
@@ -233,23 +245,25 @@ extension VMRestore {
   private func hold(_ session: VMSession) throws(VMError) {
     _ = try session.takeEvents()
     // A waiting VM sends no STOP at this (QEMU 10.0, monitor/qmp-cmds.c, qmp_stop; tried): one that does was running.
-    let hasRun = try session.inAnyCase(grace: VMSession.grace) { () throws(VMError) in
-      try session.execute(.stop)
-      let hasRun = try session.takeEvents().contains { $0.name == "STOP" }
+    let (hasRun, state, migration) = try session.inAnyCase(grace: VMSession.grace) {
+      () throws(VMError) in
+      let (stop, state, migration) = try session.send(.stop, .queryStatus, .queryMigrate)
+      try session.answer(to: stop)
+      let hasRun = session.connection.takeEventsRead().contains { $0.name == "STOP" }
       if hasRun { try session.execute(.cont) }
-      return hasRun
+      return (hasRun, state, migration)
     }
     if hasRun {
       throw .state(
         found: RunState.running.rawValue, expected: [RunState.inMigrate.rawValue])
     }
-    try checkWaits(try session.execute(.queryStatus), try session.execute(.queryMigrate))
+    try checkWaits(try session.answer(to: state), try session.answer(to: migration))
   }
 
-  /// Compares the VM with what the image needs.
+  /// Compares the VM with what the image needs, and looks meanwhile, as QEMU writes the state of its devices, how its memory can be got at.
   private func check(
     _ source: RestoreSource, _ vm: RunningVM, _ session: VMSession
-  ) throws(VMError) {
+  ) throws(VMError) -> Result<GuestMemory, CaptureObstacle> {
     let check = DestinationCheck(image: source.image)
     var mismatches = check.machineType(vm.machineType)
     // Another machine has other devices: to list them all would hide what is wrong.
@@ -265,7 +279,10 @@ extension VMRestore {
           idstr: block.idstr, usedLength: block.usedLength, maximumLength: block.maxLength)
       })
     mismatches += blocks.filter { !isOtherMachine || !$0.isAboutDevice }
-    if !isOtherMachine, vm.tellsItsDevices, let devices = try devices(of: session) {
+    var found: Result<GuestMemory, CaptureObstacle>?
+    if !isOtherMachine, vm.tellsItsDevices,
+      let devices = try devices(of: session, meanwhile: { found = access(to: vm) })
+    {
       mismatches += check.devices(devices)
     }
     guard mismatches.isEmpty else { throw .mismatches(source.file.path, mismatches) }
@@ -274,6 +291,13 @@ extension VMRestore {
     } catch {
       throw .image(error)
     }
+    return found ?? access(to: vm)
+  }
+
+  /// How the VM's memory can be got at.
+  private func access(to vm: RunningVM) -> Result<GuestMemory, CaptureObstacle> {
+    startedProcess.map { GuestMemory.access(to: vm, startedBy: $0) }
+      ?? GuestMemory.access(to: vm, processID: processID, isForReading: false)
   }
 
   /// Makes sure that a clone writes to no disk but its overlays: QEMU may have been started by a script, with arguments that were not seen.
@@ -295,11 +319,21 @@ extension VMRestore {
   /// The devices of a waiting VM that have state; `nil` where QEMU does not tell.
   ///
   /// It tells by writing their state, which harms nothing: that of the image comes over it.
-  private func devices(of session: VMSession) throws(VMError) -> [SectionIdentity]? {
+  ///
+  /// - Parameter work: what is done meanwhile.
+  private func devices(
+    of session: VMSession, meanwhile work: () -> Void
+  ) throws(VMError) -> [SectionIdentity]? {
     // What was cancelled in between has left QEMU the file.
-    defer { session.inAnyCase(grace: VMSession.grace) { session.takeBackFile() } }
+    defer {
+      if inherited == nil {
+        session.inAnyCase(grace: VMSession.grace) { session.takeBackFile() }
+      }
+    }
     do throws(VMError) {
-      return try session.readDeviceState().devices.map(\.identity)
+      let (file, sent) = try session.askForDeviceState(in: inherited)
+      work()
+      return try session.read(file, sent).devices.map(\.identity)
     } catch .qmp(.refused) {
       return nil
     }
@@ -310,8 +344,14 @@ extension VMRestore {
     _ source: RestoreSource, _ vm: RunningVM, _ session: VMSession, _ process: Int32?
   ) throws(VMError) -> String {
     do throws(VMError) {
-      if afterwards.resumes(from: source.stateBefore) { try session.execute(.cont) }
-      return try session.execute(.queryStatus).rawValue
+      let resumed =
+        afterwards.resumes(from: source.stateBefore) ? try session.send(.cont) : nil
+      let state = try session.send(.queryStatus)
+      let back = try session.sendTakingBackFile()
+      if let resumed { try session.answer(to: resumed) }
+      let found = try session.answer(to: state).rawValue
+      if let back { session.hasTakenBackFile(back) }
+      return found
     } catch {
       if case .qmp(let refusal) = error, refusal.isRefusal {
         let disks = takenDisks(of: vm, session.connection, process)

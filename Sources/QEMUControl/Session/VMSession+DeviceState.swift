@@ -4,11 +4,19 @@ import MappedRAMFormat
 import QMP
 
 extension VMSession {
-  /// The device state of the VM, which waits for an image. It has no device that cannot migrate.
-  func readDeviceState() throws(VMError) -> DeviceStateStream {
-    let file = try lendDeviceStateFile()
-    defer { takeBackFile() }
-    return try read(file, try send(file.save))
+  /// Has QEMU write the device state of a VM that waits for an image, without waiting. It has no device that cannot migrate.
+  ///
+  /// - Parameter inherited: has the file, if QEMU has been started with one; otherwise it is lent, until `takeBackFile`.
+  func askForDeviceState(
+    in inherited: InheritedFiles?
+  ) throws(VMError) -> (DeviceStateFile, SentCommand<Void>) {
+    let file: DeviceStateFile
+    if let inherited {
+      file = DeviceStateFile(file: inherited.deviceState, name: inherited.path)
+    } else {
+      file = try lendDeviceStateFile()
+    }
+    return (file, try send(file.save))
   }
 
   /// Hands QEMU a file in memory, for the device state of a VM that is to be paused. `takeBackFile` takes it back.

@@ -25,15 +25,15 @@ enum MadeConversation {
     #"{"arch": "x86_64"}"#, #""pc-q35-10.0-machine""#,
     #"{"status": "running", "running": true}"#,
     #"[{"thread-id": 11, "cpu-index": 0, "qom-path": "/machine/unattached/device[0]"}]"#,
-    "{\"human-readable-text\": \"\(table)\"}",
-    #"[{"id": "m", "size": 16777216, "share": true}, {"size": 1}]"#,
-    #""memory-backend-file""#, #""/dev/shm/vm""#, "0",
     #"[{"type": "dimm", "data": {"id": "d", "memdev": "/objects/m", "size": 16777216}}]"#, disks,
     #"[{"capability": "mapped-ram", "state": true}, {"capability": "multifd", "state": false}]"#,
     #"{"multifd-channels": 2, "tls-creds": "", "direct-io": false}"#, migration,
     #"[{"name": "vda", "type": "child<virtio-blk-pci>"}]"#,
     #"[{"name": "device[0]", "type": "child<vfio-pci>"}, {"name": "type", "type": "string"}]"#,
     #"[{"name": "stop"}, {"name": "cont"}, {"name": "xen-save-devices-state"}]"#,
+    "{\"human-readable-text\": \"\(table)\"}",
+    #"[{"id": "m", "size": 16777216, "share": true}, {"size": 1}]"#,
+    #""memory-backend-file""#, #""/dev/shm/vm""#, "0",
     "{}", "\"\(table)\"", "{}",
   ]
 
