@@ -158,19 +158,6 @@ public final class QMPConnection {
     try answer(to: try send(command))
   }
 
-  /// Sends commands in one breath, and then takes their answers: what is read of one is made sense of while QEMU carries out the next.
-  ///
-  /// QEMU carries out all of them, also where it refuses one.
-  ///
-  /// - Returns: the answers, in the same order.
-  /// - Throws: as `execute(_:)`, for the first that fails; the answers behind that are lost.
-  package func execute<each Answer>(
-    together commands: repeat QMPCommand<each Answer>
-  ) throws(QMPError) -> (repeat each Answer) {
-    let sent = try send(repeat each commands)
-    return (repeat try answer(to: each sent))
-  }
-
   /// Sends the command `name` and gives what QEMU returned.
   ///
   /// - Parameters:

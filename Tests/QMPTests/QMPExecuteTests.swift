@@ -94,45 +94,6 @@ import Testing
     }
   }
 
-  /// In one call: the answers in their order, with events and an answer to nobody between them; and what is asked after a refusal gets its
-  /// own answer, and not one that was left over.
-  @Test func severalCommandsAreExecutedTogether() throws {
-    try withConnection { qemu throws in
-      for refused in [nil, 0, 1] {
-        var answers = ""
-        for number in 0..<2 {
-          let request = try #require(try qemu.request())
-          answers += #"{"event": "BETWEEN"}"# + "\n" + #"{"return": 9, "id": "nobody's"}"# + "\n"
-          answers +=
-            number == refused
-            ? FakeQEMU.failure("GenericError", "not now", to: request)
-            : FakeQEMU.success(.integer(Int64(number)), to: request)
-        }
-        qemu.send(answers)
-        try qemu.answer(5)
-      }
-      // The connection ends between the two answers.
-      let request = try #require(try qemu.request())
-      _ = try qemu.request()
-      qemu.send(FakeQEMU.success(0, to: request))
-    } client: { connection throws in
-      let name = { (name: String) in QMPCommand<JSONValue>(name) { $0.value } }
-      let (first, second) = try connection.execute(together: name("a"), name("b"))
-      #expect((first, second) == (JSONValue.integer(0), JSONValue.integer(1)))
-      #expect(try connection.execute("next") == 5)
-      for refused in ["a", "b"] {
-        #expect(
-          thrown { _ = try connection.execute(together: name("a"), name("b")) }
-            == .refused(command: refused, errorClass: "GenericError", description: "not now"))
-        #expect(try connection.execute("next") == 5)
-      }
-      #expect(try connection.takeEvents().map(\.name) == Array(repeating: "BETWEEN", count: 6))
-      #expect(
-        thrown { _ = try connection.execute(together: name("a"), name("b")) }
-          == .closed(command: "b", "fake"))
-    }
-  }
-
   /// QEMU reads byte by byte, so there is no byte too many.
   @Test func aCommandIsShort() throws {
     try converse { qemu throws in

@@ -202,15 +202,6 @@ final class VMSession {
     try VMError.asking { () throws(QMPError) in try connection.execute(command) }
   }
 
-  /// Sends commands in one breath; as `QMPConnection.execute(together:)`.
-  func execute<each Answer>(
-    together commands: repeat QMPCommand<each Answer>
-  ) throws(VMError) -> (repeat each Answer) {
-    try VMError.asking { () throws(QMPError) in
-      try connection.execute(together: repeat each commands)
-    }
-  }
-
   /// Sends commands without waiting; as `QMPConnection.send`.
   func send<each Answer>(
     _ commands: repeat QMPCommand<each Answer>
