@@ -156,27 +156,23 @@ extension QMPConnection {
 
   /// Asks what of a VM can have changed since it was looked at, without waiting.
   func askAgain() throws(QMPError) -> LastLook {
-    let containers = Self.deviceContainers
-    let (migration, runState, capabilities, named, unnamed, blocks) = try send(
-      .queryMigrate, .queryStatus, .queryMigrationCapabilities, .qomList(containers[0]),
-      .qomList(containers[1]), .queryRAMBlocks)
-    return LastLook(
-      migration: migration, runState: runState, capabilities: capabilities,
-      devices: [named, unnamed], blocks: blocks)
+    try inOneBreath { () throws(QMPError) in
+      LastLook(
+        migration: try send(.queryMigrate), runState: try send(.queryStatus),
+        capabilities: try send(.queryMigrationCapabilities), devices: try askForDevices(),
+        blocks: try send(.queryRAMBlocks))
+    }
   }
 
   /// The answers: why `vm` cannot be captured any more, and its RAMBlocks.
   func answers(
     to look: LastLook, of vm: RunningVM
   ) throws(QMPError) -> (obstacles: [CaptureObstacle], blocks: [GuestBlock]) {
-    var facts = CaptureFacts(
+    let facts = CaptureFacts(
       migration: try answer(to: look.migration), runState: try answer(to: look.runState),
       target: vm.target, machineType: vm.machineType,
-      capabilities: try answer(to: look.capabilities), vfioDevices: [],
-      commands: Set(CaptureObstacle.commands))
-    for (container, devices) in zip(Self.deviceContainers, look.devices) {
-      facts.vfioDevices += Self.vfioDevices(try answer(to: devices), in: container)
-    }
+      capabilities: try answer(to: look.capabilities),
+      vfioDevices: try vfioDevices(in: look.devices), commands: Set(CaptureObstacle.commands))
     return (facts.obstacles, try ramBlocks(to: look.blocks))
   }
 
@@ -216,20 +212,14 @@ extension QMPConnection {
   ) throws(QMPError) -> [CaptureObstacle] {
     var found: [CaptureObstacle] = []
     for (container, devices) in zip(Self.deviceContainers, sent) {
-      found += Self.vfioDevices(try answer(to: devices), in: container)
+      for property in try answer(to: devices) {
+        guard let type = property.child, type.hasPrefix("vfio-") else { continue }
+        found.append(.vfioDevice("\(container)/\(property.name)", type: type))
+      }
     }
     return found
   }
 
   /// Where `-device` puts devices: those with a name, and the others.
   private static let deviceContainers = ["/machine/peripheral", "/machine/peripheral-anon"]
-
-  private static func vfioDevices(
-    _ properties: [QOMProperty], in container: String
-  ) -> [CaptureObstacle] {
-    properties.compactMap { property in
-      guard let type = property.child, type.hasPrefix("vfio-") else { return nil }
-      return .vfioDevice("\(container)/\(property.name)", type: type)
-    }
-  }
 }
