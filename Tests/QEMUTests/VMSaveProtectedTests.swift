@@ -173,6 +173,35 @@ extension RealQEMU {
       try vm.qemu.expectGoesOn()
     }
 
+    /// Memory and disks are of the moment of the pause, though the VM has run on since: so it may be paused or ended in the end.
+    @Test(arguments: ["pause", "quit"])
+    func oneWithSnapshotsOfItsDisksRunsUntilTheEnd(then: String) throws {
+      let files = try TemporaryDirectory()
+      try QEMU.makeDisk(files.file("disk"), mebibytes: 1)
+      let vm = try LiveVM(VMKind.busy(44).configuration.with { $0.addDisk(files.file("disk")) })
+      let overlays = try TemporaryDirectory()
+      let (resumed, paused) = (files.file("resumed"), files.file("paused"))
+      let proxy = try QMPProxy(
+        before: vm.qemu,
+        [.init("cont", nth: 1, reached: resumed), .init("stop", nth: 2, reached: paused)])
+      let result = try Tool.run([
+        "save", proxy.socket.string, vm.image.string, "--engine", "capture", "--live",
+        "--live-method", "snapshot", "--then", then, "--snapshot-disks", overlays.path.string,
+      ])
+      #expect(result.status == 0, "\(result.errors)")
+      #expect(result.errors.contains("by QEMU's background snapshot"), "\(result.errors)")
+      #expect(result.errors.contains("what the VM has written since is in"), "\(result.errors)")
+      #expect(result.errors.contains(then == "quit" ? "QEMU has ended" : "now paused"))
+      #expect(exists(resumed) && exists(paused))
+      #expect(try overlays.names().count == 1)
+      if then == "pause" {
+        #expect(try vm.qemu.status() == "paused")
+        try vm.qemu.execute("cont")
+        try vm.qemu.expectGoesOn()
+      }
+      try Tool.succeed(["inspect", vm.image.string])
+    }
+
     // MARK: What else is done, and why
 
     @Test func oneThatIsToStayPausedIsSavedInRounds() throws {

@@ -95,6 +95,11 @@ struct SaveCommand: ParsableCommand {
       throw ValidationError(
         "--layout \(layout.rawValue) is not for --engine qemu: QEMU writes only the layout 1M.")
     }
+    if machine.snapshotDisks != nil, machine.then == .quit, !live.live {
+      throw ValidationError(
+        "--snapshot-disks is for a VM that is resumed or saved live; with --then quit nothing writes to the disks any more."
+      )
+    }
     try sections.check(devices.device)
   }
 }
@@ -128,7 +133,7 @@ struct SaveMachine: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      Before the VM is resumed, take external snapshots of all its writable disks, with new files in this directory: the \
+      While the VM is paused, take external snapshots of all its writable disks, with new files in this directory: the \
       disk files that it used until then belong to the image and are not written any more.
       """, valueName: "directory"),
     completion: .directory, transform: { FilePath($0) })
@@ -141,13 +146,6 @@ struct SaveMachine: ParsableArguments {
       """)
   var managedByLibvirt = false
 
-  func validate() throws {
-    if snapshotDisks != nil, then == .quit {
-      throw ValidationError(
-        "--snapshot-disks is for a VM that is resumed; with --then quit nothing writes to the disks any more."
-      )
-    }
-  }
 }
 
 /// The options of `mapped-ram save` that are for a live save.

@@ -83,8 +83,11 @@ struct SaveReport: CommandReport {
 
   private var diskLines: [String] {
     let snapshots = report.disks.compactMap { disk in
-      disk.overlay.map {
-        "Disk \(disk.name): \(disk.file) belongs to the image; the VM writes to \($0) now."
+      disk.overlay.map { overlay in
+        let writes =
+          report.hasRunOn
+          ? "what the VM has written since is in \(overlay)." : "the VM writes to \(overlay) now."
+        return "Disk \(disk.name): \(disk.file) belongs to the image; \(writes)"
       }
     }
     guard report.disksDiverge else { return snapshots }

@@ -7,6 +7,8 @@ import SystemPackage
 
 /// A save by capture: QEMU gives the device state of the paused VM, the RAM is read from outside.
 final class CaptureEngine: SaveEngine {
+  static let letsRun = false
+
   private let job: SaveJob
   private var captured: CapturedVM
   /// A live save, from its first round on.

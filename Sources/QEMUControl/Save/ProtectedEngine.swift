@@ -9,6 +9,8 @@ import QMP
 /// In a pause of milliseconds QEMU gives the device state and protects the memory, by a background snapshot. From then on QEMU sends each
 /// page that the guest is about to change; all others are read from outside, at the speed of any capture, while the VM runs.
 final class ProtectedEngine: SaveEngine {
+  static let letsRun = true
+
   private let job: SaveJob
   private var captured: CapturedVM
   private let limit: PauseLimit
@@ -59,7 +61,7 @@ final class ProtectedEngine: SaveEngine {
     self.job = job
     captured = CapturedVM(job, memory, platform)
     // While the VM runs, only what does not move at all is too long.
-    let pause = job.pauseLimit
+    let pause = job.pauseLimit(isResumed: true)
     limit = PauseLimit(total: pause.total, stalled: max(pause.stalled, .seconds(30)))
     do throws(ImageError) {
       let plan = try captured.head()

@@ -10,7 +10,7 @@ import SystemPackage
 public enum ProtectionObstacle: Equatable, Sendable {
   /// It was not asked for.
   case notWanted
-  /// The VM is to be paused or ended afterwards: its disks would be of another moment than its memory.
+  /// The VM is to be paused or ended afterwards, without snapshots of its disks: they would be of another moment than its memory.
   case doesNotRunOn
   /// What may be written is limited: the guest would have to wait for it at each page.
   case limitedBandwidth
@@ -38,7 +38,8 @@ extension ProtectionObstacle: CustomStringConvertible {
     switch self {
     case .notWanted: "Rounds were asked for."
     case .doesNotRunOn:
-      "The VM is to be paused or ended after the save, and a snapshot would have its memory as it was before."
+      "The VM is to be paused or ended after the save, and its disks would be of that moment, its memory of an earlier one. With snapshots "
+        + "of the disks both are of one."
     case .limitedBandwidth:
       "The bandwidth is limited, and the guest would wait for it whenever it writes to a page for the first time."
     case .unknown(let version):
@@ -75,7 +76,9 @@ extension ProtectionObstacle {
     guard job.save.liveMethod != .rounds else { return [.notWanted] }
     var found: [ProtectionObstacle] = []
     // Snapshots of the disks are of the same moment as the memory.
-    if !job.save.afterwards.resumes(from: job.vm.runState) { found.append(.doesNotRunOn) }
+    if !job.save.afterwards.resumes(from: job.vm.runState), job.save.snapshotDirectory == nil {
+      found.append(.doesNotRunOn)
+    }
     if job.live?.bytesPerSecond != nil { found.append(.limitedBandwidth) }
     if job.vm.capabilities[BackgroundSnapshot.capability] == nil
       || job.vm.version < BackgroundSnapshot.oldest

@@ -5,6 +5,8 @@ import QMP
 
 /// A save by QEMU itself, into a file that we open, check and give its name.
 final class QEMUEngine: SaveEngine {
+  static let letsRun = false
+
   private let job: SaveJob
   private let settings: ChangedSettings
   private let target: File

@@ -80,6 +80,8 @@ public struct VMSave: Sendable {
 protocol SaveEngine: AnyObject {
   /// What is known of the VM once it is paused, and needed for its pages.
   associatedtype State
+  /// Whether the VM runs while its pages are moved, whatever is to become of it afterwards.
+  static var letsRun: Bool { get }
 
   /// Moves pages while the VM runs, or gives QEMU what it will need in the pause.
   func runRounds() throws(VMError)
@@ -114,9 +116,10 @@ struct SaveJob {
     return options
   }
 
-  /// How long the VM may be paused.
-  var pauseLimit: PauseLimit {
-    save.pauseLimit(ramByteCount: vm.ramByteCount, bytesPerSecond: options.bytesPerSecond)
+  /// How long the VM may be paused, which is to run again or not.
+  func pauseLimit(isResumed: Bool) -> PauseLimit {
+    save.pauseLimit(
+      ramByteCount: vm.ramByteCount, bytesPerSecond: options.bytesPerSecond, isResumed: isResumed)
   }
 }
 
@@ -180,7 +183,7 @@ extension VMSave {
         name: disk.label, file: places.name(of: disk),
         overlay: snapshots?.overlay(of: disk), isUnlinked: unlinked.contains(disk))
     }
-    report.after = session.inAnyCase { end(session) }
+    report.after = session.inAnyCase { end(session, hasRunOn: report.sent != nil) }
     report.pause = session.downtime
     return report
   }
@@ -203,20 +206,22 @@ extension VMSave {
   }
 
   /// The order of every save.
-  private func save(
-    by saver: some SaveEngine, _ job: SaveJob, _ snapshots: DiskSnapshots?
+  private func save<Saver: SaveEngine>(
+    by saver: Saver, _ job: SaveJob, _ snapshots: DiskSnapshots?
   ) throws(VMError) -> VMSaveReport {
     let session = job.session
+    let isResumed = Saver.letsRun || afterwards.resumes(from: .running)
     do throws(VMError) {
       try saver.runRounds()
       try snapshots?.prepare(session)
-      try saver.pause(job.pauseLimit)
+      try saver.pause(job.pauseLimit(isResumed: isResumed))
       try snapshots?.check(session)
       try snapshots?.take(session)
       let state = try saver.takeState()
       return try saver.write(state) { () throws(VMError) in
         try saver.checkPause()
-        afterwards.resumes(from: session.stateBefore) ? session.resume() : session.keepPaused()
+        Saver.letsRun || afterwards.resumes(from: session.stateBefore)
+          ? session.resume() : session.keepPaused()
       }
     } catch {
       defer { withExtendedLifetime(saver) {} }
@@ -225,10 +230,13 @@ extension VMSave {
   }
 
   /// Does what is to be done with a VM whose image is in place, and looks what it is then. Nothing that fails here takes the image away.
-  private func end(_ session: VMSession) -> VMSaveReport.After {
+  ///
+  /// - Parameter hasRunOn: whether it has run since the moment of the image.
+  private func end(_ session: VMSession, hasRunOn: Bool) -> VMSaveReport.After {
     let resumes = afterwards.resumes(from: session.stateBefore)
     let failure = session.complete(resumes: resumes)
     do throws(VMError) {
+      if hasRunOn, !resumes { try session.executeAgain(.stop) }
       if afterwards == .quit {
         try session.quit()
         return .ended
@@ -254,7 +262,11 @@ extension VMSave {
   }
 
   /// How long a VM of so much RAM may be paused, of which so many bytes a second are moved at most.
-  func pauseLimit(ramByteCount: ByteCount, bytesPerSecond: UInt64?) -> PauseLimit {
+  ///
+  /// - Parameter isResumed: whether it is to run again.
+  func pauseLimit(
+    ramByteCount: ByteCount, bytesPerSecond: UInt64?, isResumed: Bool = true
+  ) -> PauseLimit {
     if let maximumDowntime {
       return PauseLimit(total: maximumDowntime, stalled: maximumDowntime)
     }
@@ -263,7 +275,7 @@ extension VMSave {
     let seconds = ramByteCount.rawValue / rate
     // A VM that is to stay paused has time.
     return PauseLimit(
-      total: afterwards.resumes(from: .running)
+      total: isResumed
         ? .seconds(60 + Int64(clamping: seconds)) : PauseLimit.unlimited,
       stalled: .seconds(30))
   }

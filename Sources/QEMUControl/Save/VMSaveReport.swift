@@ -68,6 +68,16 @@ public struct VMSaveReport: Equatable, Sendable {
     public var isUnlinked = false
   }
 
+  /// Whether the VM has been paused or ended, and has run until then since the moment of the image.
+  public var hasRunOn: Bool {
+    guard sent != nil else { return false }
+    return switch after {
+    case .ended: true
+    case .state(let state), .failed(_, let state?): state != "running"
+    case .failed(_, nil): false
+    }
+  }
+
   /// Whether the VM runs, as far as is known, with disks that the image then no longer fits.
   public var disksDiverge: Bool {
     let mayRun: Bool =
