@@ -133,6 +133,33 @@ import Testing
     #expect(memory.map { $0["route"] as? String } == ["sharedFile", "process", "process"])
     #expect(object["disksDiverge"] as? Bool == false)
   }
+
+  /// A snapshot tells what has become of the guest's huge pages, and notes it where they are lost.
+  @Test func aSnapshotTellsOfHugePages() throws {
+    var report = captured
+    report.sent = SentReport(pages: 900, writtenPages: 7)
+    report.hugeMemory = HugeMemoryReport(splitBytes: 6 << 20, mendedBytes: 6 << 20)
+    func said() -> SaveReport { SaveReport(image: "vm.img", report: report) }
+    #expect(!said().text.contains("huge pages"))
+    #expect(
+      said().details.contains(
+        "6.00 MiB of the guest's huge pages were split by QEMU's protection; 6.00 MiB are huge again"
+      ))
+    report.hugeMemory = HugeMemoryReport(
+      splitBytes: 6 << 20, mendedBytes: 2 << 20,
+      refusal: SystemCallError(call: .process_madvise, errno: .notPermitted, subject: .process))
+    #expect(said().text.contains("Note: 4.00 MiB of the guest's memory have lost their huge pages"))
+    #expect(said().text.contains("CAP_SYS_NICE"), "\(said().text)")
+    let json = JSONText.line(said().json)
+    #expect(
+      json.contains(
+        #""snapshot":{"sentPages":900,"writtenPages":7,"splitBytes":6291456,"mendedBytes":2097152}"#
+      )
+        || json.contains(
+          #""snapshot":{"mendedBytes":2097152,"sentPages":900,"splitBytes":6291456,"writtenPages":7}"#
+        ),
+      "\(json)")
+  }
 }
 
 extension VMReportTests {

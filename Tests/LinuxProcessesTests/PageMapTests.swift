@@ -75,6 +75,45 @@ import Testing
     #expect(found.count == 1 && found[0].contains((huge + (4 << 20)) / Int(page)))
   }
 
+  /// What is mapped by huge pages is found; it is not any more once it was split, and is again once it was collapsed, with its bytes.
+  @Test(.enabled(if: canScan && !TransparentHugePages.areOff, "needs Linux 6.7 with huge pages"))
+  func hugePagesAreSplitAndCollapsed() throws {
+    let huge: UInt64 = 2 << 20
+    let mapping = try Mapping(anonymousByteCount: 10 << 20)
+    let start = mapping.addresses.lowerBound
+    let first = (start + huge - 1) / huge * huge
+    let pages = first..<first + 4 * huge
+    let map = try PageMap(of: getpid())
+    _ = unsafe madvise(mapping.baseAddress, mapping.byteCount, MADV_HUGEPAGE)
+    #expect(try map.nextHuge(in: mapping.addresses) == nil)
+    for index in 0..<UInt64(4 * 512) {
+      unsafe mapping.mutableBytes[Int(first - start + index * page)] = UInt8(
+        truncatingIfNeeded: index)
+    }
+    #expect(try map.nextHuge(in: pages) == pages)
+    #expect(
+      try map.nextHuge(in: first + huge + page..<pages.upperBound - page)
+        == first + huge + page..<pages.upperBound - page)
+    #expect(try PageMap(of: getpid(), by: .entries).nextHuge(in: pages) == nil)
+    // Another protection of one page splits the huge page around it.
+    let middle = unsafe mapping.baseAddress + Int(first - start + huge + 5 * page)
+    #expect(unsafe mprotect(middle, Int(page), PROT_READ) == 0)
+    #expect(unsafe mprotect(middle, Int(page), PROT_READ | PROT_WRITE) == 0)
+    #expect(try map.nextHuge(in: pages) == first..<first + huge)
+    #expect(
+      try map.nextHuge(in: first + huge..<pages.upperBound) == first + 2 * huge..<pages.upperBound)
+    try ProcessHandle(getpid()).collapse(first + huge..<first + 2 * huge)
+    #expect(try map.nextHuge(in: pages) == pages)
+    for index in 0..<UInt64(4 * 512) {
+      #expect(
+        unsafe mapping.bytes[Int(first - start + index * page)] == UInt8(truncatingIfNeeded: index))
+    }
+    let error = #expect(throws: SystemCallError.self) {
+      try ProcessHandle(getpid()).collapse(1 << 46..<1 << 46 + huge)
+    }
+    #expect(error?.call == .process_madvise)
+  }
+
   /// Of a private mapping of a file, the copies of pages that were written to are its own, those that were read are the file's.
   @Test(arguments: PageMap.Search.allCases)
   func copiesOfAFilesPagesAreOwn(by search: PageMap.Search) throws {

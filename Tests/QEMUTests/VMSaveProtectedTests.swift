@@ -87,6 +87,16 @@ private struct ProtectedVM {
   }
 }
 
+extension QEMU {
+  /// Memory of it that is mapped by huge pages, in bytes.
+  fileprivate func hugeBytes() throws -> UInt64 {
+    let path = "/proc/\(processID)/smaps_rollup"
+    let lines = try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n")
+    let line = try #require(lines.first { $0.hasPrefix("AnonHugePages:") })
+    return try #require(UInt64(line.split(separator: " ")[1])) << 10
+  }
+}
+
 extension RealQEMU {
   /// Live saves of one moment: QEMU protects the memory, and sends pages before they change.
   @Suite struct VMSaveProtectedTests {
@@ -200,6 +210,35 @@ extension RealQEMU {
         try vm.qemu.expectGoesOn()
       }
       try Tool.succeed(["inspect", vm.image.string])
+    }
+
+    /// The protection is taken off page by page, which splits huge pages: the guest has them again afterwards.
+    @Test(
+      .enabled(if: !TransparentHugePages.areOff && geteuid() == 0, "needs root, and huge pages"))
+    func theGuestsHugePagesAreGivenBack() throws {
+      let protected = try ProtectedVM.toucher()
+      let vm = protected.vm
+      let before = try vm.qemu.hugeBytes()
+      try #require(before >= 40 << 20)
+      let result = try Tool.run([
+        "save", vm.qemu.qmpSocket.string, vm.image.string, "--engine", "capture", "--live",
+        "--live-method", "snapshot", "--json",
+      ])
+      #expect(result.status == 0, "\(result.errors)")
+      let report = try JSONDecoder().decode(SplitReport.self, from: Data(result.text.utf8))
+      #expect(report.snapshot.splitBytes > 0)
+      #expect(report.snapshot.mendedBytes == report.snapshot.splitBytes)
+      #expect(try vm.qemu.hugeBytes() >= before)
+      try vm.expectAsBefore(leaving: ["vm.img"])
+    }
+
+    private struct SplitReport: Decodable {
+      var snapshot: Snapshot
+
+      struct Snapshot: Decodable {
+        var splitBytes: UInt64
+        var mendedBytes: UInt64
+      }
     }
 
     // MARK: What else is done, and why

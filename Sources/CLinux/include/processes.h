@@ -12,12 +12,17 @@ int64_t CLinux_readProcess(int32_t process, void *local, uint64_t remote, size_t
 /// process_vm_writev(2) of one range. Returns the bytes that were written, or -errno.
 int64_t CLinux_writeProcess(int32_t process, const void *local, uint64_t remote, size_t byteCount);
 
+/// process_madvise(2) of one range, MADV_COLLAPSE: has the kernel map it by huge pages. Returns 0, or -errno.
+int32_t CLinux_collapse(int32_t descriptor, uint64_t address, size_t byteCount);
+
 /// Which pages CLinux_nextPages looks for, of those that are in memory or swapped out.
 enum {
   /// All but those that map the kernel's page of zeros.
   CLinux_PAGES_NONZERO = 0,
   /// Those that are not a file's: a process's own copies, where a file is mapped privately.
   CLinux_PAGES_OWN = 1,
+  /// Those that are mapped by huge pages.
+  CLinux_PAGES_HUGE = 2,
 };
 
 /// ioctl(2), PAGEMAP_SCAN (Linux 6.7) of an open /proc/PID/pagemap: the first run of such pages from `start` on, both ends of the range

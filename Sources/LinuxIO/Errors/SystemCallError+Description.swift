@@ -61,6 +61,8 @@ extension SystemCallError: CustomStringConvertible {
       (.open, .notPermitted) where subject.isOfProcess:
       "Reading another process needs the same user and kernel.yama.ptrace_scope 0, or "
         + "CAP_SYS_PTRACE."
+    case (.process_madvise, .notPermitted):
+      "It needs the right to read the process, and CAP_SYS_NICE."
     case (.process_vm_readv, .noSuchProcess), (.process_vm_writev, .noSuchProcess),
       (.pread, .noSuchProcess), (.ioctl, .noSuchProcess):
       "The process has ended."
@@ -154,6 +156,7 @@ extension SystemCall {
     case .pipe2: "create a pipe"
     case .process_vm_readv: "read memory"
     case .process_vm_writev: "write memory"
+    case .process_madvise: "make huge pages"
     case .io_uring_setup: "set up io_uring"
     case .io_uring_enter: "use io_uring"
     case .io_uring_register: "register with io_uring"

@@ -85,7 +85,7 @@ public enum SystemCall: String, CaseIterable, Sendable {
   case ftruncate, fallocate, fdatasync, fsync, lseek, ioctl, fcntl, flock, fchown, fchmod
   case linkat, renameat, unlinkat, unlink, mkdir
   case mmap, munmap, madvise, mincore, memfd_create, posix_fadvise, eventfd, pipe2
-  case process_vm_readv, process_vm_writev
+  case process_vm_readv, process_vm_writev, process_madvise
   case io_uring_setup, io_uring_enter, io_uring_register
   case pthread_create, fork, execvp, waitid, ioprio_set
   case pidfd_open, pidfd_send_signal, signalfd

@@ -59,6 +59,16 @@ package final class PageMap: Sendable {
     try next(.own, in: addresses) { $0 >> 62 != 0 && $0 >> 61 & 1 == 0 }
   }
 
+  /// The first run of pages in `addresses` that are mapped by huge pages, and may have other bytes than zeros; `nil` where there is none,
+  /// and where the kernel does not tell (Linux before 6.7).
+  ///
+  /// - Complexity, and throws: as `nextPresent`.
+  package func nextHuge(in addresses: Range<UInt64>) throws(SystemCallError) -> Range<UInt64>? {
+    // Entries do not have it.
+    guard scans else { return nil }
+    return try next(.huge, in: addresses) { _ in false }
+  }
+
   /// Whether the page at `address` is protected from being written, by userfaultfd (bit 57; Linux 5.13).
   ///
   /// - Throws: ESRCH where the process has ended.
@@ -68,10 +78,14 @@ package final class PageMap: Sendable {
 
   /// What is searched.
   private enum Kind {
-    case nonzero, own
+    case nonzero, own, huge
 
     var number: Int32 {
-      Int32(self == .nonzero ? CLinux_PAGES_NONZERO : CLinux_PAGES_OWN)
+      switch self {
+      case .nonzero: Int32(CLinux_PAGES_NONZERO)
+      case .own: Int32(CLinux_PAGES_OWN)
+      case .huge: Int32(CLinux_PAGES_HUGE)
+      }
     }
   }
 

@@ -52,6 +52,17 @@ package final class ProcessHandle: Sendable {
     }
   }
 
+  /// Has the kernel map `addresses` by huge pages, as far as it can: what is not there is made of zeros (madvise(2), MADV_COLLAPSE;
+  /// Linux 6.1).
+  ///
+  /// - Throws: EPERM without the right to trace the process, or CAP_SYS_NICE; EINVAL where this kernel cannot, or the process has no such
+  ///   memory; ENOMEM where there are no huge pages left; others for parts that could not be had just then. What could be, has been.
+  package func collapse(_ addresses: Range<UInt64>) throws(SystemCallError) {
+    try check(
+      CLinux_collapse(owned.rawValue, addresses.lowerBound, addresses.count), .process_madvise,
+      .processMemory(processID, addresses))
+  }
+
   /// Sends a signal. Nothing happens to a process that has ended.
   ///
   /// - Throws: what pidfd_send_signal(2) gives; EPERM for a process of another user.

@@ -16,7 +16,9 @@ extension SaveReport {
       downtimeSeconds: report.pause?.inSeconds,
       live: report.live.map { LiveText(report: $0).json },
       snapshot: report.sent.map {
-        JSON.Snapshot(sentPages: $0.pages, writtenPages: $0.writtenPages)
+        JSON.Snapshot(
+          sentPages: $0.pages, writtenPages: $0.writtenPages,
+          splitBytes: report.hugeMemory?.splitBytes, mendedBytes: report.hugeMemory?.mendedBytes)
       },
       roundsReasons: report.protectionObstacles.map(\.finding), rounds: report.rounds,
       stateBefore: report.stateBefore, stateAfter: report.stateAfter,
@@ -77,6 +79,10 @@ extension SaveReport {
       var sentPages: UInt64
       /// Those of them that had been sent before they were read.
       var writtenPages: UInt64
+      /// Memory of huge pages that lost them; `null` where there were none, or it is not known.
+      @OrNull var splitBytes: UInt64?
+      /// What of it has them again.
+      @OrNull var mendedBytes: UInt64?
     }
 
     struct Disk: Encodable {

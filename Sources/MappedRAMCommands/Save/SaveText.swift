@@ -22,6 +22,12 @@ struct SaveReport: CommandReport {
         "  Memory as it was in that pause, by QEMU's background snapshot: QEMU sent \(NumberText.count(sent.pages, "page")), "
           + "\(NumberText.count(sent.writtenPages, "page")) of them before they had been read")
     }
+    if let huge = report.hugeMemory, huge.mendedBytes < huge.splitBytes {
+      let left = NumberText.bytes(huge.splitBytes - huge.mendedBytes)
+      lines.append(
+        "  Note: \(left) of the guest's memory have lost their huge pages, which makes the guest slower for a while."
+          + (huge.refusal.map { " \($0)" } ?? ""))
+    }
     if let live = report.live { lines += LiveText(report: live).lines.map { "  \($0)" } }
     for obstacle in report.protectionObstacles where obstacle != .notWanted {
       lines.append("  Note: saved in rounds, not by a snapshot. \(obstacle)")
@@ -39,6 +45,11 @@ struct SaveReport: CommandReport {
 
   var details: String {
     var lines = ["Layout \(report.layout.rawValue)"] + memoryLines
+    if let huge = report.hugeMemory {
+      lines.append(
+        "\(NumberText.bytes(huge.splitBytes)) of the guest's huge pages were split by QEMU's protection; "
+          + "\(NumberText.bytes(huge.mendedBytes)) are huge again")
+    }
     if let live = report.live { lines.append(LiveText(report: live).hashes) }
     return lines.map { "  \($0)\n" }.joined()
       + (report.engine == .capture ? report.transfer.details : "")

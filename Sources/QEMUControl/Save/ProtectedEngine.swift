@@ -21,6 +21,8 @@ final class ProtectedEngine: SaveEngine {
   private var theirs: UnixSocket?
   /// The name by which QEMU knows it.
   private var name = ""
+  /// The guest's huge pages, as they were before QEMU protected them.
+  private var hugeMemory: HugeMemory?
 
   private var session: VMSession { job.session }
 
@@ -88,6 +90,7 @@ final class ProtectedEngine: SaveEngine {
   func runRounds() throws(VMError) {
     guard let theirs = theirs.take() else { preconditionFailure("a save is made once") }
     name = try session.lend(theirs)
+    if job.save.afterwards != .quit { hugeMemory = HugeMemory(of: captured.memory) }
   }
 
   func pause(_ limit: PauseLimit) throws(VMError) {
@@ -174,12 +177,26 @@ final class ProtectedEngine: SaveEngine {
     session.stopBeating()
     // Where that fails, it is tried again at the end.
     try? session.tidyUp()
+    let mending = try mendHugePages()
     do throws(ImageError) {
       written = try ongoing.writePages()
     } catch {
       throw .image(error)
     }
-    return try captured.finish(written, plan)
+    var report = try captured.finish(written, plan)
+    report.hugeMemory = mending.join()
+    return report
+  }
+
+  /// Begins to give the guest its huge pages back, while the image is completed.
+  private func mendHugePages() throws(VMError) -> PosixThread<HugeMemoryReport?, Never> {
+    do throws(SystemCallError) {
+      return try PosixThread(name: "huge pages") { [hugeMemory, cancellation = job.cancellation] in
+        hugeMemory?.mend(cancellation)
+      }
+    } catch {
+      throw .system(error)
+    }
   }
 
   /// The pause alone: what becomes of the VM afterwards is its own affair.

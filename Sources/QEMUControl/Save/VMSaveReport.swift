@@ -17,6 +17,8 @@ public struct VMSaveReport: Equatable, Sendable {
   public var live: LiveReport?
   /// What QEMU sent in a live save by a snapshot.
   public var sent: SentReport?
+  /// What has become of the guest's huge pages then; `nil` where there were none, or the kernel does not tell.
+  public var hugeMemory: HugeMemoryReport?
   /// Why a live capture was made in rounds, where the choice was left to us.
   public var protectionObstacles: [ProtectionObstacle] = []
   /// Rounds of a live save by QEMU.
