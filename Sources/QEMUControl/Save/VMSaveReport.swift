@@ -13,14 +13,14 @@ public struct VMSaveReport: Equatable, Sendable {
   public var memory: [BlockMemory]
   /// How long the VM was paused; `nil` for one that was paused before.
   public var pause: Duration?
-  /// How the rounds of a live capture went.
+  /// How the rounds of a live save went, by capture or by QEMU.
   public var live: LiveReport?
   /// What QEMU sent in a live save by a snapshot.
   public var sent: SentReport?
-  /// Why a live capture was made in rounds, where the choice was left to us.
+  /// Why a live save was not made by a snapshot, where the choice was left to us.
   public var protectionObstacles: [ProtectionObstacle] = []
-  /// Rounds of a live save by QEMU.
-  public var rounds: Int?
+  /// Why it was made in rounds then, or by QEMU; `nil` where there was no choice.
+  public var liveChoice: LiveChoice?
   /// The VM's state before the save, as `query-status` names it.
   public var stateBefore: String
   /// What has become of the VM, now that its image is in place.
@@ -103,6 +103,8 @@ public enum VMSaveWarning: Equatable, Sendable {
   case unlinkedDisks([String])
   /// There is no program of this name that could watch over the save.
   case noWatchdog(String)
+  /// QEMU saves the VM by itself, and reads for it all of the file that it has this block from.
+  case readsImage(idstr: String, path: String)
 }
 
 extension VMSaveWarning {
@@ -128,6 +130,9 @@ extension VMSaveWarning: CustomStringConvertible {
     case .unlinkedDisks(let disks):
       "\(DiskPlaces.unlinked(disks)) The image then matches no disk. Copy them over QMP (blockdev-backup) while the VM is paused, if what is in "
         + "them matters."
+    case .readsImage(let idstr, let path):
+      "RAMBlock \"\(idstr)\" is mapped from \(path): QEMU reads all of that, its holes too, and keeps it in memory. A capture reads what the "
+        + "VM has changed, and the rest past the page cache."
     case .noWatchdog(let program):
       "\(program): not found, not mapped-ram, or another version of it, so this save has no watchdog: if it is killed, the VM may "
         + "stay paused."
