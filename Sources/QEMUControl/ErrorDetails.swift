@@ -12,7 +12,9 @@ extension VMError {
     case .system(let error): error.details
     case .qmp(let error): error.details
     case .launch(let error): error.details
-    case .cannotCapture(let obstacles, _), .layoutByQEMU(let obstacles): Self.details(obstacles)
+    case .cannotCapture(let obstacles, _), .layoutByQEMU(let obstacles),
+      .notByQEMU(_, let obstacles):
+      Self.details(obstacles)
     case .deviceByQEMU(let path, let obstacles): Self.details(obstacles, path)
     case .leftPaused(let cause?, _, _), .notUndone(let cause?, _, _), .leftAlone(_, let cause?),
       .asleep(let cause?, _), .snapshotsRemain(_, let cause?, _, _):

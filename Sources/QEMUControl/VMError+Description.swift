@@ -33,6 +33,11 @@ extension VMError: CustomStringConvertible {
         + (obstacles.isEmpty
           ? ["can."] : ["is not possible."] + obstacles.map(\.description))
         + ["A file will do."]).joined(separator: " ")
+    case .notByQEMU(let obstacles, let reasons):
+      ((reasons.isEmpty
+        ? [] : ["QEMU's memory cannot be used from outside:"] + reasons.map(\.description))
+        + ["QEMU was not told to save the VM by itself:"] + obstacles.map(\.description))
+        .joined(separator: " ")
     case .layoutByQEMU(let obstacles):
       (["QEMU itself writes only the layout 1M, and a capture"]
         + (obstacles.isEmpty ? ["can write others."] : ["is not possible."])

@@ -27,6 +27,8 @@ public enum VMError: Error, Equatable, Sendable {
   case deviceByQEMU(FilePath, [CaptureObstacle])
   /// QEMU itself writes its own layout alone; why there is no capture, where the choice was ours.
   case layoutByQEMU([CaptureObstacle])
+  /// QEMU itself had better not read the memory of this VM, and why; why there is no capture, where the choice was ours.
+  case notByQEMU([SaveObstacle], [CaptureObstacle])
   /// QEMU refused to resume the VM, while another program has these disks.
   case disksTaken([String], refusal: QMPError)
   /// A clone would write to these disks, which are no overlays that were made for it.

@@ -46,6 +46,8 @@ import Testing
     var saved = VMReportTests().captured
     saved.engineReasons = [.unknownAddresses]
     saved.live = LiveArgumentTests.report
+    saved.liveChoice = VMReportTests.choice
+    saved.liveChoice?.obstacles = [.devices]
     saved.after = .failed(.gone, state: "paused")
     saved.disks = [
       VMSaveReport.DiskOfImage(name: "vda", file: "/d/a.qcow2", overlay: "/s/a.qcow2")

@@ -52,6 +52,16 @@ import MappedRAMBench
       (.vm(.deviceByQEMU("x", []), output: nil), "Use --engine capture."),
       (.vm(.layoutByQEMU([]), output: nil), "Use --engine capture."),
       (
+        .vm(
+          .notByQEMU([.runsOnImage(idstr: "m", path: "i")], [.missingCommand("x")]), output: nil),
+        "Or use --engine qemu to let QEMU read it nevertheless."
+      ),
+      (
+        .vm(
+          .notByQEMU([.fillsMemory(idstr: "m", path: "i", byteCount: 2, available: 1)], []),
+          output: nil), "Use --engine capture."
+      ),
+      (
         .vm(.layoutByQEMU([.missingCommand("x")]), output: nil),
         "Use --layout 1M to let QEMU do the work."
       ),

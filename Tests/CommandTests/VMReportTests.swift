@@ -69,6 +69,46 @@ import Testing
     #expect(lines.last == "  64.0 MiB of 128 MiB of RAM present; 0.500 s, 0.125 GiB/s")
   }
 
+  /// 1,024 MiB: 1 s to write, 100 ms to read; 100 MiB have changed.
+  static let choice = LiveChoice(
+    after: [
+      LiveRound(readBytes: 1 << 30, changedBytes: 1 << 30, elapsed: .milliseconds(1000)),
+      LiveRound(readBytes: 1 << 30, changedBytes: 10 << 20, elapsed: .milliseconds(110)),
+    ], .anotherRound, wanted: .milliseconds(50), ram: ByteCount(1 << 30), obstacles: [])
+
+  @Test func aLiveSaveByQEMUTellsWhatWasExpected() {
+    var report = captured
+    report.engine = .qemu
+    report.memory = []
+    report.protectionObstacles = [.limitedBandwidth]
+    report.liveChoice = Self.choice
+    let lines = saveText(report)
+    #expect(
+      lines[2].hasPrefix("  Note: saved by QEMU itself, not by a snapshot. The bandwidth is"))
+    #expect(
+      lines[3]
+        == "  Note: QEMU's own live save was taken after 2 rounds. Further rounds were expected to end in a pause of 120 ms, "
+        + "100 ms of them to read all memory; QEMU in one of 33 ms; 50 ms were asked for.")
+  }
+
+  @Test func aLiveSaveInRoundsTellsWhyQEMUWasNotTaken() {
+    var report = captured
+    report.liveChoice = Self.choice
+    report.liveChoice?.takesQEMU = false
+    #expect(
+      saveText(report)[2]
+        == "  Note: QEMU's own live save was not taken: it was expected to pause the VM for 33 ms; 50 ms were asked for."
+    )
+    report.liveChoice?.qemuDowntime = nil
+    report.liveChoice?.obstacles = [.devices]
+    #expect(
+      saveText(report)[2].hasPrefix(
+        "  Note: QEMU's own live save was not taken. QEMU does not save"))
+    // Where rounds keep what was asked for, there is nothing to say.
+    report.liveChoice?.wanted = .milliseconds(500)
+    #expect(!saveText(report).joined().contains("Note"))
+  }
+
   @Test(arguments: [
     ("running", VMSaveReport.After.ended, "QEMU has ended"),
     ("paused", .state("paused"), "now paused"),
@@ -125,8 +165,8 @@ import Testing
         "type", "schemaVersion", "command", "image", "engine", "engineReasons", "machineType",
         "layout",
         "fileSize", "blocks", "memory", "downtimeSeconds", "stateBefore", "stateAfter", "hasEnded",
-        "disks", "disksDiverge", "transfer", "live", "rounds", "problem", "snapshot",
-        "roundsReasons",
+        "disks", "disksDiverge", "transfer", "live", "problem", "snapshot",
+        "roundsReasons", "liveChoice",
       ])
     #expect(object["downtimeSeconds"] as? Double == 0.052)
     let memory = try #require(object["memory"] as? [[String: Any]])

@@ -72,6 +72,40 @@ import Testing
     #expect(rounds.number == 2)
   }
 
+  /// What was left and written at the begin of each round, and at the end.
+  @Test func theReportHasTheRounds() {
+    let start = ContinuousClock.now
+    var rounds = MigrationRounds()
+    func take(
+      _ round: UInt64, _ left: UInt64, _ written: UInt64, _ milliseconds: Int,
+      _ status: MigrationInfo.Status = .active
+    ) {
+      var info = info(round, left: left, status)
+      info.ram?.transferred = written
+      _ = rounds.take(info, at: start + .milliseconds(milliseconds))
+    }
+    take(1, 1000, 0, 0)
+    take(1, 500, 450, 40)
+    take(2, 300, 800, 100)
+    take(2, 100, 990, 120)
+    take(3, 0, 1070, 150, .completed)
+    rounds.hasConverged = false
+    let found = rounds.report(pause: .milliseconds(25), clearedPages: 7)
+    #expect(
+      found.rounds == [
+        LiveRound(readBytes: 1000, changedBytes: 800, elapsed: .milliseconds(100)),
+        LiveRound(readBytes: 300, changedBytes: 190, elapsed: .milliseconds(20)),
+      ])
+    #expect(
+      found.lastRound
+        == LiveRound(readBytes: 100, changedBytes: 80, elapsed: .milliseconds(25)))
+    #expect(found.forecast?.expectedDowntime == .milliseconds(700))
+    #expect(found.forecast?.dirtyBytesPerSecond == 8192)
+    #expect(!found.hasConverged && found.hashBytes == 0 && found.clearedPages == 7)
+    // One that nobody has seen.
+    #expect(MigrationRounds().report(pause: .zero, clearedPages: 0).rounds.isEmpty)
+  }
+
   @Test func theErrorHasWhatIsKnown() {
     var rounds = MigrationRounds()
     _ = rounds.take(info(1, left: 1000))
@@ -96,11 +130,21 @@ import Testing
     #expect(FileMigration.savingParameters(direct: false)["downtime-limit"] == nil)
   }
 
+  /// QEMU expects of its pause only what it writes in it: the rest is kept back.
+  @Test(arguments: [(100, 30, 70), (40, 30, 10), (36, 30, 9), (20, 30, 5), (2, 30, 1), (0, 30, 1)])
+  func whatThePauseTakesBesidesIsNotForWriting(wanted: Int, overhead: Int, limit: Int64) {
+    let found = FileMigration.savingParameters(
+      direct: true, live: LiveOptions(maximumDowntime: .milliseconds(wanted)),
+      overhead: .milliseconds(overhead))
+    #expect(found["downtime-limit"] == .integer(limit))
+  }
+
   /// QEMU dies of a write that fails where it saves with several channels.
   @Test(arguments: [true, false])
   func qemuSavesWithOneChannel(direct: Bool) {
     let found = FileMigration.savingParameters(direct: direct, live: LiveOptions())
     #expect(found["multifd-channels"] == 1)
+    #expect(found["zero-page-detection"] == "legacy")
     #expect(found["direct-io"] == .bool(direct))
     #expect(FileMigration.loadingParameters(direct: direct)["multifd-channels"] == 8)
   }

@@ -441,22 +441,5 @@ extension RealQEMU {
       try vm.qemu.expectGoesOn()
       withExtendedLifetime(proxy) {}
     }
-
-    @Test func interruptedAtAnyMomentAgainAndAgain() throws {
-      let vm = try LiveVM(VMKind.busy(44).configuration)
-      var generator = SeededGenerator()
-      for number in 0..<20 {
-        let tool = try RunningTool(
-          saving: vm.qemu, to: vm.image,
-          ["--engine", "capture", "--live", "--live-method", "snapshot", "--io", "sync"])
-        usleep(.random(in: 0..<300_000, using: &generator))
-        tool.send(number % 2 == 0 ? SIGINT : SIGKILL)
-        let status = try tool.wait()
-        #expect([0, 130, 128 + SIGKILL].contains(status), "\(tool.errors)")
-        try vm.qemu.wait(for: "the way back", seconds: 40) { try vm.qemu.state() == vm.before }
-        try? FileManager.default.removeItem(atPath: vm.image.string)
-        try vm.expectAsBefore(says: true)
-      }
-    }
   }
 }

@@ -6,6 +6,10 @@ public struct LiveForecast: Equatable, Sendable {
   public var dirtyBytesPerSecond: Double?
   /// How long the VM would be paused if it were now.
   public var expectedDowntime: Duration
+  /// What of that reading all memory takes, however little the guest changes; `nil` after the first round.
+  public var readingDowntime: Duration?
+  /// What of that writing takes, if as much has changed again as in the last round; `nil` after the first one.
+  public var writingDowntime: Duration?
 
   /// What is added for the state of the devices and for what is said to QEMU.
   static let overhead = 0.01
@@ -14,6 +18,12 @@ public struct LiveForecast: Equatable, Sendable {
 
   private static func duration(_ seconds: Double) -> Duration {
     .nanoseconds(Int64((min(seconds, 1e9) * 1e9).rounded()))
+  }
+
+  /// A forecast of somebody else, like QEMU.
+  package init(dirtyBytesPerSecond: Double?, expectedDowntime: Duration) {
+    self.dirtyBytesPerSecond = dirtyBytesPerSecond
+    self.expectedDowntime = expectedDowntime
   }
 
   /// The forecast after `rounds`, of which there is at least one.
@@ -25,7 +35,6 @@ public struct LiveForecast: Equatable, Sendable {
   package init(after rounds: [LiveRound]) {
     guard let last = rounds.last else { preconditionFailure("a round to go by") }
     guard rounds.count > 1 else {
-      dirtyBytesPerSecond = nil
       expectedDowntime = Self.duration(last.workSeconds + Self.overhead)
       return
     }
@@ -40,8 +49,11 @@ public struct LiveForecast: Equatable, Sendable {
       $0.readBytes > 0
     }
     .map { Self.readingSeconds(of: $0, rate) / Double($0.readBytes) }.min()
-    expectedDowntime = Self.duration(
-      (reading ?? 0) * Double(last.readBytes) + Self.writingSeconds(of: last, rate) + Self.overhead)
+    let readingSeconds = (reading ?? 0) * Double(last.readBytes)
+    let writingSeconds = Self.writingSeconds(of: last, rate)
+    readingDowntime = Self.duration(readingSeconds)
+    writingDowntime = Self.duration(writingSeconds)
+    expectedDowntime = Self.duration(readingSeconds + writingSeconds + Self.overhead)
   }
 
   private static func writingSeconds(of round: LiveRound, _ rate: Double?) -> Double {

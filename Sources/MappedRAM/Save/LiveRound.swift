@@ -2,7 +2,7 @@ import LinuxIO
 
 /// A round of a live save, once it is over.
 public struct LiveRound: Equatable, Sendable {
-  /// Bytes of memory that were read and hashed.
+  /// Bytes of memory that were read and hashed; of QEMU's own live save, those that were left at its begin.
   public var readBytes: UInt64
   /// Bytes of pages that were not in their slots yet, or not as they were, and were written.
   public var changedBytes: UInt64
@@ -60,18 +60,33 @@ public struct ProcessorShares: Equatable, Sendable {
   }
 }
 
-/// How a live save went.
+/// How a live save in rounds went, of ours or of QEMU's own.
+///
+/// QEMU's rounds are as they were seen from outside: it is asked every few milliseconds how far it is.
 public struct LiveReport: Equatable, Sendable {
   /// The rounds while the VM ran.
   public var rounds: [LiveRound]
   /// The round while it was paused.
   public var lastRound: LiveRound
-  /// What followed from the rounds right before the pause; `nil` where there was none.
+  /// What followed from the rounds right before the pause; `nil` where there was none, or QEMU did not say.
   public var forecast: LiveForecast?
   /// Whether the downtime was expected to be as short as was wished when the VM was paused.
   public var hasConverged: Bool
-  /// Bytes of memory for hashes, at most: 16 a page.
+  /// Bytes of memory for hashes, at most: 16 a page; 0 for QEMU, which has none.
   public var hashBytes: UInt64
   /// Slots that held an older version of a page that is zero now, and were cleared.
   public var clearedPages: Int
+
+  /// A report of its parts.
+  package init(
+    rounds: [LiveRound], lastRound: LiveRound, forecast: LiveForecast?, hasConverged: Bool,
+    hashBytes: UInt64, clearedPages: Int
+  ) {
+    self.rounds = rounds
+    self.lastRound = lastRound
+    self.forecast = forecast
+    self.hasConverged = hasConverged
+    self.hashBytes = hashBytes
+    self.clearedPages = clearedPages
+  }
 }

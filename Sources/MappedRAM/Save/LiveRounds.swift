@@ -63,18 +63,23 @@ struct LiveRounds {
       count: min(channels, Machine.processors))
   }
 
-  /// Whether another round is to follow while the VM runs.
+  /// What follows from the rounds so far.
+  func step(_ progress: TransferProgress) -> LiveStep {
+    progress.forecast(LiveForecast(after: rounds))
+    return LiveStep.next(after: rounds, options)
+  }
+
+  /// Whether, as `step` says, another round is to follow while the VM runs.
   ///
   /// - Throws: `SaveError.doesNotConverge`.
-  mutating func makesAnother(_ progress: TransferProgress) throws(ImageError) -> Bool {
-    let forecast = LiveForecast(after: rounds)
-    progress.forecast(forecast)
-    switch LiveStep.next(after: rounds, options) {
+  mutating func makesAnother(_ step: LiveStep) throws(ImageError) -> Bool {
+    switch step {
     case .anotherRound: return true
     case .pause: return false
     case .doesNotConverge:
       hasConverged = false
       guard options.ifNotConverging == .pause else {
+        let forecast = LiveForecast(after: rounds)
         throw .save(
           .doesNotConverge(
             rounds: rounds.count, expected: forecast.expectedDowntime,

@@ -60,11 +60,21 @@ package struct OngoingSave: ~Copyable {
 
   /// Makes rounds until the downtime will be short enough, or further ones would not help.
   ///
+  /// - Parameter isGivenUp: asked after each round, with what follows from all so far: whether there is a better way than to go on.
+  /// - Returns: whether the save is to go on: not where it is given up.
   /// - Precondition: the save is live.
   /// - Throws: `ImageError`; `SaveError.doesNotConverge` where further rounds would not help and the options say to fail then.
-  package mutating func runRounds() throws(ImageError) {
+  @discardableResult
+  package mutating func runRounds(
+    unless isGivenUp: (_ rounds: [LiveRound], _ step: LiveStep) -> Bool = { _, _ in false }
+  ) throws(ImageError) -> Bool {
     precondition(live != nil, "a live save has rounds")
-    repeat { _ = try makeRound(live?.limit) } while try live?.makesAnother(progress) == true
+    while true {
+      _ = try makeRound(live?.limit)
+      guard let step = live?.step(progress) else { return true }
+      if isGivenUp(rounds, step) { return false }
+      guard try live?.makesAnother(step) == true else { return true }
+    }
   }
 
   /// Writes the pages that `sent` gets, besides those that are read. Before the first one comes.

@@ -103,7 +103,7 @@ final class LiveVM {
     sample.downtimeSeconds = report.pause?.inSeconds
     sample.writtenBytes =
       key.way == .qemu ? try writtenByQEMU() - written : report.transfer.totals.bytesWritten
-    sample.rounds = report.live?.rounds.count ?? report.rounds
+    sample.rounds = report.live?.rounds.count
     sample.sentPages = report.sent?.pages
     sample.isConverged = report.live?.hasConverged
     if key.way == .rounds || key.way == .qemu {

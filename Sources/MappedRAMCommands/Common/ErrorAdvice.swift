@@ -62,6 +62,13 @@ extension VMError {
             canUseQEMU && !obstacles.contains(.unknownAddresses)
               ? "Use --engine qemu to let QEMU do the work." : nil
           ])
+    case .notByQEMU(let obstacles, let reasons):
+      Self.joined(
+        reasons.map(\.advice) + [
+          reasons.isEmpty ? Self.useCapture : nil,
+          reasons.isEmpty || obstacles.contains(where: \.isDangerous)
+            ? nil : "Or use --engine qemu to let QEMU read it nevertheless.",
+        ])
     case .cannotProtect: "Use --live-method auto, or rounds."
     case .deviceByQEMU(_, let obstacles):
       obstacles.isEmpty ? Self.useCapture : Self.joined(obstacles.map(\.advice))

@@ -73,6 +73,15 @@ extension SaveObstacle {
       case .blocked: "blocked"
       case .migrating: "migrating"
       case .runState: "runState"
+      case .runsOnImage: "runsOnImage"
+      case .fillsMemory: "fillsMemory"
+      case .blockDevice: "blockDevice"
+      case .layout: "layout"
+      case .devices: "devices"
+      case .liveSnapshots: "liveSnapshots"
+      case .staysPaused: "staysPaused"
+      case .directIO: "directIO"
+      case .ioPriority: "ioPriority"
       }
     return Finding(kind: kind, message: description)
   }
@@ -86,6 +95,7 @@ extension VMSaveWarning {
       case .othersMayRead: "othersMayRead"
       case .unlinkedDisks: "unlinkedDisks"
       case .noWatchdog: "noWatchdog"
+      case .readsImage: "readsImage"
       }
     return Finding(kind: kind, message: description)
   }

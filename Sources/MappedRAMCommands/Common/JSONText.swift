@@ -123,6 +123,7 @@ extension VMError {
     case .cannotCapture(let found, _), .deviceByQEMU(_, let found), .layoutByQEMU(let found):
       found.map(\.finding)
     case .cannotProtect(let found): found.map(\.finding)
+    case .notByQEMU(let found, let reasons): reasons.map(\.finding) + found.map(\.finding)
     default: []
     }
   }

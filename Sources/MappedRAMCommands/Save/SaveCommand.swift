@@ -42,8 +42,9 @@ struct SaveCommand: ParsableCommand {
       protects the guest's memory (its background snapshot, which needs userfaultfd): from then on QEMU sends each page that the guest \
       is about to change, and the image is of that moment, whatever the guest writes. Otherwise memory is written in rounds: first all \
       of it, then what has changed since. The VM is paused only for the last round, in which capture has to read all memory once \
-      more; how long that will take decides when it is paused. Each page costs 16 bytes of memory for its hash then. The report says \
-      which way was taken, and why.
+      more; how long that will take decides when it is paused. Each page costs 16 bytes of memory for its hash then. Where reading takes \
+      longer than --max-downtime, and QEMU's own live save is expected to keep it, QEMU begins anew, unless --engine or --live-method \
+      says otherwise. The report says which way was taken, and why.
 
       With --device, the state of a device that QEMU does not save, or saves one byte after the other, is kept in an area behind \
       the stream: buffers of 1 MiB, read from all devices in parallel with the RAM. QEMU and other readers stop before it. \
@@ -120,7 +121,7 @@ struct SaveMachine: ParsableArguments {
   @Option(
     help: """
       Who writes the image. capture: mapped-ram reads the guest's memory from outside. qemu: QEMU writes the file, which \
-      cannot be a block device. auto: capture where that is possible and permitted, else qemu.
+      cannot be a block device. auto: capture where that is possible and permitted, else qemu; live, the one that keeps --max-downtime.
       """)
   var engine = VMSave.Engine.auto
 
@@ -176,7 +177,7 @@ struct LiveArguments: ParsableArguments {
   @Option(
     help: """
       How capture saves a VM that runs. snapshot: as it is at one moment, with QEMU's background snapshot. rounds: until little has \
-      changed since. auto: snapshot where that is possible, else rounds.
+      changed since. auto: snapshot where that is possible, else rounds, or with --engine auto QEMU's own.
       """)
   var liveMethod: VMSave.LiveMethod?
 

@@ -20,7 +20,8 @@ extension SaveReport {
           sentPages: $0.pages, writtenPages: $0.writtenPages,
           splitBytes: report.hugeMemory?.splitBytes, mendedBytes: report.hugeMemory?.mendedBytes)
       },
-      roundsReasons: report.protectionObstacles.map(\.finding), rounds: report.rounds,
+      roundsReasons: report.protectionObstacles.map(\.finding),
+      liveChoice: report.liveChoice.map { LiveChoiceText(choice: $0).json },
       stateBefore: report.stateBefore, stateAfter: report.stateAfter,
       hasEnded: report.after == .ended,
       problem: failure.map { ErrorJSON($0, saying: problem ?? "") },
@@ -48,14 +49,14 @@ extension SaveReport {
     var memory: [Memory]
     /// `null` for a VM that was paused before.
     @OrNull var downtimeSeconds: Double?
-    /// `null` unless the save was live, by capture, and in rounds.
+    /// `null` unless the save was live, and in rounds: a capture's, or QEMU's own.
     @OrNull var live: LiveText.JSON?
     /// `null` unless the save was live, and of one moment.
     @OrNull var snapshot: Snapshot?
-    /// Why a live capture was made in rounds.
+    /// Why a live save was not made by a snapshot.
     var roundsReasons: [Finding]
-    /// `null` unless the save was live and by QEMU.
-    @OrNull var rounds: Int?
+    /// Why it was made in rounds then, or by QEMU itself; `null` where there was no choice.
+    @OrNull var liveChoice: LiveChoiceText.JSON?
     var stateBefore: String
     /// `null` for a VM that has ended, and where it is not known.
     @OrNull var stateAfter: String?
@@ -129,6 +130,38 @@ extension LiveText {
       changedBytes = round.changedBytes
       elapsedSeconds = round.elapsed.inSeconds
     }
+  }
+}
+
+extension LiveChoiceText {
+  var json: JSON {
+    JSON(
+      taken: choice.takesQEMU ? "qemu" : "rounds",
+      wantedDowntimeSeconds: choice.wanted.inSeconds, rounds: choice.rounds,
+      dirtyBytesPerSecond: choice.forecast.dirtyBytesPerSecond.map { UInt64($0) },
+      roundsDowntimeSeconds: choice.forecast.expectedDowntime.inSeconds,
+      readingSeconds: choice.forecast.readingDowntime?.inSeconds,
+      qemuDowntimeSeconds: choice.qemuDowntime?.inSeconds,
+      qemuReasons: choice.obstacles.map(\.finding))
+  }
+
+  /// What programs get.
+  struct JSON: Encodable {
+    /// `rounds` or `qemu`.
+    var taken: String
+    var wantedDowntimeSeconds: Double
+    /// Those that had been made when it was decided.
+    var rounds: Int
+    /// `null` after a single round.
+    @OrNull var dirtyBytesPerSecond: UInt64?
+    /// What was expected of further rounds.
+    var roundsDowntimeSeconds: Double
+    /// What of that was for reading all memory; `null` after a single round.
+    @OrNull var readingSeconds: Double?
+    /// What was expected of QEMU; `null` where it was out of the question, or too little was known.
+    @OrNull var qemuDowntimeSeconds: Double?
+    /// Why it was out of the question.
+    var qemuReasons: [Finding]
   }
 }
 

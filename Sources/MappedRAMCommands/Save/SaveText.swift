@@ -29,11 +29,12 @@ struct SaveReport: CommandReport {
           + (huge.refusal.map { " \($0)" } ?? ""))
     }
     if let live = report.live { lines += LiveText(report: live).lines.map { "  \($0)" } }
+    let way = report.engine == .qemu ? "by QEMU itself" : "in rounds"
     for obstacle in report.protectionObstacles where obstacle != .notWanted {
-      lines.append("  Note: saved in rounds, not by a snapshot. \(obstacle)")
+      lines.append("  Note: saved \(way), not by a snapshot. \(obstacle)")
     }
-    if let rounds = report.rounds {
-      lines.append("  \(NumberText.count(UInt64(rounds), "round")) while the VM ran")
+    if let choice = report.liveChoice {
+      lines += LiveChoiceText(choice: choice).lines.map { "  \($0)" }
     }
     var text = lines.map { "\($0)\n" }.joined()
     text +=
@@ -50,13 +51,13 @@ struct SaveReport: CommandReport {
         "\(NumberText.bytes(huge.splitBytes)) of the guest's huge pages were split by QEMU's protection; "
           + "\(NumberText.bytes(huge.mendedBytes)) are huge again")
     }
-    if let live = report.live { lines.append(LiveText(report: live).hashes) }
+    if let live = report.live, live.hashBytes > 0 { lines.append(LiveText(report: live).hashes) }
     return lines.map { "  \($0)\n" }.joined()
       + (report.engine == .capture ? report.transfer.details : "")
   }
 
   var problem: String? {
-    let isLive = report.live != nil || report.rounds != nil || report.sent != nil
+    let isLive = report.live != nil || report.sent != nil
     return failure.map {
       "The image is complete, but the VM is not as asked: "
         + "\(CommandError.vm($0, output: nil, isLive: isLive))"
@@ -139,6 +140,35 @@ struct LiveText {
   var hashes: String {
     "Changes were found by hashes of all pages, read in each round; "
       + "they took up to \(NumberText.bytes(report.hashBytes)) of memory"
+  }
+}
+
+/// What is said of why a live save was made in rounds, or by QEMU itself.
+struct LiveChoiceText {
+  var choice: LiveChoice
+
+  /// Notes; none where rounds kept what was asked for.
+  var lines: [String] {
+    let wanted = NumberText.shortDuration(choice.wanted)
+    guard choice.takesQEMU else {
+      guard choice.roundsTakeTooLong else { return [] }
+      if let qemu = choice.qemuDowntime {
+        return [
+          "Note: QEMU's own live save was not taken: it was expected to pause the VM for \(NumberText.shortDuration(qemu)); "
+            + "\(wanted) were asked for."
+        ]
+      }
+      return choice.obstacles.map { "Note: QEMU's own live save was not taken. \($0)" }
+    }
+    let rounds = NumberText.count(UInt64(choice.rounds), "round")
+    let reading = choice.forecast.readingDowntime.map {
+      ", \(NumberText.shortDuration($0)) of them to read all memory"
+    }
+    return [
+      "Note: QEMU's own live save was taken after \(rounds). Further rounds were expected to end in a pause of "
+        + "\(NumberText.shortDuration(choice.forecast.expectedDowntime))\(reading ?? ""); QEMU in one of "
+        + "\(choice.qemuDowntime.map { NumberText.shortDuration($0) } ?? "?"); \(wanted) were asked for."
+    ]
   }
 }
 

@@ -78,7 +78,7 @@ extension VMInspection {
     let places = DiskPlaces(of: vm, processID: self.processID)
     unlinkedDisks = vm.disks.filter { places.isUnlinked($0) }
     save = SaveForecast(
-      vm, CaptureChoice(vm, memory: access),
+      vm, CaptureChoice(vm, memory: access), ImageMemory.all(of: vm, access),
       ramBytesAtMost: memory.reduce(0) { $0 + $1.savedBytesAtMost })
   }
 

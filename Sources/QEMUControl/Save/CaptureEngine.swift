@@ -13,6 +13,7 @@ final class CaptureEngine: SaveEngine {
   private var captured: CapturedVM
   /// A live save, from its first round on.
   private var ongoing: OngoingSave?
+  private var hasMadeRounds = false
 
   private var save: VMSave { job.save }
   private var session: VMSession { job.session }
@@ -43,8 +44,32 @@ final class CaptureEngine: SaveEngine {
   }
 
   func runRounds() throws(VMError) {
+    guard !hasMadeRounds else { return }
     do throws(ImageError) {
       try ongoing?.runRounds()
+    } catch {
+      throw .image(error)
+    }
+  }
+
+  /// Makes the rounds, unless QEMU's own live save turns out to be the better way: then this save is given up, and nothing is left of it.
+  ///
+  /// - Parameter obstacles: what is in the way of QEMU's own live save.
+  /// - Returns: the choice, of which the last part is whether this save goes on.
+  func makeRounds(orElseQEMUBut obstacles: [SaveObstacle]) throws(VMError) -> LiveChoice? {
+    guard let live = job.live else { return nil }
+    let ram = job.vm.ramByteCount
+    var choice: LiveChoice?
+    do throws(ImageError) {
+      hasMadeRounds = true
+      let goesOn = try ongoing?.runRounds { rounds, step in
+        let found = LiveChoice(
+          after: rounds, step, wanted: live.maximumDowntime, ram: ram, obstacles: obstacles)
+        choice = found
+        return found.takesQEMU
+      }
+      if goesOn == false { ongoing = nil }
+      return choice
     } catch {
       throw .image(error)
     }

@@ -45,8 +45,7 @@ extension ProtectionObstacle: CustomStringConvertible {
     case .unknown(let version):
       "QEMU \(version.description) has no background snapshots that can be used; 9.0 or newer is needed."
     case .refused(let reason):
-      "QEMU cannot protect the guest's memory (\(reason)). It needs userfaultfd (access to /dev/userfaultfd for its user, or "
-        + "vm.unprivileged_userfaultfd = 1), and memory that is anonymous, a memfd or of huge pages, not a file's."
+      "QEMU cannot protect the guest's memory (\(reason)). \(Self.advice(reason))"
     case .fillsMemory(let idstr, let byteCount):
       "RAMBlock \"\(idstr)\" is shared memory, or of huge pages, of which \(byteCount) bytes are not in use: QEMU would fill them."
     case .privateFile(let idstr, let path):
@@ -64,6 +63,19 @@ extension ProtectionObstacle: CustomStringConvertible {
 }
 
 extension ProtectionObstacle {
+  /// What QEMU needs that refuses for `reason`.
+  ///
+  /// It looks once for /dev/userfaultfd, when it is first asked; what sysctl says holds at once (tried: QEMU 10.0.2). Of the two reasons
+  /// that it has, the words are "Background-snapshot is not supported by host kernel" and "… not compatible with guest memory configuration".
+  private static func advice(_ reason: String) -> String {
+    let right =
+      "To let it use userfaultfd, set vm.unprivileged_userfaultfd = 1 (sysctl), which holds at once, or give QEMU's user read and write "
+      + "access to /dev/userfaultfd before QEMU is started."
+    let memory = "The memory has to be anonymous, a memfd or of huge pages, not a file's."
+    if reason.contains("host kernel") { return right }
+    return reason.contains("memory configuration") ? memory : "\(right) \(memory)"
+  }
+
   /// Shared memory that is not there may be filled up to this: it takes 0.7 s a GiB (our measurement: a memfd of 2 GiB, 1.4 s).
   private static let filledBytes: UInt64 = 64 << 20
   /// How long QEMU takes to protect a GiB of private or shared memory (our measurement: 7 to 13 GiB, TCG, Linux 6.18).

@@ -12,12 +12,13 @@ final class QEMUEngine: SaveEngine {
   private let target: File
   private let isDirect: Bool
   private var file: ForeignDraft?
-  private let stopwatch = Stopwatch()
+  /// From the begin of the save, with what may have been tried before.
+  private let stopwatch: Stopwatch
 
   private var session: VMSession { job.session }
 
   /// - Throws: where QEMU cannot save this VM.
-  init(_ job: SaveJob) throws(VMError) {
+  init(_ job: SaveJob, since stopwatch: Stopwatch) throws(VMError) {
     let (save, vm) = (job.save, job.vm)
     guard vm.capabilities[Configuration.mappedRAMCapability] != nil else {
       throw .tooOld(vm.version)
@@ -33,13 +34,15 @@ final class QEMUEngine: SaveEngine {
       throw .image(error)
     }
     self.job = job
+    self.stopwatch = stopwatch
     target = file.file
     self.file = consume file
     isDirect = target.directIO.isActive && vm.parameters["direct-io"] != nil
     settings = ChangedSettings(
       of: vm, capabilities: [Configuration.mappedRAMCapability, "multifd"],
       parameters: FileMigration.savingParameters(
-        direct: isDirect, live: job.live, bytesPerSecond: job.options.bytesPerSecond),
+        direct: isDirect, live: job.live, overhead: LiveChoice.overhead(vm.ramByteCount),
+        bytesPerSecond: job.options.bytesPerSecond),
       touched: Set(MigrationEnding.crawl.keys))
     job.session.isWritten(target)
   }
@@ -70,12 +73,14 @@ final class QEMUEngine: SaveEngine {
     try memoryIsTaken()
     // Where that fails, it is tried again at the end.
     try? session.tidyUp()
-    let image = try commit()
+    let (image, clearedPages) = try commit()
     var report = VMSaveReport(
       of: job.vm, by: .qemu, blocks: image.blocks.map(\.idstr), layout: .qemu,
       fileSize: image.fileSize,
       transfer: stopwatch.report(of: image, in: target))
-    if job.live != nil { report.rounds = rounds }
+    if job.live != nil {
+      report.live = rounds.report(pause: session.downtime ?? .zero, clearedPages: clearedPages)
+    }
     return report
   }
 
@@ -84,22 +89,29 @@ final class QEMUEngine: SaveEngine {
     job.live == nil ? try session.checkPause() : session.lookAtWrittenImage()
   }
 
-  private func commit() throws(VMError) -> Image {
+  /// Completes the image.
+  ///
+  /// - Returns: the image, and how many slots were cleared.
+  private func commit() throws(VMError) -> (Image, clearedPages: Int) {
     guard let file = file.take() else { preconditionFailure("an image is completed once") }
     do throws(ImageError) {
-      if job.live != nil { try clearStaleSlots() }
-      return try file.commit(
+      let cleared = job.live == nil ? 0 : try clearStaleSlots()
+      let image = try file.commit(
         runState: session.stateBefore.inImage, cancellation: job.cancellation,
         beforeCommit: session.keepSnapshots)
+      return (image, cleared)
     } catch {
       throw .image(error)
     }
   }
 
   /// Clears what QEMU has left in slots of pages that became zero while the VM ran.
-  private func clearStaleSlots() throws(ImageError) {
+  ///
+  /// - Returns: how many they were.
+  private func clearStaleSlots() throws(ImageError) -> Int {
     let image = try Image(reading: target, cancellation: job.cancellation)
-    guard image.problems.isEmpty else { return }
-    _ = try StaleSlots.clear(in: image.blocks, of: target, cancellation: job.cancellation)
+    guard image.problems.isEmpty else { return 0 }
+    return try StaleSlots.clear(in: image.blocks, of: target, cancellation: job.cancellation)
+      .clearedPages
   }
 }

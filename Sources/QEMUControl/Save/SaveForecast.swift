@@ -1,7 +1,6 @@
 import LinuxIO
 import MappedRAM
-public import MappedRAMFormat
-public import QMP
+import MappedRAMFormat
 import SystemPackage
 
 /// What a save of a VM would do.
@@ -10,7 +9,7 @@ public struct SaveForecast: Equatable, Sendable {
   public var engine: VMSave.Engine?
   /// Why the VM cannot be captured; empty if it can.
   public var captureObstacles: [CaptureObstacle]
-  /// Why QEMU cannot save it by itself; empty if it can.
+  /// Why QEMU cannot save it by itself, or why `auto` would not have it; empty if it can.
   public var engineObstacles: [SaveObstacle]
   /// The length of the image up to the device state: most of it holes, if the guest uses little of its RAM. The device state
   /// follows, which is known only once the VM is paused; `nil` where no image can hold the blocks.
@@ -21,23 +20,15 @@ public struct SaveForecast: Equatable, Sendable {
   public var disksDiverge: Bool
 }
 
-/// Why QEMU cannot save a VM by itself.
-public enum SaveObstacle: Equatable, Sendable {
-  /// This QEMU does not know mapped-ram.
-  case tooOld(QEMUVersion)
-  /// QEMU itself says that the VM cannot be migrated: its words.
-  case blocked(reason: String)
-  /// A migration is under way.
-  case migrating(MigrationInfo.Status)
-  /// The VM is in a state in which QEMU takes no migration.
-  case runState(RunState)
-}
-
 extension SaveForecast {
   /// The forecast for `vm`, whose blocks take at most `ramBytesAtMost` bytes of page slots.
-  init(_ vm: RunningVM, _ choice: CaptureChoice, ramBytesAtMost: UInt64) {
+  ///
+  /// - Parameter memory: what of it QEMU itself had better not read.
+  init(
+    _ vm: RunningVM, _ choice: CaptureChoice, _ memory: [ImageMemory], ramBytesAtMost: UInt64
+  ) {
     captureObstacles = choice.obstacles
-    engineObstacles = SaveObstacle.all(of: vm)
+    engineObstacles = SaveObstacle.all(of: vm) + memory.map(\.obstacle)
     engine = choice.obstacles.isEmpty ? .capture : engineObstacles.isEmpty ? .qemu : nil
     if let layout = Self.layout(of: vm, engine == .qemu ? .qemu : VMSave.capturedLayout) {
       byteCountBeforeDevices = layout.tail.rawValue
@@ -61,32 +52,6 @@ extension SaveForecast {
         }, slots: slots)
     } catch {
       return nil
-    }
-  }
-}
-
-extension SaveObstacle {
-  /// What is in QEMU's way.
-  static func all(of vm: RunningVM) -> [SaveObstacle] {
-    var found: [SaveObstacle] = []
-    if vm.capabilities[Configuration.mappedRAMCapability] == nil {
-      found.append(.tooOld(vm.version))
-    }
-    found += vm.migration.blockedReasons.map(SaveObstacle.blocked)
-    if let status = vm.migration.status, !status.isOver { found.append(.migrating(status)) }
-    if !vm.runState.canMigrate { found.append(.runState(vm.runState)) }
-    return found
-  }
-}
-
-extension SaveObstacle: CustomStringConvertible {
-  /// The reason, as a sentence.
-  public var description: String {
-    switch self {
-    case .tooOld(let version): VMError.tooOld(version).description
-    case .blocked(let reason): CaptureObstacle.blocked(reason: reason).description
-    case .migrating(let status): CaptureObstacle.migrating(status).description
-    case .runState(let state): "QEMU cannot migrate in this state (\(state.rawValue))."
     }
   }
 }

@@ -44,7 +44,7 @@ public struct VMSave: Sendable {
 
   /// Who writes the image.
   public enum Engine: String, CaseIterable, Sendable {
-    /// Capture where it is possible and permitted, else QEMU.
+    /// Capture where it is possible and permitted, else QEMU; QEMU as well for a live save that it is expected to pause the VM for less (`LiveChoice`).
     case auto
     /// We read the guest's memory from outside, while the VM is paused.
     case capture
@@ -54,7 +54,8 @@ public struct VMSave: Sendable {
 
   /// How a live save by capture gets pages that change meanwhile.
   public enum LiveMethod: String, CaseIterable, Sendable {
-    /// By a snapshot where that is possible, else in rounds.
+    /// By a snapshot where that is possible, else in rounds; with `Engine.auto` also by QEMU itself, where that keeps the downtime that is asked
+    /// for, and rounds do not.
     case auto
     /// The image is of one moment: QEMU protects the guest's memory by its background snapshot, and sends each page before it changes.
     /// The VM is paused for some milliseconds, whatever it writes.
@@ -147,6 +148,9 @@ extension VMSave {
     // Choose.
     let choice = CaptureChoice(vm, memory: access)
     try checkEngine(choice, vm)
+    if engine == .qemu || !choice.obstacles.isEmpty {
+      for warning in try checkMemory(ImageMemory.all(of: vm, access), choice) { onWarning(warning) }
+    }
     // Plan.
     let process = (try? access.get())?.process
     let places = DiskPlaces(of: vm, processID: processID)
@@ -169,12 +173,7 @@ extension VMSave {
     if engine != .qemu, case .possible(let memory, let platform) = choice {
       report = try capture(job, memory, platform, snapshots)
     } else {
-      do throws(VMError) {
-        guard job.live == nil || snapshots == nil else { throw .liveSnapshots }
-        report = try save(by: try QEMUEngine(job), job, snapshots)
-      } catch .migrationFailed(let path, let reason, _) {
-        throw .migrationFailed(path, reason: reason, hints: Self.hints(choice, connection))
-      }
+      report = try saveByQEMU(job, snapshots, canCapture: choice.obstacles.isEmpty)
       if engine == .auto { report.engineReasons = choice.obstacles }
     }
     report.stateBefore = session.stateBefore.rawValue
@@ -198,11 +197,48 @@ extension VMSave {
     let obstacles = try ProtectedEngine.prepare(job, memory)
     guard obstacles.isEmpty else {
       if liveMethod == .snapshot { throw .cannotProtect(obstacles) }
-      var report = try save(by: try CaptureEngine(job, memory, platform), job, snapshots)
+      var report = try saveWithoutSnapshot(job, memory, platform, snapshots)
       report.protectionObstacles = obstacles
       return report
     }
     return try save(by: try ProtectedEngine(job, memory, platform), job, snapshots)
+  }
+
+  /// A live save in rounds, or by QEMU itself where the choice is ours and the first rounds speak for it.
+  private func saveWithoutSnapshot(
+    _ job: SaveJob, _ memory: GuestMemory, _ platform: GuestPlatform, _ snapshots: DiskSnapshots?
+  ) throws(VMError) -> VMSaveReport {
+    let stopwatch = Stopwatch()
+    let saver = try CaptureEngine(job, memory, platform)
+    guard engine == .auto, liveMethod == .auto else { return try save(by: saver, job, snapshots) }
+    let choice: LiveChoice?
+    do throws(VMError) {
+      choice = try saver.makeRounds(
+        orElseQEMUBut: obstaclesToChoosingQEMU(
+          job.vm, ImageMemory.all(of: job.vm, .success(memory))))
+    } catch {
+      throw job.session.unwind(after: error)
+    }
+    var report =
+      choice?.takesQEMU == true
+      ? try saveByQEMU(job, snapshots, canCapture: true, since: stopwatch)
+      : try save(by: saver, job, snapshots)
+    report.liveChoice = choice
+    return report
+  }
+
+  /// A save by QEMU itself.
+  private func saveByQEMU(
+    _ job: SaveJob, _ snapshots: DiskSnapshots?, canCapture: Bool,
+    since stopwatch: Stopwatch = Stopwatch()
+  ) throws(VMError) -> VMSaveReport {
+    do throws(VMError) {
+      guard job.live == nil || snapshots == nil else { throw .liveSnapshots }
+      return try save(by: try QEMUEngine(job, since: stopwatch), job, snapshots)
+    } catch .migrationFailed(let path, let reason, _) {
+      throw .migrationFailed(
+        path, reason: reason, hints: Self.hints(job.session.connection, canCapture: canCapture))
+    }
   }
 
   /// The order of every save.
@@ -295,7 +331,7 @@ extension VMSave {
       // A capture can save a VM that has been migrated, or whose guest is asleep.
       case .runState(let state) where state.isMoving: throw .notRunning(state)
       // Of the rest it depends on the engine.
-      case .runState, .tooOld, .blocked: break
+      default: break
       }
     }
     if afterwards == .resume, !vm.runState.canBeResumed { throw .notRunning(vm.runState) }
@@ -328,12 +364,14 @@ extension VMSave {
     let isDevice = File.isBlockDevice(image)
     switch (engine, choice) {
     case (.capture, .impossible(let obstacles)):
-      throw .cannotCapture(obstacles, canUseQEMU: canUseQEMU(vm) && !isDevice)
+      throw .cannotCapture(obstacles, canUseQEMU: canUseQEMU(vm))
     // QEMU knows nothing of these devices.
     case (.auto, .impossible(let obstacles)) where !devices.isEmpty:
       throw .cannotCapture(obstacles, canUseQEMU: false)
     case (.auto, .impossible(let obstacles)) where isDevice:
-      guard canUseQEMU(vm) else { throw .cannotCapture(obstacles, canUseQEMU: false) }
+      guard obstaclesToQEMU(vm) == [.blockDevice(image)] else {
+        throw .cannotCapture(obstacles, canUseQEMU: false)
+      }
       throw .deviceByQEMU(image, obstacles)
     case (.qemu, _) where isDevice: throw .deviceByQEMU(image, choice.obstacles)
     case (.qemu, _) where needsCapture, (.auto, .impossible) where needsCapture:
@@ -342,24 +380,34 @@ extension VMSave {
     }
   }
 
+  /// Looks whether QEMU may read the memory of a VM that it saves by itself.
+  ///
+  /// - Throws: `notByQEMU` where that may end the VM, or brings an image into memory that nobody has asked for.
+  private func checkMemory(
+    _ memory: [ImageMemory], _ choice: CaptureChoice
+  ) throws(VMError) -> [VMSaveWarning] {
+    let refused = engine == .auto ? memory : memory.filter(\.isDangerous)
+    guard refused.isEmpty else {
+      throw .notByQEMU(refused.map(\.obstacle), engine == .auto ? choice.obstacles : [])
+    }
+    return memory.map { .readsImage(idstr: $0.idstr, path: $0.path) }
+  }
+
   /// Whether the layout is one that QEMU does not write.
   private var needsCapture: Bool { layout ?? .qemu != .qemu }
 
-  /// Whether QEMU could save the VM by itself, into a file, as it is asked for.
-  private func canUseQEMU(_ vm: RunningVM) -> Bool {
-    let hasSnapshotsLive = live != nil && vm.runState.isLive && snapshotDirectory != nil
-    return devices.isEmpty && !needsCapture && SaveObstacle.all(of: vm).isEmpty && !hasSnapshotsLive
-  }
+  /// Whether QEMU could save the VM by itself as it is asked for.
+  private func canUseQEMU(_ vm: RunningVM) -> Bool { obstaclesToQEMU(vm).isEmpty }
 
   /// What may have kept QEMU from saving a VM, and how to do without it.
   private static func hints(
-    _ choice: CaptureChoice, _ connection: QMPConnection
+    _ connection: QMPConnection, canCapture: Bool
   ) -> [MigrationHint] {
     // That the jobs cannot be had says less than why it came to it.
     let jobs = (try? connection.execute(.queryBlockJobs)) ?? []
     var hints: [MigrationHint] = []
     if !jobs.isEmpty { hints.append(.jobs(jobs.map { "\"\($0.id)\" (\($0.kind))" })) }
-    if case .possible = choice { hints.append(.canCapture) }
+    if canCapture { hints.append(.canCapture) }
     return hints
   }
 }

@@ -13,16 +13,16 @@ public struct VMSaveReport: Equatable, Sendable {
   public var memory: [BlockMemory]
   /// How long the VM was paused; `nil` for one that was paused before.
   public var pause: Duration?
-  /// How the rounds of a live capture went.
+  /// How the rounds of a live save went, by capture or by QEMU.
   public var live: LiveReport?
   /// What QEMU sent in a live save by a snapshot.
   public var sent: SentReport?
   /// What has become of the guest's huge pages then; `nil` where there were none, or the kernel does not tell.
   public var hugeMemory: HugeMemoryReport?
-  /// Why a live capture was made in rounds, where the choice was left to us.
+  /// Why a live save was not made by a snapshot, where the choice was left to us.
   public var protectionObstacles: [ProtectionObstacle] = []
-  /// Rounds of a live save by QEMU.
-  public var rounds: Int?
+  /// Why it was made in rounds then, or by QEMU; `nil` where there was no choice.
+  public var liveChoice: LiveChoice?
   /// The VM's state before the save, as `query-status` names it.
   public var stateBefore: String
   /// What has become of the VM, now that its image is in place.
@@ -115,6 +115,8 @@ public enum VMSaveWarning: Equatable, Sendable {
   case unlinkedDisks([String])
   /// There is no program of this name that could watch over the save.
   case noWatchdog(String)
+  /// QEMU saves the VM by itself, and reads for it all of the file that it has this block from.
+  case readsImage(idstr: String, path: String)
 }
 
 extension VMSaveWarning {
@@ -140,6 +142,9 @@ extension VMSaveWarning: CustomStringConvertible {
     case .unlinkedDisks(let disks):
       "\(DiskPlaces.unlinked(disks)) The image then matches no disk. Copy them over QMP (blockdev-backup) while the VM is paused, if what is in "
         + "them matters."
+    case .readsImage(let idstr, let path):
+      "RAMBlock \"\(idstr)\" is mapped from \(path): QEMU reads all of that, its holes too, and keeps it in memory. A capture reads what the "
+        + "VM has changed, and the rest past the page cache."
     case .noWatchdog(let program):
       "\(program): not found, not mapped-ram, or another version of it, so this save has no watchdog: if it is killed, the VM may "
         + "stay paused."

@@ -37,6 +37,15 @@ import Testing
     #expect(rate == Double(60 * Self.mebibyte) / 0.6)
   }
 
+  /// The parts of a pause: 100 ms to write 100 MiB, and the rest to read.
+  @Test func itsPartsAreReadingAndWriting() {
+    let found = LiveForecast(after: [round(1024, 1000), round(100, 200)])
+    #expect(found.writingDowntime == .nanoseconds(97_656_250))
+    #expect(found.readingDowntime == .nanoseconds(102_343_750))
+    let first = LiveForecast(after: [round(1024, 1000)])
+    #expect(first.writingDowntime == nil && first.readingDowntime == nil)
+  }
+
   @Test func aGuestThatWritesNothingCostsTheReadingAlone() {
     #expect(pause([round(0, 120), round(0, 100)]) == 110)
     #expect(LiveForecast(after: [round(0, 9), round(0, 9)]).dirtyBytesPerSecond == 0)
