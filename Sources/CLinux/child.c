@@ -250,21 +250,8 @@ FORKED _Noreturn void guard(int target, const CLinux_Farewell *farewell, int inp
 }
 
 int32_t CLinux_startGuard(int32_t target, const CLinux_Farewell *farewell, int32_t *release) {
-  // Sockets and not a pipe, since a write to one can leave out SIGPIPE.
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-    return -errno;
-  stopIgnoringChildren();
-  pid_t process = forkBlockingSignals();
-  if (process == 0)
-    guard(target, farewell, ends[0]);
-  int number = errno;
-  close(ends[0]);
-  if (process < 0) {
-    close(ends[1]);
-    return -number;
-  }
-  *release = ends[1];
+  int32_t process = forkLinked(SOCK_STREAM, release);
+  if (process == 0) guard(target, farewell, *release);
   return process;
 }
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -47,6 +48,27 @@ FORKED pid_t forkBlockingSignals(void) {
   int number = errno;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   errno = number;
+  return process;
+}
+
+// A child at the other end of a link: sockets of `type`, and not a pipe, since a write to one can leave out SIGPIPE. Each of the two has its
+// end in `link`; the child has the parent's as well. Returns 0 in the child, and -errno where there is none.
+FORKED int32_t forkLinked(int type, int32_t *link) {
+  int ends[2];
+  if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) != 0) return -errno;
+  stopIgnoringChildren();
+  pid_t process = forkBlockingSignals();
+  int number = errno;
+  if (process == 0) {
+    *link = ends[0];
+    return 0;
+  }
+  close(ends[0]);
+  if (process < 0) {
+    close(ends[1]);
+    return -number;
+  }
+  *link = ends[1];
   return process;
 }
 

@@ -46,20 +46,8 @@ FORKED _Noreturn void guardSeveral(int link) {
 }
 
 int32_t CLinux_startGuardOfSeveral(int32_t *link) {
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
-    return -errno;
-  stopIgnoringChildren();
-  pid_t process = forkBlockingSignals();
-  if (process == 0)
-    guardSeveral(ends[0]);
-  int number = errno;
-  close(ends[0]);
-  if (process < 0) {
-    close(ends[1]);
-    return -number;
-  }
-  *link = ends[1];
+  int32_t process = forkLinked(SOCK_SEQPACKET, link);
+  if (process == 0) guardSeveral(*link);
   return process;
 }
 

@@ -57,7 +57,19 @@ public struct MappedRAMCommand: ParsableCommand {
 
   /// The command that `words` ask for.
   static func parse(_ words: [String]) throws -> any ParsableCommand {
+    if let command = parsedByVerb(words) { return command }
     if let complaint = CommandLineCheck.complaint(about: words) { throw ValidationError(complaint) }
     return try parseAsRoot(words)
+  }
+
+  /// The command that `words` ask for, if they are right: its verb's own parser reads them. The parser of the whole tree says the same, and
+  /// takes several times as long: it lists the arguments of a verb over and over. Where anything is not right, or help is asked for, it
+  /// is the one to answer.
+  private static func parsedByVerb(_ words: [String]) -> (any ParsableCommand)? {
+    guard let word = words.first,
+      let verb = configuration.subcommands.first(where: { $0.configuration.commandName == word }),
+      let command = try? verb.parseAsRoot(Array(words.dropFirst())), type(of: command) == verb
+    else { return nil }
+    return command
   }
 }

@@ -10,6 +10,8 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
   case image
   /// Plain migration streams.
   case stream
+  /// The stream of a background snapshot, as it comes in parts.
+  case sentStream = "sent-stream"
   /// The JSON description of the device state, and the decoder that goes by it.
   case description
   /// The area of devices' states behind a stream.
@@ -26,7 +28,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     switch self {
     case .image, .stream: 64 << 10
     case .description: 32 << 10
-    case .deviceArea, .libvirt: 8 << 10
+    case .deviceArea, .libvirt, .sentStream: 8 << 10
     case .qmp: 16 << 10
     case .commandLine: 4 << 10
     }
@@ -40,6 +42,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     switch self {
     case .image: try ImageTarget.run(bytes)
     case .stream: try StreamTarget.run(bytes)
+    case .sentStream: try SentStreamTarget.run(bytes)
     case .description: try DescriptionTarget.run(bytes)
     case .deviceArea: try DeviceAreaTarget.run(bytes)
     case .libvirt: try LibvirtTarget.run(bytes)
@@ -53,6 +56,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     switch self {
     case .image: MadeImage.seeds
     case .stream: MadeStream.seeds
+    case .sentStream: MadeSentStream.seeds
     case .description: MadeDescription.seeds
     case .deviceArea: MadeArea.seeds
     case .libvirt: MadeContainer.seeds
@@ -79,7 +83,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case .stream: try TakenImage(image, name).stream
     case .description: try TakenImage(image, name).description
     case .libvirt: try TakenImage(image, name).container
-    case .deviceArea, .qmp, .commandLine: []
+    case .deviceArea, .qmp, .commandLine, .sentStream: []
     }
   }
 }

@@ -150,6 +150,21 @@ extension RealQEMU {
       withExtendedLifetime(proxy) {}
     }
 
+    /// The connection breaks as the protection is to end, when all pages have been read: it ends over a new one, and the image is whole.
+    @Test func theProtectionEndsOverANewConnection() throws {
+      let protected = try ProtectedVM.toucher()
+      let (vm, reached) = (protected.vm, protected.files.file("reached"))
+      let (tool, proxy) = try protected.save(
+        [.init("migrate_cancel", nth: 1, do: "close", reached: reached)])
+      #expect(try tool.wait() == 0, "\(tool.errors)")
+      #expect(exists(reached))
+      #expect(try protected.migrationStatus() == "cancelled")
+      #expect(try vm.qemu.state() == vm.before)
+      try vm.qemu.expectGoesOn()
+      try expectLoaded(vm.image, into: vm.qemu.configuration, from: vm.qemu, continues: false)
+      withExtendedLifetime(proxy) {}
+    }
+
     /// Devices that give memory back, and disks.
     @Test func withBalloonAndDisk() throws {
       let disk = try TemporaryDirectory()

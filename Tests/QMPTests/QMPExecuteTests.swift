@@ -303,4 +303,65 @@ import Testing
       #expect(thrown { _ = try connection.execute("b") } == .closed(command: "b", "fake"))
     }
   }
+
+  /// What is held back goes out at once and in order, and nothing before the end.
+  @Test func whatIsAskedInOneBreathIsSentAtTheEnd() throws {
+    let (ours, theirs) = try UnixSocket.pair(named: "fake")
+    let qemu = FakeQEMU(theirs)
+    qemu.send(FakeQEMU.greeting + #"{"return": {}, "id": 1}"# + "\r\n")
+    let connection = try QMPConnection(
+      socket: ours, name: "fake", timeout: .seconds(20), lineLimit: 1 << 20, lastID: 0)
+    _ = try qemu.request()
+    var bytes: [UInt8] = []
+    let sent = try connection.inOneBreath { () throws(QMPError) in
+      let first = try connection.send(QMPCommand<Void>("a"))
+      let second = try connection.send(QMPCommand<Void>("b"), QMPCommand<Void>("c"))
+      let isQuiet = Result { try theirs.receive(into: &bytes, deadline: .now) == nil }
+      #expect((try? isQuiet.get()) == true)
+      return (first, second.0, second.1)
+    }
+    let lines = ["a", "b", "c"].enumerated().map {
+      #"{"execute":"\#($1)","id":\#($0 + 2)}"# + "\n"
+    }.joined()
+    #expect(try theirs.receive(into: &bytes, deadline: .now + .seconds(20)) == lines.utf8.count)
+    #expect(String(decoding: bytes, as: UTF8.self) == lines)
+    for id in 2...4 { qemu.send(#"{"return": {}, "id": \#(id)}"# + "\r\n") }
+    try connection.answer(to: sent.0)
+    try connection.answer(to: sent.1)
+    try connection.answer(to: sent.2)
+  }
+
+  /// Where what asks fails, nothing of it is sent, and what is asked later is sent as always.
+  @Test func nothingIsSentOfABreathThatFails() throws {
+    try withConnection { qemu throws in
+      let request = try qemu.answer(7)
+      #expect(request?["execute"] == "later")
+    } client: { connection throws in
+      let failure = QMPError.closed(command: "other", "elsewhere")
+      let error = thrown {
+        try connection.inOneBreath { () throws(QMPError) in
+          _ = try connection.send(QMPCommand<Void>("never"))
+          throw failure
+        }
+      }
+      #expect(error == failure)
+      #expect(try connection.execute("later") == 7)
+    }
+  }
+
+  /// QEMU has refused the first command and ended: that is found in its answers, though the others could not be read any more.
+  @Test func theEndInTheMiddleOfABreathIsFoundInTheAnswers() throws {
+    try withConnection { qemu throws in
+      let request = try #require(try qemu.request())
+      qemu.send(FakeQEMU.failure("GenericError", "not now", to: request))
+    } client: { connection throws in
+      let sent = try connection.inOneBreath { () throws(QMPError) in
+        try connection.send(QMPCommand<Void>("first"), QMPCommand<Void>("second"))
+      }
+      #expect(
+        thrown { try connection.answer(to: sent.0) }
+          == .refused(command: "first", errorClass: "GenericError", description: "not now"))
+      #expect(thrown { try connection.answer(to: sent.1) } == .closed(command: "second", "fake"))
+    }
+  }
 }

@@ -2,14 +2,17 @@
 """A proxy between a client and QEMU's QMP, which disturbs them by rules.
 
     qmp_proxy.py LISTEN TARGET RULES
+    qmp_proxy.py --before RULES QEMU ARGUMENTS...
 
-Listens at the Unix socket LISTEN, and passes each client on to the one at TARGET, descriptors included. RULES is a JSON list of objects:
+Listens at the Unix socket LISTEN, and passes each client on to the one at TARGET, descriptors included. Or becomes QEMU, with the proxy, a
+process of its own, between it and whoever has started it: at the monitor that `mapped-ram restore` adds to QEMU's arguments. RULES is a
+JSON list of objects:
 
     command   the QMP command that the rule is about
     nth       which of these commands, counted over all clients from 1; left out: each
     first     how many of them, from the first on; left out: no such limit
     do        pass (by default), drop (QEMU never hears of it), refuse (an error comes back), close (the client's connection ends), late
-              (QEMU hears of it at once, and what it says is held back for the seconds)
+              (QEMU hears of it at once, and what it says is held back for the seconds), kill (QEMU is killed, with --before)
     before    QMP commands, each [name, arguments], that another client carries out before
     actor     the socket of that client
     reached   a file that is made then
@@ -18,11 +21,16 @@ Listens at the Unix socket LISTEN, and passes each client on to the one at TARGE
 """
 import json
 import os
+import re
 import select
+import signal
 import socket
 import sys
 import threading
 import time
+
+
+REFUSAL = "refused by the proxy"
 
 
 class Client:
@@ -45,8 +53,9 @@ class Client:
 
 
 class Rules:
-    def __init__(self, rules):
+    def __init__(self, rules, qemu=None):
         self.rules = rules
+        self.qemu = qemu
         self.counts = {}
         self.lock = threading.Lock()
 
@@ -101,7 +110,11 @@ def forward(client, target, rules, answers):
         descriptors += more
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
-            request = json.loads(line)
+            try:
+                request = json.loads(line)
+            except ValueError:
+                # What ends QEMU whatever was said before.
+                request = {}
             rule = rules.find(request.get("execute", ""))
             if "before" in rule:
                 other = Client(rule["actor"])
@@ -118,9 +131,16 @@ def forward(client, target, rules, answers):
                 return
             if what == "close":
                 return
-            if what == "refuse":
-                error = {"class": "GenericError", "desc": "refused by the proxy"}
+            if what == "kill":
+                os.kill(rules.qemu, signal.SIGKILL)
+                return
+            if what == "refuse" and request["execute"] == "qmp_capabilities":
+                error = {"class": "GenericError", "desc": REFUSAL}
                 client.sendall(json.dumps({"error": error, "id": request.get("id")}).encode() + b"\r\n")
+            elif what == "refuse":
+                # By QEMU itself, which answers in order: there is no such object.
+                other = {"execute": "object-del", "arguments": {"id": REFUSAL}, "id": request.get("id")}
+                target.sendall(json.dumps(other).encode() + b"\n")
             elif what == "pass":
                 socket.send_fds(target, [line + b"\n"], descriptors)
             for descriptor in descriptors:
@@ -139,6 +159,14 @@ def serve(client, path, rules):
     target = socket.socket(socket.AF_UNIX)
     try:
         target.connect(path)
+    except OSError:
+        return end(client)
+    connect(client, target, rules)
+
+
+def connect(client, target, rules):
+    """Passes on what each says, until one of them ends."""
+    try:
         answers = Answers()
         threading.Thread(target=answers.pass_on, args=(target, client), daemon=True).start()
         forward(client, target, rules, answers)
@@ -148,7 +176,33 @@ def serve(client, path, rules):
     end(client)
 
 
+def become(rules, words):
+    """Becomes QEMU. What the proxy itself does not need it does not keep open."""
+    index = next(i for i, word in enumerate(words) if "id=mapped-ram-control,fd=" in word)
+    ours, theirs = socket.socketpair()
+    client = socket.socket(fileno=int(re.search("fd=([0-9]+)", words[index])[1]))
+    qemu = os.getpid()
+    if os.fork() == 0:
+        os.setsid()
+        kept = (client.fileno(), ours.fileno())
+        for descriptor in map(int, os.listdir("/proc/self/fd")):
+            if descriptor not in kept:
+                try:
+                    os.close(descriptor)
+                except OSError:
+                    # The one by which the directory was read.
+                    pass
+        connect(client, ours, Rules(rules, qemu))
+        os._exit(0)
+    client.close()
+    os.set_inheritable(theirs.fileno(), True)
+    words[index] = re.sub("fd=[0-9]+", f"fd={theirs.fileno()}", words[index])
+    os.execvp(words[0], words)
+
+
 def main():
+    if sys.argv[1] == "--before":
+        become(json.loads(sys.argv[2]), sys.argv[3:])
     listen, target, rules = sys.argv[1:]
     rules = Rules(json.loads(rules))
     listener = socket.socket(socket.AF_UNIX)

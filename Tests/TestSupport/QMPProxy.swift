@@ -17,7 +17,7 @@ package final class QMPProxy {
     package var nth: Int?
     /// How many of them, from the first on; `nil` for no such limit.
     package var first: Int?
-    /// `pass`, `drop`, `refuse`, `close` or `late`.
+    /// `pass`, `drop`, `refuse`, `close`, `late` or `kill`.
     package var `do`: String?
     /// How long it waits, after `before`.
     package var seconds: Double?
@@ -71,10 +71,8 @@ package final class QMPProxy {
     directory = try TemporaryDirectory()
     socket = directory.file("proxy")
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = [
-      "python3", Repository.file("Tests/Reference/qmp_proxy.py").string, socket.string,
-      qemu.qmpSocket.string, String(decoding: try JSONEncoder().encode(rules), as: UTF8.self),
-    ]
+    process.arguments =
+      Self.program + [socket.string, qemu.qmpSocket.string, try Self.text(rules)]
     try process.run()
     let deadline = ContinuousClock.now + .seconds(60)
     while !FileManager.default.fileExists(atPath: socket.string) {
@@ -83,6 +81,19 @@ package final class QMPProxy {
       }
       usleep(5000)
     }
+  }
+
+  /// What stands before the command line of a QEMU that `mapped-ram restore` starts, for a proxy between the two.
+  package static func words(_ rules: [Rule]) throws -> [String] {
+    program + ["--before", try text(rules)]
+  }
+
+  private static let program = [
+    "python3", Repository.file("Tests/Reference/qmp_proxy.py").string,
+  ]
+
+  private static func text(_ rules: [Rule]) throws -> String {
+    String(decoding: try JSONEncoder().encode(rules), as: UTF8.self)
   }
 
   deinit {

@@ -24,8 +24,17 @@ package enum Tool {
   /// As `succeed`, for a command that leaves a program behind: that would inherit the descriptor by whose end Foundation's
   /// `Process` knows that the command has ended.
   package static func succeedDetaching(_ arguments: [String]) throws -> Subprocess {
-    // Python's subprocess has the program inherit the three standard descriptors and no other.
+    try Subprocess.succeed(detaching + arguments)
+  }
+
+  /// As `succeedDetaching`, for a command that may fail.
+  package static func runDetaching(_ arguments: [String]) throws -> Subprocess {
+    try Subprocess.run(detaching + arguments)
+  }
+
+  /// The command, which Python's subprocess has inherit the three standard descriptors and no other.
+  private static var detaching: [String] {
     let script = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
-    return try Subprocess.succeed(["python3", "-c", script, path] + arguments)
+    return ["python3", "-c", script, path]
   }
 }

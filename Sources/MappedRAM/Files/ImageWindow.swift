@@ -107,4 +107,24 @@ extension ImageWindow {
     }
     return bitmap.finish()
   }
+
+  /// Pages that are present in `block`, and bits of its bitmap that are set where nothing should be; `nil` where it has none. The bitmap is
+  /// looked through in small parts, of which none is kept: to have 2 MiB of it in memory takes longer than to count its bits.
+  mutating func countPages(of block: ImageBlock) throws(ImageError) -> (present: Int, stray: Int)? {
+    guard let range = block.layout.bitmap else { return nil }
+    let idstr = block.idstr
+    var (present, stray, offset) = (0, 0, range.lowerBound)
+    for first in stride(from: 0, to: block.pageCount, by: Self.readAhead * 8) {
+      var part = PageBitmap.Reader(pageCount: min(block.pageCount - first, Self.readAhead * 8))
+      while part.missingBytes > 0 {
+        offset = try parse(at: offset, atMost: part.missingBytes) { (input) throws(FormatError) in
+          try part.read(&input, of: idstr)
+        }.end
+      }
+      let parsed = part.finish()
+      present += parsed.bitmap.population
+      stray += parsed.strayBits
+    }
+    return (present, stray)
+  }
 }

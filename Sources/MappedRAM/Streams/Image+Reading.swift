@@ -11,19 +11,32 @@ extension Image {
   ///   - file: the image.
   ///   - streamOffset: where the stream begins; `nil` where the container says, or at 0.
   ///   - cancellation: ends the reading.
-  ///   - onBitmap: called with each block that has a bitmap, and the bitmap, as soon as they are read; none is kept.
   /// - Throws: `ImageError.system` where the file cannot be read; `.cancelled`.
-  /// - Complexity: O(bitmaps + sections); 2 MiB of bitmap a 64 GiB of RAM.
+  /// - Complexity: O(bitmaps + sections), of which no bitmap is in memory at once; 2 MiB of bitmap a 64 GiB of RAM.
+  package init(
+    reading file: File, streamOffset: FileOffset? = nil,
+    cancellation: Cancellation = Cancellation()
+  ) throws(ImageError) {
+    try self.init(ImageFile(file, cancellation: cancellation), streamOffset: streamOffset)
+  }
+
+  /// The same, for who needs the bitmaps too.
+  ///
+  /// - Parameter onBitmap: called with each block that has a bitmap, and the bitmap, as soon as they are read; none is kept.
   package init(
     reading file: File, streamOffset: FileOffset? = nil,
     cancellation: Cancellation = Cancellation(),
-    onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void = { _, _ in }
+    onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void
   ) throws(ImageError) {
-    try self.init(
-      ImageFile(file, cancellation: cancellation), streamOffset: streamOffset, onBitmap: onBitmap)
+    try self.init(ImageFile(file, cancellation: cancellation), streamOffset, overlay: nil) {
+      (block, reader) throws(ImageError) in
+      guard let bitmap = try reader.readBitmap(of: block) else { return }
+      block.pagesPresent = bitmap.population
+      try onBitmap(block, bitmap)
+    }
   }
 
-  /// As the other, of the file or device at `path`.
+  /// As the first, of the file or device at `path`.
   public init(
     at path: FilePath, streamOffset: FileOffset? = nil,
     cancellation: Cancellation = Cancellation()
@@ -32,15 +45,24 @@ extension Image {
       ImageFile(opening: path, cancellation: cancellation), streamOffset: streamOffset)
   }
 
-  /// As the other, with the bytes of `overlay` taken for those of the file.
+  /// As the first, with the bytes of `overlay` taken for those of the file.
   init(
-    _ file: ImageFile, streamOffset: FileOffset?, overlay: ByteOutput? = nil,
-    onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void = { _, _ in }
+    _ file: ImageFile, streamOffset: FileOffset?, overlay: ByteOutput? = nil
+  ) throws(ImageError) {
+    try self.init(file, streamOffset, overlay: overlay) { (block, reader) throws(ImageError) in
+      block.pagesPresent = try reader.countPages(of: block)
+    }
+  }
+
+  /// - Parameter readBitmap: reads the bitmap of a block, if it has one, and says how many pages are present.
+  private init(
+    _ file: ImageFile, _ streamOffset: FileOffset?, overlay: ByteOutput?,
+    _ readBitmap: (inout ImageBlock, inout ImageReader) throws(ImageError) -> Void
   ) throws(ImageError) {
     var reader = try ImageReader(file, streamOffset: streamOffset, overlay: overlay)
     self.init(path: file.path, fileSize: reader.cursor.window.end)
     do throws(ImageError) {
-      try read(with: &reader, onBitmap)
+      try read(with: &reader, readBitmap)
     } catch {
       guard case .format(let problem, _) = error else { throw error }
       problems.append(problem)
@@ -63,7 +85,8 @@ extension Image {
   }
 
   private mutating func read(
-    with reader: inout ImageReader, _ onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void
+    with reader: inout ImageReader,
+    _ readBitmap: (inout ImageBlock, inout ImageReader) throws(ImageError) -> Void
   ) throws(ImageError) {
     if let problem = try reader.readContainer() { problems.append(problem) }
     let areaProblem = try reader.locateArea()
@@ -72,10 +95,8 @@ extension Image {
     prologue = try reader.readPrologue()
     ramTotal = reader.list.total
     while var block = try reader.nextBlock() {
-      let bitmap = try reader.readBitmap(of: block)
-      block.pagesPresent = bitmap?.population
+      try readBitmap(&block, &reader)
       blocks.append(block)
-      if let bitmap { try onBitmap(block, bitmap) }
     }
     let tailStart = reader.position
     let end = try reader.readTail()

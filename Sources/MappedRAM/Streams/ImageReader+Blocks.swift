@@ -86,10 +86,20 @@ extension ImageReader {
   /// Reads the bitmap of `block`.
   mutating func readBitmap(of block: ImageBlock) throws(ImageError) -> PageBitmap? {
     guard let parsed = try cursor.window.readBitmap(of: block) else { return nil }
-    if parsed.strayBits > 0 {
-      cursor.remarks.append(.strayBits(idstr: block.idstr, count: parsed.strayBits))
-    }
+    remark(parsed.strayBits, of: block)
     return parsed.bitmap
+  }
+
+  /// Counts the pages that are present in `block`; `nil` where it has no bitmap.
+  mutating func countPages(of block: ImageBlock) throws(ImageError) -> Int? {
+    guard let count = try cursor.window.countPages(of: block) else { return nil }
+    remark(count.stray, of: block)
+    return count.present
+  }
+
+  private mutating func remark(_ strayBits: Int, of block: ImageBlock) {
+    guard strayBits > 0 else { return }
+    cursor.remarks.append(.strayBits(idstr: block.idstr, count: strayBits))
   }
 
   /// Reads the word behind the last block, and the footer if sections have one.

@@ -1,16 +1,16 @@
-import MappedRAMFormat
+package import MappedRAMFormat
 
 /// The stream of a background snapshot, taken apart as its bytes come: what is RAM's counts, and of that the pages.
 ///
 /// Before RAM's START, which is searched for, stand the header, the configuration and what few devices send early. What follows RAM is
 /// passed over: it is the device state. (Source: QEMU v10.0.2, `migration/migration.c`, `bg_migration_thread`.)
-struct SentStreamParser {
+package struct SentStreamParser {
   /// Where a page belongs.
-  struct Place: Equatable {
+  package struct Place: Equatable {
     /// The block, as the plan counts them.
-    var block: Int
+    package var block: Int
     /// The page in it.
-    var page: Int
+    package var page: Int
   }
 
   /// How far the stream is.
@@ -27,9 +27,9 @@ struct SentStreamParser {
   /// Bytes that have been taken so far.
   private(set) var position = FileOffset.zero
   /// Whether a PART has begun: pages are sent before they change from then on.
-  private(set) var hasBegun = false
+  package private(set) var hasBegun = false
   /// Whether all pages have been sent.
-  var isComplete: Bool { stage == .afterRAM }
+  package var isComplete: Bool { stage == .afterRAM }
 
   private let blocks: [RAMBlock]
   private let indices: [String: Int]
@@ -43,7 +43,7 @@ struct SentStreamParser {
   private static let context = FormatError.Context.section(SectionIdentity.ram.idstr)
 
   /// A parser of a stream with the pages of `blocks`.
-  init(_ blocks: [RAMBlock]) {
+  package init(_ blocks: [RAMBlock]) {
     self.blocks = blocks
     indices = Dictionary(uniqueKeysWithValues: blocks.enumerated().map { ($1.idstr, $0) })
     total = blocks.reduce(.zero) { $0 + $1.usedLength }
@@ -54,7 +54,7 @@ struct SentStreamParser {
   /// - Returns: how many bytes were taken. The others are to be given again, with those that follow.
   /// - Throws: `FormatError` where this is no stream of such blocks.
   @unsafe
-  mutating func take(
+  package mutating func take(
     _ bytes: UnsafeRawBufferPointer, _ handle: (Place, UnsafeRawBufferPointer?) -> Void
   ) throws(FormatError) -> Int {
     var taken = 0

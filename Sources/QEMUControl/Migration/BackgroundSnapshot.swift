@@ -70,14 +70,18 @@ extension VMSession {
     if isComplete {
       // It has its end at once. What is under way for longer may be another client's, and is not cancelled.
       let deadline = ContinuousClock.now + Unwind.Patience().closing
-      while try execute(.queryMigrate).isUnderWay, .now < deadline {
+      while try executeAgain(.queryMigrate).isUnderWay, .now < deadline {
         sleep(for: BackgroundSnapshot.interval)
       }
       return note { $0.protection = nil }
     }
-    let (look, cancel) = try send(.queryMigrate, .migrateCancel)
-    let last = try answer(to: look)
-    try answer(to: cancel)
+    let last = try VMError.asking { () throws(QMPError) in
+      // Whether it was cancelled is seen below, also where the connection breaks before the answer.
+      try reconnecting { () throws(QMPError) in
+        let (look, _) = try connection.send(.queryMigrate, .migrateCancel)
+        return try connection.answer(to: look)
+      }
+    }
     guard [.active, .completed].contains(last.status) else {
       throw try reasonForNoProtection(of: image)
     }

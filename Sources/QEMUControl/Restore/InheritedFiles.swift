@@ -13,6 +13,7 @@ final class InheritedFiles: Sendable {
   private let written = Monitor<Stream?>(nil)
   private let deviceStateEnd: OwnedDescriptor
   private let streamEnd: OwnedDescriptor
+  /// Of no set: QEMU before 9.1 closes what it does not use of one when its last monitor goes.
   private let lock: OwnedDescriptor?
 
   /// What is in the stream.
