@@ -3,7 +3,9 @@ import MappedRAMFormat
 
 extension ImageDraft {
   /// Writes everything but the pages and the stream's first eight bytes; bitmaps last.
-  func writeStructures(_ contents: Contents) throws(ImageError) {
+  ///
+  /// - Returns: where the image ends.
+  func writeStructures(_ contents: Contents) throws(ImageError) -> FileOffset {
     if let prefix = plan.prefix { try file.write(prefix, at: .zero) }
     let head = plan.prologue.encoded(at: plan.layout.streamOffset)
     try file.write(
@@ -18,12 +20,13 @@ extension ImageDraft {
     }
     try file.write(plan.prologue.encodedListEnd(at: plan.layout.listEnd))
     try writeTail()
-    if let area = contents.area { try write(area) }
+    let end = try writeAreas(contents)
     for (bitmap, layout) in zip(contents.bitmaps, plan.layout.blocks) {
       guard let place = layout.bitmap else { continue }
       // On a device what was there before stands where nothing is written.
       try write(bitmap ?? PageBitmap(pageCount: Int(place.byteCount.rawValue) * 8), at: place)
     }
+    return end
   }
 
   /// The stream's first eight bytes.
@@ -76,18 +79,26 @@ extension ImageDraft {
     }
   }
 
-  /// Writes what leads to the buffers, which are there, and cuts the file behind it.
-  private func write(_ area: DeviceArea) throws(ImageError) {
+  /// Writes what stands behind the stream, of which devices' buffers are there, and cuts the file behind it.
+  ///
+  /// - Returns: where the image ends.
+  private func writeAreas(_ contents: Contents) throws(ImageError) -> FileOffset {
+    guard let area = contents.area else { return plan.end }
     let (header, table) = area.encoded()
+    var closing = ByteOutput(at: area.end)
+    AreaClosing(firstArea: plan.end, text: try plan.descriptionText())
+      .encode(into: &closing)
     let end = try file.end()
     switch file.kind {
-    case .regular: try file.truncate(to: area.end)
-    case .blockDevice where end < area.end:
+    case .regular: try file.truncate(to: closing.offset)
+    case .blockDevice where end < closing.offset:
       throw .target(
-        .tooSmall(file.path, found: end.rawValue, needed: area.end.rawValue))
+        .tooSmall(file.path, found: end.rawValue, needed: closing.offset.rawValue))
     case .blockDevice: break
     }
+    try file.write(closing)
     try file.write(table)
     try file.write(header)
+    return closing.offset
   }
 }

@@ -118,7 +118,7 @@ struct ImageDraft: ~Copyable {
       plan = stating
       try resize()
     }
-    try writeStructures(contents)
+    let end = try writeStructures(contents)
     if pending != nil {
       try writeStreamHeader()
       try verify()
@@ -127,7 +127,6 @@ struct ImageDraft: ~Copyable {
     }
     try file.cancellation.check()
     try file.sync()
-    let end = contents.area?.end ?? plan.end
     beforeCommit()
     if let pending = pending.take() {
       try pending.appear()

@@ -58,7 +58,8 @@ extension Image {
     streamOffset = reader.streamOffset
     sections = reader.cursor.sections
     description = reader.cursor.description
-    deviceArea = reader.area
+    areas = reader.areas
+    deviceArea = reader.deviceArea
     remarks = reader.cursor.remarks
   }
 
@@ -66,8 +67,7 @@ extension Image {
     with reader: inout ImageReader, _ onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void
   ) throws(ImageError) {
     if let problem = try reader.readContainer() { problems.append(problem) }
-    let areaProblem = try reader.locateArea()
-    if let areaProblem { problems.append(areaProblem) }
+    if let problem = try reader.locateAreas() { problems.append(problem) }
     try reader.cursor.locateDescription()
     prologue = try reader.readPrologue()
     ramTotal = reader.list.total
@@ -80,7 +80,7 @@ extension Image {
     let tailStart = reader.position
     let end = try reader.readTail()
     tail = tailStart..<end
-    if areaProblem == nil { try reader.readArea() }
+    try reader.readAreas()
     if let problem = reader.incompleteness { problems.append(problem) }
   }
 }
