@@ -25,6 +25,7 @@ extension FormatError.Context: CustomStringConvertible {
     case .libvirtData: "libvirt data area"
     case .areas: "area behind the stream"
     case .area(.devices): "area of device states"
+    case .area(.sums): "area of checksums"
     case .area(let kind): "area of kind \(quoted(kind.name))"
     case .device(let identity): "state of device \(quoted(identity.description))"
     }
@@ -165,6 +166,7 @@ extension FormatError.Kind: CustomStringConvertible {
     // What stands behind the stream
     case .area(let problem): problem.description
     case .deviceArea(let problem): problem.description
+    case .sums(let problem): problem.description
     }
   }
 
@@ -203,6 +205,7 @@ extension FormatError.Limit: CustomStringConvertible {
     case .devices: "the number of devices"
     case .deviceBuffers: "the number of buffers"
     case .deviceBufferBytes: "the length of the buffer"
+    case .spans: "the number of spans"
     case .areaTableBytes: "the length of the area's table"
     }
   }

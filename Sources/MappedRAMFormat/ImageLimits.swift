@@ -50,6 +50,9 @@ public enum ImageLimits {
   /// Areas behind the stream: each kind is there once, and there are a handful of kinds.
   public static let areas = 64
 
+  /// Spans in an area of sums: one for each section of a device and for what is between blocks and sections.
+  public static let spans = 1 << 20
+
   /// Devices in the area behind the stream: four for each of the 256 functions that a PCI bus has.
   public static let devices = 1024
 

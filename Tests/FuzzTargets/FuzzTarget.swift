@@ -14,6 +14,8 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
   case description
   /// The area of devices' states behind a stream.
   case deviceArea = "device-area"
+  /// The area of sums behind a stream.
+  case sums
   /// What libvirt puts before a stream.
   case libvirt
   /// What QEMU says over QMP.
@@ -26,7 +28,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     switch self {
     case .image, .stream: 64 << 10
     case .description: 32 << 10
-    case .deviceArea, .libvirt: 8 << 10
+    case .deviceArea, .sums, .libvirt: 8 << 10
     case .qmp: 16 << 10
     case .commandLine: 4 << 10
     }
@@ -42,6 +44,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case .stream: try StreamTarget.run(bytes)
     case .description: try DescriptionTarget.run(bytes)
     case .deviceArea: try DeviceAreaTarget.run(bytes)
+    case .sums: try SumsTarget.run(bytes)
     case .libvirt: try LibvirtTarget.run(bytes)
     case .qmp: try QMPTarget.run(bytes)
     case .commandLine: try CommandLineTarget.run(bytes)
@@ -55,6 +58,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case .stream: MadeStream.seeds
     case .description: MadeDescription.seeds
     case .deviceArea: MadeArea.seeds
+    case .sums: MadeSums.seeds
     case .libvirt: MadeContainer.seeds
     case .qmp: MadeConversation.seeds
     case .commandLine: MadeCommandLine.seeds
@@ -79,7 +83,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case .stream: try TakenImage(image, name).stream
     case .description: try TakenImage(image, name).description
     case .libvirt: try TakenImage(image, name).container
-    case .deviceArea, .qmp, .commandLine: []
+    case .deviceArea, .sums, .qmp, .commandLine: []
     }
   }
 }

@@ -1,23 +1,5 @@
-import CXXHash
 import LinuxIO
-package import MappedRAMFormat
-
-extension ContentSum {
-  /// The sum of `bytes`, at the speed of memory.
-  ///
-  /// - Complexity: O(bytes).
-  init(of bytes: UnsafeRawBufferPointer) {
-    // SAFETY: the bytes are the buffer's own, and are not kept.
-    let hash = unsafe CXXHash_hash(bytes.baseAddress, bytes.count)
-    self.init(high: hash.high64, low: hash.low64)
-  }
-
-  /// The sum of `bytes`.
-  package init(of bytes: [UInt8]) {
-    // SAFETY: the bytes are there for the call, and are not kept.
-    self = unsafe bytes.withUnsafeBytes { unsafe ContentSum(of: $0) }
-  }
-}
+import MappedRAMFormat
 
 /// The hashes of a block's pages. Channels fill it at places that do not overlap; a sync lies between two rounds.
 ///

@@ -19,6 +19,8 @@ struct ImageDraft: ~Copyable {
     var bitmaps: [PageBitmap?]
     /// Where the devices' states are.
     var area: DeviceArea?
+    /// What is known of each block's chunks; `nil` where there are to be no checksums.
+    var sums: [BlockSums?]?
     /// Whether slots of absent pages hold zeros that were written, as short gaps are where holes need not be kept.
     var fillsGaps = false
   }
@@ -91,6 +93,15 @@ struct ImageDraft: ~Copyable {
     try resize()
   }
 
+  /// A file for what is too much to be kept in memory: without a name, beside the image, or in memory where that is a device.
+  func makeScratch() throws(ImageError) -> File {
+    guard file.kind == .regular else {
+      return try ImageFile(inMemory: "sums", byteCount: .zero).file
+    }
+    // It goes with the value, or with this process; the descriptor stays.
+    return try PendingFile.begin(at: file.path, directIO: .off).file
+  }
+
   /// Makes the file fit the plan, whose slots are where they were.
   private func resize() throws(ImageError) {
     switch file.kind {
@@ -118,7 +129,8 @@ struct ImageDraft: ~Copyable {
       plan = stating
       try resize()
     }
-    let end = try writeStructures(contents)
+    try writeStructures(contents)
+    let end = try writeAreas(contents)
     if pending != nil {
       try writeStreamHeader()
       try verify()

@@ -45,6 +45,9 @@ final class SlotStates: Sendable {
     return unsafe hashes.hash(of: page) == ContentSum(of: bytes) && !ZeroScan.isZero(bytes)
   }
 
+  /// The sum of `page`, which is present. Only after a sync.
+  func sum(of page: Int) -> ContentSum { hashes.hash(of: page) }
+
   /// Takes note that the pages of `range` are zero.
   func drop(_ range: Range<Int>) { present.move(range, to: freed) }
 

@@ -33,14 +33,17 @@ extension Image {
   }
 
   /// As the other, with the bytes of `overlay` taken for those of the file.
+  ///
+  /// - Parameter behindStream: whether what stands behind the stream is read as well.
   init(
     _ file: ImageFile, streamOffset: FileOffset?, overlay: ByteOutput? = nil,
+    behindStream: Bool = true,
     onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void = { _, _ in }
   ) throws(ImageError) {
     var reader = try ImageReader(file, streamOffset: streamOffset, overlay: overlay)
     self.init(path: file.path, fileSize: reader.cursor.window.end)
     do throws(ImageError) {
-      try read(with: &reader, onBitmap)
+      try read(with: &reader, behindStream: behindStream, onBitmap)
     } catch {
       guard case .format(let problem, _) = error else { throw error }
       problems.append(problem)
@@ -64,10 +67,11 @@ extension Image {
   }
 
   private mutating func read(
-    with reader: inout ImageReader, _ onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void
+    with reader: inout ImageReader, behindStream: Bool,
+    _ onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void
   ) throws(ImageError) {
     if let problem = try reader.readContainer() { problems.append(problem) }
-    if let problem = try reader.locateAreas() { problems.append(problem) }
+    if behindStream, let problem = try reader.locateAreas() { problems.append(problem) }
     try reader.cursor.locateDescription()
     prologue = try reader.readPrologue()
     ramTotal = reader.list.total
@@ -80,7 +84,7 @@ extension Image {
     let tailStart = reader.position
     let end = try reader.readTail()
     tail = tailStart..<end
-    try reader.readAreas()
+    if behindStream { try reader.readAreas() }
     if let problem = reader.incompleteness { problems.append(problem) }
   }
 }

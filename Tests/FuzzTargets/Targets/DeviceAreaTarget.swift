@@ -7,17 +7,7 @@ enum DeviceAreaTarget {
   static func run(_ bytes: [UInt8]) throws(Finding) -> Bool {
     // As it stands.
     _ = try read(bytes)
-    guard bytes.count >= AreaHeader.byteCount else { return false }
-    var mended = bytes
-    let start = number(bytes, at: 32)
-    let (end, overflows) = start.addingReportingOverflow(number(bytes, at: 40))
-    if !overflows, end <= UInt64(bytes.count) {
-      let sum = sum(of: bytes[Int(start)..<Int(end)])
-      mended.replaceSubrange(48..<52, with: bigEndian(sum))
-    }
-    mended.replaceSubrange(12..<16, with: [0, 0, 0, 0])
-    let sum = sum(of: mended[..<AreaHeader.byteCount])
-    mended.replaceSubrange(12..<16, with: bigEndian(sum))
+    guard let mended = AreaSums.mended(bytes) else { return false }
     guard let area = try read(mended) else { return false }
     try check(area, mended)
     return true
@@ -70,23 +60,5 @@ enum DeviceAreaTarget {
       end = buffer.offset.rawValue + buffer.byteCount.rawValue
     }
     try require(end <= area.table.rawValue, "a buffer is not in front of the table")
-  }
-
-  private static func number(_ bytes: [UInt8], at place: Int) -> UInt64 {
-    bytes[place..<(place + 8)].reduce(0) { $0 << 8 | UInt64($1) }
-  }
-
-  private static func bigEndian(_ value: UInt32) -> [UInt8] {
-    (0..<4).map { UInt8(truncatingIfNeeded: value >> (24 - 8 * $0)) }
-  }
-
-  /// CRC-32C, bit by bit: a second opinion.
-  private static func sum(of bytes: ArraySlice<UInt8>) -> UInt32 {
-    var sum = UInt32.max
-    for byte in bytes {
-      sum ^= UInt32(byte)
-      for _ in 0..<8 { sum = sum >> 1 ^ (sum & 1 == 1 ? 0x82F6_3B78 : 0) }
-    }
-    return ~sum
   }
 }

@@ -21,6 +21,7 @@ enum ImageTarget {
     }
     for problem in image.problems { _ = problem.description }
     try lookCloser(at: image, bitmaps, file)
+    try verify(file, image)
     let restored = try restore(file, image)
     try checkOwner(file)
     guard let restored else { return false }
@@ -60,6 +61,22 @@ enum ImageTarget {
       let decoded = DeviceStateDecoder.decode(devices[index], from: &input, budget: &budget)
       _ = decoded.problem?.description
     }
+  }
+
+  /// A check comes to the same verdict on the structure, and says that nothing is damaged only of what has sums.
+  private static func verify(_ file: File, _ image: Image) throws(Finding) {
+    // Blocks that are sparse and long would take long.
+    guard image.blocks.allSatisfy({ $0.usedLength <= blockBytes }) else { return }
+    let outcome: ImageVerification.Outcome
+    do throws(ImageError) {
+      outcome = try ImageVerification(file, options: options).run()
+    } catch {
+      throw Finding("verify: \(error)")
+    }
+    try require(!outcome.isWhole || image.isComplete, "whole, and not complete")
+    try require((outcome.root != nil) == outcome.isWhole, "a root of what is whole")
+    try require(
+      image.problems.isEmpty || !outcome.damage.isEmpty, "problems that are no damage")
   }
 
   /// The memory of the blocks that were restored, in the list's order; `nil` where the image was refused.
