@@ -21,7 +21,9 @@ import Testing
     cpuTime: .milliseconds(10), peakMemoryBytes: 20 << 20)
 
   var captured: VMSaveReport {
-    VMSaveReport(
+    var transfer = Self.transfer
+    transfer.hasChecksums = true
+    return VMSaveReport(
       engine: .capture, engineReasons: [],
       memory: [
         BlockMemory(idstr: "pc.ram", byteCount: 128 << 20, route: .file("/memfd:ram (deleted)")),
@@ -31,7 +33,7 @@ import Testing
       pause: .milliseconds(52), stateBefore: "running",
       after: .state("running"), machineType: "pc-q35-10.0",
       blocks: ["pc.ram", "pc.rom", "vga.vram"], layout: .hugePages,
-      fileSize: 200 << 20, disks: [], transfer: Self.transfer)
+      fileSize: 200 << 20, disks: [], transfer: transfer)
   }
 
   private func saveText(_ report: VMSaveReport) -> [String] {
@@ -124,7 +126,8 @@ import Testing
       Set(object.keys) == [
         "type", "schemaVersion", "command", "image", "engine", "engineReasons", "machineType",
         "layout",
-        "fileSize", "blocks", "memory", "downtimeSeconds", "stateBefore", "stateAfter", "hasEnded",
+        "fileSize", "hasChecksums", "blocks", "memory", "downtimeSeconds", "stateBefore",
+        "stateAfter", "hasEnded",
         "disks", "disksDiverge", "transfer", "live", "rounds", "problem", "snapshot",
         "roundsReasons",
       ])

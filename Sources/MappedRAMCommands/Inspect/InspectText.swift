@@ -89,6 +89,7 @@ struct SummaryText {
       case .devices:
         "device states (\(NumberText.count(image.deviceArea?.devices.count ?? 0, "device")), "
           + "\(NumberText.bytes((image.deviceArea?.byteCount ?? .zero).rawValue)))"
+      case .sums: "checksums (\(length))"
       default: "\(header.kind) (unknown, \(length))"
       }
     }.joined(separator: ", ")
