@@ -115,6 +115,31 @@ import Testing
     #expect(try !verify(plain).hasSums && verify(plain).damage == [])
   }
 
+  /// Memory that was never touched is not even looked at: nothing is known of its chunks, and nothing needs to be.
+  @Test(arguments: [false, true]) func memoryWithHolesHasThemToo(inPlace: Bool) throws {
+    let raw = directory.file("raw")
+    try Subprocess.succeed(["truncate", "-s", "64M", raw.string])
+    let file = try File.open(raw, access: .readWrite, directIO: .off)
+    try file.write([1, 2, 3], at: 20 << 20)
+    let block = try RAMBlock(idstr: "ram0", usedLength: ByteCount(64 << 20), pageSize: .fourKiB)
+    let second = try RAMBlock(idstr: "ram1", usedLength: ByteCount(64 << 20), pageSize: .fourKiB)
+    let plan = try SavePlan(
+      prologue: StreamPrologue(configuration: TestGuest.configuration),
+      blocks: [
+        SavePlan.Block(block, pages: try FilePages(reading: raw)),
+        SavePlan.Block(second, pages: try FilePages(reading: raw)),
+      ], tail: [.bytes(TestGuest.tail)], for: "plan")
+    let path = directory.file("image")
+    if inPlace { try Subprocess.succeed(["touch", path.string]) }
+    var save = ImageSave(plan)
+    save.hasChecksums = true
+    let report = try save.run(to: path, inPlace: inPlace)
+    #expect(report.hasChecksums)
+    let outcome = try verify(path)
+    #expect(outcome.isWhole && outcome.chunkCount == 2)
+    #expect(try names(in: directory).sorted() == ["image", "raw"])
+  }
+
   /// Written in rounds, while pages change; the sums are those of the last.
   @Test func aLiveSaveHasThemToo() throws {
     var generator = SeededGenerator()

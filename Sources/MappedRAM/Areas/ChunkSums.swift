@@ -54,12 +54,35 @@ struct ChunkSummer: Sendable {
 final class ChunkSums: Sendable {
   let summer: ChunkSummer
   private let file: File
+  /// Where this block's sums begin in the file.
+  private let base: UInt64
   private let failure = Monitor<SystemCallError?>(nil)
 
-  /// Room for the sums of `block` in `file`, which is this block's alone.
-  init(_ block: RAMBlock, in file: File) {
+  /// Room for the sums of `block` in `file`, from `base` on.
+  init(_ block: RAMBlock, in file: File, at base: UInt64) {
     summer = ChunkSummer(block)
     self.file = file
+    self.base = base
+  }
+
+  /// The sums of those of `blocks` that have pages, in one file: `nil` for the others.
+  static func all(
+    of blocks: [SavePlan.Block], in file: ImageFile
+  ) throws(ImageError) -> [ChunkSums?] {
+    var end: UInt64 = 0
+    var all: [ChunkSums?] = []
+    for block in blocks {
+      guard block.pages != nil, !block.block.isIgnored else {
+        all.append(nil)
+        continue
+      }
+      let sums = ChunkSums(block.block, in: file.file, at: end)
+      end += UInt64(sums.summer.chunkCount * ContentSum.byteCount)
+      all.append(sums)
+    }
+    // Of extents in which nothing is, nothing is noted: holes then.
+    try file.truncate(to: FileOffset(end))
+    return all
   }
 
   /// Notes the sums of the chunks that have present pages, of the extent of `pages` whose bytes begin at the start of `bytes`.
@@ -85,7 +108,7 @@ final class ChunkSums: Sendable {
       do throws(SystemCallError) {
         try unsafe file.write(
           UnsafeRawBufferPointer(halves),
-          at: UInt64(chunks.lowerBound * ContentSum.byteCount))
+          at: base + UInt64(chunks.lowerBound * ContentSum.byteCount))
       } catch {
         failure.withLock { if $0 == nil { $0 = error } }
       }
@@ -97,7 +120,7 @@ final class ChunkSums: Sendable {
     if let error = failure.withLock({ $0 }) { throw .system(error) }
     let bytes = try ImageFile(file).read(
       chunks.count * ContentSum.byteCount,
-      at: FileOffset(UInt64(chunks.lowerBound * ContentSum.byteCount)))
+      at: FileOffset(base + UInt64(chunks.lowerBound * ContentSum.byteCount)))
     return ContentSum.list(bytes)
   }
 }

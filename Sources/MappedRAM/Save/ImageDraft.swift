@@ -93,13 +93,12 @@ struct ImageDraft: ~Copyable {
     try resize()
   }
 
-  /// A file for what is too much to be kept in memory: without a name, beside the image, or in memory where that is a device.
-  func makeScratch() throws(ImageError) -> File {
-    guard file.kind == .regular else {
-      return try ImageFile(inMemory: "sums", byteCount: .zero).file
-    }
+  /// A file for what is too much to be kept in memory: without a name, beside an image that is new. Where the image is written in place,
+  /// nothing may be allowed beside it, so there it is in memory.
+  func makeScratch() throws(ImageError) -> ImageFile {
+    guard pending != nil else { return try ImageFile(inMemory: "sums", byteCount: .zero) }
     // It goes with the value, or with this process; the descriptor stays.
-    return try PendingFile.begin(at: file.path, directIO: .off).file
+    return ImageFile(try PendingFile.begin(at: file.path, directIO: .off).file)
   }
 
   /// Makes the file fit the plan, whose slots are where they were.

@@ -44,12 +44,10 @@ package struct OngoingSave: ~Copyable {
     _ save: ImageSave, _ draft: consuming ImageDraft, _ live: LiveRounds?,
     _ stopwatch: Stopwatch, _ progress: TransferProgress
   ) throws(ImageError) {
-    var sums: [ChunkSums?] = []
-    for block in save.plan.blocks {
-      let hasSums =
-        save.hasChecksums && live == nil && block.pages != nil && !block.block.isIgnored
-      sums.append(hasSums ? ChunkSums(block.block, in: try draft.makeScratch()) : nil)
-    }
+    let sums: [ChunkSums?] =
+      save.hasChecksums && live == nil
+      ? try ChunkSums.all(of: save.plan.blocks, in: try draft.makeScratch())
+      : save.plan.blocks.map { _ in nil }
     let extentBytes = ExtentPlan.extentBytes(
       for: save.plan.pageSize, requestBytes: save.options.requestBytes)
     pool = try ChannelPool(
