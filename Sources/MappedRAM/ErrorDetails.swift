@@ -64,6 +64,7 @@ extension DeviceFailure {
   public var details: ErrorDetails {
     switch self {
     case .system(let error): error.details
+    case .damaged(_, let offset): ErrorDetails(.badData, offset: offset)
     case .endedEarly, .tooLong, .sequence, .notAllTaken, .command, .refused, .stopped:
       ErrorDetails(.io)
     }

@@ -40,7 +40,7 @@ extension PlanError: CustomStringConvertible {
     case .manifest(let path, let problem): "\(path): \(problem)"
     case .unknownDevice(let device, let known):
       known.isEmpty
-        ? "The image has no state of a device \"\(device)\": it has no device area."
+        ? "The image has no state of a device \"\(device)\": it has no area of device states."
         : "The image has no state of a device \"\(device)\"; it has \(known.map { "\"\($0)\"" }.joined(separator: ", "))."
     case .deviceSize(let path, let device, let found, let expected):
       "\(path): the state of device \"\(device)\" has \(found) bytes; expected \(expected), the sum of its buffers."
@@ -136,6 +136,8 @@ extension DeviceFailure: CustomStringConvertible {
       "buffer number \(number) is out of range; expected less than \(limit)."
     case .sequence(.numberMissing(let number)):
       "buffer number \(number) is missing, though later ones came."
+    case .damaged(let number, let offset):
+      "buffer number \(number), at 0x\(String(offset, radix: 16)) of the image, is damaged: its bytes are not those that were saved."
     case .notAllTaken(let taken, let count):
       "the device took only \(taken) of its \(count) buffers."
     case .command(let end, let message): Self.message(of: end, message)

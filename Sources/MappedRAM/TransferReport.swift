@@ -23,6 +23,8 @@ public struct TransferReport: Equatable, Sendable {
   public var cpuTime: Duration
   /// The most memory that this process ever had, in bytes.
   public var peakMemoryBytes: UInt64
+  /// Whether the image was given checksums of its contents.
+  public var hasChecksums = false
   /// What became of devices' states.
   public var devices: [DeviceReport] = []
   /// How the rounds of a live save went; `nil` for other work.

@@ -23,7 +23,10 @@ extension FormatError.Context: CustomStringConvertible {
     case .description: "JSON device description"
     case .libvirtHeader: "libvirt header"
     case .libvirtData: "libvirt data area"
-    case .deviceArea: "area of device states"
+    case .areas: "area behind the stream"
+    case .area(.devices): "area of device states"
+    case .area(.sums): "area of checksums"
+    case .area(let kind): "area of kind \(quoted(kind.name))"
     case .device(let identity): "state of device \(quoted(identity.description))"
     }
   }
@@ -160,8 +163,10 @@ extension FormatError.Kind: CustomStringConvertible {
       "the cookie is said to be at \(found) of a data area of \(dataLength) bytes."
     case .libvirtTextNotTerminated:
       "the text has no terminating zero."
-    // The states of devices behind the stream
+    // What stands behind the stream
+    case .area(let problem): problem.description
     case .deviceArea(let problem): problem.description
+    case .sums(let problem): problem.description
     }
   }
 
@@ -200,6 +205,8 @@ extension FormatError.Limit: CustomStringConvertible {
     case .devices: "the number of devices"
     case .deviceBuffers: "the number of buffers"
     case .deviceBufferBytes: "the length of the buffer"
+    case .spans: "the number of spans"
+    case .areaTableBytes: "the length of the area's table"
     }
   }
 }

@@ -75,8 +75,10 @@ public struct FormatError: Error, Equatable, Sendable {
     case description(JSONProblem)
     case descriptionShape(path: String, expected: String)
     case descriptionElsewhere(found: FileOffset?, expected: FileOffset?)
-    // The states of devices behind the stream
+    // What stands behind the stream
+    case area(AreaProblem)
     case deviceArea(DeviceAreaProblem)
+    case sums(SumsProblem)
     // libvirt's container
     case libvirtIncomplete
     case libvirtVersion(found: UInt32)
@@ -91,7 +93,7 @@ public struct FormatError: Error, Equatable, Sendable {
     case nameBytes, blocks, ramBytes, capabilities, descriptionBytes, descriptionValues, sections
     case preambleBytes
     case libvirtDataBytes
-    case devices, deviceBuffers, deviceBufferBytes
+    case devices, deviceBuffers, deviceBufferBytes, areaTableBytes, spans
   }
 
   /// Where the search for the end of a section ended in vain.
@@ -120,7 +122,8 @@ public struct FormatError: Error, Equatable, Sendable {
     case description
     case libvirtHeader
     case libvirtData
-    case deviceArea
+    case areas
+    case area(AreaKind)
     case device(DeviceIdentity)
   }
 }

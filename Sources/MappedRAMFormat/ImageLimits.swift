@@ -47,10 +47,16 @@ public enum ImageLimits {
   /// times while they are read.
   public static let libvirtDataBytes = ByteCount(UInt64(16) << 20)
 
+  /// Areas behind the stream: each kind is there once, and there are a handful of kinds.
+  public static let areas = 64
+
+  /// Spans in an area of sums: one for each section of a device and for what is between blocks and sections.
+  public static let spans = 1 << 20
+
   /// Devices in the area behind the stream: four for each of the 256 functions that a PCI bus has.
   public static let devices = 1024
 
-  /// Buffers of all devices in that area: 1 TiB of state in buffers of 1 MiB. Each takes 32 bytes of memory.
+  /// Buffers of all devices in that area: 1 TiB of state in buffers of 1 MiB. Each takes 48 bytes of memory.
   public static let deviceBuffers = 1 << 20
 
   /// Bytes of a buffer in that area: 16 MiB, as much as the largest request.

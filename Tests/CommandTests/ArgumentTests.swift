@@ -200,7 +200,9 @@ import Testing
     #expect(complaint("unpack x.img d --block a --block b") == nil)
   }
 
-  @Test(arguments: ["save s -", "restore - s", "inspect -", "pack d -", "unpack - d", "compact -"])
+  @Test(arguments: [
+    "save s -", "restore - s", "inspect -", "pack d -", "unpack - d", "compact -", "verify -",
+  ])
   func anImageIsNoStream(line: String) throws {
     #expect(try #require(complaint(line)).contains("An image cannot be streamed"))
   }

@@ -29,6 +29,10 @@ import Testing
     try compare("pack", MappedRAMCommand.helpMessage(for: PackCommand.self, columns: 80))
   }
 
+  @Test func verifysHelp() throws {
+    try compare("verify", MappedRAMCommand.helpMessage(for: VerifyCommand.self, columns: 80))
+  }
+
   @Test func compactsHelp() throws {
     try compare("compact", MappedRAMCommand.helpMessage(for: CompactCommand.self, columns: 80))
   }

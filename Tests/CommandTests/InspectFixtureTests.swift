@@ -134,7 +134,7 @@ import Testing
     let object = try inspect(try Fixture("no-vmdesc")).0.object()
     #expect(
       Set(object.keys) == [
-        "allocatedBytes", "blocks", "capabilities", "command", "complete", "container",
+        "allocatedBytes", "areas", "blocks", "capabilities", "command", "complete", "container",
         "deviceArea",
         "fileSize",
         "hasDescription", "layout", "hugePageObstacles", "libvirt", "machineType", "pageSize",

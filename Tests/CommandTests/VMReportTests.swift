@@ -21,7 +21,9 @@ import Testing
     cpuTime: .milliseconds(10), peakMemoryBytes: 20 << 20)
 
   var captured: VMSaveReport {
-    VMSaveReport(
+    var transfer = Self.transfer
+    transfer.hasChecksums = true
+    return VMSaveReport(
       engine: .capture, engineReasons: [],
       memory: [
         BlockMemory(idstr: "pc.ram", byteCount: 128 << 20, route: .file("/memfd:ram (deleted)")),
@@ -31,7 +33,7 @@ import Testing
       pause: .milliseconds(52), stateBefore: "running",
       after: .state("running"), machineType: "pc-q35-10.0",
       blocks: ["pc.ram", "pc.rom", "vga.vram"], layout: .hugePages,
-      fileSize: 200 << 20, disks: [], transfer: Self.transfer)
+      fileSize: 200 << 20, disks: [], transfer: transfer)
   }
 
   private func saveText(_ report: VMSaveReport) -> [String] {
@@ -164,9 +166,9 @@ import Testing
       Set(object.keys) == [
         "type", "schemaVersion", "command", "image", "engine", "engineReasons", "machineType",
         "layout",
-        "fileSize", "blocks", "memory", "downtimeSeconds", "stateBefore", "stateAfter", "hasEnded",
-        "disks", "disksDiverge", "transfer", "live", "problem", "snapshot",
-        "roundsReasons", "liveChoice",
+        "fileSize", "hasChecksums", "blocks", "memory", "downtimeSeconds", "stateBefore",
+        "stateAfter", "hasEnded", "disks", "disksDiverge", "transfer", "live", "problem",
+        "snapshot", "roundsReasons", "liveChoice",
       ])
     #expect(object["downtimeSeconds"] as? Double == 0.052)
     let memory = try #require(object["memory"] as? [[String: Any]])

@@ -16,6 +16,8 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
   case description
   /// The area of devices' states behind a stream.
   case deviceArea = "device-area"
+  /// The area of sums behind a stream.
+  case sums
   /// What libvirt puts before a stream.
   case libvirt
   /// What QEMU says over QMP.
@@ -28,7 +30,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     switch self {
     case .image, .stream: 64 << 10
     case .description: 32 << 10
-    case .deviceArea, .libvirt, .sentStream: 8 << 10
+    case .deviceArea, .sums, .libvirt, .sentStream: 8 << 10
     case .qmp: 16 << 10
     case .commandLine: 4 << 10
     }
@@ -45,6 +47,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case .sentStream: try SentStreamTarget.run(bytes)
     case .description: try DescriptionTarget.run(bytes)
     case .deviceArea: try DeviceAreaTarget.run(bytes)
+    case .sums: try SumsTarget.run(bytes)
     case .libvirt: try LibvirtTarget.run(bytes)
     case .qmp: try QMPTarget.run(bytes)
     case .commandLine: try CommandLineTarget.run(bytes)
@@ -59,6 +62,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case .sentStream: MadeSentStream.seeds
     case .description: MadeDescription.seeds
     case .deviceArea: MadeArea.seeds
+    case .sums: MadeSums.seeds
     case .libvirt: MadeContainer.seeds
     case .qmp: MadeConversation.seeds
     case .commandLine: MadeCommandLine.seeds
@@ -83,7 +87,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case .stream: try TakenImage(image, name).stream
     case .description: try TakenImage(image, name).description
     case .libvirt: try TakenImage(image, name).container
-    case .deviceArea, .qmp, .commandLine, .sentStream: []
+    case .deviceArea, .sums, .qmp, .commandLine, .sentStream: []
     }
   }
 }

@@ -102,9 +102,10 @@ import Testing
       "| between the configuration and `ram` | | \(mebibytes(ImageLimits.preambleBytes)) |",
       "| description | 2^32 − 1 bytes | \(text) |",
       "| libvirt's data area | 1 to 2^32 − 1 bytes | \(mebibytes(ImageLimits.libvirtDataBytes)) |",
-      "| devices in the area | 1 to \(ImageLimits.devices) | as the format |",
-      "| buffers in the area | 1 of each device, \(power(ImageLimits.deviceBuffers)) of all | as the format |",
-      "| bytes of a buffer in the area | 0 to \(power(ImageLimits.deviceBufferBytes)) (16 MiB) | as the format |",
+      "| areas | \(ImageLimits.areas) | as the format |",
+      "| devices in `DEVS` | 1 to \(ImageLimits.devices) | as the format |",
+      "| buffers in `DEVS` | 1 of each device, \(power(ImageLimits.deviceBuffers)) of all | as the format |",
+      "| bytes of a buffer in `DEVS` | 0 to \(power(ImageLimits.deviceBufferBytes)) (16 MiB) | as the format |",
     ] { #expect(document.contains("\n\(row)\n")) }
   }
 }

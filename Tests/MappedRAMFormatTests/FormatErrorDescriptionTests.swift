@@ -22,7 +22,7 @@ import Testing
       (.pageBitmap("r"), "page bitmap of RAMBlock \"r\""), (.pages("r"), "pages of RAMBlock \"r\""),
       (.endOfStream, "end of the stream"), (.description, "JSON device description"),
       (.libvirtHeader, "libvirt header"), (.libvirtData, "libvirt data area"),
-      (.deviceArea, "area of device states"),
+      (.areas, "area behind the stream"), (.area(.devices), "area of device states"),
       (.device(DeviceIdentity("gpu", instanceID: 1)), "state of device \"gpu:1\""),
     ] as [(FormatError.Context, String)])
   func contextNamesTheStructure(_ context: FormatError.Context, _ message: String) {

@@ -22,7 +22,7 @@ import Testing
     _ = try ImageSave(TestGuest(pages: [3], using: &generator).plan()).run(to: path)
     let file = try File.open(path, access: .readWrite, directIO: .off)
     let start = FileOffset(try file.size())
-    let first = start + ByteCount(DeviceAreaHeader.byteCount)
+    let first = start + ByteCount(AreaHeader.byteCount)
     var end = first
     var stored: [StoredDevice] = []
     for (device, places) in zip(devices, places) {
@@ -30,7 +30,7 @@ import Testing
       for (bytes, place) in zip(device.buffers, places) {
         let buffer = StoredBuffer(
           offset: first + ByteCount(place), byteCount: ByteCount(bytes.count),
-          isConfiguration: buffers.count == 1)
+          isConfiguration: buffers.count == 1, sum: ContentSum(of: bytes))
         try file.write(bytes, at: buffer.offset.rawValue)
         end = max(end, buffer.offset + buffer.byteCount)
         buffers.append(buffer)
@@ -39,7 +39,9 @@ import Testing
     }
     let area = DeviceArea(start: start, table: end, devices: stored)
     let (header, table) = area.encoded()
-    try file.truncate(to: area.end.rawValue)
+    var closing = ByteOutput(at: area.end)
+    AreaClosing(firstArea: start, text: nil).encode(into: &closing)
+    try file.write(closing.bytes, at: closing.base.rawValue)
     try file.write(table.bytes, at: table.base.rawValue)
     try file.write(header.bytes, at: header.base.rawValue)
     #expect(try Image(reading: file).problems == [])

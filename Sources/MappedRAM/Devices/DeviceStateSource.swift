@@ -75,6 +75,7 @@ public final class DeviceStateSink {
   ) throws(DeviceFailure) -> Bool {
     guard let buffer = pool.take(for: lane) else { throw .stopped }
     let filled: Int
+    let sum: ContentSum
     do throws(DeviceFailure) {
       // SAFETY: the buffer is this lane's until it is moved or given back.
       guard let count = try unsafe fill(pool.bytes(of: buffer)) else {
@@ -85,17 +86,21 @@ public final class DeviceStateSink {
       precondition((0...bufferBytes).contains(filled), "no more than fits the buffer")
       byteCount += UInt64(filled)
       if let expected, byteCount > expected { throw .tooLong(expected: expected) }
+      // SAFETY: as above; the sum is taken before the buffer goes away.
+      sum = unsafe ContentSum(
+        of: UnsafeRawBufferPointer(rebasing: pool.bytes(of: buffer)[..<filled]))
     } catch {
       pool.give(buffer, from: lane)
       throw error
     }
-    try send(buffer, byteCount: filled, number: number, isConfiguration: isConfiguration)
+    try send(
+      buffer, byteCount: filled, sum, number: number, isConfiguration: isConfiguration)
     return true
   }
 
   /// Gives a buffer its place and sends it there.
   private func send(
-    _ buffer: Int, byteCount: Int, number: UInt32?, isConfiguration: Bool
+    _ buffer: Int, byteCount: Int, _ sum: ContentSum, number: UInt32?, isConfiguration: Bool
   ) throws(DeviceFailure) {
     let offset: FileOffset
     do throws(ImageError) {
@@ -113,7 +118,8 @@ public final class DeviceStateSink {
       if case .adjoining = places, let number, number > next { throw .numberMissing(next) }
       try buffers.insert(
         StoredBuffer(
-          offset: offset, byteCount: ByteCount(byteCount), isConfiguration: isConfiguration),
+          offset: offset, byteCount: ByteCount(byteCount), isConfiguration: isConfiguration,
+          sum: sum),
         number: number ?? next)
     } catch {
       throw .sequence(error)

@@ -69,7 +69,7 @@ public final class DeviceStateFeed {
   /// call.
   ///
   /// - Returns: false where there was none left.
-  /// - Throws: `stopped`; the errors of `body`.
+  /// - Throws: `damaged`, where the bytes are not those that were saved; `stopped`; the errors of `body`.
   public func next(
     _ body: (DeviceBuffer, UnsafeRawBufferPointer) throws(DeviceFailure) -> Void
   ) throws(DeviceFailure) -> Bool {
@@ -88,8 +88,12 @@ public final class DeviceStateFeed {
       isLast: handedOut == buffers.count - 1)
     handedOut += 1
     // SAFETY: the buffer is this lane's until it is given back.
-    let bytes = unsafe pool.bytes(of: buffer)[..<Int(stored.byteCount.rawValue)]
-    try unsafe body(known, UnsafeRawBufferPointer(rebasing: bytes))
+    let memory = unsafe pool.bytes(of: buffer)[..<Int(stored.byteCount.rawValue)]
+    let bytes = unsafe UnsafeRawBufferPointer(rebasing: memory)
+    guard unsafe ContentSum(of: bytes) == stored.sum else {
+      throw .damaged(buffer: known.number, at: stored.offset.rawValue)
+    }
+    try unsafe body(known, bytes)
     return true
   }
 

@@ -78,6 +78,8 @@ public enum DeviceFailure: Error, Equatable, Sendable {
   case tooLong(expected: UInt64)
   /// The numbers of the buffers are not right.
   case sequence(SequenceProblem)
+  /// The bytes of a buffer, which stand at this place of the image, are not those that were saved.
+  case damaged(buffer: UInt32, at: UInt64)
   /// The device took only some of its buffers.
   case notAllTaken(buffers: Int, of: Int)
   /// A command ended otherwise than with status 0; the last that it wrote to its standard error.

@@ -196,7 +196,30 @@ extension SavePlan {
   }
 }
 
+extension SavePlan {
+  /// The text of the description that ends the stream, as it stands there; `nil` where none does.
+  ///
+  /// - Throws: `ImageError.system`, where the tail cannot be read.
+  func descriptionText() throws(ImageError) -> [UInt8]? { try tail.description()?.text }
+}
+
 extension [StreamBytes] {
+  /// The last of these bytes, as many as may be in a description, and those of them that are the text of the one that ends them; `nil`
+  /// where none does.
+  fileprivate func description() throws(ImageError) -> (
+    text: [UInt8], place: FileOffset, lastByteCount: ByteCount
+  )? {
+    guard let last else { return nil }
+    let bytes = try last.lastBytes(
+      DeviceDescription.headByteCount + Int(ImageLimits.descriptionBytes.rawValue))
+    let end = FileOffset(UInt64(bytes.count))
+    guard let place = DeviceDescription.locate(inLast: bytes.span, endingAt: end) else {
+      return nil
+    }
+    let text = bytes[(Int(place.rawValue) + DeviceDescription.headByteCount)...]
+    return ([UInt8](text), place, ByteCount(bytes.count))
+  }
+
   /// The same bytes with that statement in the description; `nil` where it cannot be made.
   fileprivate func statingZeroSlots() throws(ImageError) -> [StreamBytes]? {
     try describing { (description) throws(FormatError) in
@@ -215,23 +238,16 @@ extension [StreamBytes] {
   private func describing(
     _ change: (DeviceDescription) throws(FormatError) -> DeviceDescription?
   ) throws(ImageError) -> [StreamBytes]? {
-    guard let last else { return nil }
-    let bytes = try last.lastBytes(
-      DeviceDescription.headByteCount + Int(ImageLimits.descriptionBytes.rawValue))
-    let end = FileOffset(UInt64(bytes.count))
-    guard let place = DeviceDescription.locate(inLast: bytes.span, endingAt: end) else {
-      return nil
-    }
+    guard let last, let (text, place, lastByteCount) = try description() else { return nil }
     var output = ByteOutput()
     do throws(FormatError) {
-      let text = bytes[(Int(place.rawValue) + DeviceDescription.headByteCount)...]
-      guard let changed = try change(DeviceDescription(text: [UInt8](text))) else { return nil }
+      guard let changed = try change(DeviceDescription(text: text)) else { return nil }
       changed.encode(into: &output)
     } catch {
       // What is wrong with a description that somebody handed in is told when the image is read back.
       return nil
     }
-    let before = last.byteCount - ByteCount(bytes.count) + (place - .zero)
+    let before = last.byteCount - lastByteCount + (place - .zero)
     return dropLast() + [last.prefix(before), .bytes(output.bytes)]
   }
 }

@@ -60,10 +60,10 @@ public struct ImageRestore: Sendable {
     let stopwatch = Stopwatch()
     var reader = try ImageReader(
       ImageFile(file, cancellation: cancellation), streamOffset: streamOffset)
-    // Before an area behind the stream is found, which is no part of what is read.
+    // Before areas behind the stream are found, which are no part of what is read.
     var image = Image(path: file.path, fileSize: reader.cursor.window.end)
     try throwIfAny(reader.readContainer())
-    try throwIfAny(reader.locateArea())
+    try throwIfAny(reader.locateAreas())
     try reader.cursor.locateDescription()
     image.prologue = try reader.readPrologue()
     image.ramTotal = reader.list.total
@@ -83,7 +83,7 @@ public struct ImageRestore: Sendable {
     let tailStart = reader.position
     image.tail = tailStart..<(try reader.readTail())
     try throwIfAny(reader.incompleteness)
-    try reader.readArea()
+    try reader.readAreas()
     image.take(reader)
     let devices = try loads(of: image, device)
     if !devices.isEmpty, session == nil {

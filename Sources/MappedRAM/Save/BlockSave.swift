@@ -19,6 +19,8 @@ final class BlockSave: Transfer {
   private let states: SlotStates?
   /// Pages that are sent before they change, while the guest runs on; `nil` where nothing changes, or in rounds.
   private let sent: (pages: SentPages, block: SentBlock)?
+  /// Gets the sums of what is written, where there is but one round; `nil` where they are not wanted.
+  let sums: ChunkSums?
   /// Pages to be written though they may be zero.
   private let forced: PageBitmap?
   /// Zero pages between two others are written up to this many bytes, for one request in place of two.
@@ -38,11 +40,11 @@ final class BlockSave: Transfer {
   /// The only save of `block`, whose pages are `pages` and whose slots begin at `slots` of `file`.
   convenience init(
     _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
-    forced: PageBitmap?, gapBytes: Int = 0, extentBytes: Int
+    forced: PageBitmap?, gapBytes: Int = 0, sums: ChunkSums? = nil, extentBytes: Int
   ) {
     self.init(
       block, pages, file, slots, source: pages.readAccess, forced: forced, gapBytes: gapBytes,
-      extentBytes: extentBytes)
+      sums: sums, extentBytes: extentBytes)
   }
 
   /// The only save of `block`, number `index` of the plan, beside `sent`, who gets its pages before they change.
@@ -71,7 +73,7 @@ final class BlockSave: Transfer {
     _ block: RAMBlock, _ pages: any PageSource, _ file: File, _ slots: FileOffset,
     source: SourceAccess, limit: BandwidthLimit? = nil, states: SlotStates? = nil,
     sent: (pages: SentPages, block: SentBlock)? = nil, forced: PageBitmap? = nil, gapBytes: Int,
-    mapping: Mapping? = nil, extentBytes: Int
+    sums: ChunkSums? = nil, mapping: Mapping? = nil, extentBytes: Int
   ) {
     self.source = source
     target = .file(file)
@@ -83,6 +85,7 @@ final class BlockSave: Transfer {
     self.slots = slots
     self.states = states
     self.sent = sent
+    self.sums = sums
     self.forced = forced
     self.gapBytes = gapBytes
     self.mapping = mapping
@@ -242,6 +245,9 @@ final class BlockSave: Transfer {
       runs.join(from: chosenBefore, gapBytes: gapBytes) { gap, before in gap.count <= before }
       if runs.count < chosen { hasFilled.store(true, ordering: .relaxed) }
     }
+    guard let sums else { return }
+    unsafe sums.note(
+      pageNumbers(of: extent), in: UnsafeRawBufferPointer(bytes), present: present)
   }
 
   private func chooseChanged(

@@ -2,7 +2,7 @@ import LinuxIO
 import MappedRAMFormat
 
 extension ImageDraft {
-  /// Writes everything but the pages and the stream's first eight bytes; bitmaps last.
+  /// Writes everything of the stream but the pages and its first eight bytes; bitmaps last.
   func writeStructures(_ contents: Contents) throws(ImageError) {
     if let prefix = plan.prefix { try file.write(prefix, at: .zero) }
     let head = plan.prologue.encoded(at: plan.layout.streamOffset)
@@ -18,7 +18,6 @@ extension ImageDraft {
     }
     try file.write(plan.prologue.encodedListEnd(at: plan.layout.listEnd))
     try writeTail()
-    if let area = contents.area { try write(area) }
     for (bitmap, layout) in zip(contents.bitmaps, plan.layout.blocks) {
       guard let place = layout.bitmap else { continue }
       // On a device what was there before stands where nothing is written.
@@ -76,18 +75,43 @@ extension ImageDraft {
     }
   }
 
-  /// Writes what leads to the buffers, which are there, and cuts the file behind it.
-  private func write(_ area: DeviceArea) throws(ImageError) {
-    let (header, table) = area.encoded()
-    let end = try file.end()
-    switch file.kind {
-    case .regular: try file.truncate(to: area.end)
-    case .blockDevice where end < area.end:
-      throw .target(
-        .tooSmall(file.path, found: end.rawValue, needed: area.end.rawValue))
-    case .blockDevice: break
+  /// Writes what stands behind the stream, of which devices' buffers are there, and cuts the file behind it.
+  ///
+  /// - Returns: where the image ends.
+  func writeAreas(_ contents: Contents) throws(ImageError) -> FileOffset {
+    guard contents.area != nil || contents.sums != nil else { return plan.end }
+    var end = plan.end
+    if let area = contents.area {
+      let (header, table) = area.encoded()
+      try makeRoom(upTo: table.offset)
+      try file.write(table)
+      try file.write(header)
+      end = table.offset
     }
-    try file.write(table)
-    try file.write(header)
+    if let sums = contents.sums {
+      var image = try Image(
+        file, streamOffset: plan.layout.streamOffset, overlay: streamHeader, behindStream: false)
+      if let problem = image.problems.first { throw .save(.unreadable(file.path, problem)) }
+      image.deviceArea = contents.area
+      let entries = contents.bitmaps.reduce(0) { $0 + ($1?.pageCount ?? 0) } / 16
+      try makeRoom(upTo: end + ByteCount(entries * ContentSum.byteCount))
+      end = try SumsWriter(file: file, image: image, overlay: streamHeader)
+        .write(at: end, bitmaps: contents.bitmaps, sums: sums)
+    }
+    var closing = ByteOutput(at: end)
+    AreaClosing(firstArea: plan.end, text: try plan.descriptionText()).encode(into: &closing)
+    try makeRoom(upTo: closing.offset)
+    if file.kind == .regular { try file.truncate(to: closing.offset) }
+    try file.write(closing)
+    return closing.offset
+  }
+
+  /// Makes sure that a device has room up to `end`; a file grows.
+  private func makeRoom(upTo end: FileOffset) throws(ImageError) {
+    guard file.kind == .blockDevice else { return }
+    let found = try file.end()
+    guard end <= found else {
+      throw .target(.tooSmall(file.path, found: found.rawValue, needed: end.rawValue))
+    }
   }
 }

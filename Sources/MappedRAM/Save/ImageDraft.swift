@@ -19,6 +19,8 @@ struct ImageDraft: ~Copyable {
     var bitmaps: [PageBitmap?]
     /// Where the devices' states are.
     var area: DeviceArea?
+    /// What is known of each block's chunks; `nil` where there are to be no checksums.
+    var sums: [BlockSums?]?
     /// Whether slots of absent pages hold zeros that were written, as short gaps are where holes need not be kept.
     var fillsGaps = false
   }
@@ -91,6 +93,14 @@ struct ImageDraft: ~Copyable {
     try resize()
   }
 
+  /// A file for what is too much to be kept in memory: without a name, beside an image that is new. Where the image is written in place,
+  /// nothing may be allowed beside it, so there it is in memory.
+  func makeScratch() throws(ImageError) -> ImageFile {
+    guard pending != nil else { return try ImageFile(inMemory: "sums", byteCount: .zero) }
+    // It goes with the value, or with this process; the descriptor stays.
+    return ImageFile(try PendingFile.begin(at: file.path, directIO: .off).file)
+  }
+
   /// Makes the file fit the plan, whose slots are where they were.
   private func resize() throws(ImageError) {
     switch file.kind {
@@ -119,6 +129,7 @@ struct ImageDraft: ~Copyable {
       try resize()
     }
     try writeStructures(contents)
+    let end = try writeAreas(contents)
     if pending != nil {
       try writeStreamHeader()
       try verify()
@@ -127,7 +138,6 @@ struct ImageDraft: ~Copyable {
     }
     try file.cancellation.check()
     try file.sync()
-    let end = contents.area?.end ?? plan.end
     beforeCommit()
     if let pending = pending.take() {
       try pending.appear()

@@ -35,12 +35,19 @@ package struct OngoingSave: ~Copyable {
   private var blocksRead: [BlockSave?] = []
   private var hasReadPages = false
   private var devices: DeviceWriter.Outcome?
+  /// The sums of each block's chunks, where they are wanted and there is but one round.
+  private let sums: [ChunkSums?]
+  private let hasChecksums: Bool
 
   /// The save of what `draft` is begun with.
   init(
     _ save: ImageSave, _ draft: consuming ImageDraft, _ live: LiveRounds?,
     _ stopwatch: Stopwatch, _ progress: TransferProgress
   ) throws(ImageError) {
+    let sums: [ChunkSums?] =
+      save.hasChecksums && live == nil
+      ? try ChunkSums.all(of: save.plan.blocks, in: try draft.makeScratch())
+      : save.plan.blocks.map { _ in nil }
     let extentBytes = ExtentPlan.extentBytes(
       for: save.plan.pageSize, requestBytes: save.options.requestBytes)
     pool = try ChannelPool(
@@ -49,6 +56,8 @@ package struct OngoingSave: ~Copyable {
     self.extentBytes = extentBytes
     options = save.options
     blocks = save.plan.blocks
+    hasChecksums = save.hasChecksums
+    self.sums = sums
     self.draft = draft
     self.live = live
     self.stopwatch = stopwatch
@@ -154,8 +163,16 @@ package struct OngoingSave: ~Copyable {
     // The channels end; they have nothing to do any more.
     let channels = try pool.finish()
     return WrittenSave(
-      draft, blocks: blocks, live: live, sent: sent?.report, devices: stored, channels: channels,
+      draft, blocks: blocks, sums: blockSums, live: live, sent: sent?.report, devices: stored,
+      channels: channels,
       options: options, stopwatch: stopwatch)
+  }
+
+  /// What is known of the chunks of each block; `nil` where no checksums are wanted, or of a VM that ran on.
+  private var blockSums: [BlockSums?]? {
+    guard hasChecksums, sent == nil else { return nil }
+    if let live { return live.states.map { $0.map { .pages($0) } } }
+    return sums.map { $0.map { .chunks($0) } }
   }
 
   /// Saves the pages of each block, or those that are not in their slots as they are now, and waits until that is done; `nil` for a
@@ -191,7 +208,8 @@ package struct OngoingSave: ~Copyable {
         } else {
           BlockSave(
             block.block, from: source, to: draft.file.file, slots: slots.lowerBound,
-            forced: block.presentZeros, gapBytes: gapBytes, extentBytes: extentBytes)
+            forced: block.presentZeros, gapBytes: gapBytes, sums: sums[index],
+            extentBytes: extentBytes)
         }
       pool.enqueue(save)
       saves.append(save)

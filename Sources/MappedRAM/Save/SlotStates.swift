@@ -29,7 +29,7 @@ final class SlotStates: Sendable {
       drop(page..<(page + 1))
       return false
     }
-    let isNew = hashes.update(page, to: unsafe PageHash(of: bytes))
+    let isNew = hashes.update(page, to: unsafe ContentSum(of: bytes))
     // The hash of a page that has become zero is that of bytes in its slot; but the slot may not stay as it is.
     if !present.contains(page) {
       present.insert(page)
@@ -42,8 +42,11 @@ final class SlotStates: Sendable {
   func isUnchanged(_ page: Int, _ bytes: UnsafeRawBufferPointer) -> Bool {
     guard present.contains(page) else { return unsafe ZeroScan.isZero(bytes) }
     // Zeros have a hash as well, but no slot may keep them.
-    return unsafe hashes.hash(of: page) == PageHash(of: bytes) && !ZeroScan.isZero(bytes)
+    return unsafe hashes.hash(of: page) == ContentSum(of: bytes) && !ZeroScan.isZero(bytes)
   }
+
+  /// The sum of `page`, which is present. Only after a sync.
+  func sum(of page: Int) -> ContentSum { hashes.hash(of: page) }
 
   /// Takes note that the pages of `range` are zero.
   func drop(_ range: Range<Int>) { present.move(range, to: freed) }

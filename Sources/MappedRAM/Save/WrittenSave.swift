@@ -7,6 +7,7 @@ package struct WrittenSave: ~Copyable {
   private let draft: ImageDraft
   /// What was made of each block in the last round; `nil` for one that is left out.
   private let blocks: [BlockSave?]
+  private let sums: [BlockSums?]?
   private let live: LiveRounds?
   private let sent: SentReport?
   private let devices: DeviceWriter.Outcome?
@@ -15,12 +16,14 @@ package struct WrittenSave: ~Copyable {
   private let stopwatch: Stopwatch
 
   init(
-    _ draft: consuming ImageDraft, blocks: [BlockSave?], live: LiveRounds?, sent: SentReport?,
+    _ draft: consuming ImageDraft, blocks: [BlockSave?], sums: [BlockSums?]?,
+    live: LiveRounds?, sent: SentReport?,
     devices: DeviceWriter.Outcome?, channels: ChannelReport, options: ChannelOptions,
     stopwatch: Stopwatch
   ) {
     self.draft = draft
     self.blocks = blocks
+    self.sums = sums
     self.live = live
     self.sent = sent
     self.devices = devices
@@ -43,16 +46,20 @@ package struct WrittenSave: ~Copyable {
     let report = try live?.finish(plan, in: file)
     let bitmaps = blocks.map { $0?.bitmap }
     let contents = ImageDraft.Contents(
-      bitmaps: bitmaps, area: devices?.area, fillsGaps: blocks.contains { $0?.fillsGaps == true })
+      bitmaps: bitmaps, area: devices?.area, sums: sums,
+      fillsGaps: blocks.contains { $0?.fillsGaps == true })
     let (devices, channels) = (devices, channels)
     let (options, stopwatch) = (options, stopwatch)
     let sent = sent
+    let hasChecksums = sums != nil
     let end = try draft.commit(contents, beforeCommit: beforeCommit)
     let pages = bitmaps.reduce(0) { $0 + ($1?.population ?? 0) }
-    return stopwatch.report(
+    var done = stopwatch.report(
       ramBytes: plan.ramTotal.rawValue,
       presentBytes: UInt64(pages) * UInt64(plan.pageSize.byteCount), channels: channels,
       options: options, image: file.file, end: end, devices: devices?.reports ?? [], live: report,
       sent: sent)
+    done.hasChecksums = hasChecksums
+    return done
   }
 }

@@ -28,8 +28,9 @@ extension Image {
     cancellation: Cancellation = Cancellation(),
     onBitmap: (ImageBlock, PageBitmap) throws(ImageError) -> Void
   ) throws(ImageError) {
-    try self.init(ImageFile(file, cancellation: cancellation), streamOffset, overlay: nil) {
-      (block, reader) throws(ImageError) in
+    try self.init(
+      ImageFile(file, cancellation: cancellation), streamOffset, overlay: nil, behindStream: true
+    ) { (block, reader) throws(ImageError) in
       guard let bitmap = try reader.readBitmap(of: block) else { return }
       block.pagesPresent = bitmap.population
       try onBitmap(block, bitmap)
@@ -46,23 +47,27 @@ extension Image {
   }
 
   /// As the first, with the bytes of `overlay` taken for those of the file.
+  ///
+  /// - Parameter behindStream: whether what stands behind the stream is read as well.
   init(
-    _ file: ImageFile, streamOffset: FileOffset?, overlay: ByteOutput? = nil
+    _ file: ImageFile, streamOffset: FileOffset?, overlay: ByteOutput? = nil,
+    behindStream: Bool = true
   ) throws(ImageError) {
-    try self.init(file, streamOffset, overlay: overlay) { (block, reader) throws(ImageError) in
+    try self.init(file, streamOffset, overlay: overlay, behindStream: behindStream) {
+      (block, reader) throws(ImageError) in
       block.pagesPresent = try reader.countPages(of: block)
     }
   }
 
   /// - Parameter readBitmap: reads the bitmap of a block, if it has one, and says how many pages are present.
   private init(
-    _ file: ImageFile, _ streamOffset: FileOffset?, overlay: ByteOutput?,
+    _ file: ImageFile, _ streamOffset: FileOffset?, overlay: ByteOutput?, behindStream: Bool,
     _ readBitmap: (inout ImageBlock, inout ImageReader) throws(ImageError) -> Void
   ) throws(ImageError) {
     var reader = try ImageReader(file, streamOffset: streamOffset, overlay: overlay)
     self.init(path: file.path, fileSize: reader.cursor.window.end)
     do throws(ImageError) {
-      try read(with: &reader, readBitmap)
+      try read(with: &reader, behindStream: behindStream, readBitmap)
     } catch {
       guard case .format(let problem, _) = error else { throw error }
       problems.append(problem)
@@ -80,17 +85,17 @@ extension Image {
     streamOffset = reader.streamOffset
     sections = reader.cursor.sections
     description = reader.cursor.description
-    deviceArea = reader.area
+    areas = reader.areas
+    deviceArea = reader.deviceArea
     remarks = reader.cursor.remarks
   }
 
   private mutating func read(
-    with reader: inout ImageReader,
+    with reader: inout ImageReader, behindStream: Bool,
     _ readBitmap: (inout ImageBlock, inout ImageReader) throws(ImageError) -> Void
   ) throws(ImageError) {
     if let problem = try reader.readContainer() { problems.append(problem) }
-    let areaProblem = try reader.locateArea()
-    if let areaProblem { problems.append(areaProblem) }
+    if behindStream, let problem = try reader.locateAreas() { problems.append(problem) }
     try reader.cursor.locateDescription()
     prologue = try reader.readPrologue()
     ramTotal = reader.list.total
@@ -101,7 +106,7 @@ extension Image {
     let tailStart = reader.position
     let end = try reader.readTail()
     tail = tailStart..<end
-    if areaProblem == nil { try reader.readArea() }
+    if behindStream { try reader.readAreas() }
     if let problem = reader.incompleteness { problems.append(problem) }
   }
 }

@@ -28,6 +28,8 @@ public struct Image: Equatable, Sendable {
   /// Whether the image says that the slot of each absent page holds zeros or is a hole (FORMAT.md, section 8.4). That goes for regular
   /// files: when one was copied onto a device, what was there may show where it had holes.
   public var statesZeroSlots: Bool { description?.absentSlotsAreZero ?? false }
+  /// What stands behind the stream.
+  public var areas = ImageAreas.none
   /// The states of devices behind the stream, if there are some.
   public var deviceArea: DeviceArea?
   /// What is wrong, in the order in which it was met.
@@ -108,4 +110,22 @@ public enum ImageRemark: Equatable, Sendable {
   case noFooters
   /// libvirt's header calls the payload something else than sparse.
   case libvirtFormat(LibvirtHeader.PayloadFormat)
+}
+
+/// What a writer has put behind the stream (FORMAT.md, section 10).
+public enum ImageAreas: Equatable, Sendable {
+  /// Nothing.
+  case none
+  /// These areas, all of them whole as far as their headers and what closes them say; and where the copy of the description's text is.
+  case whole([AreaHeader], copy: Range<FileOffset>?)
+  /// There are areas, and something is wrong: those that could be read, and the first problem.
+  case damaged([AreaHeader], FormatError)
+
+  /// The areas that could be read, in file order.
+  public var headers: [AreaHeader] {
+    switch self {
+    case .none: []
+    case .whole(let headers, _), .damaged(let headers, _): headers
+    }
+  }
 }

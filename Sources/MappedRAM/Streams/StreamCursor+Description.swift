@@ -91,8 +91,8 @@ extension StreamCursor {
   /// Whether an area begins at `offset`, or the first part of one.
   func hasArea(at offset: FileOffset) throws(ImageError) -> Bool {
     var window = window
-    return try window.parse(at: offset, atMost: DeviceAreaHeader.byteCount) { input in
-      DeviceAreaHeader.isPresent(at: input)
+    return try window.parse(at: offset, atMost: AreaHeader.byteCount) { input in
+      AreaHeader.isPresent(at: input)
     }.value
   }
 }

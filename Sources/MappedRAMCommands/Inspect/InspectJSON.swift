@@ -12,6 +12,7 @@ import SystemPackage
 /// ```json
 /// {
 ///   "allocatedBytes" : 6066176,
+///   "areas" : { "areas" : [], "problem" : null, "state" : "none" },
 ///   "blocks" : [
 ///     {
 ///       "address" : null, "allocatedBytes" : 5877760, "bitmapOffset" : 142, "fitsHugePages" : false,
@@ -74,8 +75,10 @@ struct InspectJSON: Encodable {
   var blocks: [Block]
   var sections: [Section]
   var devices: [Device]?
+  /// What stands behind the stream.
+  var areas: Areas
   /// The states of devices behind the stream.
-  @OrNull var deviceArea: Area?
+  @OrNull var deviceArea: DeviceStates?
   var fileSize: UInt64
   var allocatedBytes: UInt64
   /// What is wrong, in the order in which it was met.
@@ -133,10 +136,30 @@ struct InspectJSON: Encodable {
     var length: UInt64
   }
 
+  struct Areas: Encodable {
+    /// `none`, `whole` (headers and what closes them) or `damaged`.
+    var state: String
+    /// Those that could be read, in file order.
+    var areas: [Area]
+    /// What is wrong with them.
+    @OrNull var problem: Problem?
+  }
+
   struct Area: Encodable {
-    /// Where its header begins: the end of the stream.
+    /// What it holds, in four characters.
+    var kind: String
+    var version: UInt32
+    /// Whether a program that does not know it must not restore the image.
+    var isNeeded: Bool
     var offset: UInt64
-    /// All its bytes, from the header to the trailer.
+    /// All its bytes, from the header on.
+    var length: UInt64
+  }
+
+  struct DeviceStates: Encodable {
+    /// Where its header begins.
+    var offset: UInt64
+    /// All its bytes, from the header on.
     var length: UInt64
     var devices: [StoredDevice]
   }
@@ -196,14 +219,11 @@ extension InspectJSON {
     blocks = zip(image.blocks, inspection.slots).map { Block($0, $1) }
     sections = image.sections.map { Section($0) }
     devices = inspection.devices.map { $0.map { Device($0) } }
-    deviceArea = image.deviceArea.map { Area($0) }
+    areas = Areas(image.areas, in: image.path)
+    deviceArea = image.deviceArea.map { DeviceStates($0) }
     fileSize = image.fileSize.rawValue
     allocatedBytes = inspection.allocatedBytes
-    problems = image.problems.map {
-      Problem(
-        kind: ErrorKind.badData.rawValue, path: image.path.string, offset: $0.offset.rawValue,
-        context: $0.context.description, message: $0.description)
-    }
+    problems = image.problems.map { Problem($0, in: image.path) }
     remarks = image.remarks.map(\.finding)
   }
 }
@@ -243,7 +263,34 @@ extension InspectJSON.Section {
   }
 }
 
-extension InspectJSON.Area {
+extension InspectJSON.Problem {
+  init(_ problem: FormatError, in path: FilePath) {
+    kind = ErrorKind.badData.rawValue
+    self.path = path.string
+    offset = problem.offset.rawValue
+    context = problem.context.description
+    message = problem.description
+  }
+}
+
+extension InspectJSON.Areas {
+  init(_ found: ImageAreas, in path: FilePath) {
+    switch found {
+    case .none: state = "none"
+    case .whole: state = "whole"
+    case .damaged(_, let found):
+      state = "damaged"
+      problem = InspectJSON.Problem(found, in: path)
+    }
+    areas = found.headers.map { header in
+      InspectJSON.Area(
+        kind: header.kind.name, version: header.version, isNeeded: header.isNeeded,
+        offset: header.range.lowerBound.rawValue, length: header.range.byteCount.rawValue)
+    }
+  }
+}
+
+extension InspectJSON.DeviceStates {
   init(_ area: DeviceArea) {
     offset = area.start.rawValue
     length = (area.end - area.start).rawValue

@@ -77,15 +77,28 @@ struct SummaryText {
       ("Device state", deviceState),
       ("Sections", "\(image.sections.count)"),
     ]
-    if let area = image.deviceArea {
-      facts.append(
-        (
-          "Device area",
-          "\(NumberText.count(area.devices.count, "device")), "
-            + "\(NumberText.exactBytes(area.byteCount.rawValue)) at \(area.start)"
-        ))
-    }
+    if let areas { facts.append(("Areas", areas)) }
     return facts
+  }
+
+  /// What stands behind the stream; `nil` where nothing does.
+  private var areas: String? {
+    let known = image.areas.headers.map { header in
+      let length = NumberText.bytes(header.range.byteCount.rawValue)
+      return switch header.kind {
+      case .devices:
+        "device states (\(NumberText.count(image.deviceArea?.devices.count ?? 0, "device")), "
+          + "\(NumberText.bytes((image.deviceArea?.byteCount ?? .zero).rawValue)))"
+      case .sums: "checksums (\(length))"
+      default: "\(header.kind) (unknown, \(length))"
+      }
+    }.joined(separator: ", ")
+    switch image.areas {
+    case .none: return nil
+    case .whole(let headers, _):
+      return "\(known) at \(headers.first?.range.lowerBound ?? .zero)"
+    case .damaged: return known.isEmpty ? "damaged, see below" : "damaged, see below; \(known)"
+    }
   }
 
   private static let unknown = "unknown"

@@ -82,6 +82,13 @@ struct PackLayout: ParsableArguments {
       "Where each block's pages begin. \(SlotLayout.help) (default: as image.json says, or 1M)",
       valueName: "layout"))
   var layout: SlotLayout?
+
+  @Flag(
+    help: """
+      Put checksums behind QEMU's stream, by which "mapped-ram verify" finds damage. Without, the image is byte for byte the one that was \
+      taken apart.
+      """)
+  var checksums = false
 }
 
 extension SlotLayout {

@@ -25,7 +25,9 @@ extension PackCommand {
     return try target.sayingWhatIsLeft(in: image, at: plan.layout.streamOffset) {
       () throws(CommandError) in
       try run.showingProgress("pack", to: image) { (progress, cancellation) throws(ImageError) in
-        try ImageSave(plan, options: channels.options(transfer)).run(
+        var save = ImageSave(plan, options: channels.options(transfer))
+        save.hasChecksums = layout.checksums
+        return try save.run(
           to: image, inPlace: inPlace, replacing: target.force.replacing, progress: progress,
           cancellation: cancellation)
       }

@@ -20,7 +20,7 @@ struct PackReport: CommandReport {
     JSON(
       image: image.string, machineType: plan.prologue.configuration.machineType,
       streamOffset: plan.layout.streamOffset.rawValue, layout: plan.slots.rawValue,
-      fileSize: report.imageEnd.rawValue,
+      fileSize: report.imageEnd.rawValue, hasChecksums: report.hasChecksums,
       blocks: plan.blocks.map(\.idstr), transfer: TransferJSON(report))
   }
 
@@ -29,6 +29,7 @@ struct PackReport: CommandReport {
   ///   "blocks" : [ "pc.ram", "vga.vram" ],
   ///   "command" : "pack",
   ///   "fileSize" : 17930461,
+  ///   "hasChecksums" : false,
   ///   "image" : "vm.img",
   ///   "layout" : "1M",
   ///   "machineType" : "pc-q35-10.0",
@@ -49,6 +50,8 @@ struct PackReport: CommandReport {
     var layout: String
     /// Where the image ends.
     var fileSize: UInt64
+    /// Whether the image has checksums of its contents.
+    var hasChecksums: Bool
     var blocks: [String]
     var transfer: TransferJSON
   }

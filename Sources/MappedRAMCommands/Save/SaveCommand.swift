@@ -114,6 +114,13 @@ struct SaveLayout: ParsableArguments {
       writes only 1M)
       """, valueName: "layout"))
   var layout: SlotLayout?
+
+  @Flag(
+    help: """
+      Do not put checksums behind QEMU's stream, by which "mapped-ram verify" finds damage. (They are written by capture, of a VM that \
+      is paused or in rounds; an image that QEMU writes by itself, or of a live snapshot, has none.)
+      """)
+  var noChecksums = false
 }
 
 /// The options of `mapped-ram save` about the VM.

@@ -9,7 +9,8 @@ extension SaveReport {
       image: image.string, engine: report.engine.rawValue,
       engineReasons: report.engineReasons.map(\.finding),
       machineType: report.machineType, layout: report.layout.rawValue,
-      fileSize: report.fileSize, blocks: report.blocks,
+      fileSize: report.fileSize, hasChecksums: report.transfer.hasChecksums,
+      blocks: report.blocks,
       memory: report.memory.map {
         JSON.Memory(idstr: $0.idstr, byteCount: $0.byteCount, route: $0.route.name)
       },
@@ -44,6 +45,8 @@ extension SaveReport {
     /// `1M` or `2M`.
     var layout: String
     var fileSize: UInt64
+    /// Whether the image has checksums of its contents.
+    var hasChecksums: Bool
     var blocks: [String]
     /// How each block was read; empty where QEMU wrote the image.
     var memory: [Memory]

@@ -33,6 +33,7 @@ extension SaveCommand {
     save.replacing = target.force.replacing
     save.engine = machine.engine
     save.layout = layout.layout
+    save.hasChecksums = !layout.noChecksums
     save.afterwards = machine.then?.ending ?? .asBefore
     save.live = live.options(transfer)
     save.liveMethod = live.liveMethod ?? .auto

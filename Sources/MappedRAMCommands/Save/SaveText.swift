@@ -40,6 +40,7 @@ struct SaveReport: CommandReport {
     text +=
       report.engine == .capture
       ? report.transfer.text : report.transfer.textOfQEMU
+    if !report.transfer.hasChecksums { text += "  The image has no checksums\n" }
     for line in diskLines { text += "  \(line)\n" }
     return text
   }

@@ -19,6 +19,9 @@ public struct VMSave: Sendable {
   public var engine = Engine.auto
   /// Where the pages of each block begin; `nil` for `capturedLayout` by capture, and QEMU's by QEMU, which writes no other.
   public var layout: SlotLayout?
+  /// Whether the image gets checksums of its contents. By capture only, and not of a VM that ran on while its pages were sent: the
+  /// report says whether it has them.
+  public var hasChecksums = false
   /// What to do with the VM afterwards.
   public var afterwards = Ending.asBefore
   /// How the VM is saved while it runs; `nil` for a VM that is paused from the beginning. One that is paused is saved as it is.

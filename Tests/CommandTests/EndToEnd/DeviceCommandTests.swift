@@ -111,15 +111,15 @@ import Testing
       ["unpack", try makeImage(), target, "--device", "f=x"])
   }
 
-  /// Cut anywhere behind the area's first byte: in its header, its buffers, its table, its trailer.
+  /// Cut anywhere behind the area's first byte: in its header, its buffers, its table, what closes it.
   @Test func anImageThatIsCutOffIsRefused() throws {
     let image = try makeImage()
     let file = try File.open(FilePath(image), access: .readWrite, directIO: .off)
     let area = try #require(try Image(reading: file).deviceArea)
     let restore = ["unpack", image, target] + device("/dev/null")
-    let last = FileOffset(area.end.rawValue - 1)
+    let last = FileOffset(try file.size() - 1)
     let ends: [FileOffset] = [
-      last, area.table + ByteCount(1), area.start + ByteCount(70000),
+      last, area.end, area.table + ByteCount(1), area.start + ByteCount(70000),
       area.start + ByteCount(64), area.start + ByteCount(63), area.start + ByteCount(1),
     ]
     for end in ends {
@@ -128,26 +128,52 @@ import Testing
     }
   }
 
+  /// `inspect` shows the areas, and where they are damaged it says so.
+  @Test func areasAreShown() throws {
+    let image = try makeImage()
+    let text = String(decoding: try Tool.succeed(["inspect", image]).output, as: UTF8.self)
+    #expect(text.contains("Areas         device states (2 devices, 4.00 MiB) at 0x"), "\(text)")
+    func areas(_ status: Int32) throws -> [String: Any] {
+      let result = try Tool.run(["inspect", "--json", image])
+      #expect(result.status == status)
+      let object = try JSONSerialization.jsonObject(with: Data(result.output))
+      return try #require((object as? [String: Any])?["areas"] as? [String: Any])
+    }
+    let whole = try areas(0)
+    #expect(whole["state"] as? String == "whole" && whole["problem"] is NSNull)
+    let list = try #require(whole["areas"] as? [[String: Any]])
+    #expect(list.map { $0["kind"] as? String } == ["DEVS"])
+    #expect(list[0]["isNeeded"] as? Bool == true && list[0]["version"] as? Int == 1)
+    let file = try File.open(FilePath(image), access: .readWrite, directIO: .off)
+    try file.write([0x20], at: file.size() - 1)
+    let damaged = try areas(65)
+    #expect(damaged["state"] as? String == "damaged")
+    let problem = try #require(damaged["problem"] as? [String: Any])
+    #expect((problem["message"] as? String)?.contains("the line that closes the areas") == true)
+    let told = String(decoding: try Tool.run(["inspect", image]).output, as: UTF8.self)
+    #expect(told.contains("Areas         damaged, see below"))
+  }
+
   /// The number of the second buffer of "d" is changed; the sum is right.
   @Test(arguments: [0, 2, UInt32.max])
   func anImageWithWrongNumbersIsRefused(_ number: UInt32) throws {
     let image = try makeImage()
     let file = try File.open(FilePath(image), access: .readWrite, directIO: .off)
     let area = try #require(try Image(reading: file).deviceArea)
-    let head = try file.readBytes(at: area.start.rawValue, count: DeviceAreaHeader.byteCount)
-    let span = head.span
-    var input = ByteInput(span, at: area.start)
-    let header = try DeviceAreaHeader(parsing: &input, fileEnd: area.end)
     let start = area.table.rawValue
     var table = try file.readBytes(
-      at: start, count: Int((header.table.upperBound - header.table.lowerBound).rawValue))
-    // The name with its length, instance, count and sum of bytes, and the first buffer.
-    let place = 2 + 4 + 4 + 8 + StoredBuffer.byteCount
+      at: start, count: Int(area.tableByteCount.rawValue))
+    // Two counts; the name with its length, instance, count and sum of bytes; and the first buffer.
+    let place = 8 + 2 + 4 + 4 + 8 + StoredBuffer.byteCount
     #expect(Array(table[place..<(place + 4)]) == [0, 0, 0, 1])
     table.replaceSubrange(place..<(place + 4), with: Self.bigEndian(number))
     try file.write(table, at: start)
-    try file.write(
-      Self.bigEndian(header.computedChecksum(table: table)), at: area.start.rawValue + 12)
+    var bytes = ByteOutput(at: area.table)
+    bytes.write(table)
+    let header = AreaHeader(
+      .devices, version: DeviceArea.version, isNeeded: true, range: area.start..<area.end,
+      table: bytes)
+    try file.write(header.encoded.bytes, at: area.start.rawValue)
     try expectFailure(
       65, "device \"d\"", ["unpack", image, target] + device("/dev/null"))
   }

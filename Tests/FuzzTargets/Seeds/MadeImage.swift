@@ -96,7 +96,7 @@ struct MadeImage {
       FuzzSeed("no-footers", try footerless.bytes()), FuzzSeed("shared", try shared.bytes()),
       FuzzSeed("preamble", try early.bytes()), FuzzSeed("whole", whole),
       FuzzSeed("behind", whole + [0, 1, 2, 3]),
-      FuzzSeed("area", whole + MadeArea.bytes(at: FileOffset(UInt64(whole.count)))),
+      FuzzSeed("area", whole + MadeArea.bytes(behind: whole)),
       FuzzSeed("libvirt", try libvirt()),
     ]
   }

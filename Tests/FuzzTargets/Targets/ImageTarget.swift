@@ -21,6 +21,7 @@ enum ImageTarget {
     }
     for problem in image.problems { _ = problem.description }
     try lookCloser(at: image, bitmaps, file)
+    try verify(file, image)
     let restored = try restore(file, image)
     try checkOwner(file)
     guard let restored else { return false }
@@ -62,6 +63,22 @@ enum ImageTarget {
     }
   }
 
+  /// A check comes to the same verdict on the structure, and says that nothing is damaged only of what has sums.
+  private static func verify(_ file: File, _ image: Image) throws(Finding) {
+    // Blocks that are sparse and long would take long.
+    guard image.blocks.allSatisfy({ $0.usedLength <= blockBytes }) else { return }
+    let outcome: ImageVerification.Outcome
+    do throws(ImageError) {
+      outcome = try ImageVerification(file, options: options).run()
+    } catch {
+      throw Finding("verify: \(error)")
+    }
+    try require(!outcome.isWhole || image.isComplete, "whole, and not complete")
+    try require((outcome.root != nil) == outcome.isWhole, "a root of what is whole")
+    try require(
+      image.problems.isEmpty || !outcome.damage.isEmpty, "problems that are no damage")
+  }
+
   /// The memory of the blocks that were restored, in the list's order; `nil` where the image was refused.
   private static func restore(_ file: File, _ image: Image) throws(Finding) -> [MemoryPages?]? {
     var memory: [MemoryPages?] = []
@@ -83,6 +100,8 @@ enum ImageTarget {
           return pages
         })
     } catch {
+      // Only who loads a device's state sees its bytes.
+      if case .device(_, .damaged) = error { return nil }
       guard case .format = error else { throw Finding("restore: \(error)") }
       try require(!image.isComplete, "inspect finds nothing wrong, restore does: \(error)")
       return nil
@@ -90,7 +109,8 @@ enum ImageTarget {
     try require(image.isComplete, "restored, though inspect says: \(image.problems)")
     try require(
       outcome.image.blocks == image.blocks && outcome.image.sections == image.sections
-        && outcome.image.tail == image.tail && outcome.image.deviceArea == image.deviceArea,
+        && outcome.image.tail == image.tail && outcome.image.deviceArea == image.deviceArea
+        && outcome.image.areas == image.areas,
       "inspect and restore have found different things")
     // A block without pages in the file has no target.
     var restored = memory.makeIterator()

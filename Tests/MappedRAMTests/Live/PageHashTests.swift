@@ -5,15 +5,15 @@ import Testing
 @testable import MappedRAM
 
 @Suite struct PageHashTests {
-  func hash(_ bytes: [UInt8]) -> PageHash {
-    unsafe bytes.withUnsafeBytes { unsafe PageHash(of: $0) }
+  func hash(_ bytes: [UInt8]) -> ContentSum {
+    unsafe bytes.withUnsafeBytes { unsafe ContentSum(of: $0) }
   }
 
   /// XXH3's own value for the empty input, from its specification's tests (xxhash 0.8, XSUM_XXH3_128bits_testdata, seed 0).
   @Test func itIsXXH3() {
     #expect(
       hash([])
-        == PageHash(low: 0x6001_C324_468D_497F, high: 0x99AA_06D3_0147_98D8))
+        == ContentSum(high: 0x99AA_06D3_0147_98D8, low: 0x6001_C324_468D_497F))
   }
 
   @Test func everyBitCounts() {

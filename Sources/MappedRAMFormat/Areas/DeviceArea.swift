@@ -2,14 +2,13 @@
 ///
 /// | part | bytes |
 /// | --- | --- |
-/// | header | 64, right behind the stream's last byte |
+/// | header | 64: an `AreaHeader` of the kind `DEVS` |
 /// | buffers | each at a place of its own, aligned |
-/// | table | the devices and their buffers |
-/// | trailer | 16 |
+/// | table | the devices and their buffers, up to the end of the area |
 ///
 /// Readers of the stream stop before it. A form of our own; FORMAT.md describes it.
 public struct DeviceArea: Equatable, Sendable {
-  /// The header's first byte: the end of the stream.
+  /// The header's first byte.
   public var start: FileOffset
   /// The table's first byte.
   public var table: FileOffset
@@ -30,7 +29,7 @@ public struct DeviceArea: Equatable, Sendable {
 
   /// The first aligned place for a buffer.
   public var firstPlace: FileOffset {
-    let header = start + ByteCount(DeviceAreaHeader.byteCount)
+    let header = start + ByteCount(AreaHeader.byteCount)
     return header.alignedUp(to: Self.alignment) ?? header
   }
 
@@ -41,7 +40,7 @@ public struct DeviceArea: Equatable, Sendable {
 
   /// The bytes of the table.
   public var tableByteCount: ByteCount {
-    devices.reduce(.zero) { sum, device in
+    devices.reduce(ByteCount(Self.countsByteCount)) { sum, device in
       sum
         + ByteCount(
           1 + device.identity.idstr.utf8.count + StoredDevice.fixedByteCount
@@ -50,7 +49,17 @@ public struct DeviceArea: Equatable, Sendable {
   }
 
   /// The first byte behind the area.
-  public var end: FileOffset { table + tableByteCount + ByteCount(DeviceAreaTrailer.byteCount) }
+  public var end: FileOffset { table + tableByteCount }
+
+  /// The only version.
+  package static let version: UInt32 = 1
+  /// Bytes of the table before the first device.
+  static let countsByteCount = 4 + 4
+  /// The most bytes that a table may have: what the limits on what is in it allow.
+  static let mostTableBytes = ByteCount(
+    countsByteCount
+      + ImageLimits.devices * (1 + ImageLimits.nameBytes + StoredDevice.fixedByteCount)
+      + ImageLimits.deviceBuffers * StoredBuffer.byteCount)
 }
 
 /// The state of one device: buffers in the order of their numbers, which count from 0.
@@ -81,16 +90,21 @@ public struct StoredBuffer: Equatable, Sendable {
   public var byteCount: ByteCount
   /// Whether it holds the device's configuration rather than its data.
   public var isConfiguration: Bool
+  /// The sum of its bytes.
+  public var sum: ContentSum
 
   /// A buffer of its parts.
-  package init(offset: FileOffset, byteCount: ByteCount, isConfiguration: Bool = false) {
+  package init(
+    offset: FileOffset, byteCount: ByteCount, isConfiguration: Bool = false, sum: ContentSum
+  ) {
     self.offset = offset
     self.byteCount = byteCount
     self.isConfiguration = isConfiguration
+    self.sum = sum
   }
 
   /// The bytes of a buffer in the table.
-  static let byteCount = 4 + 4 + 8 + 8
+  package static let byteCount = 4 + 4 + 8 + 8 + ContentSum.byteCount
 }
 
 /// What the table says of a buffer besides its place.

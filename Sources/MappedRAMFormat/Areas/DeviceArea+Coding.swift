@@ -1,35 +1,54 @@
 extension DeviceArea {
-  /// The bytes of header, table and trailer; the buffers' are written by somebody else.
+  /// The bytes of header and table; the buffers' are written by somebody else.
   ///
   /// - Complexity: O(devices + buffers).
   package func encoded() -> (header: ByteOutput, table: ByteOutput) {
     var table = ByteOutput(at: self.table)
+    table.writeBigEndian(UInt32(devices.count))
+    table.writeBigEndian(UInt32(bufferCount))
     for device in devices { device.encode(into: &table) }
-    var head = DeviceAreaHeader(of: self)
-    head.checksum = head.computedChecksum(table: table.bytes)
-    var header = ByteOutput(at: start)
-    head.encode(into: &header)
-    DeviceAreaTrailer(header: start).encode(into: &table)
-    return (header, table)
+    let header = AreaHeader(
+      .devices, version: Self.version, isNeeded: true, range: start..<end, table: table)
+    return (header.encoded, table)
   }
 
-  /// Reads the table that `header` tells of, and the trailer behind it; `input` has just these bytes.
+  /// Makes sure that a table is no longer than one can be, before it is read.
   ///
-  /// - Throws: `deviceArea`, `truncated`, the errors of names, `overLimit`.
+  /// - Throws: `overLimit`; `deviceArea`, where the table does not end the area.
+  package static func check(_ header: AreaHeader) throws(FormatError) {
+    guard header.table.byteCount <= mostTableBytes else {
+      throw FormatError(
+        .overLimit(
+          .areaTableBytes, found: header.table.byteCount.rawValue, limit: mostTableBytes.rawValue),
+        at: header.range.lowerBound, in: .area(header.kind))
+    }
+    guard header.table.upperBound == header.range.upperBound else {
+      throw FormatError(
+        .deviceArea(
+          .tableEnd(found: header.table.upperBound, expected: header.range.upperBound)),
+        at: header.range.lowerBound, in: .area(header.kind))
+    }
+  }
+
+  /// Reads the table that `header` tells of; `input` has just its bytes.
+  ///
+  /// - Throws: `area`, `deviceArea`, `truncated`, the errors of names, `overLimit`.
   /// - Complexity: O(n log n) of the buffers.
-  package init(
-    header: DeviceAreaHeader, parsing input: inout ByteInput
-  ) throws(FormatError) {
-    let whole = input
-    start = header.start
+  package init(header: AreaHeader, parsing input: inout ByteInput) throws(FormatError) {
+    try Self.check(header)
+    let context = FormatError.Context.area(header.kind)
+    start = header.range.lowerBound
     table = header.table.lowerBound
     devices = []
     let tableEnd = header.table.upperBound
-    try checkSum(of: whole, header)
+    var copy = input
+    try header.check(
+      table: copy.readBytes(Int(header.table.byteCount.rawValue), in: context))
+    let (deviceCount, allBuffers) = try Self.counts(parsing: &input, in: context)
     var names: Set<DeviceIdentity> = []
-    for _ in 0..<header.deviceCount {
+    for _ in 0..<deviceCount {
       let place = input.offset
-      let left = Int(header.bufferCount) - bufferCount
+      let left = allBuffers - bufferCount
       let device = try StoredDevice(parsing: &input, buffersLeft: left, area: header)
       guard names.insert(device.identity).inserted else {
         throw FormatError(
@@ -37,28 +56,35 @@ extension DeviceArea {
       }
       devices.append(device)
     }
-    guard input.offset == tableEnd, bufferCount == Int(header.bufferCount) else {
+    guard input.offset == tableEnd, bufferCount == allBuffers else {
       throw FormatError(
         .deviceArea(.tableEnd(found: input.offset, expected: tableEnd)), at: input.offset,
-        in: .deviceArea)
-    }
-    guard let trailer = DeviceAreaTrailer(parsing: &input), trailer.header == start else {
-      throw FormatError(.deviceArea(.trailer), at: tableEnd, in: .deviceArea)
+        in: context)
     }
     try checkOverlaps()
   }
 
-  private func checkSum(
-    of input: ByteInput, _ header: DeviceAreaHeader
-  ) throws(FormatError) {
-    var copy = input
-    let bytes = try copy.readBytes(Int(header.table.byteCount.rawValue), in: .deviceArea)
-    let expected = header.computedChecksum(table: bytes)
-    guard header.checksum == expected else {
+  /// Reads how many devices and buffers there are.
+  private static func counts(
+    parsing input: inout ByteInput, in context: FormatError.Context
+  ) throws(FormatError) -> (devices: Int, buffers: Int) {
+    let place = input.offset
+    let devices = try input.readBigEndian(UInt32.self, in: context)
+    guard devices > 0 else { throw FormatError(.deviceArea(.noDevices), at: place, in: context) }
+    guard devices <= ImageLimits.devices else {
       throw FormatError(
-        .deviceArea(.checksum(found: header.checksum, expected: expected)), at: start + 12,
-        in: .deviceArea)
+        .overLimit(.devices, found: UInt64(devices), limit: UInt64(ImageLimits.devices)),
+        at: place, in: context)
     }
+    let buffersPlace = input.offset
+    let buffers = try input.readBigEndian(UInt32.self, in: context)
+    guard buffers <= ImageLimits.deviceBuffers else {
+      throw FormatError(
+        .overLimit(
+          .deviceBuffers, found: UInt64(buffers), limit: UInt64(ImageLimits.deviceBuffers)),
+        at: buffersPlace, in: context)
+    }
+    return (Int(devices), Int(buffers))
   }
 
   private func checkOverlaps() throws(FormatError) {
@@ -86,14 +112,15 @@ extension StoredDevice {
       output.writeBigEndian(flags.rawValue)
       output.writeBigEndian(buffer.offset.rawValue)
       output.writeBigEndian(buffer.byteCount.rawValue)
+      buffer.sum.encode(into: &output)
     }
   }
 
   /// Reads a device of the table, of whose buffers `buffersLeft` are left for this one and those behind it.
   init(
-    parsing input: inout ByteInput, buffersLeft: Int, area: DeviceAreaHeader
+    parsing input: inout ByteInput, buffersLeft: Int, area: AreaHeader
   ) throws(FormatError) {
-    let idstr = try input.readCountedName(in: .deviceArea)
+    let idstr = try input.readCountedName(in: .area(area.kind))
     let instanceID = try input.readBigEndian(UInt32.self, in: .device(DeviceIdentity(idstr)))
     identity = DeviceIdentity(idstr, instanceID: instanceID)
     buffers = []
@@ -124,7 +151,7 @@ extension StoredDevice {
 
 extension StoredBuffer {
   init(
-    parsing input: inout ByteInput, number: UInt32, isLast: Bool, area: DeviceAreaHeader,
+    parsing input: inout ByteInput, number: UInt32, isLast: Bool, area: AreaHeader,
     in context: FormatError.Context
   ) throws(FormatError) {
     let place = input.offset
@@ -135,6 +162,7 @@ extension StoredBuffer {
     let flags = StoredBufferFlags(rawValue: try input.readBigEndian(in: context))
     offset = FileOffset(try input.readBigEndian(UInt64.self, in: context))
     byteCount = ByteCount(try input.readBigEndian(UInt64.self, in: context))
+    sum = try ContentSum(parsing: &input, in: context)
     isConfiguration = flags.contains(.configuration)
     guard found == number else {
       throw fail(.bufferNumber(found: found, expected: number), 0)
@@ -149,7 +177,7 @@ extension StoredBuffer {
           .deviceBufferBytes, found: byteCount.rawValue,
           limit: UInt64(ImageLimits.deviceBufferBytes)), at: place + 16, in: context)
     }
-    let first = area.start + ByteCount(DeviceAreaHeader.byteCount)
+    let first = area.end
     guard offset >= first, let end = offset.adding(byteCount), end <= area.table.lowerBound else {
       throw fail(.bufferPlace(offset, byteCount, area: first..<area.table.lowerBound), 8)
     }

@@ -1,0 +1,128 @@
+import LinuxIO
+import MappedRAMFormat
+
+/// Reads a block's present pages out of an image and compares the sums of its chunks with those that are expected.
+///
+/// Nothing is written anywhere.
+final class ChunkCheck: Transfer {
+  let source: SourceAccess
+  let target: TargetAccess = .copy(Nowhere())
+  private let bitmap: PageBitmap
+  private let extents: ExtentPlan
+  private let slots: FileOffset
+  private let summer: ChunkSummer
+  private let entries: File
+  /// For each extent the place of its first entry in the file.
+  private let places: [UInt64]
+  private let found = Monitor(Found())
+
+  /// What was found in a block.
+  struct Found: Sendable {
+    /// Chunks with another sum, the first ones.
+    var damaged: [Int] = []
+    /// How many there are.
+    var damagedCount = 0
+    /// Why the sums could not be had.
+    var failure: SystemCallError?
+
+    /// Damaged chunks of one block that are named at most; the others are counted.
+    static let mostNamed = 1 << 16
+  }
+
+  /// A target that nothing is ever put into.
+  private struct Nowhere: CopyingTarget {
+    func copy(from buffer: UnsafeRawBufferPointer, to offset: UInt64) throws(SystemCallError) {
+      preconditionFailure("nothing is written")
+    }
+  }
+
+  /// A check of `block` in `file`, whose present pages are `bitmap`, with the sums that stand from `entries` on.
+  ///
+  /// - Precondition: there is an entry for each chunk with a present page.
+  init(
+    _ block: SumsArea.Block, bitmap: PageBitmap, entriesAt entries: FileOffset, in file: File,
+    extentBytes: Int
+  ) {
+    source = .file(file)
+    self.bitmap = bitmap
+    extents = ExtentPlan(
+      byteCount: block.block.usedLength.rawValue, pageSize: block.block.pageSize,
+      extentBytes: extentBytes)
+    slots = block.pages.lowerBound
+    let summer = ChunkSummer(block.block)
+    self.summer = summer
+    self.entries = file
+    var places: [UInt64] = []
+    places.reserveCapacity(extents.count)
+    var place = entries.rawValue
+    for index in 0..<extents.count {
+      places.append(place)
+      let bytes = extents.bytes(index)
+      let pages = extents.pages(
+        at: bytes.lowerBound, count: Int(bytes.upperBound - bytes.lowerBound))
+      let count = summer.chunks(of: pages).count {
+        bitmap.population(in: summer.pages(of: $0)) > 0
+      }
+      place += UInt64(count * ContentSum.byteCount)
+    }
+    self.places = places
+  }
+
+  /// What was found. After a sync.
+  var outcome: Found { found.withLock { $0 } }
+
+  var extentCount: Int { extents.count }
+
+  func extent(_ index: Int) -> Extent { extents.extent(index, from: slots.rawValue, to: 0) }
+
+  private func pages(of extent: Extent) -> Range<Int> {
+    extents.pages(at: extent.targetOffset, count: extent.byteCount)
+  }
+
+  func chooseReads(of extent: Extent, into runs: inout [Run]) throws(SystemCallError) {
+    let pages = pages(of: extent)
+    let shift = extents.pageSize.shift
+    for run in bitmap.runs(in: pages) {
+      let first = (run.lowerBound - pages.lowerBound) << shift
+      let bytes = first..<(first + run.count << shift)
+      if let last = runs.last, bytes.lowerBound - last.upperBound <= BlockRestore.gapBytes {
+        runs[runs.count - 1] = last.lowerBound..<bytes.upperBound
+      } else {
+        runs.append(bytes)
+      }
+    }
+  }
+
+  func chooseWrites(
+    of extent: Extent, in bytes: UnsafeMutableRawBufferPointer, read: [Run], into runs: inout [Run]
+  ) {
+    let pages = pages(of: extent)
+    let present = summer.chunks(of: pages).lazy.filter { [bitmap, summer] in
+      bitmap.population(in: summer.pages(of: $0)) > 0
+    }
+    let index = Int(extent.targetOffset) / extents.extentBytes
+    let end = index + 1 < places.count ? places[index + 1] : nil
+    let count = end.map { Int($0 - places[index]) } ?? present.count * ContentSum.byteCount
+    guard count > 0 else { return }
+    let expected: [ContentSum]
+    do throws(SystemCallError) {
+      expected = ContentSum.list(try entries.readBytes(at: places[index], count: count))
+    } catch {
+      return found.withLock { if $0.failure == nil { $0.failure = error } }
+    }
+    let pageBytes = extents.pageSize.byteCount
+    for (number, chunk) in present.enumerated() {
+      let sum = summer.sum(of: chunk) { page in
+        guard bitmap[page] else { return nil }
+        let start = (page - pages.lowerBound) * pageBytes
+        return unsafe ContentSum(
+          of: UnsafeRawBufferPointer(rebasing: bytes[start..<(start + pageBytes)]))
+      }
+      guard number >= expected.count || sum != expected[number] else { continue }
+      found.withLock { found in
+        found.damagedCount += 1
+        if found.damaged.count < Found.mostNamed { found.damaged.append(chunk) }
+      }
+    }
+  }
+}

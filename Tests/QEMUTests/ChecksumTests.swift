@@ -1,0 +1,92 @@
+import LinuxIO
+import MappedRAM
+import MappedRAMFormat
+import QEMUControl
+import QMP
+import SystemPackage
+import TestSupport
+import Testing
+
+extension RealQEMU {
+  /// Checksums behind the stream, which QEMU knows nothing of.
+  @Suite struct ChecksumTests {
+    private func root(
+      _ image: FilePath, location: SourceLocation = #_sourceLocation
+    ) throws -> ContentSum? {
+      let outcome = try ImageVerification(at: image).run()
+      #expect(outcome.isWhole, "\(outcome.damage)", sourceLocation: location)
+      #expect(outcome.chunkCount > 0, sourceLocation: location)
+      return outcome.root
+    }
+
+    /// A stock QEMU stops before them without a word, with and without channels and direct I/O.
+    @Test func aStockQEMUStopsBeforeThem() throws {
+      let vm = try SavedVM(VMKind("q35"))
+      let apart = try vm.takeApart(to: "apart")
+      let copy = vm.directory.file("copy.img")
+      var save = ImageSave(try SavePlan.ofDirectory(apart.path))
+      save.hasChecksums = true
+      _ = try save.run(to: copy)
+      _ = try root(copy)
+      for load in LoadOptions.allCases { try vm.expectRestored(copy, load) }
+    }
+
+    /// One VM, paused: the same contents by capture in either layout, taken apart and put together, and by QEMU itself.
+    @Test func onePausedVMHasOneRoot() throws {
+      let kind = VMKind("q35")
+      let directory = try TemporaryDirectory()
+      let qemu = try QEMU(kind.configuration(in: directory))
+      try qemu.waitForGuestLines(2)
+      try qemu.stop()
+      var roots: [ContentSum?] = []
+      for layout in [SlotLayout.qemu, .hugePages] {
+        let image = directory.file("\(layout.rawValue).img")
+        let report = try qemu.saveVM(to: image) {
+          $0.engine = .capture
+          $0.layout = layout
+          $0.hasChecksums = true
+        }
+        #expect(report.transfer.hasChecksums)
+        roots.append(try root(image))
+      }
+      _ = try qemu.saveVM(to: directory.file("qemu.img")) { $0.engine = .qemu }
+      for (name, layout) in [("1M.img", SlotLayout.hugePages), ("qemu.img", .qemu)] {
+        let parts = directory.file("parts of \(name)")
+        _ = try DirectoryRestore(
+          ImageRestore(File.open(directory.file(name), access: .read)), to: parts
+        ).run()
+        var save = ImageSave(try SavePlan.ofDirectory(parts, slots: layout))
+        save.hasChecksums = true
+        let copy = directory.file("copy of \(name)")
+        _ = try save.run(to: copy)
+        roots.append(try root(copy))
+      }
+      #expect(Set(roots).count == 1, "\(roots)")
+    }
+
+    /// A live save in rounds has them, each engine restores the image.
+    @Test func aLiveSaveInRoundsHasThem() throws {
+      let kind = VMKind("q35")
+      let directory = try TemporaryDirectory()
+      let qemu = try QEMU(kind.configuration(in: directory))
+      try qemu.waitForGuestLines(2)
+      let image = directory.file("image")
+      let report = try qemu.saveVM(to: image) {
+        $0.engine = .capture
+        $0.afterwards = .pause
+        $0.live = LiveOptions()
+        $0.liveMethod = .rounds
+        $0.hasChecksums = true
+      }
+      #expect(report.transfer.hasChecksums)
+      _ = try root(image)
+      for engine in restoreEngines {
+        try restoring(image, by: engine, into: kind.configuration(in: directory), then: .pause) {
+          restored in
+          try restored.qmp.execute(.cont)
+          try restored.expectGuestGoesOn(from: qemu)
+        }
+      }
+    }
+  }
+}
