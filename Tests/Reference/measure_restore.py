@@ -7,6 +7,7 @@ Each TOOL is a mapped-ram; with several, they take turns. A guest that has fille
 milliseconds from fork to the end:
 
   TOOL        the whole command: restore --engine map --detach, as a shell would start it
+  TOOL, own   a processor's time of the command alone, until it finds that there is no such QEMU: also where others need the processors
   start       QEMU alone, with the command line that the command has given it, until it has answered qmp_capabilities
   incoming    QEMU alone, with shared memory, until it has loaded a stream of device state alone (x-ignore-shared)
 
@@ -58,6 +59,15 @@ def timed(*words):
     start = time.monotonic()
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
     return (time.monotonic() - start) * 1000
+
+
+def own_time(tool, image, more):
+    """A processor's milliseconds of a restore by map into a QEMU that is not there."""
+    words = [tool, "restore", "--engine", "map", "--quiet", image, "--", "/nonexistent/qemu", *BARE, *more]
+    silent = [(os.POSIX_SPAWN_OPEN, descriptor, os.devnull, os.O_WRONLY, 0) for descriptor in (1, 2)]
+    process = os.posix_spawn(tool, words, os.environ, file_actions=silent)
+    usage = os.wait4(process, 0)[2]
+    return (usage.ru_utime + usage.ru_stime) * 1000
 
 
 def pss(process):
@@ -174,6 +184,7 @@ def measure(options, gibibytes, directory):
         for tool in options.tool:
             with Restored(tool, image, more, directory) as vm:
                 found.setdefault(os.path.basename(tool), []).append(vm.milliseconds)
+            found.setdefault(os.path.basename(tool) + ", own", []).append(own_time(tool, image, more))
         with Started(words) as vm:
             found.setdefault("start", []).append(vm.milliseconds)
         found.setdefault("incoming", []).append(incoming(other, stream))
