@@ -43,6 +43,8 @@ package struct DirectoryManifest: Codable, Equatable, Sendable {
   package var vmstateFile: String
   /// The devices whose states stand behind the stream, if there are some.
   package var devices: [Device]?
+  /// True where the image has checksums, and one that is built is to have them.
+  package var hasChecksums: Bool?
 
   /// The only version there is.
   package static let currentVersion = 1

@@ -40,11 +40,13 @@ extension SavePlan {
       try device.save(from: try files.open(device.file))
     }
     let ownSlots = try manifest.slots(at: path)
-    return try SavePlan(
+    var plan = try SavePlan(
       prologue: prologue, blocks: blocks, tail: [try whole(vmstate)], prefix: prefix,
       streamOffset: FileOffset(manifest.streamOffset), slots: slots ?? ownSlots,
       keepsHoles: true, for: path
     ).with(devices: devices)
+    plan.hasChecksums = manifest.hasChecksums ?? false
+    return plan
   }
 
   /// The files of a manifest.

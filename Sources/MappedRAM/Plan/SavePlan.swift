@@ -23,6 +23,8 @@ public struct SavePlan: Sendable {
   /// Whether the description may say of such gaps that they are zeros, so that nobody who maps the image need look (FORMAT.md, section
   /// 8.4). Without it, the image is byte for byte that of a save that keeps its holes.
   public let statesZeroSlots: Bool
+  /// Whether the image is to have checksums, if nobody says otherwise: as one that was taken apart.
+  public var hasChecksums = false
   /// The devices whose states are saved beside RAM.
   public internal(set) var devices: [DeviceSource] = []
   /// Where the bodies of those begin that are sections of the stream.

@@ -12,7 +12,7 @@ public struct ImageSave: Sendable {
   public var options: ChannelOptions
   /// Whether the image gets checksums of its contents (FORMAT.md, section 10.5). One of a VM that runs on while its pages are sent gets
   /// none so far.
-  public var hasChecksums = false
+  public var hasChecksums: Bool
   /// Makes the channels' I/O in place of what the options ask for; for tests.
   var factory: (any ChannelIOFactory)?
 
@@ -20,6 +20,7 @@ public struct ImageSave: Sendable {
   public init(_ plan: SavePlan, options: ChannelOptions = .standard) {
     self.plan = plan
     self.options = options
+    hasChecksums = plan.hasChecksums
   }
 
   /// The same, with channels whose I/O `factory` makes; for tests.

@@ -84,11 +84,11 @@ struct PackLayout: ParsableArguments {
   var layout: SlotLayout?
 
   @Flag(
+    inversion: .prefixedNo,
     help: """
-      Put checksums behind QEMU's stream, by which "mapped-ram verify" finds damage. Without, the image is byte for byte the one that was \
-      taken apart.
+      Whether to put checksums behind QEMU's stream, by which "mapped-ram verify" finds damage. (default: as image.json says, or not)
       """)
-  var checksums = false
+  var checksums: Bool?
 }
 
 extension SlotLayout {

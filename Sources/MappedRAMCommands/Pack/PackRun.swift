@@ -26,7 +26,7 @@ extension PackCommand {
       () throws(CommandError) in
       try run.showingProgress("pack", to: image) { (progress, cancellation) throws(ImageError) in
         var save = ImageSave(plan, options: channels.options(transfer))
-        save.hasChecksums = layout.checksums
+        save.hasChecksums = layout.checksums ?? plan.hasChecksums
         return try save.run(
           to: image, inPlace: inPlace, replacing: target.force.replacing, progress: progress,
           cancellation: cancellation)
@@ -55,11 +55,13 @@ extension PackCommand {
       throw .offsetWithPrefix(manifest, expected: planned.rawValue)
     }
     return try CommandError.image(to: nil) { () throws(ImageError) in
-      try SavePlan(
+      var moved = try SavePlan(
         prologue: plan.prologue, blocks: plan.blocks, tail: plan.tail,
         streamOffset: FileOffset(offset.byteCount), slots: plan.slots,
         keepsHoles: plan.keepsHoles, for: manifest
       ).with(devices: plan.devices)
+      moved.hasChecksums = plan.hasChecksums
+      return moved
     }
   }
 
