@@ -71,6 +71,9 @@ import Testing
     let outcome = try verify(path)
     #expect(outcome.isWhole && outcome.damage == [] && outcome.root == area.root)
     #expect(outcome.chunkCount == area.entries.byteCount.rawValue / 16)
+    // What a device has to have room for, no more and no less.
+    let writer = SumsWriter(file: ImageFile(file), image: image, overlay: nil)
+    #expect(writer.entryBytes(bitmaps) == area.entries.byteCount)
   }
 
   /// One root for one VM: whatever the layout, the file, the pages that are present though they are zero, the channels.

@@ -60,9 +60,7 @@ final class ChunkCheck: Transfer {
       let bytes = extents.bytes(index)
       let pages = extents.pages(
         at: bytes.lowerBound, count: Int(bytes.upperBound - bytes.lowerBound))
-      let count = summer.chunks(of: pages).count {
-        bitmap.population(in: summer.pages(of: $0)) > 0
-      }
+      let count = summer.chunks(of: pages).count { summer.hasEntry($0, bitmap) }
       place += UInt64(count * ContentSum.byteCount)
     }
     self.places = places
@@ -98,7 +96,7 @@ final class ChunkCheck: Transfer {
   ) {
     let pages = pages(of: extent)
     let present = summer.chunks(of: pages).lazy.filter { [bitmap, summer] in
-      bitmap.population(in: summer.pages(of: $0)) > 0
+      summer.hasEntry($0, bitmap)
     }
     let index = Int(extent.targetOffset) / extents.extentBytes
     let end = index + 1 < places.count ? places[index + 1] : nil

@@ -30,6 +30,18 @@ struct ChunkSummer: Sendable {
     range.lowerBound / chunkPages..<(range.upperBound + chunkPages - 1) / chunkPages
   }
 
+  /// Whether `chunk` has a page that is present in `bitmap`, and thus an entry.
+  func hasEntry(_ chunk: Int, _ bitmap: PageBitmap) -> Bool {
+    bitmap.population(in: pages(of: chunk)) > 0
+  }
+
+  /// Chunks with such pages.
+  ///
+  /// - Complexity: O(chunks).
+  func entryCount(_ bitmap: PageBitmap) -> Int {
+    (0..<chunkCount).count { hasEntry($0, bitmap) }
+  }
+
   /// The sum of a chunk with the sums that `leaf` gives of its pages; `nil` for one that is absent.
   func sum(of chunk: Int, leaf: (Int) -> ContentSum?) -> ContentSum {
     let pages = pages(of: chunk)

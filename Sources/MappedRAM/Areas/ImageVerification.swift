@@ -207,9 +207,7 @@ extension ImageVerification {
       }
       let bitmap = try file.bitmap(of: block.block, at: block.bitmap)
       let summer = ChunkSummer(block.block)
-      let count = (0..<summer.chunkCount).count {
-        bitmap.population(in: summer.pages(of: $0)) > 0
-      }
+      let count = summer.entryCount(bitmap)
       outcome.chunkCount += count
       guard count == block.entryCount else {
         outcome.damage.append(.entries(idstr: idstr, at: entries))
@@ -228,7 +226,7 @@ extension ImageVerification {
       var place = entries.lowerBound
       var waiting: [Int] = []
       for chunk in 0..<summer.chunkCount {
-        if bitmap.population(in: summer.pages(of: chunk)) > 0 { waiting.append(chunk) }
+        if summer.hasEntry(chunk, bitmap) { waiting.append(chunk) }
         guard waiting.count == step || chunk == summer.chunkCount - 1 else { continue }
         let count = waiting.count * ContentSum.byteCount
         for (chunk, sum) in zip(waiting, ContentSum.list(try file.read(count, at: place))) {

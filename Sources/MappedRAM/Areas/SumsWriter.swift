@@ -92,6 +92,15 @@ struct SumsWriter {
   /// The stream's first bytes, where they are not in the file yet.
   let overlay: ByteOutput?
 
+  /// Bytes of the entries of all blocks, whose pages are `bitmaps`.
+  func entryBytes(_ bitmaps: [PageBitmap?]) -> ByteCount {
+    zip(image.blocks, bitmaps).reduce(.zero) { sum, block in
+      guard let bitmap = block.1 else { return sum }
+      return sum
+        + ByteCount(ChunkSummer(block.0.block).entryCount(bitmap) * ContentSum.byteCount)
+    }
+  }
+
   /// Writes the area at `start`: the sums of the blocks' chunks as `sums` has them.
   ///
   /// - Parameters:
@@ -145,7 +154,7 @@ struct SumsWriter {
       let found = try sums.sums(of: chunks, summer, bitmap)
       var output = ByteOutput(at: position)
       for (chunk, sum) in zip(chunks, found)
-      where bitmap.population(in: summer.pages(of: chunk)) > 0 {
+      where summer.hasEntry(chunk, bitmap) {
         sum.encode(into: &output)
         contents.add(chunk, sum)
       }

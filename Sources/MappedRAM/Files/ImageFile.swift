@@ -127,19 +127,8 @@ extension ImageFile {
   ///
   /// - Complexity: O(bytes of the bitmap).
   func bitmap(of block: RAMBlock, at range: Range<FileOffset>) throws(ImageError) -> PageBitmap {
-    var bitmap = PageBitmap.Reader(pageCount: block.pageCount)
-    var offset = range.lowerBound
-    while bitmap.missingBytes > 0 {
-      let bytes = try read(min(bitmap.missingBytes, Self.chunkBytes), at: offset)
-      do throws(FormatError) {
-        var input = ByteInput(bytes.span, at: offset)
-        try bitmap.read(&input, of: block.idstr)
-      } catch {
-        throw .format(error, in: path)
-      }
-      offset = offset + ByteCount(bytes.count)
-    }
-    return bitmap.finish().bitmap
+    var window = try ImageWindow(self)
+    return try window.readBitmap(of: block, at: range).bitmap
   }
 }
 

@@ -96,7 +96,15 @@ extension ImageWindow {
   ///
   /// - Complexity: memory of 2 MiB a 64 GiB of guest RAM; the bitmap lies inside the file, by the reader of the block list.
   mutating func readBitmap(of block: ImageBlock) throws(ImageError) -> PageBitmap.Parsed? {
-    guard let range = block.layout.bitmap else { return nil }
+    try block.layout.bitmap.map { (range) throws(ImageError) in
+      try readBitmap(of: block.block, at: range)
+    }
+  }
+
+  /// The same of a block whose bitmap stands at `range`.
+  mutating func readBitmap(
+    of block: RAMBlock, at range: Range<FileOffset>
+  ) throws(ImageError) -> PageBitmap.Parsed {
     let idstr = block.idstr
     var bitmap = PageBitmap.Reader(pageCount: block.pageCount)
     var offset = range.lowerBound

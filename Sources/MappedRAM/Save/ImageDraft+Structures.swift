@@ -93,10 +93,9 @@ extension ImageDraft {
         file, streamOffset: plan.layout.streamOffset, overlay: streamHeader, behindStream: false)
       if let problem = image.problems.first { throw .save(.unreadable(file.path, problem)) }
       image.deviceArea = contents.area
-      let entries = contents.bitmaps.reduce(0) { $0 + ($1?.pageCount ?? 0) } / 16
-      try makeRoom(upTo: end + ByteCount(entries * ContentSum.byteCount))
-      end = try SumsWriter(file: file, image: image, overlay: streamHeader)
-        .write(at: end, bitmaps: contents.bitmaps, sums: sums)
+      let writer = SumsWriter(file: file, image: image, overlay: streamHeader)
+      try makeRoom(upTo: end + writer.entryBytes(contents.bitmaps))
+      end = try writer.write(at: end, bitmaps: contents.bitmaps, sums: sums)
     }
     var closing = ByteOutput(at: end)
     AreaClosing(firstArea: plan.end, text: try plan.descriptionText()).encode(into: &closing)
@@ -107,8 +106,9 @@ extension ImageDraft {
   }
 
   /// Makes sure that a device has room up to `end`; a file grows.
-  private func makeRoom(upTo end: FileOffset) throws(ImageError) {
+  private func makeRoom(upTo end: @autoclosure () -> FileOffset) throws(ImageError) {
     guard file.kind == .blockDevice else { return }
+    let end = end()
     let found = try file.end()
     guard end <= found else {
       throw .target(.tooSmall(file.path, found: found.rawValue, needed: end.rawValue))
