@@ -54,7 +54,7 @@ import MappedRAMBench
       (
         .vm(
           .notByQEMU([.runsOnImage(idstr: "m", path: "i")], [.missingCommand("x")]), output: nil),
-        "Or use --engine qemu to let QEMU read it nevertheless."
+        "Use --engine qemu to let QEMU read it nevertheless."
       ),
       (
         .vm(

@@ -282,6 +282,7 @@ extension RealQEMU {
       #expect(result.status == 69)
       #expect(result.errors.contains("is to be paused or ended"), "\(result.errors)")
       #expect(result.errors.contains("--live-method"), "\(result.errors)")
+      #expect(result.errors.contains("Use --snapshot-disks"), "\(result.errors)")
       try vm.expectAsBefore()
     }
 

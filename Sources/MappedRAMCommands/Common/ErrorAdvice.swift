@@ -67,9 +67,10 @@ extension VMError {
         reasons.map(\.advice) + [
           reasons.isEmpty ? Self.useCapture : nil,
           reasons.isEmpty || obstacles.contains(where: \.isDangerous)
-            ? nil : "Or use --engine qemu to let QEMU read it nevertheless.",
+            ? nil : "Use --engine qemu to let QEMU read it nevertheless.",
         ])
-    case .cannotProtect: "Use --live-method auto, or rounds."
+    case .cannotProtect(let obstacles):
+      "Use \(obstacles == [.doesNotRunOn] ? "--snapshot-disks, or " : "")--live-method auto or rounds."
     case .deviceByQEMU(_, let obstacles):
       obstacles.isEmpty ? Self.useCapture : Self.joined(obstacles.map(\.advice))
     case .layoutByQEMU(let obstacles):
