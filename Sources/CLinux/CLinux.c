@@ -61,6 +61,10 @@ int32_t CLinux_punchHole(int32_t descriptor, int64_t offset, int64_t byteCount) 
   return fallocate(descriptor, mode, offset, byteCount) == 0 ? 0 : -errno;
 }
 
+int32_t CLinux_cloneFile(int32_t descriptor, int32_t source) {
+  return ioctl(descriptor, FICLONE, source) == 0 ? 0 : -errno;
+}
+
 int32_t CLinux_blockDeviceSize(int32_t descriptor, uint64_t *byteCount) {
   return ioctl(descriptor, BLKGETSIZE64, byteCount) == 0 ? 0 : -errno;
 }

@@ -40,8 +40,10 @@ extension TargetError {
   public var details: ErrorDetails {
     switch self {
     case .tooSmall(let path, _, _), .notAnImage(let path, _), .anotherVM(let path, _),
-      .fileExists(let path), .usedByQEMU(let path):
+      .fileExists(let path), .usedByQEMU(let path), .otherAreas(let path):
       ErrorDetails(.cannotCreate, path)
+    case .bytesBehindStream(let path, let offset, _):
+      ErrorDetails(.cannotCreate, path, offset: offset)
     }
   }
 }

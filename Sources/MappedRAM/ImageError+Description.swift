@@ -76,6 +76,12 @@ extension TargetError: CustomStringConvertible {
     case .fileExists(let path):
       "\(path): this file exists and would be lost: nothing was changed. Choose another name, or allow it to be "
         + "replaced."
+    case .otherAreas(let path):
+      "\(path): the image has areas without checksums behind its stream, and none can be added where they are: nothing was changed. "
+        + "A copy can have them."
+    case .bytesBehindStream(let path, let offset, let count):
+      "\(path): \(count) bytes that are no part of the image follow its stream at \(offset), and would be lost: nothing was changed. "
+        + "A copy goes without them."
     case .usedByQEMU(let path):
       "\(path): a QEMU uses this as a disk (it holds locks on it): nothing was changed. Choose another name."
     }

@@ -44,12 +44,9 @@ package struct Stopwatch: Sendable {
   /// The report of a transfer of all of `image` to or from `file` that somebody else carried out, and that is over now: how much it
   /// was and how long it took. No requests are in it, and of the processor time only this process's.
   package func report(of image: Image, in file: File) -> TransferReport {
-    let blocks = image.blocks
-    return report(
-      ramBytes: blocks.reduce(0) { $0 + $1.usedLength.rawValue },
-      presentBytes: blocks.reduce(0) {
-        $0 + UInt64($1.pagesPresent ?? 0) * UInt64($1.pageSize.byteCount)
-      }, channels: .idle, options: ChannelOptions(method: .sync), image: file, end: image.fileSize)
+    report(
+      ramBytes: image.ramBytes, presentBytes: image.presentBytes, channels: .idle,
+      options: ChannelOptions(method: .sync), image: file, end: image.fileSize)
   }
 
   /// The report of a transfer that is over now.

@@ -112,6 +112,18 @@ extension File {
     }
   }
 
+  /// Lets this file, which is empty, be what `source` is, in blocks that both share (ioctl_ficlone(2)).
+  ///
+  /// - Returns: whether it is: not where the file system cannot do that, or the two are not on the same one.
+  /// - Throws: what else ioctl gives, as ENOSPC.
+  package func clone(_ source: File) throws(SystemCallError) -> Bool {
+    let result = CLinux_cloneFile(bufferedDescriptor, source.bufferedDescriptor)
+    let refusals = [EOPNOTSUPP, EXDEV, EINVAL, ENOTTY, ENOSYS, EPERM, EISDIR, ETXTBSY, EBADF]
+    if refusals.contains(-result) { return false }
+    try check(result, .ioctl, .file(path))
+    return true
+  }
+
   /// The first part of `range` that may hold something else than zeros, or nil where all of it is
   /// a hole or past the end of the file.
   ///

@@ -156,7 +156,7 @@ extension ImageVerification {
       let blocks = image.blocks.filter { $0.layout.bitmap != nil }
       let isCovered =
         sums.spans.map(\.range) == SumsWriter.ranges(of: image)
-        && sums.blocks.map(\.block) == blocks.map(\.block)
+        && sums.blocks.elementsEqual(blocks) { $0.block.hasSamePages(as: $1.block) }
         && sums.blocks.map(\.bitmap) == blocks.compactMap(\.layout.bitmap)
         && sums.blocks.map(\.pages) == blocks.compactMap(\.layout.pages)
       if !isCovered { outcome.damage.append(.foreignSums) }

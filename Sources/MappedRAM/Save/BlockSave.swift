@@ -19,7 +19,8 @@ final class BlockSave: Transfer {
   private let states: SlotStates?
   /// Pages that are sent before they change, while the guest runs on; `nil` where nothing changes, or in rounds.
   private let sent: (pages: SentPages, block: SentBlock)?
-  /// Gets the sums of what is written, where there is but one round; `nil` where they are not wanted.
+  /// Gets the sums of what is written, where there is but one round; `nil` where they are not wanted. Of chunks with pages that are sent it
+  /// gets wrong ones: `sentPages` has them.
   let sums: ChunkSums?
   /// Pages to be written though they may be zero.
   private let forced: PageBitmap?
@@ -50,11 +51,11 @@ final class BlockSave: Transfer {
   /// The only save of `block`, number `index` of the plan, beside `sent`, who gets its pages before they change.
   convenience init(
     _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
-    beside sent: SentPages, _ index: Int, gapBytes: Int, extentBytes: Int
+    beside sent: SentPages, _ index: Int, gapBytes: Int, sums: ChunkSums? = nil, extentBytes: Int
   ) {
     self.init(
       block, pages, file, slots, source: pages.readAccess.copied,
-      sent: (sent, sent.block(index)), gapBytes: gapBytes, extentBytes: extentBytes)
+      sent: (sent, sent.block(index)), gapBytes: gapBytes, sums: sums, extentBytes: extentBytes)
   }
 
   /// The save of `block` in one of several rounds.
@@ -97,6 +98,10 @@ final class BlockSave: Transfer {
     if let sent { bitmap.formUnion(sent.block.present.bitmap) }
     return bitmap
   }
+
+  /// Those of them that were sent; `nil` where none can be. Only after a sync.
+  var sentPages: PageBitmap? { sent?.block.present.bitmap }
+
   /// Whether zeros were written between pages: there are absent pages whose slots are no holes. Complete after a sync.
   var fillsGaps: Bool { hasFilled.load(ordering: .relaxed) }
   /// Bytes that were read, in one of several rounds. Complete after a sync.
@@ -247,7 +252,7 @@ final class BlockSave: Transfer {
     }
     guard let sums else { return }
     unsafe sums.note(
-      pageNumbers(of: extent), in: UnsafeRawBufferPointer(bytes), present: present)
+      pageNumbers(of: extent), in: UnsafeRawBufferPointer(bytes), isPresent: present.contains)
   }
 
   private func chooseChanged(

@@ -10,8 +10,7 @@ public struct ImageSave: Sendable {
   public var plan: SavePlan
   /// How the channels work.
   public var options: ChannelOptions
-  /// Whether the image gets checksums of its contents (FORMAT.md, section 10.5). One of a VM that runs on while its pages are sent gets
-  /// none so far.
+  /// Whether the image gets checksums of its contents (FORMAT.md, section 10.5).
   public var hasChecksums: Bool
   /// Makes the channels' I/O in place of what the options ask for; for tests.
   var factory: (any ChannelIOFactory)?

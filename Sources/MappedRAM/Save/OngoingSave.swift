@@ -35,7 +35,7 @@ package struct OngoingSave: ~Copyable {
   private var blocksRead: [BlockSave?] = []
   private var hasReadPages = false
   private var devices: DeviceWriter.Outcome?
-  /// The sums of each block's chunks, where they are wanted and there is but one round.
+  /// The sums of each block's chunks, where they are wanted and pages have no hashes, as they have in rounds.
   private let sums: [ChunkSums?]
   private let hasChecksums: Bool
 
@@ -46,7 +46,9 @@ package struct OngoingSave: ~Copyable {
   ) throws(ImageError) {
     let sums: [ChunkSums?] =
       save.hasChecksums && live == nil
-      ? try ChunkSums.all(of: save.plan.blocks, in: try draft.makeScratch())
+      ? try ChunkSums.all(
+        of: save.plan.blocks.map { $0.pages == nil || $0.block.isIgnored ? nil : $0.block },
+        in: try draft.makeScratch())
       : save.plan.blocks.map { _ in nil }
     let extentBytes = ExtentPlan.extentBytes(
       for: save.plan.pageSize, requestBytes: save.options.requestBytes)
@@ -151,6 +153,7 @@ package struct OngoingSave: ~Copyable {
     let blocks: [BlockSave?]
     if hasReadPages {
       blocks = blocksRead
+      try sumSentPages()
     } else {
       if live == nil { progress.plan(draft.plan.ramTotal.rawValue) }
       let devices = try draft.startDevices(pool.inlet, extentBytes, progress)
@@ -168,9 +171,25 @@ package struct OngoingSave: ~Copyable {
       options: options, stopwatch: stopwatch)
   }
 
-  /// What is known of the chunks of each block; `nil` where no checksums are wanted, or of a VM that ran on.
+  /// Takes the sums of the chunks with pages that were sent, of which no channel has seen all: of what is in their slots by now.
+  private mutating func sumSentPages() throws(ImageError) {
+    guard hasChecksums else { return }
+    for (index, save) in blocksRead.enumerated() {
+      guard let save, let sums = sums[index], let slots = draft.plan.layout.blocks[index].pages,
+        let pages = sums.summer.wholeChunks(of: save.sentPages, in: save.bitmap)
+      else { continue }
+      let transfer = SlotSums(
+        blocks[index].block, pages, in: draft.file.file, slots: slots.lowerBound, to: sums,
+        extentBytes: extentBytes)
+      progress.plan(transfer.byteCount)
+      pool.enqueue(transfer)
+    }
+    try pool.sync()
+  }
+
+  /// What is known of the chunks of each block; `nil` where no checksums are wanted.
   private var blockSums: [BlockSums?]? {
-    guard hasChecksums, sent == nil else { return nil }
+    guard hasChecksums else { return nil }
     if let live { return live.states.map { $0.map { .pages($0) } } }
     return sums.map { $0.map { .chunks($0) } }
   }
@@ -204,7 +223,7 @@ package struct OngoingSave: ~Copyable {
         } else if let sent {
           BlockSave(
             block.block, from: source, to: draft.file.file, slots: slots.lowerBound, beside: sent,
-            index, gapBytes: gapBytes, extentBytes: extentBytes)
+            index, gapBytes: gapBytes, sums: sums[index], extentBytes: extentBytes)
         } else {
           BlockSave(
             block.block, from: source, to: draft.file.file, slots: slots.lowerBound,

@@ -40,6 +40,13 @@ public struct Image: Equatable, Sendable {
   /// Whether the image can be restored as it stands: nothing is wrong and nothing is missing.
   public var isComplete: Bool { problems.isEmpty && tail != nil }
 
+  /// Bytes of RAM in all blocks.
+  package var ramBytes: UInt64 { blocks.reduce(0) { $0 + $1.usedLength.rawValue } }
+  /// Bytes of the pages that are present.
+  package var presentBytes: UInt64 {
+    blocks.reduce(0) { $0 + UInt64($1.pagesPresent ?? 0) * UInt64($1.pageSize.byteCount) }
+  }
+
   /// Makes sure that the image has the states of `devices` behind its stream.
   ///
   /// - Throws: `PlanError.unknownDevice`.
@@ -104,6 +111,8 @@ public enum ImageRemark: Equatable, Sendable {
   case strayBits(idstr: String, count: Int)
   /// Something follows the end of the stream; readers ignore it.
   case bytesAfterEnd(ByteCount)
+  /// Areas were to stand behind the stream, and whoever wrote them did not finish: readers ignore them.
+  case unfinishedAreas(FileOffset)
   /// There is no JSON description of the device state.
   case noDescription
   /// Sections have no footers.

@@ -28,6 +28,13 @@ extension ImageReader {
       AreaLine(parsing: &input)
     }.value
     guard let line else { return nil }
+    let isUnfinished = try cursor.window.parse(
+      at: line.firstArea, atMost: AreaHeader.magicByteCount
+    ) { AreaHeader.isUnfinished(at: $0) }.value
+    if isUnfinished {
+      cursor.remarks.append(.unfinishedAreas(line.firstArea))
+      return nil
+    }
     do throws(ImageError) {
       let end = cursor.window.end
       try readChain(at: line.firstArea) { (chain) throws(FormatError) in

@@ -32,6 +32,7 @@ extension TargetError {
   fileprivate var advice: String? {
     switch self {
     case .notAnImage, .anotherVM, .fileExists: "Use --force to replace it."
+    case .otherAreas, .bytesBehindStream: "Make one with --copy."
     case .tooSmall, .usedByQEMU: nil
     }
   }

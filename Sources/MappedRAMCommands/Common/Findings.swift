@@ -125,6 +125,7 @@ extension ImageRemark {
       switch self {
       case .strayBits: "strayBits"
       case .bytesAfterEnd: "bytesAfterEnd"
+      case .unfinishedAreas: "unfinishedAreas"
       case .noDescription: "noDescription"
       case .noFooters: "noFooters"
       case .libvirtFormat: "libvirtFormat"

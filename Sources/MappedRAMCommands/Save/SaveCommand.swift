@@ -117,8 +117,8 @@ struct SaveLayout: ParsableArguments {
 
   @Flag(
     help: """
-      Do not put checksums behind QEMU's stream, by which "mapped-ram verify" finds damage. (They are written by capture, of a VM that \
-      is paused or in rounds; an image that QEMU writes by itself, or of a live snapshot, has none.)
+      Do not put checksums behind QEMU's stream, by which "mapped-ram verify" finds damage. (Of what QEMU itself writes, or sends while \
+      a VM is saved live, the image is read for them once more, when the VM may run again.)
       """)
   var noChecksums = false
 }

@@ -73,7 +73,9 @@ final class ProtectedEngine: SaveEngine {
         return pair
       }
       let sent = try SentPages(of: plan, from: ours)
-      var ongoing = try ImageSave(plan, options: job.options).begin(
+      var image = ImageSave(plan, options: job.options)
+      image.hasChecksums = job.save.hasChecksums
+      var ongoing = try image.begin(
         to: job.save.image, inPlace: job.save.inPlace, replacing: job.save.replacing,
         progress: job.progress, cancellation: job.cancellation)
       ongoing.save(beside: sent)

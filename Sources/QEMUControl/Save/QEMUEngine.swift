@@ -78,6 +78,7 @@ final class QEMUEngine: SaveEngine {
       of: job.vm, by: .qemu, blocks: image.blocks.map(\.idstr), layout: .qemu,
       fileSize: image.fileSize,
       transfer: stopwatch.report(of: image, in: target))
+    report.transfer.hasChecksums = job.save.hasChecksums
     if job.live != nil {
       report.live = rounds.report(pause: session.downtime ?? .zero, clearedPages: clearedPages)
     }
@@ -97,7 +98,9 @@ final class QEMUEngine: SaveEngine {
     do throws(ImageError) {
       let cleared = job.live == nil ? 0 : try clearStaleSlots()
       let image = try file.commit(
-        runState: session.stateBefore.inImage, cancellation: job.cancellation,
+        checksums: job.save.hasChecksums ? job.save.options : nil,
+        runState: session.stateBefore.inImage, progress: job.progress,
+        cancellation: job.cancellation,
         beforeCommit: session.keepSnapshots)
       return (image, cleared)
     } catch {

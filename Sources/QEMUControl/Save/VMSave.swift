@@ -19,8 +19,8 @@ public struct VMSave: Sendable {
   public var engine = Engine.auto
   /// Where the pages of each block begin; `nil` for `capturedLayout` by capture, and QEMU's by QEMU, which writes no other.
   public var layout: SlotLayout?
-  /// Whether the image gets checksums of its contents. By capture only, and not of a VM that ran on while its pages were sent: the
-  /// report says whether it has them.
+  /// Whether the image gets checksums of its contents. They are taken while the pages are read; of what QEMU writes or sends, the image is
+  /// read for them once more, when the VM may run again.
   public var hasChecksums = false
   /// What to do with the VM afterwards.
   public var afterwards = Ending.asBefore

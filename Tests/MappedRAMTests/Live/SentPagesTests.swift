@@ -111,7 +111,9 @@ private struct OddFile: PageSource, CopyingSource {
   private func begin(
     _ plan: SavePlan, _ sent: SentPages, _ options: ChannelOptions = .standard
   ) throws -> OngoingSave {
-    var save = try ImageSave(plan, options: options).begin(to: path)
+    var image = ImageSave(plan, options: options)
+    image.hasChecksums = true
+    var save = try image.begin(to: path)
     save.save(beside: sent)
     return save
   }
@@ -148,6 +150,9 @@ private struct OddFile: PageSource, CopyingSource {
       let report = sent.report
       _ = try save.writePages().finish()
       #expect(try restoreToMemory(path) == before, "a share of \(share)")
+      // Sums of what was read, and of what was sent.
+      let outcome = try ImageVerification(at: path).run()
+      #expect(outcome.isWhole && outcome.chunkCount > 0, "\(outcome.damage)")
       #expect(report.writtenPages <= report.pages && report.pages <= UInt64(changed.count))
     }
   }
