@@ -121,6 +121,7 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
     #expect(ExitStatus(.offsetWithPrefix("/d/image.json", expected: 4096)) == .usage)
     #expect(ExitStatus(.interruptedInPlace("/dev/vdb")) == .interrupted)
     #expect(ExitStatus(.interruptedCompacting("/vm.img")) == .interrupted)
+    #expect(ExitStatus(.interruptedSealing("/vm.img")) == .interrupted)
     #expect(ExitStatus(.notAPicture("/vm.img")) == .cannotCreate)
     #expect(ExitStatus(.image(.cancelled, output: nil)) == .interrupted)
     let thread = SystemCallError(

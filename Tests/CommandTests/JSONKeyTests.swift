@@ -68,6 +68,7 @@ import Testing
     // Device states have the names of QEMU's fields below.
     let inspect = try run(["inspect", image.string, "--pages"])
     let device = "--device=gpu=|printf abc"
+    let sealed = directory.file("sealed.img").string
     let text = try [
       section("save", [JSONText.line(SaveReport(image: "vm.img", report: saved).json)]),
       section("restore", [JSONText.line(restore.json)]),
@@ -76,6 +77,7 @@ import Testing
       section("unpack", [try run(["unpack", image.string, parts])]),
       section("pack", [try run(["pack", device, parts, copy])]),
       section("verify", [JSONText.line(VerifyReportTests.damaged().json)]),
+      section("seal", [try run(["seal", "--copy", sealed, copy]), try run(["seal", sealed])]),
       section("bench --live", [JSONText.line(try LiveBenchReportTests.report().json)]),
       section("compact", [try run(["compact", image.string])]),
       section("error", [JSONText.line(error)]),
