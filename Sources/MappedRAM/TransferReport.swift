@@ -25,6 +25,8 @@ public struct TransferReport: Equatable, Sendable {
   public var peakMemoryBytes: UInt64
   /// Whether the image was given checksums of its contents.
   public var hasChecksums = false
+  /// What the image shares with an earlier one; `nil` where that was not wanted.
+  public var base: BaseReport?
   /// What became of devices' states.
   public var devices: [DeviceReport] = []
   /// How the rounds of a live save went; `nil` for other work.

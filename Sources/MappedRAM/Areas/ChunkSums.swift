@@ -111,9 +111,12 @@ final class ChunkSums: Sendable {
   /// Notes the sums of the chunks that have present pages, of the `pages` whose bytes begin at the start of `bytes`: all pages of some
   /// chunks.
   ///
-  /// - Parameter isPresent: whether a page is present; then its bytes are defined.
+  /// - Parameters:
+  ///   - isPresent: whether a page is present; then its bytes are defined.
+  ///   - onChunk: called with each chunk that has present pages, and its sum.
   func note(
-    _ pages: Range<Int>, in bytes: UnsafeRawBufferPointer, isPresent: (Int) -> Bool
+    _ pages: Range<Int>, in bytes: UnsafeRawBufferPointer, isPresent: (Int) -> Bool,
+    onChunk: (Int, ContentSum) -> Void = { _, _ in }
   ) {
     let pageBytes = summer.pageSize.byteCount
     let chunks = summer.chunks(of: pages)
@@ -127,6 +130,7 @@ final class ChunkSums: Sendable {
             return unsafe ContentSum(
               of: UnsafeRawBufferPointer(rebasing: bytes[start..<(start + pageBytes)]))
           }
+          onChunk(chunk, sum)
         }
         unsafe halves[2 * index] = sum.high.bigEndian
         unsafe halves[2 * index + 1] = sum.low.bigEndian

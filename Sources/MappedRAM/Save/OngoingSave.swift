@@ -1,5 +1,6 @@
 import LinuxIO
 import MappedRAMFormat
+import SystemPackage
 
 /// A save whose image has been begun: rounds while the VM runs, where it is live, and a last one while nothing changes any more.
 ///
@@ -34,10 +35,14 @@ package struct OngoingSave: ~Copyable {
   /// What was made of each block that has been read beside these.
   private var blocksRead: [BlockSave?] = []
   private var hasReadPages = false
+  /// Bytes of pages that the base has.
+  private var sharedBytes: UInt64 = 0
   private var devices: DeviceWriter.Outcome?
   /// The sums of each block's chunks, where they are wanted and pages have no hashes, as they have in rounds.
   private let sums: [ChunkSums?]
   private let hasChecksums: Bool
+  /// What is wanted of an earlier image, and its path.
+  private let basePath: FilePath?
 
   /// The save of what `draft` is begun with.
   init(
@@ -45,7 +50,7 @@ package struct OngoingSave: ~Copyable {
     _ stopwatch: Stopwatch, _ progress: TransferProgress
   ) throws(ImageError) {
     let sums: [ChunkSums?] =
-      save.hasChecksums && live == nil
+      (save.hasChecksums || save.base != nil) && live == nil
       ? try ChunkSums.all(
         of: save.plan.blocks.map { $0.pages == nil || $0.block.isIgnored ? nil : $0.block },
         in: try draft.makeScratch())
@@ -58,7 +63,8 @@ package struct OngoingSave: ~Copyable {
     self.extentBytes = extentBytes
     options = save.options
     blocks = save.plan.blocks
-    hasChecksums = save.hasChecksums
+    hasChecksums = save.hasChecksums || save.base != nil
+    basePath = save.base?.file.path
     self.sums = sums
     self.draft = draft
     self.live = live
@@ -166,9 +172,17 @@ package struct OngoingSave: ~Copyable {
     // The channels end; they have nothing to do any more.
     let channels = try pool.finish()
     return WrittenSave(
-      draft, blocks: blocks, sums: blockSums, live: live, sent: sent?.report, devices: stored,
-      channels: channels,
+      draft, blocks: blocks, sums: blockSums, base: baseReport, live: live, sent: sent?.report,
+      devices: stored, channels: channels,
       options: options, stopwatch: stopwatch)
+  }
+
+  /// What came of the image that was to be the base.
+  private var baseReport: BaseReport? {
+    guard let basePath else { return nil }
+    var report = BaseReport(path: basePath, obstacle: draft.baseObstacle)
+    report.sharedBytes = sharedBytes
+    return report
   }
 
   /// Takes the sums of the chunks with pages that were sent, of which no channel has seen all: of what is in their slots by now.
@@ -206,7 +220,7 @@ package struct OngoingSave: ~Copyable {
     // Later rounds find little to write: extents that stay in a core's cache are read and hashed faster.
     let extentBytes =
       isFirst ? extentBytes : ExtentPlan.leastExtentBytes(for: draft.plan.pageSize)
-    let gapBytes = draft.plan.keepsHoles ? 0 : BlockSave.gapBytes
+    let gapBytes = draft.plan.keepsHoles || draft.base != nil ? 0 : BlockSave.gapBytes
     var saves: [BlockSave?] = []
     for (index, block) in blocks.enumerated() {
       guard indices?.contains(index) != false, let source = block.pages,
@@ -215,25 +229,34 @@ package struct OngoingSave: ~Copyable {
         saves.append(nil)
         continue
       }
+      let base =
+        block.presentZeros == nil
+        ? draft.base?.entries(
+          ofBlock: index,
+          ExtentPlan(
+            byteCount: block.usedLength.rawValue, pageSize: block.pageSize,
+            extentBytes: extentBytes)) : nil
       let save =
         if let states = live?.states[index] {
           BlockSave(
             block.block, from: source, to: draft.file.file, slots: slots.lowerBound, states: states,
-            limit: limit, isFirst: isFirst, extentBytes: extentBytes)
+            limit: limit, isFirst: isFirst, base: isFirst ? base : nil, extentBytes: extentBytes)
         } else if let sent {
           BlockSave(
             block.block, from: source, to: draft.file.file, slots: slots.lowerBound, beside: sent,
-            index, gapBytes: gapBytes, sums: sums[index], extentBytes: extentBytes)
+            index, gapBytes: gapBytes, sums: sums[index], base: base,
+            extentBytes: extentBytes)
         } else {
           BlockSave(
             block.block, from: source, to: draft.file.file, slots: slots.lowerBound,
-            forced: block.presentZeros, gapBytes: gapBytes, sums: sums[index],
+            forced: block.presentZeros, gapBytes: gapBytes, sums: sums[index], base: base,
             extentBytes: extentBytes)
         }
       pool.enqueue(save)
       saves.append(save)
     }
     try pool.sync()
+    sharedBytes += saves.reduce(0) { $0 + ($1?.sharedBytes ?? 0) }
     if let start { live?.end(start, saves, channels: options.channels) }
     return saves
   }

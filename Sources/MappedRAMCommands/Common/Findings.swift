@@ -134,6 +134,20 @@ extension ImageRemark {
   }
 }
 
+extension BaseObstacle {
+  var finding: Finding {
+    let kind =
+      switch self {
+      case .noChecksums: "noChecksums"
+      case .otherPlaces: "otherPlaces"
+      case .fileSystem: "fileSystem"
+      case .inPlace: "inPlace"
+      case .writtenByQEMU: "writtenByQEMU"
+      }
+    return Finding(kind: kind, message: description)
+  }
+}
+
 extension HugePageObstacle {
   var finding: Finding {
     let kind =

@@ -73,9 +73,7 @@ final class ProtectedEngine: SaveEngine {
         return pair
       }
       let sent = try SentPages(of: plan, from: ours)
-      var image = ImageSave(plan, options: job.options)
-      image.hasChecksums = job.save.hasChecksums
-      var ongoing = try image.begin(
+      var ongoing = try job.imageSave(of: plan).begin(
         to: job.save.image, inPlace: job.save.inPlace, replacing: job.save.replacing,
         progress: job.progress, cancellation: job.cancellation)
       ongoing.save(beside: sent)

@@ -79,6 +79,7 @@ final class QEMUEngine: SaveEngine {
       fileSize: image.fileSize,
       transfer: stopwatch.report(of: image, in: target))
     report.transfer.hasChecksums = job.save.hasChecksums
+    report.transfer.base = job.save.base.map { BaseReport(path: $0, obstacle: .writtenByQEMU) }
     if job.live != nil {
       report.live = rounds.report(pause: session.downtime ?? .zero, clearedPages: clearedPages)
     }

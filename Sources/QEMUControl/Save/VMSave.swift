@@ -22,6 +22,9 @@ public struct VMSave: Sendable {
   /// Whether the image gets checksums of its contents. They are taken while the pages are read; of what QEMU writes or sends, the image is
   /// read for them once more, when the VM may run again.
   public var hasChecksums = false
+  /// An earlier image of the VM, whose blocks on the disk the new one shares where the contents are the same and the file system can: the
+  /// report says what came of it. The new image is whole by itself, and has checksums. By capture only.
+  public var base: FilePath?
   /// What to do with the VM afterwards.
   public var afterwards = Ending.asBefore
   /// How the VM is saved while it runs; `nil` for a VM that is paused from the beginning. One that is paused is saved as it is.
@@ -109,6 +112,16 @@ struct SaveJob {
   let session: VMSession
   let progress: TransferProgress
   let cancellation: Cancellation
+  /// The earlier image, if one is wanted as the base.
+  let base: BaseImage?
+
+  /// The image of `plan` as it is asked for.
+  func imageSave(of plan: SavePlan) -> ImageSave {
+    var image = ImageSave(plan, options: options)
+    image.hasChecksums = save.hasChecksums
+    image.base = base
+    return image
+  }
 
   /// How the VM is saved while it runs, if it does.
   var live: LiveOptions? { vm.runState.isLive ? save.live : nil }
@@ -148,6 +161,7 @@ extension VMSave {
     try check(vm)
     try checkTarget(vm, access, connection)
     for warning in try warnings(vm, access) { onWarning(warning) }
+    let base = try openBase(cancellation)
     // Choose.
     let choice = CaptureChoice(vm, memory: access)
     try checkEngine(choice, vm)
@@ -170,7 +184,8 @@ extension VMSave {
     session.canBeCaptured = choice.obstacles.isEmpty
     if try !session.arm(watchdogProgram) { onWarning(.noWatchdog(watchdogProgram)) }
     let job = SaveJob(
-      save: self, vm: vm, session: session, progress: progress, cancellation: cancellation)
+      save: self, vm: vm, session: session, progress: progress, cancellation: cancellation,
+      base: base)
     // Work.
     var report: VMSaveReport
     if engine != .qemu, case .possible(let memory, let platform) = choice {
@@ -188,6 +203,17 @@ extension VMSave {
     report.after = session.inAnyCase { end(session, hasRunOn: report.sent != nil) }
     report.pause = session.downtime
     return report
+  }
+
+  /// Reads what the base has, while the VM runs.
+  private func openBase(_ cancellation: Cancellation) throws(VMError) -> BaseImage? {
+    do throws(ImageError) {
+      return try base.map { (path) throws(ImageError) in
+        try BaseImage(at: path, cancellation: cancellation)
+      }
+    } catch {
+      throw .image(error)
+    }
   }
 
   /// A capture. One of a VM that runs is of one moment, if that can be; otherwise in rounds.
