@@ -52,6 +52,7 @@ import Testing
     saved.disks = [
       VMSaveReport.DiskOfImage(name: "vda", file: "/d/a.qcow2", overlay: "/s/a.qcow2")
     ]
+    saved.transfer.base = BaseReport(path: "vm.old", obstacle: .noChecksums)
     saved.transfer.notes = [.directIORefused("vm.img", .asked)]
     var restored = VMReportTests().mapped
     restored.engineReasons = [.unknownAddresses]

@@ -75,6 +75,43 @@ extension RealQEMU {
       #expect(Set(roots).count == 1, "\(roots)")
     }
 
+    /// Images that share blocks with the one before: each loads alone, also in a stock QEMU.
+    @Test(
+      .enabled(if: LoopDevice.isAvailable, "needs loop devices"),
+      arguments: [MountedFileSystem.Kind.xfs, .btrfs])
+    func imagesWithABaseAreWhole(on fileSystem: MountedFileSystem.Kind) throws {
+      let kind = VMKind("q35")
+      let place = try MountedFileSystem(fileSystem, mebibytes: 1024)
+      let directory = try TemporaryDirectory()
+      let qemu = try QEMU(kind.configuration(in: directory))
+      try qemu.waitForGuestLines(2)
+      func image(_ number: Int) -> FilePath { place.path.appending("\(number).img") }
+      for number in 0...3 {
+        let report = try qemu.saveVM(to: image(number)) {
+          $0.engine = .capture
+          $0.hasChecksums = true
+          if number > 0 { $0.base = image(number - 1) }
+          // The last one is that of the VM as it is restored.
+          $0.afterwards = number < 3 ? .resume : .pause
+        }
+        #expect(report.transfer.base?.obstacle == nil)
+        if number > 0 {
+          let shared = try #require(report.transfer.base?.sharedBytes)
+          #expect(shared > report.transfer.presentBytes / 2, "\(report.transfer)")
+        }
+        if number < 3 { try qemu.waitForGuestLines(3 + number) }
+      }
+      for number in 0..<3 { try Subprocess.succeed(["rm", image(number).string]) }
+      _ = try root(image(3))
+      for engine in restoreEngines {
+        try restoring(image(3), by: engine, into: kind.configuration(in: directory), then: .pause) {
+          restored in
+          try restored.qmp.execute(.cont)
+          try restored.expectGuestGoesOn(from: qemu)
+        }
+      }
+    }
+
     /// What is saved live has them in each way, and each engine restores the image.
     @Test(arguments: LiveWay.allCases) fileprivate func aLiveSaveHasThem(_ way: LiveWay) throws {
       let kind = VMKind("q35")
