@@ -79,10 +79,19 @@ extension ImageDraft {
   ///
   /// - Returns: where the image ends.
   func writeAreas(_ contents: Contents) throws(ImageError) -> FileOffset {
-    guard contents.area != nil || contents.sums != nil else { return plan.end }
+    guard contents.area != nil || contents.sums != nil || plan.facts != nil else {
+      return plan.end
+    }
     var end = plan.end
     if let area = contents.area {
       let (header, table) = area.encoded()
+      try makeRoom(upTo: table.offset)
+      try file.write(table)
+      try file.write(header)
+      end = table.offset
+    }
+    if let facts = plan.facts {
+      let (header, table) = facts.encoded(at: end)
       try makeRoom(upTo: table.offset)
       try file.write(table)
       try file.write(header)
