@@ -25,6 +25,7 @@ extension FormatError.Context: CustomStringConvertible {
     case .libvirtData: "libvirt data area"
     case .areas: "area behind the stream"
     case .area(.devices): "area of device states"
+    case .area(.facts): "area of facts"
     case .area(.sums): "area of checksums"
     case .area(let kind): "area of kind \(quoted(kind.name))"
     case .device(let identity): "state of device \(quoted(identity.description))"
@@ -166,6 +167,7 @@ extension FormatError.Kind: CustomStringConvertible {
     // What stands behind the stream
     case .area(let problem): problem.description
     case .deviceArea(let problem): problem.description
+    case .facts(let problem): problem.description
     case .sums(let problem): problem.description
     }
   }
@@ -207,6 +209,7 @@ extension FormatError.Limit: CustomStringConvertible {
     case .deviceBufferBytes: "the length of the buffer"
     case .spans: "the number of spans"
     case .areaTableBytes: "the length of the area's table"
+    case .factsBytes: "the length of the facts"
     }
   }
 }

@@ -78,6 +78,7 @@ public struct FormatError: Error, Equatable, Sendable {
     // What stands behind the stream
     case area(AreaProblem)
     case deviceArea(DeviceAreaProblem)
+    case facts(FactsProblem)
     case sums(SumsProblem)
     // libvirt's container
     case libvirtIncomplete
@@ -93,7 +94,7 @@ public struct FormatError: Error, Equatable, Sendable {
     case nameBytes, blocks, ramBytes, capabilities, descriptionBytes, descriptionValues, sections
     case preambleBytes
     case libvirtDataBytes
-    case devices, deviceBuffers, deviceBufferBytes, areaTableBytes, spans
+    case devices, deviceBuffers, deviceBufferBytes, areaTableBytes, spans, factsBytes
   }
 
   /// Where the search for the end of a section ended in vain.

@@ -50,6 +50,9 @@ public enum ImageLimits {
   /// Areas behind the stream: each kind is there once, and there are a handful of kinds.
   public static let areas = 64
 
+  /// Bytes of the facts of an image: 4 MiB. A long command line has some 10 kB; Linux takes none of more than 2 MiB.
+  public static let factsBytes = ByteCount(UInt64(4) << 20)
+
   /// Spans in an area of sums: one for each section of a device and for what is between blocks and sections.
   public static let spans = 1 << 20
 

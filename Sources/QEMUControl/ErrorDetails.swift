@@ -19,7 +19,7 @@ extension VMError {
     case .leftPaused(let cause?, _, _), .notUndone(let cause?, _, _), .leftAlone(_, let cause?),
       .asleep(let cause?, _), .snapshotsRemain(_, let cause?, _, _):
       cause.details
-    case .mismatches(let path, _): ErrorDetails(.differs, path)
+    case .mismatches(let path, _), .disksWentOn(let path, _): ErrorDetails(.differs, path)
     case .usedByVM(let path, _), .snapshotExists(let path), .noSnapshotDirectory(let path, _),
       .noRoom(let path, _, _):
       ErrorDetails(.cannotCreate, path)

@@ -47,6 +47,10 @@ extension VMError: CustomStringConvertible {
     case .sharedDisks(let disks):
       "This clone would write to \(disks.joined(separator: ", ")), which other clones have as well: nothing was restored. Disks that a script "
         + "or a file gives to QEMU are not seen: give them on the command line, or start QEMU on overlays of your own."
+    case .disksWentOn(let path, let deviations):
+      "\(path): NOT RESTORED: "
+        + deviations.map(\.description).joined(separator: " ")
+        + " Restore with the disks as they were: a snapshot or a copy of that time."
     case .mismatches(let path, let mismatches):
       "\(path): this VM does not match the image:"
         + mismatches.map { "\n  - \($0.description)" }.joined()

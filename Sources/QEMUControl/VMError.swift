@@ -33,6 +33,8 @@ public enum VMError: Error, Equatable, Sendable {
   case disksTaken([String], refusal: QMPError)
   /// A clone would write to these disks, which are no overlays that were made for it.
   case sharedDisks([String])
+  /// Disks were written to since the moment of the image.
+  case disksWentOn(FilePath, [Deviation])
   /// The VM is not the one that the image needs.
   case mismatches(FilePath, [Mismatch])
   /// The file that a snapshot is to be made in is there already.

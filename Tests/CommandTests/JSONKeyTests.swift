@@ -1,6 +1,7 @@
 import Foundation
 import LinuxIO
 import MappedRAM
+import MappedRAMFormat
 import QEMUArguments
 import SystemPackage
 import TestSupport
@@ -25,6 +26,14 @@ import Testing
     default: []
     }
   }
+
+  private static let facts = ImageFacts(
+    memoryDevices: [ImageFacts.MemoryFacts(kind: "dimm", backend: "m", address: 1 << 32)],
+    disks: [
+      ImageFacts.DiskFacts(
+        name: "vda", file: "/d", format: "raw",
+        state: ImageFacts.FileState(byteCount: 1, modifiedSeconds: 2, modifiedNanoseconds: 3))
+    ])
 
   private func section(_ title: String, _ texts: [String]) throws -> String {
     let all = try texts.map { text in
@@ -57,6 +66,7 @@ import Testing
     var restored = VMReportTests().mapped
     restored.engineReasons = [.unknownAddresses]
     restored.transfer = VMReportTests.transfer
+    restored.deviations = [.otherDisk(disk: "vda", saved: "/a", found: "/b")]
     var restore = RestoreReport(image: "vm.img", report: restored, notes: [.lockedMemory])
     restore.disks = [DiskClone(name: "d", file: "/d/a.img", overlay: "/c/d.qcow2")]
     var seen = VMInspectTests().open
@@ -74,6 +84,7 @@ import Testing
       section("save", [JSONText.line(SaveReport(image: "vm.img", report: saved).json)]),
       section("restore", [JSONText.line(restore.json)]),
       section("inspect IMAGE", [inspect, try run(["inspect", cut.string])]),
+      section("facts of inspect IMAGE", [JSONText.line(InspectJSON.Facts(Self.facts))]),
       section("inspect SOCKET", [JSONText.line(VMInspectJSON(seen, at: "/run/vm.qmp"))]),
       section("unpack", [try run(["unpack", image.string, parts])]),
       section("pack", [try run(["pack", device, parts, copy])]),

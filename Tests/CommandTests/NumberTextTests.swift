@@ -61,4 +61,17 @@ import Testing
     #expect(NumberText.count(1, "request") == "1 request")
     #expect(NumberText.count(2, "request") == "2 requests")
   }
+
+  @Test(
+    arguments: [
+      (0, "1970-01-01 00:00:00 UTC"), (951_782_399, "2000-02-28 23:59:59 UTC"),
+      (951_782_400, "2000-02-29 00:00:00 UTC"), (4_107_542_399, "2100-02-28 23:59:59 UTC"),
+      (4_107_542_400, "2100-03-01 00:00:00 UTC"), (-1, "1969-12-31 23:59:59 UTC"),
+      (1_795_819_800, "2026-11-27 22:50:00 UTC"), (253_402_300_799, "9999-12-31 23:59:59 UTC"),
+      (-62_167_219_200, "0000-01-01 00:00:00 UTC"), (-62_167_219_201, "-62167219201"),
+      (.max, "9223372036854775807"), (.min, "-9223372036854775808"),
+    ] as [(Int64, String)])
+  func aMomentIsInUTC(seconds: Int64, text: String) {
+    #expect(NumberText.moment(seconds) == text)
+  }
 }

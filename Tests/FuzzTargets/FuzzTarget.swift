@@ -18,6 +18,8 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
   case deviceArea = "device-area"
   /// The area of sums behind a stream.
   case sums
+  /// The JSON of an image's facts.
+  case facts
   /// What libvirt puts before a stream.
   case libvirt
   /// What QEMU says over QMP.
@@ -30,7 +32,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     switch self {
     case .image, .stream: 64 << 10
     case .description: 32 << 10
-    case .deviceArea, .sums, .libvirt, .sentStream: 8 << 10
+    case .deviceArea, .sums, .facts, .libvirt, .sentStream: 8 << 10
     case .qmp: 16 << 10
     case .commandLine: 4 << 10
     }
@@ -48,6 +50,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case .description: try DescriptionTarget.run(bytes)
     case .deviceArea: try DeviceAreaTarget.run(bytes)
     case .sums: try SumsTarget.run(bytes)
+    case .facts: try FactsTarget.run(bytes)
     case .libvirt: try LibvirtTarget.run(bytes)
     case .qmp: try QMPTarget.run(bytes)
     case .commandLine: try CommandLineTarget.run(bytes)
@@ -63,6 +66,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case .description: MadeDescription.seeds
     case .deviceArea: MadeArea.seeds
     case .sums: MadeSums.seeds
+    case .facts: FactsTarget.seeds
     case .libvirt: MadeContainer.seeds
     case .qmp: MadeConversation.seeds
     case .commandLine: MadeCommandLine.seeds
@@ -87,7 +91,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case .stream: try TakenImage(image, name).stream
     case .description: try TakenImage(image, name).description
     case .libvirt: try TakenImage(image, name).container
-    case .deviceArea, .sums, .qmp, .commandLine, .sentStream: []
+    case .deviceArea, .sums, .facts, .qmp, .commandLine, .sentStream: []
     }
   }
 }

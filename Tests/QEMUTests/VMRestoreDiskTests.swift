@@ -91,6 +91,45 @@ extension RealQEMU {
       try result.get()
     }
 
+    /// An image is not restored onto a disk that went on, but onto the right one, an overlay of it, and a copy.
+    @Test func aDiskThatWentOnIsRefused() throws {
+      let directory = try TemporaryDirectory()
+      let disk = try Self.disk(in: directory)
+      let image = directory.file("vm.img")
+      let source = try QEMU(Self.vm(disk).configuration)
+      try source.waitForGuestLines(2)
+      _ = try source.saveVM(to: image) { $0.afterwards = .quit }
+      func restore(_ disk: FilePath, _ more: [String] = []) throws -> Subprocess {
+        let own = try TemporaryDirectory()
+        let result = try Tool.runDetaching(
+          ["restore", "--engine", "place", "--then", "pause", "--detach", "--socket"]
+            + [own.file("s").string, "--log", own.file("l").string] + more
+            + [image.string, "--"] + Self.vm(disk).configuration.words(in: own))
+        if result.status == 0 {
+          _ = try QMPConnection(connecting: own.file("s")).execute("quit")
+          let process = result.text.split(whereSeparator: \.isWhitespace)[1]
+          try waitUntil { text(of: FilePath("/proc/\(process)/cmdline")).isEmpty }
+        }
+        return result
+      }
+      let right = try restore(disk)
+      #expect(right.status == 0 && !right.errors.contains("disk"), "\(right.errors)")
+      let copy = directory.file("copy")
+      try Subprocess.succeed(["cp", "-p", disk.string, copy.string])
+      let copied = try restore(copy)
+      #expect(copied.status == 0 && !copied.errors.contains("cannot be told"), "\(copied.errors)")
+      try Subprocess.succeed(["touch", copy.string])
+      let other = try restore(copy)
+      #expect(other.status == 0 && other.errors.contains("cannot be told"), "\(other.errors)")
+      // Written to, and of the same length.
+      try Subprocess.succeed(["qemu-io", "-f", "raw", "-c", "write -q -P 1 0 512", disk.string])
+      let refused = try restore(disk)
+      #expect(refused.status == 1, "\(refused.status)")
+      #expect(refused.errors.contains("NOT RESTORED") && refused.errors.contains("--disks-changed"))
+      let forced = try restore(disk, ["--disks-changed"])
+      #expect(forced.status == 0 && forced.errors.contains("WARNING: The disk"), "\(forced.errors)")
+    }
+
     /// Disks that a script adds are not seen in the arguments, but QEMU tells of them.
     @Test func aDiskThatIsNotSeenIsRefused() throws {
       let directory = try TemporaryDirectory()

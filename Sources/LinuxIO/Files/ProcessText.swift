@@ -14,6 +14,20 @@ package enum ProcessText {
   package static func lines(
     of path: FilePath, limit: Int = Self.limit
   ) throws(SystemCallError) -> [ArraySlice<UInt8>] {
+    try bytes(of: path, limit: limit).split(separator: UInt8(ascii: "\n"))
+  }
+
+  /// The words of such a file, each of which ends with a zero byte; empty ones among them.
+  ///
+  /// - Throws: as `lines`.
+  package static func words(of path: FilePath) throws(SystemCallError) -> [ArraySlice<UInt8>] {
+    let bytes = try bytes(of: path, limit: limit)
+    guard !bytes.isEmpty else { return [] }
+    let words = bytes.split(separator: 0, omittingEmptySubsequences: false)
+    return bytes.last == 0 ? words.dropLast() : words
+  }
+
+  private static func bytes(of path: FilePath, limit: Int) throws(SystemCallError) -> [UInt8] {
     let descriptor = try openDescriptor(path, flags: O_RDONLY)
     let number = descriptor.rawValue
     var bytes: [UInt8] = []
@@ -23,7 +37,7 @@ package enum ProcessText {
         // SAFETY: the array is as long as the call is told, and lives for it.
         unsafe chunk.withUnsafeMutableBytes { unsafe Glibc.read(number, $0.baseAddress, $0.count) }
       }
-      if count == 0 { return bytes.split(separator: UInt8(ascii: "\n")) }
+      if count == 0 { return bytes }
       bytes += chunk[..<count]
       guard bytes.count <= limit else {
         throw SystemCallError(call: .read, errno: .fileTooLarge, subject: .file(path))

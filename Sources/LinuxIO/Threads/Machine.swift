@@ -35,6 +35,12 @@ package enum Machine {
     return String(decoding: line, as: UTF8.self)
   }
 
+  /// The host's name, as this process sees it.
+  package static var hostName: String {
+    let line = (try? ProcessText.lines(of: "/proc/sys/kernel/hostname"))?.first ?? []
+    return String(decoding: line, as: UTF8.self)
+  }
+
   /// The processor's name, as the kernel knows it; `nil` where it does not say.
   package static var processorName: String? {
     let line = (try? ProcessText.lines(of: "/proc/cpuinfo"))?.first {

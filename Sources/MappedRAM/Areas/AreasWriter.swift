@@ -37,6 +37,14 @@ struct AreasWriter {
     try take(header, end: table.offset)
   }
 
+  /// Writes what the image is of.
+  mutating func write(_ facts: ImageFacts) throws(ImageError) {
+    let (header, table) = facts.encoded(at: end)
+    try makeRoom(upTo: table.offset)
+    try file.write(table)
+    try take(header, end: table.offset)
+  }
+
   /// Writes the sums of the blocks of `image`, which is this one: those that are known of each block's chunks.
   ///
   /// - Parameter overlay: the stream's first bytes, where they are not in the file yet.

@@ -18,6 +18,7 @@ extension DirectoryManifest {
     ramSectionID = prologue.ramSectionID
     hasFooters = prologue.hasFooters ? nil : false
     vmstateFile = Self.vmstateFileName
+    factsFile = image.facts == nil ? nil : Self.factsFileName
     hasChecksums = image.areas.headers.contains { $0.kind == .sums } ? true : nil
     devices = image.deviceArea.map { area in
       zip(area.devices, Device.places(of: area)).compactMap { device, places in

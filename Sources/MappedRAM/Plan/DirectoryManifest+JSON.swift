@@ -31,7 +31,7 @@ extension DirectoryManifest {
 
   /// The names of all files that belong together, the manifest's own among them.
   var fileNames: [String] {
-    let own: [String?] = [Self.fileName, prefixFile, preambleFile, vmstateFile]
+    let own: [String?] = [Self.fileName, prefixFile, preambleFile, vmstateFile, factsFile]
     return (own + blocks.map(\.file) + (devices ?? []).map(\.file)).compactMap { $0 }
   }
 

@@ -43,6 +43,8 @@ package struct DirectoryManifest: Codable, Equatable, Sendable {
   package var vmstateFile: String
   /// The devices whose states stand behind the stream, if there are some.
   package var devices: [Device]?
+  /// The file with what the image says that it is of, if it does.
+  package var factsFile: String?
   /// True where the image has checksums, and one that is built is to have them.
   package var hasChecksums: Bool?
 
@@ -52,6 +54,8 @@ package struct DirectoryManifest: Codable, Equatable, Sendable {
   package static let fileName = "image.json"
   /// The name of the file with the rest of the stream.
   package static let vmstateFileName = "vmstate.bin"
+  /// The name of the file with what the image is of.
+  package static let factsFileName = "facts.json"
   /// The name of the file with what stands before the stream.
   package static let prefixFileName = "prefix.bin"
   /// The name of the file with what stands between the configuration and RAM.

@@ -39,12 +39,21 @@ extension SavePlan {
     let devices = try (manifest.devices ?? []).map { (device) throws(ImageError) in
       try device.save(from: try files.open(device.file))
     }
+    let facts = try manifest.factsFile.map { (name) throws(ImageError) in
+      let file = try files.open(name)
+      let bytes = try ImageFile(file).readAll(limit: ImageLimits.factsBytes)
+      do throws(FormatError) {
+        return try ImageFacts(parsing: bytes)
+      } catch {
+        throw ImageError.format(error, in: file.path)
+      }
+    }
     let ownSlots = try manifest.slots(at: path)
     var plan = try SavePlan(
       prologue: prologue, blocks: blocks, tail: [try whole(vmstate)], prefix: prefix,
       streamOffset: FileOffset(manifest.streamOffset), slots: slots ?? ownSlots,
       keepsHoles: true, for: path
-    ).with(devices: devices)
+    ).with(devices: devices).with(facts: facts)
     plan.hasChecksums = manifest.hasChecksums ?? false
     return plan
   }

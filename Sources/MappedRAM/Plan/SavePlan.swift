@@ -31,6 +31,8 @@ public struct SavePlan: Sendable {
   var sectionBodies: [DeviceIdentity: FileOffset] = [:]
   /// How much of these states may be in memory.
   public var deviceLimits = DeviceLimits.standard
+  /// What the image is of; `nil` for an image that does not say.
+  public internal(set) var facts: ImageFacts?
   /// What errors are about.
   let path: FilePath
 
@@ -145,6 +147,13 @@ public struct SavePlan: Sendable {
       problem.offset = streamOffset + (problem.offset - .zero)
       throw .format(problem, in: path)
     }
+  }
+
+  /// The same plan, of an image that says what it is of.
+  public func with(facts: ImageFacts?) -> SavePlan {
+    var plan = self
+    plan.facts = facts
+    return plan
   }
 
   /// The size of the target's pages.

@@ -106,6 +106,9 @@ public struct DirectoryRestore: Sendable {
       try output.add(DirectoryManifest.preambleFileName, bytes: prologue.preamble)
     }
     try copy(tail, to: DirectoryManifest.vmstateFileName, &output)
+    if let facts = image.facts {
+      try output.add(DirectoryManifest.factsFileName, bytes: facts.text)
+    }
     let manifest = DirectoryManifest(
       image, prologue: prologue, files: output.blockFiles, deviceFiles: output.deviceFiles,
       presentZeros: outcome.presentZeros,

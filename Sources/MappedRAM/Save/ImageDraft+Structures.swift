@@ -79,9 +79,12 @@ extension ImageDraft {
   ///
   /// - Returns: where the image ends.
   func writeAreas(_ contents: Contents) throws(ImageError) -> FileOffset {
-    guard contents.area != nil || contents.sums != nil else { return plan.end }
+    guard contents.area != nil || contents.sums != nil || plan.facts != nil else {
+      return plan.end
+    }
     var writer = AreasWriter(file, behindStream: plan.end, text: try plan.descriptionText())
     if let area = contents.area { try writer.write(area) }
+    if let facts = plan.facts { try writer.write(facts) }
     if let sums = contents.sums {
       var image = try Image(
         file, streamOffset: plan.layout.streamOffset, overlay: streamHeader, behindStream: false)

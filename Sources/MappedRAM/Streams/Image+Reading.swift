@@ -87,6 +87,7 @@ extension Image {
     description = reader.cursor.description
     areas = reader.areas
     deviceArea = reader.deviceArea
+    facts = reader.facts
     remarks = reader.cursor.remarks
   }
 

@@ -32,6 +32,8 @@ public struct Image: Equatable, Sendable {
   public var areas = ImageAreas.none
   /// The states of devices behind the stream, if there are some.
   public var deviceArea: DeviceArea?
+  /// What the image says that it is of, if it does.
+  public var facts: ImageFacts?
   /// What is wrong, in the order in which it was met.
   public var problems: [FormatError] = []
   /// What is unusual, but harmless.

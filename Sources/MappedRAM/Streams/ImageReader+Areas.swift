@@ -87,7 +87,7 @@ extension ImageReader {
     } catch {
       if case .format(let problem, _) = error {
         areas = .damaged(areas.headers, problem)
-        deviceArea = nil
+        (deviceArea, facts) = (nil, nil)
       }
       throw error
     }
@@ -115,7 +115,7 @@ extension ImageReader {
     } catch {
       if case .format(let problem, _) = error {
         areas = .damaged(chain.headers, problem)
-        deviceArea = nil
+        (deviceArea, facts) = (nil, nil)
       }
       throw error
     }
@@ -175,6 +175,16 @@ extension ImageReader {
       let count = Int(header.table.byteCount.rawValue)
       deviceArea = try cursor.window.parse(at: header.table.lowerBound, atMost: count) {
         (input) throws(FormatError) in try DeviceArea(header: header, parsing: &input)
+      }.value
+    case (.facts, ImageFacts.version):
+      do throws(FormatError) {
+        try ImageFacts.check(header)
+      } catch {
+        throw .format(error, in: cursor.window.file.path)
+      }
+      let count = Int(header.table.byteCount.rawValue)
+      facts = try cursor.window.parse(at: header.table.lowerBound, atMost: count) {
+        (input) throws(FormatError) in try ImageFacts(header: header, parsing: &input)
       }.value
     case _ where header.isNeeded:
       throw failure(

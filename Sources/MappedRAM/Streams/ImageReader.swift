@@ -14,6 +14,8 @@ struct ImageReader {
   var areas = ImageAreas.none
   /// The states of devices in one of these.
   var deviceArea: DeviceArea?
+  /// What one of these says that the image is of.
+  var facts: ImageFacts?
   private let isOffsetGiven: Bool
 
   /// What is known of the block list while it is read.

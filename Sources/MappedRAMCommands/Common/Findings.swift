@@ -101,6 +101,21 @@ extension VMSaveWarning {
   }
 }
 
+extension Deviation {
+  var finding: Finding {
+    let kind =
+      switch self {
+      case .diskWentOn: "diskWentOn"
+      case .overlayWentOn: "overlayWentOn"
+      case .laterSnapshot: "laterSnapshot"
+      case .otherDisk: "otherDisk"
+      case .memory: "memory"
+      case .arguments: "arguments"
+      }
+    return Finding(kind: kind, message: description)
+  }
+}
+
 extension LaunchNote {
   var finding: Finding {
     let kind =

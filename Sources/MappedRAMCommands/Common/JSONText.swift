@@ -120,6 +120,7 @@ extension VMError {
   fileprivate var reasons: [Finding] {
     switch self {
     case .mismatches(_, let found): found.map(\.finding)
+    case .disksWentOn(_, let found): found.map(\.finding)
     case .cannotCapture(let found, _), .deviceByQEMU(_, let found), .layoutByQEMU(let found):
       found.map(\.finding)
     case .cannotProtect(let found): found.map(\.finding)

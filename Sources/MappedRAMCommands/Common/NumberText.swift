@@ -2,6 +2,34 @@ import LinuxIO
 
 /// Numbers as people read them. Programs get raw numbers.
 enum NumberText {
+  /// A moment, in seconds since the begin of 1970: `2026-11-27 22:50:00 UTC`. One that is in no year of four digits as its number.
+  static func moment(_ seconds: Int64) -> String {
+    // The first and the last second of those years.
+    guard (-62_167_219_200...253_402_300_799).contains(seconds) else { return "\(seconds)" }
+    // From 0000-03-01 on, so that the day that some years have more is a year's last.
+    let sinceEpoch = floored(seconds, by: 86400)
+    let (days, second) = (sinceEpoch + 719_468, seconds - sinceEpoch * 86400)
+    let era = floored(days, by: 146_097)
+    let day = days - era * 146_097
+    let year = (day - day / 1460 + day / 36524 - day / 146_096) / 365
+    let dayOfYear = day - (365 * year + year / 4 - year / 100)
+    let month = (5 * dayOfYear + 2) / 153
+    let date = (
+      year: year + era * 400 + (month >= 10 ? 1 : 0), month: month < 10 ? month + 3 : month - 9,
+      day: dayOfYear - (153 * month + 2) / 5 + 1
+    )
+    func padded(_ value: Int64, _ count: Int) -> String {
+      let digits = String(value)
+      return String(repeating: "0", count: max(0, count - digits.count)) + digits
+    }
+    return "\(padded(date.year, 4))-\(padded(date.month, 2))-\(padded(date.day, 2)) "
+      + "\(padded(second / 3600, 2)):\(padded(second / 60 % 60, 2)):\(padded(second % 60, 2)) UTC"
+  }
+
+  private static func floored(_ value: Int64, by divisor: Int64) -> Int64 {
+    value >= 0 ? value / divisor : (value + 1) / divisor - 1
+  }
+
   /// Three digits that count, or all of the whole part: `0.012`, `2.31`, `24.3`, `1023`.
   static func significant(_ value: Double) -> String {
     guard value.isFinite else { return "-" }

@@ -77,6 +77,8 @@ struct InspectJSON: Encodable {
   var devices: [Device]?
   /// What stands behind the stream.
   var areas: Areas
+  /// What the image says that it is of.
+  @OrNull var facts: Facts?
   /// The states of devices behind the stream.
   @OrNull var deviceArea: DeviceStates?
   var fileSize: UInt64
@@ -85,6 +87,61 @@ struct InspectJSON: Encodable {
   var problems: [Problem]
   /// What is odd.
   var remarks: [Finding]
+
+  struct Facts: Encodable {
+    /// Seconds since the begin of 1970 (UTC).
+    @OrNull var time: Int64?
+    @OrNull var host: String?
+    @OrNull var tool: String?
+    @OrNull var name: String?
+    @OrNull var uuid: String?
+    @OrNull var qemu: String?
+    var commandLine: [String]
+    var memoryDevices: [Memory]
+    var disks: [Disk]
+
+    struct Memory: Encodable {
+      var kind: String
+      var backend: String
+      var address: UInt64
+      @OrNull var node: UInt64?
+    }
+
+    struct Disk: Encodable {
+      var name: String
+      var file: String
+      var format: String
+      @OrNull var size: UInt64?
+      /// What the file was; `null` where that says nothing of its contents.
+      @OrNull var state: State?
+    }
+
+    struct State: Encodable {
+      var size: UInt64
+      var modified: Int64
+      var modifiedNanoseconds: Int64
+      @OrNull var device: UInt64?
+      @OrNull var inode: UInt64?
+    }
+
+    init(_ facts: ImageFacts) {
+      (time, host, tool) = (facts.time, facts.host, facts.tool)
+      (name, uuid, qemu) = (facts.name, facts.uuid, facts.qemuVersion)
+      commandLine = facts.commandLine
+      memoryDevices = facts.memoryDevices.map {
+        Memory(kind: $0.kind, backend: $0.backend, address: $0.address, node: $0.node)
+      }
+      disks = facts.disks.map { disk in
+        Disk(
+          name: disk.name, file: disk.file, format: disk.format, size: disk.guestByteCount,
+          state: disk.state.map {
+            State(
+              size: $0.byteCount, modified: $0.modifiedSeconds,
+              modifiedNanoseconds: $0.modifiedNanoseconds, device: $0.device, inode: $0.inode)
+          })
+      }
+    }
+  }
 
   struct Problem: Encodable {
     var kind: String
@@ -220,6 +277,7 @@ extension InspectJSON {
     sections = image.sections.map { Section($0) }
     devices = inspection.devices.map { $0.map { Device($0) } }
     areas = Areas(image.areas, in: image.path)
+    facts = image.facts.map { Facts($0) }
     deviceArea = image.deviceArea.map { DeviceStates($0) }
     fileSize = image.fileSize.rawValue
     allocatedBytes = inspection.allocatedBytes

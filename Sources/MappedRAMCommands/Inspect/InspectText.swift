@@ -1,5 +1,6 @@
 import MappedRAM
 import MappedRAMFormat
+import QEMUArguments
 import SystemPackage
 
 /// What `inspect` prints for people.
@@ -65,6 +66,7 @@ struct SummaryText {
       ("Page size", inspection.pageSize.map { "\($0)" } ?? Self.unknown),
       ("Capabilities", configuration.map { Self.list($0.capabilities) } ?? Self.unknown),
     ]
+    if let saved = image.facts { facts += Self.text(of: saved) }
     if let uuid = configuration?.uuid { facts.append(("UUID", UUIDText.format(uuid))) }
     facts += [
       ("RAM", ram)
@@ -89,6 +91,7 @@ struct SummaryText {
       case .devices:
         "device states (\(NumberText.count(image.deviceArea?.devices.count ?? 0, "device")), "
           + "\(NumberText.bytes((image.deviceArea?.byteCount ?? .zero).rawValue)))"
+      case .facts: "facts (\(length))"
       case .sums: "checksums (\(length))"
       default: "\(header.kind) (unknown, \(length))"
       }
@@ -99,6 +102,39 @@ struct SummaryText {
       return "\(known) at \(headers.first?.range.lowerBound ?? .zero)"
     case .damaged: return known.isEmpty ? "damaged, see below" : "damaged, see below; \(known)"
     }
+  }
+
+  /// What the image says that it is of.
+  private static func text(of facts: ImageFacts) -> [(String, String)] {
+    var lines: [(String, String)] = []
+    let moment = facts.time.map { NumberText.moment($0) }
+    let saved = [moment, facts.host.map { "on \($0)" }, facts.qemuVersion.map { "QEMU \($0)" }]
+    let words = saved.compactMap { $0 }
+    if !words.isEmpty { lines.append(("Saved", words.joined(separator: ", "))) }
+    if let name = facts.name { lines.append(("Name", name)) }
+    if let line = try? QEMUCommandLine(parsing: facts.commandLine) {
+      let words = ["cpu", "smp", "numa"].flatMap { option in
+        line.values(of: option).map { "-\(option) \($0)" }
+      }
+      if !words.isEmpty { lines.append(("Started with", words.joined(separator: " "))) }
+    }
+    for device in facts.memoryDevices {
+      let node = device.node.map { ", node \($0)" } ?? ""
+      lines.append(
+        (
+          "Memory device",
+          "\(device.backend) (\(device.kind)) at 0x\(String(device.address, radix: 16))\(node)"
+        ))
+    }
+    for disk in facts.disks {
+      let size = disk.guestByteCount.map { ", \(NumberText.bytes($0))" } ?? ""
+      let written = disk.state.map { state in
+        ", written \(NumberText.moment(state.modifiedSeconds))"
+      }
+      lines.append(
+        ("Disk", "\(disk.name): \(disk.file) (\(disk.format)\(size)\(written ?? ""))"))
+    }
+    return lines
   }
 
   private static let unknown = "unknown"

@@ -124,6 +124,13 @@ struct RestoreMachine: ParsableArguments {
   var cloneDisks: FilePath?
 
   @Flag(
+    help: """
+      Restore although files of disks were written to since the moment of the image. The guest then goes on with file systems that are \
+      no longer so, and ruins them, unless they are not mounted.
+      """)
+  var disksChanged = false
+
+  @Flag(
     help:
       "Return as soon as the VM is restored, print QEMU's process ID, QMP socket and log, and leave it running."
   )

@@ -14,7 +14,7 @@ extension RestoreReport {
       elapsedSeconds: report.elapsed.inSeconds,
       blocks: report.blocks.map {
         JSON.Block(idstr: $0.idstr, byteCount: $0.byteCount, way: $0.way.rawValue)
-      }, notes: notes.map(\.finding),
+      }, notes: notes.map(\.finding), deviations: report.deviations.map(\.finding),
       disks: disks.map {
         JSON.Disk(name: $0.name, file: $0.file.string, overlay: $0.overlay.string)
       },
@@ -40,6 +40,8 @@ extension RestoreReport {
     var elapsedSeconds: Double
     var blocks: [Block]
     var notes: [Finding]
+    /// What is otherwise than in the VM that the image is of.
+    var deviations: [Finding]
     /// The disks of a clone, with the overlays that were made for it.
     var disks: [Disk]
     /// Devices whose states went nowhere.

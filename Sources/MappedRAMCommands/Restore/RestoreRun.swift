@@ -40,6 +40,7 @@ extension RestoreCommand {
     restore.engine = machine.engine
     restore.afterwards = machine.then?.ending ?? .asBefore
     restore.processID = process.pid
+    restore.allowsChangedDisks = machine.disksChanged
     do throws(ImageError) {
       restore.devices = try devices.targets(replacing: force.replacing)
     } catch {

@@ -29,6 +29,7 @@ struct RestoreReport: CommandReport {
     }
     lines += disks.map { "  Disk \($0.name): \($0.overlay), an overlay of \($0.file)" }
     lines += notes.map { "  Note: \($0.description)" }
+    lines += report.deviations.map { "  \($0.label): \($0.description)" }
     if !devicesLeft.isEmpty {
       let names = devicesLeft.map { "\"\($0)\"" }.joined(separator: ", ")
       lines.append(
@@ -66,5 +67,16 @@ struct RestoreReport: CommandReport {
     guard let socket else { return "" }
     return "pid     \(report.processID ?? 0)\nsocket  \(socket)\n"
       + (log.map { "log     \($0)\n" } ?? "")
+  }
+}
+
+extension Deviation {
+  /// How much it should alarm.
+  fileprivate var label: String {
+    switch self {
+    case .diskWentOn, .overlayWentOn: "WARNING"
+    case .memory, .arguments: "Warning"
+    case .laterSnapshot, .otherDisk: "Note"
+    }
   }
 }

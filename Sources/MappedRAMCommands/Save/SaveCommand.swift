@@ -127,7 +127,8 @@ struct SaveLayout: ParsableArguments {
 
   @Flag(
     help: """
-      Do not put checksums behind QEMU's stream, by which "mapped-ram verify" finds damage. (Of what QEMU itself writes, or sends while \
+      Put nothing behind QEMU's stream: no checksums, by which "mapped-ram verify" finds damage, and nothing about the VM and its disks, \
+      which "mapped-ram restore" compares. (Of what QEMU itself writes, or sends while \
       a VM is saved live, the image is read for them once more, when the VM may run again.)
       """)
   var noChecksums = false

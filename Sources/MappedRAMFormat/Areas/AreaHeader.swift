@@ -16,6 +16,8 @@ public struct AreaKind: Hashable, Sendable {
 
   /// The states of devices (`DeviceArea`).
   public static let devices = AreaKind("DEVS")
+  /// What the image is of (`ImageFacts`).
+  public static let facts = AreaKind("FACT")
   /// Sums of what is in the image (`SumsArea`).
   public static let sums = AreaKind("SUMS")
 

@@ -86,7 +86,18 @@ extension Disk.Medium {
     isReadOnly = try inserted.member("ro").bool()
     isActive = try inserted.optional("active")?.bool() ?? true
     isEncrypted = try inserted.isEncryptedNode()
-    virtualByteCount = try inserted.optional("image")?.optional("virtual-size")?.unsigned()
+    let image = inserted.optional("image")
+    virtualByteCount = try image?.optional("virtual-size")?.unsigned()
+    var below = image?.optional("backing-image")
+    while let image = below {
+      backingFiles.append(try image.member("filename").string())
+      below = image.optional("backing-image")
+    }
+    let details = image?.optional("format-specific")?.optional("data")
+    isWrittenWhenClosed =
+      try details?.optional("lazy-refcounts")?.bool() ?? false
+      || details?.optional("bitmaps") != nil
+    hasDataFile = details?.optional("data-file") != nil
   }
 }
 

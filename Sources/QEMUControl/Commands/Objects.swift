@@ -59,7 +59,10 @@ extension QMPCommand<[MemoryDevice]> {
         return MemoryDevice(
           kind: try device.member("type").string(), id: try data.optional("id")?.string(),
           backend: backend.map { $0.hasPrefix("/objects/") ? String($0.dropFirst(9)) : $0 },
-          byteCount: ByteCount(try data.optional("size")?.unsigned() ?? 0))
+          byteCount: ByteCount(try data.optional("size")?.unsigned() ?? 0),
+          // A DIMM's is "addr", a virtio device's "memaddr".
+          address: try (data.optional("addr") ?? data.optional("memaddr"))?.unsigned(),
+          node: try data.optional("node")?.unsigned())
       }
     }
   }
@@ -75,4 +78,8 @@ public struct MemoryDevice: Equatable, Sendable {
   public var backend: String?
   /// The memory that the guest can use; of a virtio-mem, what is plugged of it.
   public var byteCount: ByteCount
+  /// The guest-physical address at which it begins.
+  public var address: UInt64?
+  /// The NUMA node that it belongs to.
+  public var node: UInt64?
 }

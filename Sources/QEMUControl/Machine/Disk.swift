@@ -28,6 +28,12 @@ public struct Disk: Equatable, Sendable {
     public var isEncrypted = false
     /// The bytes that the guest sees.
     public var virtualByteCount: UInt64?
+    /// What it stands on, the uppermost first, as QEMU names files.
+    public var backingFiles: [String] = []
+    /// Whether QEMU writes to the file as it closes it, also of a VM that is paused: a qcow2 file with lazy reference counts, or with bitmaps.
+    public var isWrittenWhenClosed = false
+    /// Whether what the guest writes goes into another file beside this one, which has the metadata (qcow2's `data_file`).
+    public var hasDataFile = false
   }
 
   /// Whether the guest can write to it.
@@ -55,14 +61,21 @@ extension Disk.Medium {
   var hasRelativePath: Bool { Self.isRelativePath(file) }
 
   /// The path of the file at the bottom, where there is one: a `json:` text names it in the nodes that it is made of.
-  var bottomFile: String? {
-    guard var node = nodes else { return file.hasPrefix("/") || hasRelativePath ? file : nil }
+  var bottomFile: String? { Self.bottomFile(of: file) }
+
+  /// The paths of the files at the bottom of this and of what it stands on, the uppermost first; `nil` for one that has none.
+  var bottomFiles: [String?] { ([file] + backingFiles).map { Self.bottomFile(of: $0) } }
+
+  private static func bottomFile(of file: String) -> String? {
+    guard var node = nodes(of: file) else {
+      return file.hasPrefix("/") || isRelativePath(file) ? file : nil
+    }
     while let below = node["file"] { node = below }
     return node["filename"]?.string
   }
 
   /// The nodes that a `json:` text is made of; `nil` where the file has another kind of name.
-  private var nodes: JSONValue? {
+  private static func nodes(of file: String) -> JSONValue? {
     guard file.hasPrefix(Self.prefix) else { return nil }
     // What is no JSON names no file either.
     return (try? JSONValue(parsing: Array(file.utf8.dropFirst(Self.prefix.utf8.count)))) ?? .null
@@ -72,7 +85,7 @@ extension Disk.Medium {
 
   /// `file`, with what `absolute` makes of each path in it; `nil` where that is nothing for one of them.
   func named(_ absolute: (String) -> String?) -> String? {
-    guard let nodes else { return absolute(file) }
+    guard let nodes = Self.nodes(of: file) else { return absolute(file) }
     return nodes.replacingFileNames(absolute).map { Self.prefix + $0.text }
   }
 

@@ -62,7 +62,7 @@ extension RunningVM {
     package static let identity = Questions(rawValue: 1 << 0)
     /// `processorThreads`: they tell QEMU's process.
     package static let processors = Questions(rawValue: 1 << 1)
-    /// What its memory is made of: `backends`, `memoryDevices`.
+    /// What its memory is made of: `backends`.
     package static let memory = Questions(rawValue: 1 << 2)
     /// `disks`.
     package static let disks = Questions(rawValue: 1 << 3)
@@ -70,10 +70,12 @@ extension RunningVM {
     package static let parameters = Questions(rawValue: 1 << 4)
     /// Whether QEMU has the commands that a capture needs. Without it, none counts as missing.
     package static let commands = Questions(rawValue: 1 << 5)
+    /// `memoryDevices`.
+    package static let memoryDevices = Questions(rawValue: 1 << 6)
 
     /// All.
     package static let all: Questions = [
-      .identity, .processors, .memory, .disks, .parameters, .commands,
+      .identity, .processors, .memory, .memoryDevices, .disks, .parameters, .commands,
     ]
   }
 
@@ -109,7 +111,7 @@ extension RunningVM {
         try ask(.queryName, .identity), try ask(.queryUUID, .identity),
         try ask(.queryCharacterDevices, .identity), try connection.send(.queryTarget),
         try connection.send(.qomGet("/machine", "type")), try connection.send(.queryStatus),
-        try ask(.queryProcessors, .processors), try ask(.queryMemoryDevices, .memory),
+        try ask(.queryProcessors, .processors), try ask(.queryMemoryDevices, .memoryDevices),
         try ask(.queryBlock, .disks), try connection.send(.queryMigrationCapabilities),
         try ask(.queryMigrationParameters, .parameters), try connection.send(.queryMigrate),
         try connection.askForDevices(), try ask(.queryCommands, .commands),

@@ -22,6 +22,8 @@ public struct VMRestore: Sendable {
   var inherited: InheritedFiles?
   /// The only files that the disks of a clone may write to; `nil` for a VM that is none.
   var cloneDisks: [FilePath]?
+  /// Whether an image is restored although disks have been written to since its moment (`Deviation.diskWentOn`).
+  public var allowsChangedDisks = false
   /// What gets the states of devices that stand behind the image's stream, before the VM is resumed.
   public var devices: [DeviceIdentity: any DeviceStateTarget] = [:]
 
@@ -121,6 +123,8 @@ public struct VMRestoreReport: Equatable, Sendable {
   public var elapsed: Duration
   /// What our channels did; `nil` where they had nothing to do.
   public var transfer: TransferReport?
+  /// What is otherwise than in the VM that the image is of.
+  public var deviations: [Deviation] = []
 
   /// How a block came into the VM.
   public struct BlockArrival: Equatable, Sendable {
@@ -170,13 +174,14 @@ extension VMRestore {
     connection.isCancelled = { before() || cancellation.isCancelled }
     defer { connection.isCancelled = before }
     let start = ContinuousClock.now
-    let vm = try RunningVM(lookingThrough: connection, for: questions)
+    let vm = try RunningVM(lookingThrough: connection, for: questions(about: source))
     let session = VMSession(connection, vm, process: nil, reconnects: false)
     if let inherited { session.note { $0.descriptorSet = inherited.set } }
     // Refuse: before `stop`, so that a VM that then waits for another image is as it was.
     try checkWaits(vm.runState, vm.migration)
     let access = try check(source, vm, session)
     try checkDisks(of: vm)
+    let deviations = try deviations(of: vm, from: source, try? access.get().processID)
     // Decide.
     if case .success(let memory) = access { try found(memory.process) }
     let chosen = try choose(access)
@@ -186,7 +191,7 @@ extension VMRestore {
     var report = VMRestoreReport(
       engine: chosen.name, engineReasons: [], blocks: [], state: "",
       processID: (try? access.get())?.processID ?? startedProcess ?? processID, elapsed: .zero,
-      transfer: nil)
+      transfer: nil, deviations: deviations)
     if engine == .auto, case .failure(let obstacle) = access { report.engineReasons = [obstacle] }
     do throws(VMError) {
       let mapping = try job.check(chosen, clearing: clearedBytesLimit, cancellation)
@@ -207,11 +212,14 @@ extension VMRestore {
   }
 
   /// What is asked about a VM besides what it is compared by: its process where we have not started it, its disks where they may be
-  /// others' as well, and how it migrates where QEMU may load by itself.
-  private var questions: RunningVM.Questions {
+  /// others' as well or the image tells of them, and how it migrates where QEMU may load by itself.
+  private func questions(about source: RestoreSource) -> RunningVM.Questions {
     var questions: RunningVM.Questions = []
     if startedProcess == nil { questions.insert(.processors) }
-    if cloneDisks != nil { questions.insert(.disks) }
+    if cloneDisks != nil || source.image.facts?.disks.isEmpty == false {
+      questions.insert(.disks)
+    }
+    if source.image.facts?.memoryDevices.isEmpty == false { questions.insert(.memoryDevices) }
     if engine == .auto || engine == .qemu { questions.insert(.parameters) }
     return questions
   }
@@ -314,6 +322,25 @@ extension VMRestore {
     guard shared.isEmpty else {
       throw .sharedDisks(shared.map { "\($0.label) (\(places.name(of: $0)))" })
     }
+  }
+
+  /// Compares the VM with what the image says that it is of.
+  ///
+  /// - Throws: `disksWentOn` where it would ruin file systems to go on.
+  private func deviations(
+    of vm: RunningVM, from source: RestoreSource, _ process: Int32?
+  ) throws(VMError) -> [Deviation] {
+    guard let facts = source.image.facts else { return [] }
+    let check = FactsCheck(facts: facts)
+    let process = process ?? startedProcess ?? processID
+    let found =
+      check.disks(vm.disks, DiskPlaces(of: vm, processID: process))
+      + check.memory(vm.memoryDevices)
+      + check.arguments(process.map { VMFacts.commandLine(of: $0) } ?? [])
+    guard allowsChangedDisks || !found.contains(where: \.isDangerous) else {
+      throw .disksWentOn(source.file.path, found.filter(\.isDangerous))
+    }
+    return found
   }
 
   /// The devices of a waiting VM that have state; `nil` where QEMU does not tell.

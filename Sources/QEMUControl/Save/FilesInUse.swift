@@ -79,7 +79,12 @@ struct DiskPlaces {
 
   /// Looks where `vm` was started, in `processID` alone if it is given.
   init(of vm: RunningVM, processID: Int32?) {
-    processes = processID.map { [$0] } ?? vm.possibleProcesses
+    self.init(ofProcesses: processID.map { [$0] } ?? vm.possibleProcesses)
+  }
+
+  /// Looks where `processes` were started, the likeliest first.
+  init(ofProcesses processes: [Int32]) {
+    self.processes = processes
     directories = processes.compactMap { Self.workingDirectory(of: $0) }
   }
 

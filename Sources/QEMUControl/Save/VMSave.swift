@@ -22,6 +22,9 @@ public struct VMSave: Sendable {
   /// Whether the image gets checksums of its contents. They are taken while the pages are read; of what QEMU writes or sends, the image is
   /// read for them once more, when the VM may run again.
   public var hasChecksums = false
+  /// Whether the image says what it is of: the VM, its command line, its disks and when they were written to (FORMAT.md, section 10). A restore
+  /// compares it.
+  public var hasFacts = true
   /// An earlier image of the VM, whose blocks on the disk the new one shares where the contents are the same and the file system can: the
   /// report says what came of it. The new image is whole by itself, and has checksums. By capture only.
   public var base: FilePath?
