@@ -61,6 +61,10 @@ extension RealQEMU {
       }
       #expect(report.transfer.hasChecksums)
       roots.append(try root(directory.file("qemu.img")))
+      // It says what it is of as well, as a capture does.
+      let facts = try Image(at: directory.file("qemu.img")).facts
+      #expect(facts?.commandLine.isEmpty == false)
+      #expect(facts?.commandLine == (try Image(at: directory.file("1M.img")).facts)?.commandLine)
       for (name, layout) in [("1M.img", SlotLayout.hugePages), ("qemu.img", .qemu)] {
         let parts = directory.file("parts of \(name)")
         _ = try DirectoryRestore(
