@@ -32,6 +32,8 @@ public struct Image: Equatable, Sendable {
   public var areas = ImageAreas.none
   /// The states of devices behind the stream, if there are some.
   public var deviceArea: DeviceArea?
+  /// Whether something behind the stream that a restore needs may be there and cannot be read.
+  package var lacksNeededArea = false
   /// What is wrong, in the order in which it was met.
   public var problems: [FormatError] = []
   /// What is unusual, but harmless.
@@ -39,6 +41,18 @@ public struct Image: Equatable, Sendable {
 
   /// Whether the image can be restored as it stands: nothing is wrong and nothing is missing.
   public var isComplete: Bool { problems.isEmpty && tail != nil }
+
+  /// What is damaged behind the stream though a restore does not need it: the image can be restored nevertheless. Everything that it needs
+  /// is there, the states of devices among it.
+  public var harmlessDamage: FormatError? {
+    guard case .damaged(_, let problem) = areas, !lacksNeededArea else { return nil }
+    return problem
+  }
+
+  /// The first problem because of which the image must not be restored.
+  public var restoreProblem: FormatError? {
+    problems.first { $0 != harmlessDamage }
+  }
 
   /// Makes sure that the image has the states of `devices` behind its stream.
   ///

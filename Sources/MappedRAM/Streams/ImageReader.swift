@@ -14,6 +14,12 @@ struct ImageReader {
   var areas = ImageAreas.none
   /// The states of devices in one of these.
   var deviceArea: DeviceArea?
+  /// What is wrong where the line at the end of the file leads, if no area is there.
+  var lineProblem: FormatError?
+  /// Where it leads.
+  var lineStart: FileOffset?
+  /// Whether something behind the stream that a restore needs may be there and cannot be read.
+  var lacksNeededArea = false
   private let isOffsetGiven: Bool
 
   /// What is known of the block list while it is read.

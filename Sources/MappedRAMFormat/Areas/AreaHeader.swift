@@ -19,6 +19,9 @@ public struct AreaKind: Hashable, Sendable {
   /// Sums of what is in the image (`SumsArea`).
   public static let sums = AreaKind("SUMS")
 
+  /// Whether no area of this kind is ever needed to restore an image.
+  package var isOptional: Bool { self == .sums }
+
   static let byteCount = 4
 }
 
