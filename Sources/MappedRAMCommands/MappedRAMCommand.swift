@@ -20,7 +20,8 @@ public struct MappedRAMCommand: ParsableCommand {
     version: "mapped-ram 0.1.0",
     subcommands: [
       SaveCommand.self, RestoreCommand.self, InspectCommand.self, UnpackCommand.self,
-      PackCommand.self, VerifyCommand.self, CompactCommand.self, BenchCommand.self,
+      PackCommand.self, VerifyCommand.self, RepairCommand.self, CompactCommand.self,
+      BenchCommand.self,
       HolderCommand.self,
     ])
 
