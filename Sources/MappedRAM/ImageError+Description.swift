@@ -16,8 +16,36 @@ extension ImageError: CustomStringConvertible {
     case .target(let error): "\(error)"
     case .save(let error): "\(error)"
     case .device(let identity, let failure): "device \"\(identity)\": \(failure)"
+    case .contents(let path, let problem): "\(path): \(problem)"
     case .cancelled: "Interrupted."
     }
+  }
+}
+
+extension ContentsProblem: CustomStringConvertible {
+  /// What is not right, and where.
+  public var description: String {
+    switch self {
+    case .noSums:
+      "the image has no checksums: whether its contents are right cannot be told."
+    case .unreadableSums(let damage):
+      "the image's checksums cannot be read, so whether its contents are right cannot be told\(Self.list(damage))"
+    case .foreignSums:
+      "the image's checksums are of another image: they do not cover what is in this one."
+    case .damaged(let damage):
+      "the contents are not those that were saved\(Self.list(damage))"
+    }
+  }
+
+  /// The first of them; an image that was lost for the most part has many.
+  private static func list(_ damage: [ImageVerification.Damage]) -> String {
+    let most = 8
+    var sentences = damage.prefix(most).map { damage in
+      let sentence = damage.description
+      return sentence.hasSuffix(".") ? String(sentence.dropLast()) : sentence
+    }
+    if damage.count > most { sentences.append("and \(damage.count - most) more") }
+    return sentences.isEmpty ? "." : ": " + sentences.joined(separator: "; ") + "."
   }
 }
 
@@ -55,6 +83,8 @@ extension PlanError: CustomStringConvertible {
       "The device state has \(found) bytes; sections can be put into at most \(limit)."
     case .deviceName(let name):
       "\"\(name)\" is not a name of a device; expected 1 to 255 printable ASCII characters."
+    case .sameFile(let image, let other):
+      "\(image) and \(other) are the same file: give another one that still has the contents."
     case .tooManyDevices(let found, let limit):
       "There are \(found) devices; at most \(limit) fit an image."
     }

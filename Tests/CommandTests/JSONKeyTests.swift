@@ -90,6 +90,7 @@ import Testing
       section("pack", [try run(["pack", device, parts, copy])]),
       section("verify", [JSONText.line(VerifyReportTests.damaged().json)]),
       section("seal", [try run(["seal", "--copy", sealed, copy]), try run(["seal", sealed])]),
+      section("repair", [JSONText.line(RepairReportTests.report().json)]),
       section("bench --live", [JSONText.line(try LiveBenchReportTests.report().json)]),
       section("compact", [try run(["compact", image.string])]),
       section("error", [JSONText.line(error)]),

@@ -142,5 +142,105 @@ extension RealQEMU {
         }
       }
     }
+
+    /// An image of a paused VM with checksums.
+    private func saved(_ qemu: QEMU, in directory: TemporaryDirectory) throws -> FilePath {
+      try qemu.waitForGuestLines(2)
+      try qemu.stop()
+      let image = directory.file("image")
+      _ = try qemu.saveVM(to: image) {
+        $0.engine = .capture
+        $0.hasChecksums = true
+      }
+      return image
+    }
+
+    /// Flips a bit at `offset`.
+    private func damage(_ image: FilePath, at offset: UInt64) throws {
+      let file = try File.open(image, access: .readWrite, directIO: .off)
+      try file.write([try file.readBytes(at: offset, count: 1)[0] ^ 0x10], at: offset)
+    }
+
+    /// Compared by each engine, the guest goes on.
+    @Test(arguments: restoreEngines) func whatIsComparedIsRestored(_ engine: VMRestore.Engine)
+      throws
+    {
+      let kind = VMKind("q35")
+      let directory = try TemporaryDirectory()
+      let qemu = try QEMU(kind.configuration(in: directory))
+      let image = try saved(qemu, in: directory)
+      // What closes the areas is not needed.
+      let size = try File.open(image, access: .read, directIO: .off).size()
+      for isDamaged in [false, true] {
+        if isDamaged { try damage(image, at: size - 4) }
+        try restoring(
+          image, by: engine, into: kind.configuration(in: directory), then: .pause, verifies: true
+        ) { restored in
+          try restored.qmp.execute(.cont)
+          try restored.expectGuestGoesOn(from: qemu)
+        }
+      }
+    }
+
+    /// A damaged page never reaches a running guest: of a block that the channels place, of one that goes through the stream; nor does the
+    /// damaged state of a device.
+    @Test(arguments: restoreEngines) func whatIsDamagedNeverRuns(_ engine: VMRestore.Engine) throws
+    {
+      let kind = VMKind("q35")
+      let directory = try TemporaryDirectory()
+      let qemu = try QEMU(kind.configuration(in: directory))
+      let image = try saved(qemu, in: directory)
+      let read = try Image(at: image)
+      let blocks = read.blocks.filter { ($0.pagesPresent ?? 0) > 0 }
+      let places = try [
+        blocks.max { $0.usedLength < $1.usedLength }, blocks.min { $0.usedLength < $1.usedLength },
+      ].map { block in
+        let block = try #require(block)
+        let file = try File.open(image, access: .read, directIO: .off)
+        let slots = try #require(block.layout.pages?.lowerBound)
+        let page = try #require(
+          try block.readBitmap(from: file)?.runs.first { _ in true }?.lowerBound)
+        return slots.rawValue + UInt64(page) << 12 + 100
+      }
+      let device = try #require(read.sections.last { $0.type == .full })
+      for place in places + [device.body.lowerBound.rawValue + 1] {
+        try damage(image, at: place)
+        defer { try? damage(image, at: place) }
+        let other = try TemporaryDirectory()
+        #expect {
+          try restoring(
+            image, by: engine, into: kind.configuration(in: other), in: other, then: .resume,
+            verifies: true
+          ) { _ in }
+        } throws: { error in
+          if case .image(.contents(image, .damaged(let damage)))? = error as? VMError {
+            damage.contains { $0.place?.contains(FileOffset(place)) ?? false }
+          } else {
+            false
+          }
+        }
+        #expect(try processes(naming: other) == [])
+        guard engine != .map else { continue }
+        let waiting = try QEMU(kind.configuration(in: other).destination)
+        var restore = VMRestore()
+        restore.engine = engine
+        restore.afterwards = .resume
+        restore.verifies = true
+        let connection = try QMPConnection(connecting: waiting.qmpSocket)
+        #expect(throws: VMError.self) {
+          try restore.run(try RestoreSource(image), into: connection)
+        }
+        #expect(try connection.execute("query-status")["running"]?.bool == false)
+      }
+    }
+
+    @Test func withoutChecksumsNothingIsCompared() throws {
+      let vm = try SavedVM(VMKind("q35"))
+      #expect(throws: VMError.image(.contents(vm.image, .noSums))) {
+        try restoring(
+          vm.image, by: .place, into: vm.kind.configuration(in: vm.directory), verifies: true
+        ) { _ in }
+      }
+    }
   }
 }

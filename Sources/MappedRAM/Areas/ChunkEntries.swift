@@ -36,13 +36,14 @@ struct ChunkEntries: Sendable {
     self.places = places
   }
 
-  /// The chunks of the extent of `pages` that have an entry, each with its sum.
-  func read(_ pages: Range<Int>) throws(SystemCallError) -> [(chunk: Int, sum: ContentSum)] {
+  /// The chunks of the extent of `pages` that have an entry, each with its sum; `nil` where the file has ended before.
+  func read(_ pages: Range<Int>) throws(SystemCallError) -> [(chunk: Int, sum: ContentSum?)] {
     let chunks = summer.chunks(of: pages).filter { summer.hasEntry($0, bitmap) }
     guard !chunks.isEmpty else { return [] }
     let index = (pages.lowerBound << extents.pageSize.shift) / extents.extentBytes
     let bytes = try file.readBytes(
       at: places[index], count: chunks.count * ContentSum.byteCount)
-    return Array(zip(chunks, ContentSum.list(bytes)))
+    let sums = ContentSum.list(bytes)
+    return chunks.enumerated().map { ($1, $0 < sums.count ? sums[$0] : nil) }
   }
 }

@@ -27,23 +27,15 @@ public struct BaseImage: Sendable {
     if let problem = image.problems.first { throw .format(problem, in: path) }
     self.file = file
     self.image = image
-    guard
-      let header = image.areas.headers.first(where: {
-        $0.kind == .sums && $0.version == SumsArea.version
-      })
-    else {
+    guard let header = try SumsArea.header(of: image, in: file) else {
       sums = nil
       bitmaps = []
       return
     }
-    let count = min(header.table.byteCount, SumsArea.mostTableBytes)
-    let bytes = try file.readUp(to: Int(count.rawValue), at: header.table.lowerBound)
     var bitmaps: [PageBitmap] = []
-    do throws(FormatError) {
-      var input = ByteInput(bytes.span, at: header.table.lowerBound)
-      sums = try SumsArea(header: header, parsing: &input)
-    } catch {
-      throw .format(error, in: path)
+    switch try SumsArea.read(header, of: file) {
+    case .success(let found): sums = found
+    case .failure(let error): throw .format(error, in: path)
     }
     for (block, entries) in sums?.blockEntries ?? [] {
       let (bitmap, list) = (try file.sum(of: block.bitmap), try file.sum(of: entries))

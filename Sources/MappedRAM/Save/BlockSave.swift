@@ -279,7 +279,7 @@ final class BlockSave: Transfer {
 
   /// Chunks of an extent that are in their slots already.
   private struct KnownChunks {
-    fileprivate var expected: ArraySlice<(chunk: Int, sum: ContentSum)>
+    fileprivate var expected: ArraySlice<(chunk: Int, sum: ContentSum?)>
     fileprivate var same: [Int] = []
 
     /// Takes the chunks in their order.

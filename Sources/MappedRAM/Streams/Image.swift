@@ -34,6 +34,8 @@ public struct Image: Equatable, Sendable {
   public var deviceArea: DeviceArea?
   /// What the image says that it is of, if it does.
   public var facts: ImageFacts?
+  /// Whether something behind the stream that a restore needs may be there and cannot be read.
+  package var lacksNeededArea = false
   /// What is wrong, in the order in which it was met.
   public var problems: [FormatError] = []
   /// What is unusual, but harmless.
@@ -47,6 +49,18 @@ public struct Image: Equatable, Sendable {
   /// Bytes of the pages that are present.
   package var presentBytes: UInt64 {
     blocks.reduce(0) { $0 + UInt64($1.pagesPresent ?? 0) * UInt64($1.pageSize.byteCount) }
+  }
+
+  /// What is damaged behind the stream though a restore does not need it: the image can be restored nevertheless. Everything that it needs
+  /// is there, the states of devices among it.
+  public var harmlessDamage: FormatError? {
+    guard case .damaged(_, let problem) = areas, !lacksNeededArea else { return nil }
+    return problem
+  }
+
+  /// The first problem because of which the image must not be restored.
+  public var restoreProblem: FormatError? {
+    problems.first { $0 != harmlessDamage }
   }
 
   /// Makes sure that the image has the states of `devices` behind its stream.

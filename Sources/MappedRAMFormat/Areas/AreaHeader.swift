@@ -21,6 +21,9 @@ public struct AreaKind: Hashable, Sendable {
   /// Sums of what is in the image (`SumsArea`).
   public static let sums = AreaKind("SUMS")
 
+  /// Whether no area of this kind is ever needed to restore an image.
+  package var isOptional: Bool { self == .sums || self == .facts }
+
   static let byteCount = 4
 }
 
