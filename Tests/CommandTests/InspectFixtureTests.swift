@@ -136,7 +136,7 @@ import Testing
       Set(object.keys) == [
         "allocatedBytes", "areas", "blocks", "capabilities", "command", "complete", "container",
         "deviceArea",
-        "fileSize",
+        "facts", "fileSize",
         "hasDescription", "layout", "hugePageObstacles", "libvirt", "machineType", "pageSize",
         "path",
         "problems", "ramTotalBytes", "remarks", "runState", "schemaVersion", "sections",

