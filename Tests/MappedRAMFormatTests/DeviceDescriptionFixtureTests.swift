@@ -7,13 +7,14 @@ import Testing
 @Suite("Device descriptions of real images") struct DeviceDescriptionFixtureTests {
   static let described = Fixture.complete.filter { $0.expected.descriptionOffset != nil }
 
-  /// The bytes of the image from `offset` on.
+  /// The bytes of the stream from `offset` on.
   private func tail(of fixture: Fixture, from offset: UInt64) throws -> [UInt8] {
     let directory = try TemporaryDirectory()
     let path = try fixture.unpack(into: directory)
     let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: "\(path)"))
     try file.seek(toOffset: offset)
-    return [UInt8](try #require(try file.readToEnd()))
+    let end = try #require(fixture.expected.endOffset)
+    return [UInt8](try #require(try file.read(upToCount: Int(end - offset))))
   }
 
   @Test func thereAreSome() {

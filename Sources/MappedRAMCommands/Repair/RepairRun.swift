@@ -15,6 +15,9 @@ extension RepairCommand {
             options: channels.options(transfer)
           ).run(progress: progress, cancellation: cancellation)
         }
+        if let problem = outcome.verification.noImage {
+          throw .image(.format(problem, in: image), output: image)
+        }
         isWhole = outcome.verification.isWhole
         return RepairReport(image: image, outcome: outcome)
       } catch {

@@ -3,6 +3,13 @@ import LinuxIO
 import MappedRAM
 import MappedRAMFormat
 
+extension ImageVerification.Outcome {
+  /// Why the file is no image at all: what has no header of a stream and nothing of ours behind it is none that is damaged.
+  var noImage: FormatError? {
+    image.prologue == nil && image.areas == .none && !hasSums ? image.problems.first : nil
+  }
+}
+
 extension VerifyCommand {
   func run() throws {
     var isWhole = false
@@ -13,12 +20,7 @@ extension VerifyCommand {
           at: image, streamOffset: offset.streamOffset, options: channels.options(transfer)
         ).run(progress: progress, cancellation: cancellation)
       }
-      // What has no header of a stream and nothing of ours behind it is none that is damaged.
-      if outcome.image.prologue == nil, outcome.image.areas == .none,
-        let problem = outcome.image.problems.first
-      {
-        throw .image(.format(problem, in: image), output: nil)
-      }
+      if let problem = outcome.noImage { throw .image(.format(problem, in: image), output: nil) }
       isWhole = outcome.isWhole
       return VerifyReport(image: image, outcome: outcome, isRoot: form.root)
     }
