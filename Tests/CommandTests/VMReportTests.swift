@@ -271,7 +271,7 @@ extension VMReportTests {
       Set(object.keys) == [
         "type", "schemaVersion", "command", "image", "engine", "engineReasons", "state",
         "processID", "socket", "log", "elapsedSeconds", "blocks", "notes", "devicesLeft",
-        "disks", "transfer",
+        "disks", "transfer", "deviations",
       ])
     let blocks = try #require(object["blocks"] as? [[String: Any]])
     #expect(blocks.map { $0["way"] as? String } == ["mapped", "stream"])
