@@ -87,6 +87,7 @@ import Testing
       section("unpack", [try run(["unpack", image.string, parts])]),
       section("pack", [try run(["pack", device, parts, copy])]),
       section("verify", [JSONText.line(VerifyReportTests.damaged().json)]),
+      section("diff", [JSONText.line(try DiffReportTests.everything().json)]),
       section("bench --live", [JSONText.line(try LiveBenchReportTests.report().json)]),
       section("compact", [try run(["compact", image.string])]),
       section("error", [JSONText.line(error)]),
