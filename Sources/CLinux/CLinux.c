@@ -61,6 +61,19 @@ int32_t CLinux_punchHole(int32_t descriptor, int64_t offset, int64_t byteCount) 
   return fallocate(descriptor, mode, offset, byteCount) == 0 ? 0 : -errno;
 }
 
+int32_t CLinux_cloneFile(int32_t descriptor, int32_t source) {
+  return ioctl(descriptor, FICLONE, source) == 0 ? 0 : -errno;
+}
+
+int32_t CLinux_setCopyOnWriteBytes(int32_t descriptor, uint32_t byteCount) {
+  struct fsxattr attributes;
+  if (ioctl(descriptor, FS_IOC_FSGETXATTR, &attributes) != 0)
+    return -errno;
+  attributes.fsx_xflags |= FS_XFLAG_COWEXTSIZE;
+  attributes.fsx_cowextsize = byteCount;
+  return ioctl(descriptor, FS_IOC_FSSETXATTR, &attributes) == 0 ? 0 : -errno;
+}
+
 int32_t CLinux_blockDeviceSize(int32_t descriptor, uint64_t *byteCount) {
   return ioctl(descriptor, BLKGETSIZE64, byteCount) == 0 ? 0 : -errno;
 }

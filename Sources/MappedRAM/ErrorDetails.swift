@@ -14,6 +14,11 @@ extension ImageError {
     case .target(let error): error.details
     case .save(let error): error.details
     case .device(_, let failure): failure.details
+    case .contents(let path, .noSums): ErrorDetails(.unavailable, path)
+    case .contents(let path, .damaged(let damage)),
+      .contents(let path, .unreadableSums(let damage)):
+      ErrorDetails(.badData, path, offset: damage.first?.place?.lowerBound.rawValue)
+    case .contents(let path, .foreignSums): ErrorDetails(.badData, path)
     case .cancelled: ErrorDetails(.interrupted)
     }
   }
@@ -26,6 +31,7 @@ extension PlanError {
     case .unknownBlock, .noBlocks, .unknownDevice, .deviceTwice, .deviceName, .sectionWithoutSize,
       .sectionTaken, .tailTooLong, .tooManyDevices:
       ErrorDetails(.usage)
+    case .sameFile(let path, _): ErrorDetails(.usage, path)
     // The files of a directory that do not fit each other: bad data, whoever wrote them.
     case .deviceTooLong, .mixedPageSizes: ErrorDetails(.badData)
     case .sourceSize(let path, _, _, _), .deviceSize(let path, _, _, _),
@@ -40,8 +46,10 @@ extension TargetError {
   public var details: ErrorDetails {
     switch self {
     case .tooSmall(let path, _, _), .notAnImage(let path, _), .anotherVM(let path, _),
-      .fileExists(let path), .usedByQEMU(let path):
+      .fileExists(let path), .usedByQEMU(let path), .otherAreas(let path):
       ErrorDetails(.cannotCreate, path)
+    case .bytesBehindStream(let path, let offset, _):
+      ErrorDetails(.cannotCreate, path, offset: offset)
     }
   }
 }

@@ -16,8 +16,36 @@ extension ImageError: CustomStringConvertible {
     case .target(let error): "\(error)"
     case .save(let error): "\(error)"
     case .device(let identity, let failure): "device \"\(identity)\": \(failure)"
+    case .contents(let path, let problem): "\(path): \(problem)"
     case .cancelled: "Interrupted."
     }
+  }
+}
+
+extension ContentsProblem: CustomStringConvertible {
+  /// What is not right, and where.
+  public var description: String {
+    switch self {
+    case .noSums:
+      "the image has no checksums: whether its contents are right cannot be told."
+    case .unreadableSums(let damage):
+      "the image's checksums cannot be read, so whether its contents are right cannot be told\(Self.list(damage))"
+    case .foreignSums:
+      "the image's checksums are of another image: they do not cover what is in this one."
+    case .damaged(let damage):
+      "the contents are not those that were saved\(Self.list(damage))"
+    }
+  }
+
+  /// The first of them; an image that was lost for the most part has many.
+  private static func list(_ damage: [ImageVerification.Damage]) -> String {
+    let most = 8
+    var sentences = damage.prefix(most).map { damage in
+      let sentence = damage.description
+      return sentence.hasSuffix(".") ? String(sentence.dropLast()) : sentence
+    }
+    if damage.count > most { sentences.append("and \(damage.count - most) more") }
+    return sentences.isEmpty ? "." : ": " + sentences.joined(separator: "; ") + "."
   }
 }
 
@@ -55,6 +83,8 @@ extension PlanError: CustomStringConvertible {
       "The device state has \(found) bytes; sections can be put into at most \(limit)."
     case .deviceName(let name):
       "\"\(name)\" is not a name of a device; expected 1 to 255 printable ASCII characters."
+    case .sameFile(let image, let other):
+      "\(image) and \(other) are the same file: give another one that still has the contents."
     case .tooManyDevices(let found, let limit):
       "There are \(found) devices; at most \(limit) fit an image."
     }
@@ -76,6 +106,12 @@ extension TargetError: CustomStringConvertible {
     case .fileExists(let path):
       "\(path): this file exists and would be lost: nothing was changed. Choose another name, or allow it to be "
         + "replaced."
+    case .otherAreas(let path):
+      "\(path): the image has areas without checksums behind its stream, and none can be added where they are: nothing was changed. "
+        + "A copy can have them."
+    case .bytesBehindStream(let path, let offset, let count):
+      "\(path): \(count) bytes that are no part of the image follow its stream at \(offset), and would be lost: nothing was changed. "
+        + "A copy goes without them."
     case .usedByQEMU(let path):
       "\(path): a QEMU uses this as a disk (it holds locks on it): nothing was changed. Choose another name."
     }

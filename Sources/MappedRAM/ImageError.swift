@@ -18,8 +18,22 @@ public enum ImageError: Error, Equatable, Sendable {
   case save(SaveError)
   /// The state of a device could not be saved or loaded.
   case device(DeviceIdentity, DeviceFailure)
+  /// The contents of an image are not those that were saved, or it cannot be told.
+  case contents(FilePath, ContentsProblem)
   /// A stop was asked for.
   case cancelled
+}
+
+/// Why an image's contents are not known to be right.
+public enum ContentsProblem: Equatable, Sendable {
+  /// It has no sums.
+  case noSums
+  /// They are damaged themselves: all that is wrong.
+  case unreadableSums([ImageVerification.Damage])
+  /// They are of another image.
+  case foreignSums
+  /// This is damaged.
+  case damaged([ImageVerification.Damage])
 }
 
 /// Calls `body` and gives its error as an `ImageError`.

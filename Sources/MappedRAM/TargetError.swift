@@ -11,6 +11,10 @@ public enum TargetError: Error, Equatable, Sendable {
   case anotherVM(FilePath, [String])
   /// A file is there already, and would be lost.
   case fileExists(FilePath)
+  /// The image has areas behind its stream, and nothing can be added to them where they are.
+  case otherAreas(FilePath)
+  /// Something of somebody else's stands behind the stream, and would be lost: where, and how many bytes.
+  case bytesBehindStream(FilePath, at: UInt64, UInt64)
   /// A QEMU has the file or device as a disk.
   case usedByQEMU(FilePath)
 }

@@ -25,6 +25,8 @@ public struct TransferReport: Equatable, Sendable {
   public var peakMemoryBytes: UInt64
   /// Whether the image was given checksums of its contents.
   public var hasChecksums = false
+  /// What the image shares with an earlier one; `nil` where that was not wanted.
+  public var base: BaseReport?
   /// What became of devices' states.
   public var devices: [DeviceReport] = []
   /// How the rounds of a live save went; `nil` for other work.
@@ -44,12 +46,9 @@ package struct Stopwatch: Sendable {
   /// The report of a transfer of all of `image` to or from `file` that somebody else carried out, and that is over now: how much it
   /// was and how long it took. No requests are in it, and of the processor time only this process's.
   package func report(of image: Image, in file: File) -> TransferReport {
-    let blocks = image.blocks
-    return report(
-      ramBytes: blocks.reduce(0) { $0 + $1.usedLength.rawValue },
-      presentBytes: blocks.reduce(0) {
-        $0 + UInt64($1.pagesPresent ?? 0) * UInt64($1.pageSize.byteCount)
-      }, channels: .idle, options: ChannelOptions(method: .sync), image: file, end: image.fileSize)
+    report(
+      ramBytes: image.ramBytes, presentBytes: image.presentBytes, channels: .idle,
+      options: ChannelOptions(method: .sync), image: file, end: image.fileSize)
   }
 
   /// The report of a transfer that is over now.

@@ -20,8 +20,8 @@ public struct MappedRAMCommand: ParsableCommand {
     version: "mapped-ram 0.1.0",
     subcommands: [
       SaveCommand.self, RestoreCommand.self, InspectCommand.self, UnpackCommand.self,
-      PackCommand.self, VerifyCommand.self, DiffCommand.self, CompactCommand.self,
-      BenchCommand.self, HolderCommand.self,
+      PackCommand.self, VerifyCommand.self, SealCommand.self, RepairCommand.self,
+      DiffCommand.self, CompactCommand.self, BenchCommand.self, HolderCommand.self,
     ])
 
   /// A command without arguments.

@@ -202,6 +202,7 @@ import Testing
 
   @Test(arguments: [
     "save s -", "restore - s", "inspect -", "pack d -", "unpack - d", "compact -", "verify -",
+    "seal -", "seal --copy - x",
   ])
   func anImageIsNoStream(line: String) throws {
     #expect(try #require(complaint(line)).contains("An image cannot be streamed"))

@@ -111,6 +111,11 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
     #expect(status(.system(.outsideFile("/in.img", range: 0..<2, byteCount: 1))) == .badData)
     #expect(status(.target(.tooSmall("/dev/vdb", found: 1, needed: 2))) == .cannotCreate)
     #expect(status(.cancelled) == .interrupted)
+    #expect(status(.contents("/in.img", .noSums)) == .unavailable)
+    #expect(status(.contents("/in.img", .foreignSums)) == .badData)
+    #expect(status(.contents("/in.img", .damaged([.foreignSums]))) == .badData)
+    #expect(status(.contents("/in.img", .unreadableSums([]))) == .badData)
+    #expect(status(.plan(.sameFile("/in.img", "/other.img"))) == .usage)
   }
 
   @Test func errorsOfTheCommandItself() {
@@ -121,6 +126,8 @@ private typealias ExitStatus = MappedRAMCommands.ExitStatus
     #expect(ExitStatus(.offsetWithPrefix("/d/image.json", expected: 4096)) == .usage)
     #expect(ExitStatus(.interruptedInPlace("/dev/vdb")) == .interrupted)
     #expect(ExitStatus(.interruptedCompacting("/vm.img")) == .interrupted)
+    #expect(ExitStatus(.interruptedSealing("/vm.img")) == .interrupted)
+    #expect(ExitStatus(.interruptedRepair("/vm.img")) == .interrupted)
     #expect(ExitStatus(.notAPicture("/vm.img")) == .cannotCreate)
     #expect(ExitStatus(.image(.cancelled, output: nil)) == .interrupted)
     let thread = SystemCallError(

@@ -37,6 +37,14 @@ import Testing
     try compare("verify", MappedRAMCommand.helpMessage(for: VerifyCommand.self, columns: 80))
   }
 
+  @Test func sealsHelp() throws {
+    try compare("seal", MappedRAMCommand.helpMessage(for: SealCommand.self, columns: 80))
+  }
+
+  @Test func repairsHelp() throws {
+    try compare("repair", MappedRAMCommand.helpMessage(for: RepairCommand.self, columns: 80))
+  }
+
   @Test func compactsHelp() throws {
     try compare("compact", MappedRAMCommand.helpMessage(for: CompactCommand.self, columns: 80))
   }

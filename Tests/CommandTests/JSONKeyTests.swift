@@ -61,6 +61,7 @@ import Testing
     saved.disks = [
       VMSaveReport.DiskOfImage(name: "vda", file: "/d/a.qcow2", overlay: "/s/a.qcow2")
     ]
+    saved.transfer.base = BaseReport(path: "vm.old", obstacle: .noChecksums)
     saved.transfer.notes = [.directIORefused("vm.img", .asked)]
     var restored = VMReportTests().mapped
     restored.engineReasons = [.unknownAddresses]
@@ -78,6 +79,7 @@ import Testing
     // Device states have the names of QEMU's fields below.
     let inspect = try run(["inspect", image.string, "--pages"])
     let device = "--device=gpu=|printf abc"
+    let sealed = directory.file("sealed.img").string
     let text = try [
       section("save", [JSONText.line(SaveReport(image: "vm.img", report: saved).json)]),
       section("restore", [JSONText.line(restore.json)]),
@@ -87,6 +89,8 @@ import Testing
       section("unpack", [try run(["unpack", image.string, parts])]),
       section("pack", [try run(["pack", device, parts, copy])]),
       section("verify", [JSONText.line(VerifyReportTests.damaged().json)]),
+      section("seal", [try run(["seal", "--copy", sealed, copy]), try run(["seal", sealed])]),
+      section("repair", [JSONText.line(RepairReportTests.report().json)]),
       section("diff", [JSONText.line(try DiffReportTests.everything().json)]),
       section("bench --live", [JSONText.line(try LiveBenchReportTests.report().json)]),
       section("compact", [try run(["compact", image.string])]),

@@ -110,6 +110,29 @@ import MappedRAMBench
         + "name, or allow it to be replaced. Use --force to replace it.")
   }
 
+  @Test func contentsThatAreNotRightAreNamed() {
+    func text(_ problem: ContentsProblem) -> String {
+      CommandError.image(.contents("vm.img", problem), output: nil).description
+    }
+    let place = FileOffset(0x1000)..<FileOffset(0x3000)
+    #expect(
+      text(.noSums)
+        == "vm.img: the image has no checksums: whether its contents are right cannot be told. Give it checksums with \"mapped-ram seal\" "
+        + "while it is known to be right.")
+    #expect(
+      text(.damaged([.pages(idstr: "pc.ram", 2..<4, at: place), .span(device: "rtc", at: place)]))
+        == "vm.img: the contents are not those that were saved: RAMBlock \"pc.ram\": pages 0x2 to 0x3, 0x1000 to 0x3000 of the file; state "
+        + "of device \"rtc\", 0x1000 to 0x3000 of the file. Use \"mapped-ram repair\" with a copy or an older image of the VM."
+    )
+    let many = Array(repeating: ImageVerification.Damage.bitmap(idstr: "a", at: place), count: 10)
+    #expect(text(.damaged(many)).contains("; and 2 more. Use"))
+    #expect(text(.unreadableSums([])).contains("checksums cannot be read, so whether"))
+    #expect(text(.foreignSums).hasSuffix("they do not cover what is in this one."))
+    #expect(
+      CommandError.image(.plan(.sameFile("a", "b")), output: nil).description
+        == "a and b are the same file: give another one that still has the contents.")
+  }
+
   @Test func whatWasInterruptedAndWhatWouldBeLostIsSaid() {
     #expect(ImageError.cancelled.description == "Interrupted.")
     #expect(CommandError.image(.cancelled, output: nil).description == "Interrupted.")
@@ -122,6 +145,10 @@ import MappedRAMBench
     #expect(
       CommandError.interruptedCompacting("vm.img").description
         == "vm.img: interrupted; the image is intact, and some disk space may be freed already."
+    )
+    #expect(
+      CommandError.interruptedRepair("vm.img").description
+        == "vm.img: interrupted; what was repaired so far is right, and the rest is as it was. Run it again."
     )
     #expect(
       CommandError.notAPicture("vm.img").description

@@ -12,7 +12,7 @@ import Testing
     "", "--engine auto", "--engine capture", "--engine qemu", "--then resume", "--then pause",
     "--then quit", "--snapshot-disks d", "--snapshot-disks d --then resume", "--pid 1",
     "--in-place", "--channels 2", "--json", "--progress json", "--layout 1M", "--layout 2M",
-    "--layout 2M --engine capture", "--layout 1M --engine qemu",
+    "--layout 2M --engine capture", "--base old.img", "--base x.img --live", "--layout 1M --engine qemu",
   ])
   func aSaveOfAVMTakes(options: String) {
     #expect(complaint("save s x.img \(options)") == nil)
@@ -25,6 +25,18 @@ import Testing
     let name = option.split(separator: " ")[0]
     let found = try #require(complaint("pack d x.img \(option)"))
     #expect(found.hasPrefix("Unknown option '\(name)'"))
+  }
+
+  @Test func aBaseIsForACaptureIntoANewFile() {
+    #expect(
+      complaint("save s x.img --base old.img --engine qemu")
+        == "--base is not for --engine qemu: QEMU writes all pages.")
+    #expect(
+      complaint("save s x.img --base old.img --no-checksums")
+        == "--base goes by checksums: leave --no-checksums out.")
+    #expect(
+      complaint("save s x.img --base old.img --in-place")
+        == "--base is for a new file: leave --in-place out.")
   }
 
   /// QEMU writes its own layout alone; packing writes both.

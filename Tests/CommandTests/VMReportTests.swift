@@ -166,7 +166,7 @@ import Testing
       Set(object.keys) == [
         "type", "schemaVersion", "command", "image", "engine", "engineReasons", "machineType",
         "layout",
-        "fileSize", "hasChecksums", "blocks", "memory", "downtimeSeconds", "stateBefore",
+        "fileSize", "hasChecksums", "base", "blocks", "memory", "downtimeSeconds", "stateBefore",
         "stateAfter", "hasEnded", "disks", "disksDiverge", "transfer", "live", "problem",
         "snapshot", "roundsReasons", "liveChoice",
       ])
@@ -174,6 +174,17 @@ import Testing
     let memory = try #require(object["memory"] as? [[String: Any]])
     #expect(memory.map { $0["route"] as? String } == ["sharedFile", "process", "process"])
     #expect(object["disksDiverge"] as? Bool == false)
+  }
+
+  @Test func aBaseIsToldOf() throws {
+    var report = captured
+    report.transfer.base = BaseReport(path: "monday.img")
+    report.transfer.base?.sharedBytes = 3 << 20
+    func said() -> SaveReport { SaveReport(image: "vm.img", report: report) }
+    #expect(said().text.contains("  Shares 3.00 MiB with monday.img\n"), "\(said().text)")
+    #expect(JSONText.line(said().json).contains(#""sharedBytes":3145728"#))
+    report.transfer.base = BaseReport(path: "monday.img", obstacle: .fileSystem)
+    #expect(said().text.contains("  Note: the image shares nothing with monday.img. Blocks cannot"))
   }
 
   /// A snapshot tells what has become of the guest's huge pages, and notes it where they are lost.

@@ -25,7 +25,7 @@ import Testing
     var bytes = example.encoded.bytes
     bytes.replaceSubrange(offset..<(offset + value.count), with: value)
     var sum = CRC32C()
-    sum.add(bytes[..<12] + [0, 0, 0, 0] + bytes[16...])
+    sum.add(Array(bytes[..<12]) + [0, 0, 0, 0] + Array(bytes[16...]))
     bytes.replaceSubrange(12..<16, with: DeviceAreaTests.be32(sum.value))
     return bytes
   }

@@ -59,11 +59,11 @@ import Testing
     bytes.replaceSubrange(place..<(place + value.count), with: value)
     if inTable {
       var sum = CRC32C()
-      sum.add(bytes[table...])
+      sum.add(Array(bytes[table...]))
       bytes.replaceSubrange(48..<52, with: be32(sum.value))
     }
     var sum = CRC32C()
-    sum.add(bytes[..<12] + [0, 0, 0, 0] + bytes[16..<64])
+    sum.add(Array(bytes[..<12]) + [0, 0, 0, 0] + Array(bytes[16..<64]))
     bytes.replaceSubrange(12..<16, with: be32(sum.value))
     return bytes
   }
@@ -88,7 +88,7 @@ import Testing
     zeros.add(Array(repeating: 0, count: 32))
     #expect(zeros.value == 0x8A91_36AA)
     var digits = CRC32C()
-    digits.add("123456789".utf8)
+    digits.add(Array("123456789".utf8))
     #expect(digits.value == 0xE306_9283)
   }
 

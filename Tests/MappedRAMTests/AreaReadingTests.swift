@@ -120,7 +120,13 @@ import Testing
           let image = try made.image()
           let damage = try #require(problem(image.areas), "bit \(bit) at \(place): \(image.areas)")
           #expect(image.problems.contains(damage), "bit \(bit) at \(place)")
-          #expect(!image.isComplete && image.deviceArea == nil, "bit \(bit) at \(place)")
+          #expect(!image.isComplete, "bit \(bit) at \(place)")
+          // Where the second area may be one that is needed, and where the first one, which is, cannot be read, nothing is restored.
+          let area = headers.firstIndex { place >= $0 && place < $0 + ByteCount(64) }
+          let isRefused = area == 0 || area == 1
+          #expect((image.restoreProblem == damage) == isRefused, "bit \(bit) at \(place)")
+          #expect((image.harmlessDamage == damage) == !isRefused, "bit \(bit) at \(place)")
+          #expect((image.deviceArea == nil) == (area == 0), "bit \(bit) at \(place)")
           // The stream is as readable as before.
           #expect(image.tail?.upperBound == made.start, "bit \(bit) at \(place)")
         }
@@ -131,7 +137,7 @@ import Testing
 
   @Test func restoresOfDamagedAreasAreRefusedWithThePlace() throws {
     let made = try Made()
-    try made.flipping(2, of: FileOffset(made.end.rawValue - 3)) {
+    try made.flipping(2, of: made.start + ByteCount(20)) {
       #expect {
         try restoreToMemory(made.path)
       } throws: { error in
@@ -142,6 +148,41 @@ import Testing
         }
       }
     }
+  }
+
+  /// What closes the areas is not needed, nor is an area of sums: the image is restored, devices' states as well, and the damage told.
+  @Test func whatARestoreDoesNotNeedIsNoReasonToRefuse() throws {
+    let made = try Made()
+    for place in [made.end.rawValue - 3, made.end.rawValue - 20, made.closing.rawValue + 8] {
+      try made.flipping(2, of: FileOffset(place)) {
+        let device = TestDevice([])
+        let outcome = try ImageRestore(made.file).run(
+          device: { _ in device }, target: { _ in nil })
+        #expect(device.loaded.map(\.1) == [Array(1...200), [7]])
+        #expect(outcome.image.harmlessDamage != nil && outcome.image.restoreProblem == nil)
+      }
+    }
+    let plan = try TestGuest(pages: 20, step: 2).plan(tail: TestGuest.describedTail())
+    var save = ImageSave(plan)
+    save.hasChecksums = true
+    let path = made.directory.file("sums")
+    _ = try save.run(to: path)
+    let file = try File.open(path, access: .readWrite, directIO: .off)
+    let header = try #require(try Image(at: path).areas.headers.first)
+    for offset in [
+      header.range.lowerBound, header.range.lowerBound + 20, header.table.lowerBound + 9,
+    ] {
+      let byte = try file.readBytes(at: offset.rawValue, count: 1)[0]
+      try file.write([~byte], at: offset.rawValue)
+      #expect(try restoreToMemory(path).count == 1)
+      try file.write([byte], at: offset.rawValue)
+    }
+    // An image that was not finished is none, whatever stands behind it.
+    try file.write([0xFF], at: header.range.lowerBound.rawValue + 20)
+    let end = try #require(try Image(at: path).sections.first { $0.type == .end })
+    try file.write([SectionType.part.rawValue], at: end.offset.rawValue)
+    #expect(throws: ImageError.self) { try restoreToMemory(path) }
+    #expect(try Image(at: path).restoreProblem?.kind == .incompleteSave)
   }
 
   /// A bit of a buffer shows where the state is loaded.

@@ -56,6 +56,7 @@ import Testing
     #expect(try names() == (isInPlace ? ["saved"] : []))
     var calls = 0
     let image = try save.commit(expecting: blocks) { calls += 1 }
+    #expect(image.areas == .none)
     #expect(calls == 1 && image.isComplete)
     #expect(try sha256(path) == Self.fixture.get().expected.sha256)
     #expect(try names() == ["saved"])

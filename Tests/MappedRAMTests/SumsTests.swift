@@ -182,92 +182,6 @@ import Testing
     #expect(try verify(loop.path).damagedChunkCount == 1)
   }
 
-  /// What a byte of an image with sums means.
-  private enum Meaning {
-    case pages(idstr: String, Int), bitmap(String), nothing, areas, stream, buffer
-  }
-
-  private func meaning(_ offset: FileOffset, _ image: Image, _ bitmaps: [PageBitmap]) -> Meaning {
-    for (block, bitmap) in zip(image.blocks, bitmaps) {
-      guard let place = block.layout.bitmap, let pages = block.layout.pages else { continue }
-      if place.contains(offset) { return .bitmap(block.idstr) }
-      if pages.contains(offset) {
-        let page = Int((offset - pages.lowerBound).rawValue) / block.pageSize.byteCount
-        return bitmap[page] ? .pages(idstr: block.idstr, page) : .nothing
-      }
-      if offset >= place.upperBound, offset < pages.lowerBound { return .nothing }
-    }
-    guard let end = image.tail?.upperBound, offset >= end else { return .stream }
-    guard let devices = image.areas.headers.first(where: { $0.kind == .devices }),
-      devices.range.contains(offset), offset >= devices.range.lowerBound + ByteCount(64),
-      offset < devices.table.lowerBound
-    else { return .areas }
-    let isOfABuffer = (image.deviceArea?.devices ?? []).flatMap(\.buffers).contains {
-      offset >= $0.offset && offset < $0.offset + $0.byteCount
-    }
-    return isOfABuffer ? .buffer : .nothing
-  }
-
-  /// A bit flipped anywhere: found, and named rightly, or it lies where bytes mean nothing.
-  @Test func eachFlippedBitIsFoundOrMeansNothing() throws {
-    var generator = SeededGenerator()
-    let guest = try TestGuest(pages: [60, 20], zeroFraction: 0.5, using: &generator)
-    let device = DeviceSource(
-      DeviceIdentity("gpu"),
-      from: TestDevice([.init(bytes: generator.bytes(5000)), .init(bytes: [7])]))
-    let path = try save(guest.plan(tail: TestGuest.describedTail()).with(devices: [device]))
-    let file = try File.open(path, access: .readWrite, directIO: .off)
-    let image = try Image(reading: file)
-    let bitmaps = try image.blocks.map { try #require(try $0.readBitmap(from: file)) }
-    let size = try file.size()
-    let regions: [Range<UInt64>] = [
-      0..<image.blocks[0].layout.entry.rawValue + 100,
-      (image.tail?.lowerBound.rawValue ?? 0)..<size,
-    ]
-    for number in 0..<400 {
-      let range = number % 2 == 0 ? 0..<size : regions[number / 2 % 2]
-      let offset = FileOffset(UInt64.random(in: range, using: &generator))
-      let bit = UInt8(1) << UInt8.random(in: 0..<8, using: &generator)
-      let byte = try file.readBytes(at: offset.rawValue, count: 1)[0]
-      try file.write([byte ^ bit], at: offset.rawValue)
-      let outcome = try verify(path)
-      let comment = Comment(rawValue: "bit \(bit) at \(offset): \(outcome.damage)")
-      switch meaning(offset, image, bitmaps) {
-      case .nothing: #expect(outcome.isWhole, comment)
-      case .pages(let idstr, let page):
-        #expect(outcome.damagedChunkCount == 1, comment)
-        guard case .pages(idstr, let pages, let place)? = outcome.damage.first else {
-          Issue.record(comment)
-          break
-        }
-        #expect(pages.contains(page) && place.contains(offset), comment)
-      case .bitmap(let idstr):
-        let isNamed = outcome.damage.contains {
-          if case .bitmap(idstr, _) = $0 { true } else { false }
-        }
-        #expect(isNamed, comment)
-      case .buffer:
-        let isNamed = outcome.damage.contains {
-          if case .buffer(DeviceIdentity("gpu"), _, let place) = $0 {
-            place.contains(offset)
-          } else {
-            false
-          }
-        }
-        #expect(isNamed, comment)
-      case .stream:
-        let isNamed = outcome.damage.contains {
-          if case .span(_, let place) = $0 { place.contains(offset) } else { false }
-        }
-        #expect(isNamed, comment)
-      case .areas: #expect(!outcome.isWhole && !outcome.damage.isEmpty, comment)
-      }
-      #expect((outcome.root != nil) == outcome.isWhole, comment)
-      try file.write([byte], at: offset.rawValue)
-    }
-    #expect(try verify(path).isWhole)
-  }
-
   /// Many damaged chunks: neighbours are told as one.
   @Test func neighbouringChunksAreOne() throws {
     let guest = try TestGuest(pages: 640, step: 1)
@@ -347,5 +261,81 @@ import Testing
     #expect(throws: ImageError.cancelled) {
       _ = try ImageVerification(at: path).run(cancellation: cancellation)
     }
+  }
+}
+
+/// Restores that compare what they read.
+@Suite struct ComparedRestoreTests {
+  let directory: TemporaryDirectory
+  init() throws { directory = try TemporaryDirectory() }
+
+  private func image() throws -> FilePath {
+    var generator = SeededGenerator()
+    let guest = try TestGuest(pages: [400, 50], using: &generator)
+    var save = ImageSave(try guest.plan(tail: TestGuest.describedTail()))
+    save.hasChecksums = true
+    let path = directory.file("image")
+    _ = try save.run(to: path)
+    return path
+  }
+
+  /// Flips a bit of a present page of the first block.
+  private func damagePage(of path: FilePath) throws -> Int {
+    let file = try File.open(path, access: .readWrite, directIO: .off)
+    let block = try Image(reading: file).blocks[0]
+    let slots = try #require(block.layout.pages?.lowerBound.rawValue)
+    let page = try #require(try block.readBitmap(from: file)?.runs.first { _ in true }?.lowerBound)
+    let place = slots + UInt64(page) << 12 + 17
+    try file.write([~(try file.readBytes(at: place, count: 1)[0])], at: place)
+    return page
+  }
+
+  private func unpack(
+    _ path: FilePath, _ verification: DirectoryRestore.Verification
+  ) throws -> [String] {
+    let parts = directory.file("parts")
+    var restore = DirectoryRestore(try ImageRestore(at: path), to: parts)
+    restore.verification = verification
+    return try restore.run().files
+  }
+
+  @Test func damagedPagesAreNotTakenApart() throws {
+    let path = try image()
+    #expect(try unpack(path, .always).count == 4)
+    let page = try damagePage(of: path)
+    for verification in [DirectoryRestore.Verification.always, .whereThereAreSums] {
+      #expect {
+        try unpack(path, verification)
+      } throws: { error in
+        guard case .contents(path, .damaged(let damage))? = error as? ImageError,
+          case .pages("ram0", let pages, _)? = damage.first
+        else { return false }
+        return pages.contains(page) && damage.count == 1
+      }
+    }
+    #expect(try unpack(path, .never).count == 4)
+  }
+
+  @Test func otherDamageIsFoundToo() throws {
+    let path = try image()
+    let file = try File.open(path, access: .readWrite, directIO: .off)
+    let image = try Image(reading: file)
+    let header = try #require(image.areas.headers.first)
+    let bitmap = try #require(image.blocks[1].layout.bitmap)
+    for place in [bitmap.lowerBound, header.end, header.table.lowerBound + 60] {
+      let byte = try file.readBytes(at: place.rawValue, count: 1)[0]
+      try file.write([byte ^ 1], at: place.rawValue)
+      #expect(throws: ImageError.self, "\(place)") { try unpack(path, .whereThereAreSums) }
+      #expect(throws: ImageError.self, "\(place)") { try unpack(path, .always) }
+      try file.write([byte], at: place.rawValue)
+    }
+    #expect(try unpack(path, .always).count == 4)
+  }
+
+  @Test func withoutSumsThatIsSaid() throws {
+    let path = directory.file("plain")
+    _ = try ImageSave(try TestGuest(pages: 30, step: 2).plan()).run(to: path)
+    #expect(throws: ImageError.contents(path, .noSums)) { try unpack(path, .always) }
+    #expect(try unpack(path, .whereThereAreSums).count == 3)
   }
 }

@@ -98,13 +98,15 @@ func restoring<Value>(
   into configuration: QEMU.Configuration, in directory: TemporaryDirectory? = nil,
   then afterwards: Ending = .asBefore,
   devices: [DeviceIdentity: any DeviceStateTarget] = [:],
-  clearing limit: UInt64 = VMRestore().clearedBytesLimit, _ body: (RestoredVM) throws -> Value
+  clearing limit: UInt64 = VMRestore().clearedBytesLimit, verifies: Bool = false,
+  _ body: (RestoredVM) throws -> Value
 ) throws -> Value {
   let directory = try directory ?? TemporaryDirectory()
   var restore = VMRestore()
   restore.engine = engine
   restore.devices = devices
   restore.clearedBytesLimit = limit
+  restore.verifies = verifies
   restore.afterwards = afterwards
   var launch = VMLaunch(restore, arguments: try configuration.words(in: directory))
   let socket = directory.file("socket")

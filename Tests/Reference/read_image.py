@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """Reads a mapped-ram image and prints what is in it as JSON. An independent check on the Swift code: written from
-the notes on the format alone, slow and simple, and it does read every page slot.
+the notes on the format alone, slow and simple, and it does read every page slot. What stands behind the stream is
+checked too: all checksums, and the sums of all contents (by libxxhash).
 
   read_image.py [--offset N] [--no-hash] IMAGE
 
 Status 1 and one line on stderr where the image breaks a rule of the format.
 """
+import ctypes
 import hashlib
 import json
 import os
+import re
 import struct
 import sys
 
@@ -146,8 +149,8 @@ def block(r, ignoreShared, hashing, left):
 
 def block_list(r, ignoreShared, hashing):
     word = r.u64()
-    need(word & 0xFFF == 0x004, f"first word of RAM {word:#x}")
-    total, blocks = word & ~0xFFF, []
+    need(word & 0x3FF == 0x004, f"first word of RAM {word:#x}")
+    total, blocks = word & ~0x3FF, []
     need(total, "RAM of no bytes")
     left = total
     while left:
@@ -225,7 +228,7 @@ def sections(r, out, hashing):
                 need((entry["version"], entry["instance"]) == (4, 0) and "blocks" not in out, "RAM section header")
                 out["total"], out["blocks"] = block_list(r, ignoreShared, hashing)
             ended |= kind == END
-            need(r.u64() & 0xFFF == 0x010, f"no end word in the RAM section at {start:#x}")
+            need(r.u64() & 0x3FF == 0x010, f"no end word in the RAM section at {start:#x}")
         else:
             found = devices.get((entry["idstr"], entry["instance"])) if kind == FULL else None
             skip_body(r, entry["id"], found and found.get("size", None) or found and body_length(found))
@@ -236,13 +239,232 @@ def sections(r, out, hashing):
         sizes = {each["pageSize"] for each in out["blocks"]}
         need(sizes == {json_object["page_size"]}, "page size differs from the description's")
     out["complete"], out["eofOffset"], out["descriptionOffset"] = ended, r.at - 1, None
-    if r.at < r.size:
+    if r.peek(1)[:r.size - r.at] and r.peek(4) != b"MRAM":
         need(r.u8() == DESCRIPTION, f"no description at {r.at - 1:#x}")
         length = r.u32()
         out["descriptionOffset"], out["descriptionLength"] = r.at - 5, length
         json.loads(r.take(length))
     out["endOffset"] = r.at
-    need(ended, "incomplete: no END section of RAM")
+
+
+class XXH128(ctypes.Structure):
+    _fields_ = [("low", ctypes.c_uint64), ("high", ctypes.c_uint64)]
+
+
+def sum_of(data):
+    """XXH3 of 128 bits, seed 0, canonical."""
+    if not hasattr(sum_of, "call"):
+        sum_of.call = ctypes.CDLL("libxxhash.so.0").XXH3_128bits
+        sum_of.call.restype, sum_of.call.argtypes = XXH128, [ctypes.c_char_p, ctypes.c_size_t]
+    found = sum_of.call(data, len(data))
+    return struct.pack(">QQ", found.high, found.low)
+
+
+def crc32c(data):
+    if not hasattr(crc32c, "table"):
+        crc32c.table = []
+        for value in range(256):
+            for _ in range(8):
+                value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+            crc32c.table.append(value)
+    state = 0xFFFFFFFF
+    for byte in data:
+        state = crc32c.table[(state ^ byte) & 0xFF] ^ state >> 8
+    return state ^ 0xFFFFFFFF
+
+
+def line(r):
+    """Where the last line of the file says that the areas begin, or None."""
+    found = re.fullmatch(rb"\nmapped-ram areas ([0-9a-f]{16})\n", os.pread(r.file.fileno(), 35, max(r.size - 35, 0)))
+    return int(found[1], 16) if found else None
+
+
+def area_header(r):
+    start, head = r.at, r.take(64)
+    need(head[:4] == b"MRAM" and re.fullmatch(rb"[A-Z0-9]{4}", head[4:8]), f"no magic of an area at {start:#x}")
+    version, checksum, own, length, table, size, table_sum, flags, reserved = struct.unpack(">IIQQQQIIQ", head[8:])
+    need(checksum == crc32c(head[:12] + bytes(4) + head[16:]), f"checksum of the area's header at {start:#x}")
+    need(own == start and length >= 64 and start + length <= r.size, f"place of the area at {start:#x}")
+    need(start + 64 <= table and table + size <= start + length, f"table of the area at {start:#x}")
+    need(flags in (0, 1) and reserved == 0, f"flags of the area at {start:#x}")
+    entry = {"kind": head[4:8].decode(), "version": version, "offset": start, "length": length, "needed": bool(flags),
+             "tableOffset": table, "tableLength": size}
+    known = (entry["kind"], version) in (("DEVS", 1), ("SUMS", 1))
+    need(known or not flags, f"area {entry['kind']} of version {version} is needed, and unknown")
+    r.at = start + length
+    if known:
+        need(crc32c(os.pread(r.file.fileno(), size, table)) == table_sum, f"checksum of the table of {entry['kind']}")
+    return entry
+
+
+def areas(r, first):
+    """The headers of the areas from `first` on, and where what closes them begins; leaves the reader behind all."""
+    r.at, found = first, []
+    while r.peek(4) == b"MRAM":
+        found.append(area_header(r))
+    need(found and len(found) <= 64, "no areas, or too many")
+    need(len({each["kind"] for each in found}) == len(found), "two areas of a kind")
+    closing, text = r.at, None
+    if r.peek(1) == bytes([DESCRIPTION]):
+        r.take(1)
+        text = r.take(r.u32())
+    need(r.take(35) == b"\nmapped-ram areas %016x\n" % first, f"what closes the areas at {closing:#x}")
+    return {"list": found, "closingOffset": closing, "endOffset": r.at}, text
+
+
+def area_table(r, out, kind):
+    for entry in out["areas"]["list"]:
+        if entry["kind"] == kind and entry["version"] == 1:
+            r.at = entry["tableOffset"]
+            return entry
+    return None
+
+
+def device_area(r, out):
+    """The devices of DEVS, each buffer with its sum."""
+    entry = area_table(r, out, "DEVS")
+    if not entry:
+        return []
+    count, total, places, devices = r.u32(), r.u32(), [], []
+    need(1 <= count <= 1024 and total <= 1 << 20, "counts of DEVS")
+    for _ in range(count):
+        device = {"idstr": r.name(), "instance": r.u32()}
+        buffers, size, device["buffers"] = r.u32(), r.u64(), []
+        need(buffers >= 1, "a device without buffers")
+        for expected in range(buffers):
+            number, flags, offset, length, digest = struct.unpack(">IIQQ16s", r.take(40))
+            need(number == expected and flags <= 3 and bool(flags & 1) == (number == buffers - 1), "buffer's number")
+            need(length <= 1 << 24, "a buffer is too long")
+            need(sum_of(os.pread(r.file.fileno(), length, offset)) == digest, f"sum of the buffer at {offset:#x}")
+            places.append((offset, offset + length))
+            device["buffers"].append({"length": length, "configuration": bool(flags & 2), "sum": digest.hex()})
+        need(sum(each["length"] for each in device["buffers"]) == size, "bytes of a device")
+        devices.append(device)
+    need(sum(len(device["buffers"]) for device in devices) == total, "buffers of DEVS")
+    need(r.at == entry["offset"] + entry["length"] == entry["tableOffset"] + entry["tableLength"], "end of DEVS")
+    end = entry["offset"] + 64
+    for start, stop in sorted(places):
+        need(start >= end and stop <= entry["tableOffset"], "places of buffers")
+        end = stop
+    names = [(device["idstr"], device["instance"]) for device in devices]
+    need(len(set(names)) == len(names), "a device twice")
+    return devices
+
+
+def chunk_sums(r, block):
+    """For each chunk (number, its sum, whether a page of it is present, whether all is zero)."""
+    page, zero = block["pageSize"], sum_of(bytes(block["pageSize"]))
+    bits = int.from_bytes(os.pread(r.file.fileno(), 8 * ((block["pages"] + 63) // 64), block["bitmapOffset"]), "little")
+    step, out = max(65536 // page, 1), []
+    for first in range(0, block["pages"], step):
+        leaves, present = [], False
+        for i in range(first, min(first + step, block["pages"])):
+            here = bits >> i & 1
+            present |= bool(here)
+            leaves.append(sum_of(os.pread(r.file.fileno(), page, block["pagesOffset"] + i * page)) if here else zero)
+        out.append((first // step, sum_of(b"".join(leaves)), present, all(leaf == zero for leaf in leaves)))
+    return out
+
+
+def body_of(section):
+    """Where the body of a FULL section begins."""
+    return section["offset"] + 1 + 4 + 1 + len(section["idstr"]) + 8
+
+
+def spans_of(out):
+    """The parts of the stream that have a sum of their own."""
+    found, start = [], out["streamOffset"]
+    for block in out["blocks"]:
+        if not block["ignored"]:
+            found.append((start, block["bitmapOffset"]))
+            start = block["pagesOffset"] + block["usedLength"]
+    for section in out["sections"]:
+        if section["type"] == "full" and section["offset"] >= start:
+            if start < section["offset"]:
+                found.append((start, section["offset"]))
+            start = body_of(section) + section["bodyLength"] + 5
+            found.append((section["offset"], start))
+    if start < out["endOffset"]:
+        found.append((start, out["endOffset"]))
+    return found
+
+
+def short(name):
+    return bytes([len(name)]) + name.encode("latin-1")
+
+
+def sums_area(r, out, devices):
+    """Checks SUMS against all that is in the image; the root as text."""
+    entry = area_table(r, out, "SUMS")
+    if not entry:
+        return None
+    start = r.at
+    algorithm, chunk, place, length, root, blocks, spans = struct.unpack(">IIQQ16sII", r.take(48))
+    need(algorithm == 1 and chunk == 65536, "algorithm of SUMS")
+    need(entry["offset"] + 64 <= place and place + length <= entry["tableOffset"], "place of the entries")
+    here = [block for block in out["blocks"] if not block["ignored"]]
+    need(blocks == len(here), "blocks of SUMS")
+    contents = {block["idstr"]: bytes(16) for block in out["blocks"]}
+    for block in here:
+        name, where = block["idstr"], r.at
+        need((r.name(), r.u64(), r.u32(), r.u64(), r.u64()) == (name, block["usedLength"], block["pageSize"],
+             block["bitmapOffset"], block["pagesOffset"]), f"block of SUMS at {where:#x}")
+        count, bitmap_sum, entries_sum = struct.unpack(">Q16s16s", r.take(40))
+        size = 8 * ((block["pages"] + 63) // 64)
+        need(sum_of(os.pread(r.file.fileno(), size, block["bitmapOffset"])) == bitmap_sum, f"{name}: sum of the bitmap")
+        chunks = chunk_sums(r, block)
+        wanted = b"".join(digest for _, digest, present, _ in chunks if present)
+        stored = os.pread(r.file.fileno(), 16 * count, place)
+        place += 16 * count
+        need(len(wanted) == 16 * count and sum_of(stored) == entries_sum, f"{name}: entries")
+        need(stored == wanted, f"{name}: sums of chunks")
+        contents[name] = sum_of(b"".join(struct.pack(">Q", number) + digest
+                                         for number, digest, _, zero in chunks if not zero))
+    found = []
+    for _ in range(spans):
+        first, size, digest = struct.unpack(">QQ16s", r.take(32))
+        need(sum_of(os.pread(r.file.fileno(), size, first)) == digest, f"sum of the span at {first:#x}")
+        found.append((first, first + size))
+    need(found == spans_of(out), "spans of SUMS")
+    need(r.at == start + entry["tableLength"], "end of SUMS")
+    text = out["machine"].encode("latin-1") + b"\0" + struct.pack(">I", len(out["blocks"]))
+    for block in sorted(out["blocks"], key=lambda block: block["idstr"].encode("latin-1")):
+        text += short(block["idstr"]) + struct.pack(">QIB", block["usedLength"], block["pageSize"], block["ignored"])
+        text += contents[block["idstr"]]
+    full = [section for section in out["sections"] if section["type"] == "full"]
+    text += struct.pack(">I", len(full))
+    for section in full:
+        body = os.pread(r.file.fileno(), section["bodyLength"], body_of(section))
+        text += short(section["idstr"]) + struct.pack(">IIQ", section["instance"], section["version"], len(body))
+        text += sum_of(body)
+    text += struct.pack(">I", len(devices))
+    for device in devices:
+        text += short(device["idstr"]) + struct.pack(">II", device["instance"], len(device["buffers"]))
+        for each in device["buffers"]:
+            text += struct.pack(">QB", each["length"], each["configuration"]) + bytes.fromhex(each["sum"])
+    need(sum_of(text) == root, "root of SUMS")
+    return "xxh3-128:" + root.hex()
+
+
+def behind(r, out, first, hashing):
+    """What stands behind the stream, which ends where the reader is."""
+    end, out["areas"] = r.at, None
+    r.size = out["fileSize"]
+    if first is None and r.peek(4) != b"MRAM"[:len(r.peek(4))]:
+        return
+    if first is None and not r.peek(1):
+        return
+    need(first in (None, end), f"the areas begin at {first or 0:#x}, the stream ends at {end:#x}")
+    out["areas"], text = areas(r, end)
+    if out["descriptionOffset"] is None:
+        need(text is None, "a copy of a description that the stream does not have")
+    else:
+        own = os.pread(r.file.fileno(), out["descriptionLength"], out["descriptionOffset"] + 5)
+        need(text is not None and text.startswith(own) and not text[len(own):].strip(b" "), "copy of the description")
+    if hashing:
+        devices = device_area(r, out)
+        out["areas"]["devices"] = [{**device, "buffers": len(device["buffers"])} for device in devices]
+        out["areas"]["root"] = sums_area(r, out, devices)
 
 
 def read(path, offset=0, hashing=True, out=None):
@@ -254,8 +476,14 @@ def read(path, offset=0, hashing=True, out=None):
         out["streamOffset"] = r.at
         need(r.u32() == 0x5145564D, "bad magic")
         need(r.u32() == 3, "bad stream version")
+        first = line(r)
+        if first is not None:
+            need(r.at <= first < r.size, "the areas are not behind the stream")
+            r.size = first
         out.update(configuration(r))
         sections(r, out, hashing)
+        need(out["complete"], "incomplete: no END section of RAM")
+        behind(r, out, first, hashing)
     return out
 
 

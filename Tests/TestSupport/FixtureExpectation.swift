@@ -40,6 +40,43 @@ package struct FixtureExpectation: Decodable, Sendable {
   /// The end of the stream.
   package var endOffset: UInt64?
 
+  /// What stands behind the stream.
+  package var areas: Areas?
+
+  /// Areas behind the stream.
+  package struct Areas: Decodable, Sendable {
+    /// Their headers.
+    package var list: [Area]
+    /// Where what closes them begins.
+    package var closingOffset: UInt64
+    /// The first byte behind all.
+    package var endOffset: UInt64
+    /// The devices of `DEVS`, whose buffers have the sums that it says.
+    package var devices: [Device]?
+    /// The root as `SUMS` has it, and as it follows from all that is in the image; nil where there are no sums.
+    package var root: String?
+  }
+
+  /// An area.
+  package struct Area: Decodable, Sendable {
+    /// Four characters.
+    package var kind: String
+    package var version: UInt32
+    package var needed: Bool
+    package var offset: UInt64
+    package var length: UInt64
+    package var tableOffset: UInt64
+    package var tableLength: UInt64
+  }
+
+  /// A device behind the stream.
+  package struct Device: Decodable, Sendable {
+    package var idstr: String
+    package var instance: UInt32
+    /// How many buffers it has.
+    package var buffers: Int
+  }
+
   /// A RAMBlock.
   package struct Block: Decodable, Sendable {
     /// Its name.

@@ -30,6 +30,12 @@ int32_t CLinux_directIOAlignment(int32_t descriptor, uint32_t *memory, uint32_t 
 /// fallocate(2), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE.
 int32_t CLinux_punchHole(int32_t descriptor, int64_t offset, int64_t byteCount);
 
+/// ioctl(2), FICLONE: lets the file of `descriptor` be what the file of `source` is, in blocks that both share.
+int32_t CLinux_cloneFile(int32_t descriptor, int32_t source);
+
+/// ioctl(2), FS_IOC_FSSETXATTR: how many bytes get blocks of their own at least where shared blocks of the file are written.
+int32_t CLinux_setCopyOnWriteBytes(int32_t descriptor, uint32_t byteCount);
+
 /// ioctl(2), BLKGETSIZE64.
 int32_t CLinux_blockDeviceSize(int32_t descriptor, uint64_t *byteCount);
 

@@ -112,6 +112,24 @@ extension File {
     }
   }
 
+  /// Lets this file, which is empty, be what `source` is, in blocks that both share (ioctl_ficlone(2)).
+  ///
+  /// - Parameter copyOnWriteBytes: how much gets blocks of its own at least where shared ones are written. (XFS takes 128 KiB by itself, of
+  ///   which what is not written is given back after some minutes; xfsctl(3). Others take no such hint.)
+  /// - Returns: whether it is: not where the file system cannot do that, or the two are not on the same one.
+  /// - Throws: what else ioctl gives, as ENOSPC.
+  package func clone(
+    _ source: File, copyOnWriteBytes: UInt32? = nil
+  ) throws(SystemCallError) -> Bool {
+    let result = CLinux_cloneFile(bufferedDescriptor, source.bufferedDescriptor)
+    let refusals = [EOPNOTSUPP, EXDEV, EINVAL, ENOTTY, ENOSYS, EPERM, EISDIR, ETXTBSY, EBADF]
+    if refusals.contains(-result) { return false }
+    try check(result, .ioctl, .file(path))
+    // A hint: without it the file is as good.
+    if let copyOnWriteBytes { _ = CLinux_setCopyOnWriteBytes(bufferedDescriptor, copyOnWriteBytes) }
+    return true
+  }
+
   /// The first part of `range` that may hold something else than zeros, or nil where all of it is
   /// a hole or past the end of the file.
   ///

@@ -1,19 +1,11 @@
 import LinuxIO
 import MappedRAMFormat
 
-/// Reads a block's present pages out of an image and compares the sums of its chunks with those that are expected.
-///
-/// Nothing is written anywhere.
-final class ChunkCheck: Transfer {
-  let source: SourceAccess
-  let target: TargetAccess = .copy(Nowhere())
+/// Compares the chunks of a block, as extents of it are read, with the sums that they are to have.
+final class ChunkComparison: Sendable {
   private let bitmap: PageBitmap
   private let extents: ExtentPlan
-  private let slots: FileOffset
-  private let summer: ChunkSummer
-  private let entries: File
-  /// For each extent the place of its first entry in the file.
-  private let places: [UInt64]
+  private let entries: ChunkEntries
   private let found = Monitor(Found())
 
   /// What was found in a block.
@@ -29,19 +21,81 @@ final class ChunkCheck: Transfer {
     static let mostNamed = 1 << 16
   }
 
-  /// A target that nothing is ever put into.
-  private struct Nowhere: CopyingTarget {
-    func copy(from buffer: UnsafeRawBufferPointer, to offset: UInt64) throws(SystemCallError) {
-      preconditionFailure("nothing is written")
-    }
-  }
-
-  /// A check of `block` in `file`, whose present pages are `bitmap`, with the sums that stand from `entries` on.
+  /// A comparison of `block`, whose present pages are `bitmap`, with the sums that stand in `file` from `entries` on.
   ///
   /// - Precondition: there is an entry for each chunk with a present page.
   init(
-    _ block: SumsArea.Block, bitmap: PageBitmap, entriesAt entries: FileOffset, in file: File,
-    extentBytes: Int
+    _ block: RAMBlock, bitmap: PageBitmap, entriesAt entries: FileOffset, in file: File,
+    _ extents: ExtentPlan
+  ) {
+    self.bitmap = bitmap
+    self.extents = extents
+    self.entries = ChunkEntries(block, bitmap: bitmap, at: entries, in: file, extents)
+  }
+
+  /// What was found. After a sync.
+  var outcome: Found { found.withLock { $0 } }
+
+  /// Compares what was read of `extent`: its present pages are in `bytes`, which holds all of it.
+  func compare(_ extent: Extent, in bytes: UnsafeRawBufferPointer) {
+    let pages = extents.pages(at: extent.targetOffset, count: extent.byteCount)
+    let expected: [(chunk: Int, sum: ContentSum?)]
+    do throws(SystemCallError) {
+      expected = try entries.read(pages)
+    } catch {
+      return found.withLock { if $0.failure == nil { $0.failure = error } }
+    }
+    let pageBytes = extents.pageSize.byteCount
+    for (chunk, wanted) in expected {
+      let sum = entries.summer.sum(of: chunk) { page in
+        guard bitmap[page] else { return nil }
+        let start = (page - pages.lowerBound) * pageBytes
+        return unsafe ContentSum(
+          of: UnsafeRawBufferPointer(rebasing: bytes[start..<(start + pageBytes)]))
+      }
+      guard sum != wanted else { continue }
+      found.withLock { found in
+        found.damagedCount += 1
+        if found.damaged.count < Found.mostNamed { found.damaged.append(chunk) }
+      }
+    }
+  }
+}
+
+extension ChunkComparison.Found {
+  /// The pages of the damaged chunks, neighbouring ones as one.
+  func pages(of block: RAMBlock) -> [Range<Int>] {
+    let summer = ChunkSummer(block)
+    var ranges: [Range<Int>] = []
+    for chunk in damaged.sorted() {
+      let pages = summer.pages(of: chunk)
+      if let last = ranges.last, last.upperBound == pages.lowerBound {
+        ranges[ranges.count - 1] = last.lowerBound..<pages.upperBound
+      } else {
+        ranges.append(pages)
+      }
+    }
+    return ranges
+  }
+}
+
+/// Reads a block's present pages out of an image and compares the sums of its chunks with those that are expected.
+///
+/// Nothing is written anywhere.
+final class ChunkCheck: Transfer {
+  let source: SourceAccess
+  let target: TargetAccess = .copy(Nowhere())
+  private let bitmap: PageBitmap
+  private let extents: ExtentPlan
+  private let slots: FileOffset
+  private let comparison: ChunkComparison
+
+  /// A check of `block` in `file`, whose present pages are `bitmap`, with the sums that stand in `sums` from `entries` on.
+  ///
+  /// - Precondition: there is an entry for each chunk with a present page.
+  init(
+    _ block: SumsArea.Block, bitmap: PageBitmap, in file: File, entriesAt entries: FileOffset,
+    of sums: File, extentBytes: Int
   ) {
     source = .file(file)
     self.bitmap = bitmap
@@ -49,78 +103,25 @@ final class ChunkCheck: Transfer {
       byteCount: block.block.usedLength.rawValue, pageSize: block.block.pageSize,
       extentBytes: extentBytes)
     slots = block.pages.lowerBound
-    let summer = ChunkSummer(block.block)
-    self.summer = summer
-    self.entries = file
-    var places: [UInt64] = []
-    places.reserveCapacity(extents.count)
-    var place = entries.rawValue
-    for index in 0..<extents.count {
-      places.append(place)
-      let bytes = extents.bytes(index)
-      let pages = extents.pages(
-        at: bytes.lowerBound, count: Int(bytes.upperBound - bytes.lowerBound))
-      let count = summer.chunks(of: pages).count { summer.hasEntry($0, bitmap) }
-      place += UInt64(count * ContentSum.byteCount)
-    }
-    self.places = places
+    comparison = ChunkComparison(
+      block.block, bitmap: bitmap, entriesAt: entries, in: sums, extents)
   }
 
   /// What was found. After a sync.
-  var outcome: Found { found.withLock { $0 } }
+  var outcome: ChunkComparison.Found { comparison.outcome }
 
   var extentCount: Int { extents.count }
 
   func extent(_ index: Int) -> Extent { extents.extent(index, from: slots.rawValue, to: 0) }
 
-  private func pages(of extent: Extent) -> Range<Int> {
-    extents.pages(at: extent.targetOffset, count: extent.byteCount)
-  }
-
   func chooseReads(of extent: Extent, into runs: inout [Run]) throws(SystemCallError) {
-    let pages = pages(of: extent)
-    let shift = extents.pageSize.shift
-    for run in bitmap.runs(in: pages) {
-      let first = (run.lowerBound - pages.lowerBound) << shift
-      let bytes = first..<(first + run.count << shift)
-      if let last = runs.last, bytes.lowerBound - last.upperBound <= BlockRestore.gapBytes {
-        runs[runs.count - 1] = last.lowerBound..<bytes.upperBound
-      } else {
-        runs.append(bytes)
-      }
-    }
+    let pages = extents.pages(at: extent.targetOffset, count: extent.byteCount)
+    extents.appendRuns(of: bitmap, in: pages, gapBytes: BlockRestore.gapBytes, to: &runs)
   }
 
   func chooseWrites(
     of extent: Extent, in bytes: UnsafeMutableRawBufferPointer, read: [Run], into runs: inout [Run]
   ) {
-    let pages = pages(of: extent)
-    let present = summer.chunks(of: pages).lazy.filter { [bitmap, summer] in
-      summer.hasEntry($0, bitmap)
-    }
-    let index = Int(extent.targetOffset) / extents.extentBytes
-    let end = index + 1 < places.count ? places[index + 1] : nil
-    let count = end.map { Int($0 - places[index]) } ?? present.count * ContentSum.byteCount
-    guard count > 0 else { return }
-    let expected: [ContentSum]
-    do throws(SystemCallError) {
-      expected = ContentSum.list(try entries.readBytes(at: places[index], count: count))
-    } catch {
-      return found.withLock { if $0.failure == nil { $0.failure = error } }
-    }
-    let pageBytes = extents.pageSize.byteCount
-    for (number, chunk) in present.enumerated() {
-      let sum = summer.sum(of: chunk) { page in
-        guard bitmap[page] else { return nil }
-        let start = (page - pages.lowerBound) * pageBytes
-        return unsafe ContentSum(
-          of: UnsafeRawBufferPointer(rebasing: bytes[start..<(start + pageBytes)]))
-      }
-      guard number >= expected.count || sum != expected[number] else { continue }
-      found.withLock { found in
-        found.damagedCount += 1
-        if found.damaged.count < Found.mostNamed { found.damaged.append(chunk) }
-      }
-    }
+    unsafe comparison.compare(extent, in: UnsafeRawBufferPointer(bytes))
   }
 }

@@ -42,6 +42,19 @@ struct ChunkSummer: Sendable {
     (0..<chunkCount).count { hasEntry($0, bitmap) }
   }
 
+  /// Of the pages that `present` has, those of chunks with a page of `pages`; `nil` where that are none.
+  ///
+  /// - Complexity: O(chunks).
+  func wholeChunks(of pages: PageBitmap?, in present: PageBitmap) -> PageBitmap? {
+    guard let pages, pages.population > 0 else { return nil }
+    var whole = PageBitmap(pageCount: pageCount)
+    for chunk in 0..<chunkCount where hasEntry(chunk, pages) {
+      whole.insert(self.pages(of: chunk))
+    }
+    whole.formIntersection(present)
+    return whole
+  }
+
   /// The sum of a chunk with the sums that `leaf` gives of its pages; `nil` for one that is absent.
   func sum(of chunk: Int, leaf: (Int) -> ContentSum?) -> ContentSum {
     let pages = pages(of: chunk)
@@ -77,18 +90,16 @@ final class ChunkSums: Sendable {
     self.base = base
   }
 
-  /// The sums of those of `blocks` that have pages, in one file: `nil` for the others.
-  static func all(
-    of blocks: [SavePlan.Block], in file: ImageFile
-  ) throws(ImageError) -> [ChunkSums?] {
+  /// The sums of `blocks`, in one file; `nil` for one without pages in the image.
+  static func all(of blocks: [RAMBlock?], in file: ImageFile) throws(ImageError) -> [ChunkSums?] {
     var end: UInt64 = 0
     var all: [ChunkSums?] = []
     for block in blocks {
-      guard block.pages != nil, !block.block.isIgnored else {
+      guard let block else {
         all.append(nil)
         continue
       }
-      let sums = ChunkSums(block.block, in: file.file, at: end)
+      let sums = ChunkSums(block, in: file.file, at: end)
       end += UInt64(sums.summer.chunkCount * ContentSum.byteCount)
       all.append(sums)
     }
@@ -97,22 +108,29 @@ final class ChunkSums: Sendable {
     return all
   }
 
-  /// Notes the sums of the chunks that have present pages, of the extent of `pages` whose bytes begin at the start of `bytes`.
+  /// Notes the sums of the chunks that have present pages, of the `pages` whose bytes begin at the start of `bytes`: all pages of some
+  /// chunks.
   ///
-  /// - Parameter present: pages that are present; their bytes are defined.
-  func note(_ pages: Range<Int>, in bytes: UnsafeRawBufferPointer, present: SharedBitmap) {
+  /// - Parameters:
+  ///   - isPresent: whether a page is present; then its bytes are defined.
+  ///   - onChunk: called with each chunk that has present pages, and its sum.
+  func note(
+    _ pages: Range<Int>, in bytes: UnsafeRawBufferPointer, isPresent: (Int) -> Bool,
+    onChunk: (Int, ContentSum) -> Void = { _, _ in }
+  ) {
     let pageBytes = summer.pageSize.byteCount
     let chunks = summer.chunks(of: pages)
     unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 2 * chunks.count) { halves in
       for (index, chunk) in chunks.enumerated() {
         var sum = ContentSum(high: 0, low: 0)
-        if summer.pages(of: chunk).contains(where: present.contains) {
+        if summer.pages(of: chunk).contains(where: isPresent) {
           sum = summer.sum(of: chunk) { page in
-            guard present.contains(page) else { return nil }
+            guard isPresent(page) else { return nil }
             let start = (page - pages.lowerBound) * pageBytes
             return unsafe ContentSum(
               of: UnsafeRawBufferPointer(rebasing: bytes[start..<(start + pageBytes)]))
           }
+          onChunk(chunk, sum)
         }
         unsafe halves[2 * index] = sum.high.bigEndian
         unsafe halves[2 * index + 1] = sum.low.bigEndian

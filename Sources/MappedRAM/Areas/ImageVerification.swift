@@ -10,6 +10,10 @@ public struct ImageVerification: Sendable {
   public var streamOffset: FileOffset?
   /// How the channels work.
   public var options: ChannelOptions
+  /// The blocks whose pages are read; `nil` for all. Those of others are compared by somebody else.
+  package var readBlocks: Set<String>?
+  /// Whether buffers of devices' states are read. They have their sums compared when they are loaded, too.
+  package var readsBuffers = true
 
   /// A check of the image in `file`.
   package init(_ file: File, streamOffset: FileOffset? = nil, options: ChannelOptions = .standard) {
@@ -42,6 +46,8 @@ public struct ImageVerification: Sendable {
     public var damage: [Damage] = []
     /// The sum of all contents; only where nothing is damaged.
     public var root: ContentSum?
+    /// The sums, where they could be read.
+    package var sums: SumsArea?
     /// What it took.
     public var report: TransferReport
 
@@ -54,6 +60,22 @@ public struct ImageVerification: Sendable {
 
     /// Whether all that the image needs is there, has sums, and is as it was saved.
     public var isWhole: Bool { hasSums && damage.isEmpty && image.isComplete }
+
+    /// Makes sure that all that was compared is as it was saved. Damage behind the stream that a restore need not care about is none.
+    ///
+    /// - Throws: `ImageError.contents`.
+    package func checkContents() throws(ImageError) {
+      let damage = damage.filter { damage in
+        image.harmlessDamage.map { damage != .structure($0) } ?? true
+      }
+      guard hasSums else {
+        let all = self.damage
+        throw .contents(image.path, all.isEmpty ? .noSums : .unreadableSums(all))
+      }
+      guard damage.isEmpty else {
+        throw .contents(image.path, damage == [.foreignSums] ? .foreignSums : .damaged(damage))
+      }
+    }
   }
 
   /// Something that is not as it was saved.
@@ -80,21 +102,46 @@ public struct ImageVerification: Sendable {
   public func run(
     progress: TransferProgress = TransferProgress(), cancellation: Cancellation = Cancellation()
   ) throws(ImageError) -> Outcome {
-    let stopwatch = Stopwatch()
     let file = ImageFile(file, cancellation: cancellation)
     let image = try Image(file, streamOffset: streamOffset)
+    return try check(file, image, progress: progress) { (run) throws(ImageError) in
+      try run.readSums().map { Sums(area: $0, file: file) }
+    }
+  }
+
+  /// The sums that an image is compared with: their table, and the file in which the entries are.
+  struct Sums {
+    var area: SumsArea
+    var file: ImageFile
+  }
+
+  /// Checks `image` in `file` with `sums`, which may be another file's.
+  func check(
+    _ file: ImageFile, _ image: Image, with sums: Sums, progress: TransferProgress
+  ) throws(ImageError) -> Outcome {
+    try check(file, image, progress: progress) { (run) throws(ImageError) in
+      run.outcome.hasSums = true
+      return sums
+    }
+  }
+
+  private func check(
+    _ file: ImageFile, _ image: Image, progress: TransferProgress,
+    _ sums: (inout Run) throws(ImageError) -> Sums?
+  ) throws(ImageError) -> Outcome {
+    let stopwatch = Stopwatch()
     var outcome = Outcome(
-      image: image, hasSums: false,
-      report: stopwatch.report(of: image, in: self.file))
+      image: image, hasSums: false, report: stopwatch.report(of: image, in: self.file))
     outcome.damage = image.problems.map { .structure($0) }
     var run = Run(file: file, outcome: outcome)
     var channels = ChannelReport.idle
-    if let sums = try run.readSums() {
-      try run.checkSpans(sums)
-      channels = try run.checkBlocks(sums, options, progress)
-      try run.checkBuffers()
-      try run.checkRoot(sums)
-    } else {
+    if let sums = try sums(&run) {
+      try run.checkSpans(sums.area)
+      channels = try run.checkBlocks(sums, self, progress)
+      if readsBuffers { try run.checkBuffers() }
+      try run.checkRoot(sums.area)
+      run.outcome.sums = sums.area
+    } else if readsBuffers {
       try run.checkBuffers()
     }
     outcome = run.outcome
@@ -123,69 +170,66 @@ extension ImageVerification {
 
     /// The table of sums; `nil` where there is none that can be read.
     mutating func readSums() throws(ImageError) -> SumsArea? {
-      guard
-        let header = image.areas.headers.first(where: {
-          $0.kind == .sums && $0.version == SumsArea.version
-        })
-      else { return nil }
+      guard let header = try SumsArea.header(of: image, in: file) else { return nil }
       // The header has been checked: the table lies in the file, and is no longer than the file.
-      let count = min(header.table.byteCount, SumsArea.mostTableBytes)
-      let bytes = try file.readUp(to: Int(count.rawValue), at: header.table.lowerBound)
-      do throws(FormatError) {
-        try SumsArea.check(header)
-        var input = ByteInput(bytes.span, at: header.table.lowerBound)
-        let sums = try SumsArea(header: header, parsing: &input)
+      switch try SumsArea.read(header, of: file) {
+      case .success(let sums):
         outcome.hasSums = true
         return sums
-      } catch {
+      case .failure(let error):
         outcome.damage.append(.structure(error))
         return nil
       }
     }
 
     mutating func checkSpans(_ sums: SumsArea) throws(ImageError) {
-      let described = image.sections.filter { $0.type == .full }
       for span in sums.spans {
         guard try file.sum(of: span.range) != span.sum else { continue }
-        let device = described.first {
-          span.range.contains($0.offset) && $0.offset + $0.byteCount == span.range.upperBound
-        }?.identity.map { DeviceIdentity($0).description }
-        outcome.damage.append(.span(device: device, at: span.range))
+        outcome.damage.append(.span(device: image.device(in: span.range), at: span.range))
       }
       guard image.problems.isEmpty else { return }
       let blocks = image.blocks.filter { $0.layout.bitmap != nil }
       let isCovered =
         sums.spans.map(\.range) == SumsWriter.ranges(of: image)
-        && sums.blocks.map(\.block) == blocks.map(\.block)
+        && sums.blocks.elementsEqual(blocks) { $0.block.hasSamePages(as: $1.block) }
         && sums.blocks.map(\.bitmap) == blocks.compactMap(\.layout.bitmap)
         && sums.blocks.map(\.pages) == blocks.compactMap(\.layout.pages)
       if !isCovered { outcome.damage.append(.foreignSums) }
     }
 
     mutating func checkBlocks(
-      _ sums: SumsArea, _ options: ChannelOptions, _ progress: TransferProgress
+      _ sums: Sums, _ how: ImageVerification, _ progress: TransferProgress
     ) throws(ImageError) -> ChannelReport {
-      guard let first = sums.blocks.first else { return .idle }
-      let pageSize = sums.blocks.map(\.block.pageSize).max { $0.byteCount < $1.byteCount }
+      let all = sums.area.blocks
+      let options = how.options
+      guard let first = all.first else { return .idle }
+      let pageSize = all.map(\.block.pageSize).max { $0.byteCount < $1.byteCount }
       let extentBytes = ExtentPlan.extentBytes(
         for: pageSize ?? first.block.pageSize, requestBytes: options.requestBytes)
       var pool = try ChannelPool(
         options, extentBytes: extentBytes, progress: progress, cancellation: file.cancellation)
-      var place = sums.entries.lowerBound
-      for block in sums.blocks { progress.plan(block.block.usedLength.rawValue) }
-      for block in sums.blocks {
+      var place = sums.area.entries.lowerBound
+      for block in all where how.readBlocks?.contains(block.block.idstr) ?? true {
+        progress.plan(block.block.usedLength.rawValue)
+      }
+      for block in all {
         let entries = place..<(place + ByteCount(block.entryCount * ContentSum.byteCount))
         place = entries.upperBound
-        guard let bitmap = try checkBitmap(of: block, entries) else {
-          progress.finish(block.block.usedLength.rawValue)
+        let isRead = how.readBlocks?.contains(block.block.idstr) ?? true
+        guard let bitmap = try checkBitmap(of: block, entries, in: sums.file) else {
+          if isRead { progress.finish(block.block.usedLength.rawValue) }
+          continue
+        }
+        guard isRead else {
+          try root(of: block, bitmap, entries, in: sums.file)
           continue
         }
         let check = ChunkCheck(
-          block, bitmap: bitmap, entriesAt: entries.lowerBound, in: file.file,
+          block, bitmap: bitmap, in: file.file, entriesAt: entries.lowerBound, of: sums.file.file,
           extentBytes: extentBytes)
         // One block at a time: memory holds one bitmap.
         pool.enqueue(check)
-        try root(of: block, bitmap, entries)
+        try root(of: block, bitmap, entries, in: sums.file)
         try pool.sync()
         try take(check.outcome, of: block)
       }
@@ -194,14 +238,14 @@ extension ImageVerification {
 
     /// The block's bitmap, if that and the block's entries are what they were.
     private mutating func checkBitmap(
-      of block: SumsArea.Block, _ entries: Range<FileOffset>
+      of block: SumsArea.Block, _ entries: Range<FileOffset>, in sums: ImageFile
     ) throws(ImageError) -> PageBitmap? {
       let idstr = block.block.idstr
       guard try file.sum(of: block.bitmap) == block.bitmapSum else {
         outcome.damage.append(.bitmap(idstr: idstr, at: block.bitmap))
         return nil
       }
-      guard try file.sum(of: entries) == block.entriesSum else {
+      guard try sums.sum(of: entries) == block.entriesSum else {
         outcome.damage.append(.entries(idstr: idstr, at: entries))
         return nil
       }
@@ -218,7 +262,8 @@ extension ImageVerification {
 
     /// Adds the block to the sum of all contents.
     private mutating func root(
-      of block: SumsArea.Block, _ bitmap: PageBitmap, _ entries: Range<FileOffset>
+      of block: SumsArea.Block, _ bitmap: PageBitmap, _ entries: Range<FileOffset>,
+      in sums: ImageFile
     ) throws(ImageError) {
       let summer = ChunkSummer(block.block)
       var contents = ContentRoot.BlockHasher(summer)
@@ -229,7 +274,7 @@ extension ImageVerification {
         if summer.hasEntry(chunk, bitmap) { waiting.append(chunk) }
         guard waiting.count == step || chunk == summer.chunkCount - 1 else { continue }
         let count = waiting.count * ContentSum.byteCount
-        for (chunk, sum) in zip(waiting, ContentSum.list(try file.read(count, at: place))) {
+        for (chunk, sum) in zip(waiting, ContentSum.list(try sums.read(count, at: place))) {
           contents.add(chunk, sum)
         }
         place = place + ByteCount(count)
@@ -240,25 +285,15 @@ extension ImageVerification {
 
     /// Takes over what was found in the pages of a block: neighbouring chunks as one.
     private mutating func take(
-      _ found: ChunkCheck.Found, of block: SumsArea.Block
+      _ found: ChunkComparison.Found, of block: SumsArea.Block
     ) throws(ImageError) {
       if let failure = found.failure { throw .system(failure) }
       outcome.damagedChunkCount += found.damagedCount
-      let summer = ChunkSummer(block.block)
-      var ranges: [Range<Int>] = []
-      for chunk in found.damaged.sorted() {
-        let pages = summer.pages(of: chunk)
-        if let last = ranges.last, last.upperBound == pages.lowerBound {
-          ranges[ranges.count - 1] = last.lowerBound..<pages.upperBound
-        } else {
-          ranges.append(pages)
-        }
-      }
-      let shift = UInt64(block.block.pageSize.shift)
-      for pages in ranges {
-        let start = block.pages.lowerBound + ByteCount(UInt64(pages.lowerBound) << shift)
-        let end = block.pages.lowerBound + ByteCount(UInt64(pages.upperBound) << shift)
-        outcome.damage.append(.pages(idstr: block.block.idstr, pages, at: start..<end))
+      for pages in found.pages(of: block.block) {
+        outcome.damage.append(
+          .pages(
+            idstr: block.block.idstr, pages,
+            at: block.block.pageSize.bytes(of: pages, in: block.pages.lowerBound)))
       }
     }
 
@@ -280,6 +315,37 @@ extension ImageVerification {
         return
       }
       outcome.root = sums.root
+    }
+  }
+}
+
+extension SumsArea {
+  /// The header of the area of sums of `image`, in `file`: also where the chain that leads to it is damaged.
+  static func header(of image: Image, in file: ImageFile) throws(ImageError) -> AreaHeader? {
+    func isOurs(_ header: AreaHeader) -> Bool {
+      header.kind == .sums && header.version == SumsArea.version
+    }
+    if let header = image.areas.headers.first(where: isOurs) { return header }
+    guard !image.problems.isEmpty else { return nil }
+    let start =
+      image.areas.headers.last?.range.upperBound ?? image.blocks.last?.layout.end
+      ?? image.streamOffset
+    guard start < image.fileSize else { return nil }
+    return try AreaScan.headers(in: start..<image.fileSize, of: file).first(where: isOurs)
+  }
+
+  /// The table that `header` leads to, or what is wrong with it.
+  static func read(
+    _ header: AreaHeader, of file: ImageFile
+  ) throws(ImageError) -> Result<SumsArea, FormatError> {
+    let count = min(header.table.byteCount, mostTableBytes)
+    let bytes = try file.readUp(to: Int(count.rawValue), at: header.table.lowerBound)
+    do throws(FormatError) {
+      try check(header)
+      var input = ByteInput(bytes.span, at: header.table.lowerBound)
+      return .success(try SumsArea(header: header, parsing: &input))
+    } catch {
+      return .failure(error)
     }
   }
 }

@@ -84,7 +84,7 @@ struct ContentRoot {
   }
 }
 
-/// Writes the area of sums of an image whose stream is there.
+/// Writes the entries and the table of the area of sums of an image whose stream is there.
 struct SumsWriter {
   let file: ImageFile
   /// What is read of the stream.
@@ -101,15 +101,15 @@ struct SumsWriter {
     }
   }
 
-  /// Writes the area at `start`: the sums of the blocks' chunks as `sums` has them.
+  /// Writes the area at `start`, but for its header: the sums of the blocks' chunks as `sums` has them.
   ///
   /// - Parameters:
   ///   - bitmaps: the bitmaps of the blocks; `nil` for one without pages in the image.
   ///   - sums: what is known of each block's chunks.
-  /// - Returns: where it ends.
+  /// - Returns: its header.
   func write(
     at start: FileOffset, bitmaps: [PageBitmap?], sums: [BlockSums?]
-  ) throws(ImageError) -> FileOffset {
+  ) throws(ImageError) -> AreaHeader {
     let first = start + ByteCount(AreaHeader.byteCount)
     var position = first
     var root = ContentRoot()
@@ -131,10 +131,8 @@ struct SumsWriter {
       spans: try spans())
     let table = area.encoded(at: position)
     try file.write(table)
-    let header = AreaHeader(
+    return AreaHeader(
       .sums, version: SumsArea.version, isNeeded: false, range: start..<table.offset, table: table)
-    try file.write(header.encoded)
-    return table.offset
   }
 
   /// Writes an entry for each chunk with a present page.

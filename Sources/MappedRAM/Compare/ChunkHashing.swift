@@ -1,13 +1,6 @@
 import LinuxIO
 import MappedRAMFormat
 
-/// Nothing is ever put here.
-struct Nowhere: CopyingTarget {
-  func copy(from buffer: UnsafeRawBufferPointer, to offset: UInt64) throws(SystemCallError) {
-    preconditionFailure("nothing is written")
-  }
-}
-
 /// Reads a block's present pages, and notes the sums of its chunks in a file.
 final class ChunkHashing: Transfer {
   let source: SourceAccess

@@ -176,6 +176,21 @@ extension ImageFile {
     }
   }
 
+  /// Makes holes of the slots of `pages`, which begin at `slots`; or zeros, where the file can have no holes.
+  func clear(
+    _ pages: PageBitmap, _ pageSize: PageSize, slots: FileOffset
+  ) throws(ImageError) {
+    for run in pages.runs {
+      let range = pageSize.bytes(of: run, in: slots)
+      do throws(ImageError) {
+        try punch(range)
+      } catch {
+        guard error != .cancelled else { throw error }
+        try zero(range)
+      }
+    }
+  }
+
   /// Copies `range` of `source` to `offset` of this file, which is long enough and, unless it is a device, has zeros there. Holes stay
   /// holes; on a device, which has other bytes there, they are written.
   ///

@@ -34,6 +34,8 @@ public enum PlanError: Error, Equatable, Sendable {
   /// No device can have this name.
   case deviceName(String)
   /// There are more devices than fit an image.
+  /// Something is to be taken from the file itself that it is to be put into.
+  case sameFile(FilePath, FilePath)
   case tooManyDevices(found: Int, limit: Int)
 }
 

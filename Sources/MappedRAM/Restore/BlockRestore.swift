@@ -15,6 +15,8 @@ final class BlockRestore: Transfer {
   private let extents: ExtentPlan
   private let slots: FileOffset
   private let startsZero: Bool
+  /// Compares what was read with the sums that it is to have; `nil` where nothing is compared.
+  let comparison: ChunkComparison?
 
   /// A gap of absent pages up to this long is read through, for one request in place of two. With every second page absent a restore is
   /// at least twice as fast so; between 16 and 64 KiB there was no difference beyond the spread (512 MiB, 2 processors, busy with other
@@ -22,9 +24,11 @@ final class BlockRestore: Transfer {
   static let gapBytes = 64 << 10
 
   /// A restore of the pages in `bitmap`, whose slots begin at `slots` of `file`, to `pages`.
+  ///
+  /// - Parameter entries: where the sums of its chunks stand in the file, if they are to be compared.
   init(
     _ block: RAMBlock, bitmap: PageBitmap, from file: File, slots: FileOffset,
-    to pages: any PageTarget, extentBytes: Int
+    to pages: any PageTarget, extentBytes: Int, comparingWith entries: FileOffset? = nil
   ) {
     precondition(bitmap.pageCount == block.pageCount, "the bitmap is the block's")
     source = .file(file)
@@ -35,6 +39,10 @@ final class BlockRestore: Transfer {
     extents = ExtentPlan(
       byteCount: block.usedLength.rawValue, pageSize: block.pageSize, extentBytes: extentBytes)
     self.slots = slots
+    let extents = extents
+    comparison = entries.map {
+      ChunkComparison(block, bitmap: bitmap, entriesAt: $0, in: file, extents)
+    }
   }
 
   var extentCount: Int { extents.count }
@@ -45,18 +53,14 @@ final class BlockRestore: Transfer {
   func extent(_ index: Int) -> Extent { extents.extent(index, from: slots.rawValue, to: 0) }
 
   func chooseReads(of extent: Extent, into runs: inout [Run]) throws(SystemCallError) {
-    for run in presentRuns(of: extent) {
-      if let last = runs.last, run.lowerBound - last.upperBound <= Self.gapBytes {
-        runs[runs.count - 1] = last.lowerBound..<run.upperBound
-      } else {
-        runs.append(run)
-      }
-    }
+    let pages = extents.pages(at: extent.targetOffset, count: extent.byteCount)
+    extents.appendRuns(of: bitmap, in: pages, gapBytes: Self.gapBytes, to: &runs)
   }
 
   func chooseWrites(
     of extent: Extent, in bytes: UnsafeMutableRawBufferPointer, read: [Run], into runs: inout [Run]
   ) {
+    unsafe comparison?.compare(extent, in: UnsafeRawBufferPointer(bytes))
     startsZero
       ? unsafe chooseNonzero(of: extent, in: bytes, into: &runs)
       : unsafe chooseAll(of: extent, in: bytes, into: &runs)

@@ -15,6 +15,19 @@ public struct DirectoryRestore: Sendable {
   /// Devices whose states go elsewhere, and not into the directory.
   public var devices: [DeviceIdentity: any DeviceStateTarget] = [:]
 
+  /// Whether contents are compared with the image's sums before anything appears.
+  public var verification = Verification.whereThereAreSums
+
+  /// When contents are compared with sums.
+  public enum Verification: Sendable {
+    /// Where the image has them.
+    case whereThereAreSums
+    /// Always: an image without them is refused.
+    case always
+    /// Never: of a damaged image, too, all is taken that there is.
+    case never
+  }
+
   /// A restore of `restore` into `directory`, which is made if it is not there.
   public init(_ restore: ImageRestore, to directory: FilePath, selection: [String]? = nil) {
     self.restore = restore
@@ -65,6 +78,8 @@ public struct DirectoryRestore: Sendable {
     var output = DirectoryOutput(
       directory, replacing: replacing, directIO: restore.options.directIO, cancellation)
     let (selection, devices) = (selection, devices)
+    var restore = restore
+    restore.sums = try sums(progress, cancellation)
     let outcome = try restore.run(
       progress: progress, cancellation: cancellation,
       device: { (device) throws(ImageError) in
@@ -87,6 +102,22 @@ public struct DirectoryRestore: Sendable {
     let files = try output.commit()
     return Outcome(
       image: outcome.image, files: files, droppedPrefixBytes: dropped, report: outcome.report)
+  }
+
+  /// The sums that pages are compared with as they are read, once all else has been.
+  private func sums(
+    _ progress: TransferProgress, _ cancellation: Cancellation
+  ) throws(ImageError) -> SumsArea? {
+    if case .never = verification { return nil }
+    let found = try restore.checkBesidesPages(of: nil, progress, cancellation)
+    if case .whereThereAreSums = verification, !found.hasSums,
+      found.damage.allSatisfy({ found.image.problems.map { .structure($0) }.contains($0) })
+    {
+      // What is wrong with it otherwise is the restore's to say.
+      return nil
+    }
+    try found.checkContents()
+    return found.sums
   }
 
   /// Adds all that is not RAM. Returns how many bytes before the stream are too many to be kept.

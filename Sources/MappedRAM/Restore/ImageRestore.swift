@@ -12,6 +12,8 @@ public struct ImageRestore: Sendable {
   public var options: ChannelOptions
   /// How much of devices' states may be in memory.
   public var deviceLimits = DeviceLimits.standard
+  /// The sums that pages are compared with as they are read; `nil` where they are not.
+  package var sums: SumsArea?
   /// Makes the channels' I/O in place of what the options ask for; for tests.
   var factory: (any ChannelIOFactory)?
 
@@ -51,7 +53,8 @@ public struct ImageRestore: Sendable {
   /// - Parameters:
   ///   - device: called for each device whose state stands behind the stream; `nil` passes over it.
   ///   - target: called for each block in the list's order; `nil` passes over the block.
-  /// - Throws: `ImageError`: whatever is wrong with the image or its blocks. The targets' contents mean nothing then.
+  /// - Throws: `ImageError`: whatever is wrong with the image or its blocks, `contents` where pages have other sums than they are to
+  ///   have. The targets' contents mean nothing then.
   public func run(
     progress: TransferProgress = TransferProgress(), cancellation: Cancellation = Cancellation(),
     device: (StoredDevice) throws(ImageError) -> (any DeviceStateTarget)? = { _ in nil },
@@ -63,7 +66,8 @@ public struct ImageRestore: Sendable {
     // Before areas behind the stream are found, which are no part of what is read.
     var image = Image(path: file.path, fileSize: reader.cursor.window.end)
     try throwIfAny(reader.readContainer())
-    try throwIfAny(reader.locateAreas())
+    // What is damaged of them is told by the image in the end.
+    _ = try reader.locateAreas()
     try reader.cursor.locateDescription()
     image.prologue = try reader.readPrologue()
     image.ramTotal = reader.list.total
@@ -76,14 +80,21 @@ public struct ImageRestore: Sendable {
       }
       if let bitmap = try reader.readBitmap(of: block) {
         block.pagesPresent = bitmap.population
-        if let pages = try target(block) { session?.enqueue(block, bitmap, to: pages) }
+        if let pages = try target(block) { try session?.enqueue(block, bitmap, to: pages) }
       }
       image.blocks.append(block)
     }
     let tailStart = reader.position
     image.tail = tailStart..<(try reader.readTail())
     try throwIfAny(reader.incompleteness)
-    try reader.readAreas()
+    do throws(ImageError) {
+      try reader.readAreas()
+    } catch {
+      guard case .format = error, !reader.lacksNeededArea else { throw error }
+    }
+    if reader.lacksNeededArea, case .damaged(_, let problem) = reader.areas {
+      throw .format(problem, in: file.path)
+    }
     image.take(reader)
     let devices = try loads(of: image, device)
     if !devices.isEmpty, session == nil {
@@ -91,6 +102,7 @@ public struct ImageRestore: Sendable {
         self, pageSize: .fourKiB, progress: progress, cancellation: cancellation)
     }
     let reports = try session?.finish(devices, limits: deviceLimits) ?? []
+    try session?.checkContents()
     // A machine without RAM has an image without blocks, which is nothing to start channels for.
     let channels = try session?.pool.finish() ?? .idle
     let restores = session?.restores ?? [:]
@@ -126,6 +138,8 @@ public struct ImageRestore: Sendable {
     var pool: ChannelPool
     var restores: [String: BlockRestore] = [:]
     private let file: File
+    private let sums: SumsArea?
+    private var blocks: [ImageBlock] = []
     private let extentBytes: Int
     private let progress: TransferProgress
 
@@ -134,6 +148,7 @@ public struct ImageRestore: Sendable {
       cancellation: Cancellation
     ) throws(ImageError) {
       file = restore.file
+      sums = restore.sums
       self.progress = progress
       extentBytes = ExtentPlan.extentBytes(
         for: pageSize, requestBytes: restore.options.requestBytes)
@@ -164,23 +179,69 @@ public struct ImageRestore: Sendable {
       return loading.reports
     }
 
-    mutating func enqueue(_ block: ImageBlock, _ bitmap: PageBitmap, to pages: any PageTarget) {
+    mutating func enqueue(
+      _ block: ImageBlock, _ bitmap: PageBitmap, to pages: any PageTarget
+    ) throws(ImageError) {
       guard let slots = block.layout.pages else { return }
+      let entries = sums?.entries(of: block)
+      if sums != nil, entries == nil { throw .contents(file.path, .foreignSums) }
       progress.plan(block.usedLength.rawValue)
       let restore = BlockRestore(
         block.block, bitmap: bitmap, from: file, slots: slots.lowerBound, to: pages,
-        extentBytes: extentBytes)
+        extentBytes: extentBytes, comparingWith: entries?.lowerBound)
       restores[block.idstr] = restore
+      blocks.append(block)
       pool.enqueue(restore)
+    }
+
+    /// Makes sure that all that was read has the sums that it is to have. After a sync.
+    func checkContents() throws(ImageError) {
+      var damage: [ImageVerification.Damage] = []
+      for block in blocks {
+        guard let found = restores[block.idstr]?.comparison?.outcome, let slots = block.layout.pages
+        else { continue }
+        if let failure = found.failure { throw .system(failure) }
+        damage += found.pages(of: block.block).map { pages in
+          .pages(
+            idstr: block.idstr, pages,
+            at: block.pageSize.bytes(of: pages, in: slots.lowerBound))
+        }
+      }
+      if !damage.isEmpty { throw .contents(file.path, .damaged(damage)) }
     }
   }
 }
 
 extension ImageRestore {
+  /// Compares all that is not pages with its sums, and pages of some blocks: those of the others can be compared as they are restored.
+  ///
+  /// - Parameter blocks: whose pages are read; those of none where it is `nil`.
+  package func checkBesidesPages(
+    of blocks: Set<String>?, _ progress: TransferProgress, _ cancellation: Cancellation
+  ) throws(ImageError) -> ImageVerification.Outcome {
+    var check = ImageVerification(file, streamOffset: streamOffset, options: options)
+    check.readBlocks = blocks ?? []
+    check.readsBuffers = false
+    return try check.run(progress: progress, cancellation: cancellation)
+  }
+
   /// The same restore, whose requests `observer` is told of.
   package func observed(by observer: any RequestObserver) -> ImageRestore {
     var restore = self
     restore.factory = TimedFactory(options.method, observer)
     return restore
+  }
+}
+
+extension SumsArea {
+  /// Where the entries of `block` stand; `nil` where this is not of an image that has the block there.
+  fileprivate func entries(of block: ImageBlock) -> Range<FileOffset>? {
+    var place = entries.lowerBound
+    for known in blocks {
+      let end = place + ByteCount(known.entryCount * ContentSum.byteCount)
+      if known.block == block.block, known.pages == block.layout.pages { return place..<end }
+      place = end
+    }
+    return nil
   }
 }

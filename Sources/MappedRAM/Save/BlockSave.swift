@@ -19,8 +19,11 @@ final class BlockSave: Transfer {
   private let states: SlotStates?
   /// Pages that are sent before they change, while the guest runs on; `nil` where nothing changes, or in rounds.
   private let sent: (pages: SentPages, block: SentBlock)?
-  /// Gets the sums of what is written, where there is but one round; `nil` where they are not wanted.
+  /// Gets the sums of what is written, where there is but one round; `nil` where they are not wanted. Of chunks with pages that are sent it
+  /// gets wrong ones: `sentPages` has them.
   let sums: ChunkSums?
+  /// The sums of chunks that are in the slots already; `nil` where nothing is.
+  private let base: ChunkEntries?
   /// Pages to be written though they may be zero.
   private let forced: PageBitmap?
   /// Zero pages between two others are written up to this many bytes, for one request in place of two.
@@ -32,6 +35,7 @@ final class BlockSave: Transfer {
   private let emptyPart = Monitor<Range<UInt64>>(0..<0)
   private let readBytesCounter = Atomic<UInt64>(0)
   private let changedPagesCounter = Atomic<UInt64>(0)
+  private let sharedPagesCounter = Atomic<UInt64>(0)
 
   /// The longest gap that is worth it: a request costs about 10 us of a processor, and 4 KiB written about 2 us of a disk of
   /// 2 GiB/s (measured with every second page zero).
@@ -40,41 +44,49 @@ final class BlockSave: Transfer {
   /// The only save of `block`, whose pages are `pages` and whose slots begin at `slots` of `file`.
   convenience init(
     _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
-    forced: PageBitmap?, gapBytes: Int = 0, sums: ChunkSums? = nil, extentBytes: Int
+    forced: PageBitmap?, gapBytes: Int = 0, sums: ChunkSums? = nil, base: ChunkEntries? = nil,
+    extentBytes: Int
   ) {
     self.init(
       block, pages, file, slots, source: pages.readAccess, forced: forced, gapBytes: gapBytes,
-      sums: sums, extentBytes: extentBytes)
+      sums: sums, base: base, extentBytes: extentBytes)
   }
 
   /// The only save of `block`, number `index` of the plan, beside `sent`, who gets its pages before they change.
   convenience init(
     _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
-    beside sent: SentPages, _ index: Int, gapBytes: Int, extentBytes: Int
+    beside sent: SentPages, _ index: Int, gapBytes: Int, sums: ChunkSums? = nil,
+    base: ChunkEntries? = nil, extentBytes: Int
   ) {
     self.init(
       block, pages, file, slots, source: pages.readAccess.copied,
-      sent: (sent, sent.block(index)), gapBytes: gapBytes, extentBytes: extentBytes)
+      sent: (sent, sent.block(index)), gapBytes: gapBytes, sums: sums, base: base,
+      extentBytes: extentBytes)
   }
 
   /// The save of `block` in one of several rounds.
   convenience init(
     _ block: RAMBlock, from pages: any PageSource, to file: File, slots: FileOffset,
-    states: SlotStates, limit: BandwidthLimit?, isFirst: Bool, extentBytes: Int
+    states: SlotStates, limit: BandwidthLimit?, isFirst: Bool, base: ChunkEntries? = nil,
+    extentBytes: Int
   ) {
     var mapping: Mapping?
     if case .mapping(let found) = pages.readAccess, !isFirst { mapping = found }
     self.init(
       block, pages, file, slots, source: pages.readAccess.copied, limit: limit, states: states,
-      gapBytes: Self.gapBytes, mapping: mapping, extentBytes: extentBytes)
+      gapBytes: base == nil ? Self.gapBytes : 0, base: isFirst ? base : nil, mapping: mapping,
+      extentBytes: extentBytes)
   }
 
   private init(
     _ block: RAMBlock, _ pages: any PageSource, _ file: File, _ slots: FileOffset,
     source: SourceAccess, limit: BandwidthLimit? = nil, states: SlotStates? = nil,
     sent: (pages: SentPages, block: SentBlock)? = nil, forced: PageBitmap? = nil, gapBytes: Int,
-    sums: ChunkSums? = nil, mapping: Mapping? = nil, extentBytes: Int
+    sums: ChunkSums? = nil, base: ChunkEntries? = nil, mapping: Mapping? = nil, extentBytes: Int
   ) {
+    // Between shared chunks nothing is to be written, and a page that is forced may be a stale slot in the base.
+    precondition(base == nil || (forced == nil && gapBytes == 0), "what is there stays")
+    self.base = base
     self.source = source
     target = .file(file)
     self.limit = limit
@@ -97,6 +109,10 @@ final class BlockSave: Transfer {
     if let sent { bitmap.formUnion(sent.block.present.bitmap) }
     return bitmap
   }
+
+  /// Those of them that were sent; `nil` where none can be. Only after a sync.
+  var sentPages: PageBitmap? { sent?.block.present.bitmap }
+
   /// Whether zeros were written between pages: there are absent pages whose slots are no holes. Complete after a sync.
   var fillsGaps: Bool { hasFilled.load(ordering: .relaxed) }
   /// Bytes that were read, in one of several rounds. Complete after a sync.
@@ -104,6 +120,11 @@ final class BlockSave: Transfer {
   /// Bytes of pages that had to be written in such a round. Complete after a sync.
   var changedBytes: UInt64 {
     changedPagesCounter.load(ordering: .relaxed) << UInt64(extents.pageSize.shift)
+  }
+
+  /// Bytes of pages that were in their slots already. Complete after a sync.
+  var sharedBytes: UInt64 {
+    sharedPagesCounter.load(ordering: .relaxed) << UInt64(extents.pageSize.shift)
   }
 
   var extentCount: Int { extents.count }
@@ -218,7 +239,8 @@ final class BlockSave: Transfer {
   private func chooseNonzero(
     of extent: Extent, in bytes: UnsafeMutableRawBufferPointer, read: [Run], into runs: inout [Run]
   ) {
-    let first = pageNumbers(of: extent).lowerBound
+    let pages = pageNumbers(of: extent)
+    let first = pages.lowerBound
     // What was sent before it was read here is not taken from here.
     sent?.pages.settle()
     for run in read {
@@ -246,8 +268,60 @@ final class BlockSave: Transfer {
       if runs.count < chosen { hasFilled.store(true, ordering: .relaxed) }
     }
     guard let sums else { return }
+    var known = known(pages)
     unsafe sums.note(
-      pageNumbers(of: extent), in: UnsafeRawBufferPointer(bytes), present: present)
+      pages, in: UnsafeRawBufferPointer(bytes), isPresent: present.contains
+    ) { chunk, sum in
+      known.compare(chunk, sum)
+    }
+    drop(known, of: pages, from: &runs)
+  }
+
+  /// Chunks of an extent that are in their slots already.
+  private struct KnownChunks {
+    fileprivate var expected: ArraySlice<(chunk: Int, sum: ContentSum?)>
+    fileprivate var same: [Int] = []
+
+    /// Takes the chunks in their order.
+    mutating func compare(_ chunk: Int, _ sum: ContentSum) {
+      while let next = expected.first, next.chunk < chunk { expected.removeFirst() }
+      if let next = expected.first, next.chunk == chunk, next.sum == sum { same.append(chunk) }
+    }
+  }
+
+  /// What the base has of the extent of `pages`. Where that cannot be read, nothing is known, and all is written.
+  private func known(_ pages: Range<Int>) -> KnownChunks {
+    guard let base, let found = try? base.read(pages) else { return KnownChunks(expected: []) }
+    return KnownChunks(expected: found[...])
+  }
+
+  /// Takes what need not be written out of `runs`, which are of the extent of `pages`.
+  private func drop(_ known: KnownChunks, of pages: Range<Int>, from runs: inout [Run]) {
+    guard let base, !known.same.isEmpty else { return }
+    let shift = extents.pageSize.shift
+    let count = runs.count
+    var shared = 0
+    var next = known.same[...]
+    // The others are put behind these, which go then.
+    for index in 0..<count {
+      var run = runs[index]
+      while let chunk = next.first {
+        let range = base.summer.pages(of: chunk)
+        let bytes =
+          ((range.lowerBound - pages.lowerBound) << shift)..<((range.upperBound - pages.lowerBound)
+          << shift)
+        if bytes.lowerBound >= run.upperBound { break }
+        let same = bytes.clamped(to: run)
+        if same.lowerBound > run.lowerBound { runs.append(run.lowerBound..<same.lowerBound) }
+        shared += same.count
+        run = max(run.lowerBound, same.upperBound)..<run.upperBound
+        if bytes.upperBound > run.upperBound || run.isEmpty { break }
+        next.removeFirst()
+      }
+      if !run.isEmpty { runs.append(run) }
+    }
+    runs.removeSubrange(..<count)
+    sharedPagesCounter.wrappingAdd(UInt64(shared >> shift), ordering: .relaxed)
   }
 
   private func chooseChanged(
@@ -275,6 +349,16 @@ final class BlockSave: Transfer {
       }
     }
     changedPagesCounter.wrappingAdd(UInt64(changed), ordering: .relaxed)
+    guard let base else { return }
+    let pages = pageNumbers(of: extent)
+    var known = known(pages)
+    for chunk in base.summer.chunks(of: pages)
+    where base.summer.pages(of: chunk).contains(where: states.present.contains) {
+      known.compare(
+        chunk,
+        base.summer.sum(of: chunk) { states.present.contains($0) ? states.sum(of: $0) : nil })
+    }
+    drop(known, of: pages, from: &runs)
   }
 }
 

@@ -42,18 +42,22 @@ package struct ForeignDraft: ~Copyable, Sendable {
       overwritten: OverwrittenFile(file: file, streamOffset: streamOffset))
   }
 
-  /// Reads what was written as any reader would, makes it durable, and lets the image appear under its name.
+  /// Reads what was written as any reader would, adds what is wanted behind the stream, makes it durable, and lets the image appear under its name.
   ///
   /// Only once the writer has said that it is done. Where this throws nothing is left; in place, no image.
   ///
   /// - Parameters:
   ///   - blocks: the used length of each block that the image must have, no more and no fewer; `nil` for any.
+  ///   - facts: what the image is of; `nil` where it is to say nothing of that.
+  ///   - checksums: how the channels work that read all pages again for checksums; `nil` where there are to be none.
   ///   - runState: what the image is to say that the VM was doing; `nil` for what the writer said.
   ///   - beforeCommit: called once the image is durable, right before it gets its name.
   /// - Returns: the image's structures.
   /// - Throws: `format`, where the image is not whole; `SaveError.blockDiffers`; `system`.
   package consuming func commit(
-    expecting blocks: [String: ByteCount]? = nil, runState: RunState? = nil,
+    expecting blocks: [String: ByteCount]? = nil, facts: ImageFacts? = nil,
+    checksums: ChannelOptions? = nil, runState: RunState? = nil,
+    progress: TransferProgress = TransferProgress(),
     cancellation: Cancellation = Cancellation(), beforeCommit: () -> Void = {}
   ) throws(ImageError) -> Image {
     let file = ImageFile(file, cancellation: cancellation)
@@ -61,8 +65,24 @@ package struct ForeignDraft: ~Copyable, Sendable {
     // Whichever there is goes with this call, unless it comes to its end.
     let pending = pending.take()
     var overwritten = overwritten.take()
-    let image = try Self.check(file, streamOffset, blocks)
+    var image = try Self.check(file, streamOffset, blocks)
     if let runState { _ = try image.setRunState(runState, in: file.file) }
+    if facts != nil || checksums != nil, image.areas == .none, let end = image.tail?.upperBound {
+      var writer = AreasWriter(file, behindStream: end, text: image.description?.text)
+      if let facts { try writer.write(facts) }
+      if let checksums {
+        var sums = ImageSums(of: image, in: file, checksums)
+        // Where the image is written in place, nothing may be allowed beside it.
+        let scratch =
+          overwritten == nil
+          ? ImageFile(try PendingFile.begin(at: file.path, directIO: .off).file)
+          : try ImageFile(inMemory: "sums", byteCount: .zero)
+        _ = try sums.read(into: scratch, progress: progress)
+        try writer.write(sums.sums, sums.bitmaps, of: image)
+      }
+      _ = try writer.close()
+      image = try Self.check(file, streamOffset, blocks)
+    }
     try file.sync()
     try cancellation.check()
     beforeCommit()

@@ -82,45 +82,16 @@ extension ImageDraft {
     guard contents.area != nil || contents.sums != nil || plan.facts != nil else {
       return plan.end
     }
-    var end = plan.end
-    if let area = contents.area {
-      let (header, table) = area.encoded()
-      try makeRoom(upTo: table.offset)
-      try file.write(table)
-      try file.write(header)
-      end = table.offset
-    }
-    if let facts = plan.facts {
-      let (header, table) = facts.encoded(at: end)
-      try makeRoom(upTo: table.offset)
-      try file.write(table)
-      try file.write(header)
-      end = table.offset
-    }
+    var writer = AreasWriter(file, behindStream: plan.end, text: try plan.descriptionText())
+    if let area = contents.area { try writer.write(area) }
+    if let facts = plan.facts { try writer.write(facts) }
     if let sums = contents.sums {
       var image = try Image(
         file, streamOffset: plan.layout.streamOffset, overlay: streamHeader, behindStream: false)
       if let problem = image.problems.first { throw .save(.unreadable(file.path, problem)) }
       image.deviceArea = contents.area
-      let writer = SumsWriter(file: file, image: image, overlay: streamHeader)
-      try makeRoom(upTo: end + writer.entryBytes(contents.bitmaps))
-      end = try writer.write(at: end, bitmaps: contents.bitmaps, sums: sums)
+      try writer.write(sums, contents.bitmaps, of: image, overlay: streamHeader)
     }
-    var closing = ByteOutput(at: end)
-    AreaClosing(firstArea: plan.end, text: try plan.descriptionText()).encode(into: &closing)
-    try makeRoom(upTo: closing.offset)
-    if file.kind == .regular { try file.truncate(to: closing.offset) }
-    try file.write(closing)
-    return closing.offset
-  }
-
-  /// Makes sure that a device has room up to `end`; a file grows.
-  private func makeRoom(upTo end: @autoclosure () -> FileOffset) throws(ImageError) {
-    guard file.kind == .blockDevice else { return }
-    let end = end()
-    let found = try file.end()
-    guard end <= found else {
-      throw .target(.tooSmall(file.path, found: found.rawValue, needed: end.rawValue))
-    }
+    return try writer.close()
   }
 }

@@ -12,6 +12,10 @@ struct ImageDraft: ~Copyable {
   private(set) var plan: SavePlan
   /// `nil` for a file that is written where it stays.
   private var pending: PendingFile?
+  /// An image whose slots are in the file already, in blocks that both share.
+  private(set) var base: BaseImage?
+  /// Why it is none, where one was wanted.
+  private(set) var baseObstacle: BaseObstacle?
 
   /// What only the channels know of what they have written.
   struct Contents {
@@ -25,27 +29,55 @@ struct ImageDraft: ~Copyable {
     var fillsGaps = false
   }
 
+  private init(
+    file: ImageFile, plan: SavePlan, pending: consuming PendingFile?, base: BaseImage? = nil,
+    baseObstacle: BaseObstacle? = nil
+  ) {
+    self.file = file
+    self.plan = plan
+    self.pending = pending
+    self.base = base
+    self.baseObstacle = baseObstacle
+  }
+
   /// Begins the image of `plan` at `path`: in a new file, or in what is there, if that is a block device or is to be written in place.
   ///
+  /// - Parameter base: an image whose slots are to be in the file already, where that can be.
   /// - Throws: `TargetError.notAnImage` where something else than an image is there and may not be replaced; `.anotherVM` where it is
   ///   known not to be of the plan's VM; `.usedByQEMU`. Nothing has been changed then.
   static func begin(
     _ plan: SavePlan, at path: FilePath, inPlace: Bool, replacing: Replacing,
-    directIO: DirectIOPolicy, cancellation: Cancellation
+    base: BaseImage? = nil, directIO: DirectIOPolicy, cancellation: Cancellation
   ) throws(ImageError) -> ImageDraft {
     let streamOffset = plan.layout.streamOffset
     if inPlace || File.isBlockDevice(path) {
-      return try begin(
+      var draft = try begin(
         plan,
         in: openInPlace(
           path, streamOffset: streamOffset, replacing: replacing, vm: plan.vm, directIO: directIO,
           cancellation: cancellation))
+      draft.baseObstacle = base.map { _ in .inPlace }
+      return draft
     }
     try TargetContents.checkReplaced(path, streamOffset: streamOffset, replacing, plan.vm)
     let new = try PendingFile.begin(at: path, directIO: directIO)
     let file = ImageFile(new.file, cancellation: cancellation)
+    var obstacle = base.flatMap { $0.obstacle(for: plan) }
+    if let base, obstacle == nil {
+      let isShared = try calling { () throws(SystemCallError) in
+        try file.file.clone(base.file.file, copyOnWriteBytes: UInt32(SumsArea.chunkBytes))
+      }
+      if isShared {
+        // Behind the slots nothing of it is kept.
+        try file.truncate(to: plan.layout.listEnd)
+      } else {
+        obstacle = .fileSystem
+      }
+    }
     try file.truncate(to: plan.end)
-    return ImageDraft(file: file, plan: plan, pending: new)
+    return ImageDraft(
+      file: file, plan: plan, pending: new, base: obstacle == nil ? base : nil,
+      baseObstacle: obstacle)
   }
 
   /// Begins the image of `plan` in `file`, where it stays: what image was there is unreadable from now on.

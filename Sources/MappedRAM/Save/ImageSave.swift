@@ -10,9 +10,11 @@ public struct ImageSave: Sendable {
   public var plan: SavePlan
   /// How the channels work.
   public var options: ChannelOptions
-  /// Whether the image gets checksums of its contents (FORMAT.md, section 10.5). One of a VM that runs on while its pages are sent gets
-  /// none so far.
+  /// Whether the image gets checksums of its contents (FORMAT.md, section 10.5).
   public var hasChecksums: Bool
+  /// An earlier image, whose blocks on the disk the new one shares where that can be: the report says what came of it. The image gets
+  /// checksums then.
+  public var base: BaseImage?
   /// Makes the channels' I/O in place of what the options ask for; for tests.
   var factory: (any ChannelIOFactory)?
 
@@ -79,8 +81,8 @@ public struct ImageSave: Sendable {
       try LiveRounds(of: plan, live, guestTime: guestTime)
     }
     let draft = try ImageDraft.begin(
-      plan, at: path, inPlace: inPlace, replacing: replacing, directIO: options.directIO,
-      cancellation: cancellation)
+      plan, at: path, inPlace: inPlace, replacing: replacing, base: base,
+      directIO: options.directIO, cancellation: cancellation)
     return try OngoingSave(self, draft, rounds, stopwatch, progress)
   }
 

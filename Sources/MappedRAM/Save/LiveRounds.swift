@@ -97,16 +97,7 @@ struct LiveRounds {
     for (index, state) in states.enumerated() {
       guard let state, let slots = plan.layout.blocks[index].pages else { continue }
       let stale = state.stalePages
-      let pageSize = plan.pageSize
-      for run in stale.runs {
-        let range = pageSize.bytes(of: run, in: slots.lowerBound)
-        do throws(ImageError) {
-          try file.punch(range)
-        } catch {
-          // Where the file can have no holes.
-          try file.zero(range)
-        }
-      }
+      try file.clear(stale, plan.pageSize, slots: slots.lowerBound)
       clearedPages += stale.population
     }
     let before = rounds.dropLast()

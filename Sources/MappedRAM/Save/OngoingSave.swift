@@ -1,5 +1,6 @@
 import LinuxIO
 import MappedRAMFormat
+import SystemPackage
 
 /// A save whose image has been begun: rounds while the VM runs, where it is live, and a last one while nothing changes any more.
 ///
@@ -34,10 +35,14 @@ package struct OngoingSave: ~Copyable {
   /// What was made of each block that has been read beside these.
   private var blocksRead: [BlockSave?] = []
   private var hasReadPages = false
+  /// Bytes of pages that the base has.
+  private var sharedBytes: UInt64 = 0
   private var devices: DeviceWriter.Outcome?
-  /// The sums of each block's chunks, where they are wanted and there is but one round.
+  /// The sums of each block's chunks, where they are wanted and pages have no hashes, as they have in rounds.
   private let sums: [ChunkSums?]
   private let hasChecksums: Bool
+  /// What is wanted of an earlier image, and its path.
+  private let basePath: FilePath?
 
   /// The save of what `draft` is begun with.
   init(
@@ -45,8 +50,10 @@ package struct OngoingSave: ~Copyable {
     _ stopwatch: Stopwatch, _ progress: TransferProgress
   ) throws(ImageError) {
     let sums: [ChunkSums?] =
-      save.hasChecksums && live == nil
-      ? try ChunkSums.all(of: save.plan.blocks, in: try draft.makeScratch())
+      (save.hasChecksums || save.base != nil) && live == nil
+      ? try ChunkSums.all(
+        of: save.plan.blocks.map { $0.pages == nil || $0.block.isIgnored ? nil : $0.block },
+        in: try draft.makeScratch())
       : save.plan.blocks.map { _ in nil }
     let extentBytes = ExtentPlan.extentBytes(
       for: save.plan.pageSize, requestBytes: save.options.requestBytes)
@@ -56,7 +63,8 @@ package struct OngoingSave: ~Copyable {
     self.extentBytes = extentBytes
     options = save.options
     blocks = save.plan.blocks
-    hasChecksums = save.hasChecksums
+    hasChecksums = save.hasChecksums || save.base != nil
+    basePath = save.base?.file.path
     self.sums = sums
     self.draft = draft
     self.live = live
@@ -151,6 +159,7 @@ package struct OngoingSave: ~Copyable {
     let blocks: [BlockSave?]
     if hasReadPages {
       blocks = blocksRead
+      try sumSentPages()
     } else {
       if live == nil { progress.plan(draft.plan.ramTotal.rawValue) }
       let devices = try draft.startDevices(pool.inlet, extentBytes, progress)
@@ -163,14 +172,38 @@ package struct OngoingSave: ~Copyable {
     // The channels end; they have nothing to do any more.
     let channels = try pool.finish()
     return WrittenSave(
-      draft, blocks: blocks, sums: blockSums, live: live, sent: sent?.report, devices: stored,
-      channels: channels,
+      draft, blocks: blocks, sums: blockSums, base: baseReport, live: live, sent: sent?.report,
+      devices: stored, channels: channels,
       options: options, stopwatch: stopwatch)
   }
 
-  /// What is known of the chunks of each block; `nil` where no checksums are wanted, or of a VM that ran on.
+  /// What came of the image that was to be the base.
+  private var baseReport: BaseReport? {
+    guard let basePath else { return nil }
+    var report = BaseReport(path: basePath, obstacle: draft.baseObstacle)
+    report.sharedBytes = sharedBytes
+    return report
+  }
+
+  /// Takes the sums of the chunks with pages that were sent, of which no channel has seen all: of what is in their slots by now.
+  private mutating func sumSentPages() throws(ImageError) {
+    guard hasChecksums else { return }
+    for (index, save) in blocksRead.enumerated() {
+      guard let save, let sums = sums[index], let slots = draft.plan.layout.blocks[index].pages,
+        let pages = sums.summer.wholeChunks(of: save.sentPages, in: save.bitmap)
+      else { continue }
+      let transfer = SlotSums(
+        blocks[index].block, pages, in: draft.file.file, slots: slots.lowerBound, to: sums,
+        extentBytes: extentBytes)
+      progress.plan(transfer.byteCount)
+      pool.enqueue(transfer)
+    }
+    try pool.sync()
+  }
+
+  /// What is known of the chunks of each block; `nil` where no checksums are wanted.
   private var blockSums: [BlockSums?]? {
-    guard hasChecksums, sent == nil else { return nil }
+    guard hasChecksums else { return nil }
     if let live { return live.states.map { $0.map { .pages($0) } } }
     return sums.map { $0.map { .chunks($0) } }
   }
@@ -187,7 +220,7 @@ package struct OngoingSave: ~Copyable {
     // Later rounds find little to write: extents that stay in a core's cache are read and hashed faster.
     let extentBytes =
       isFirst ? extentBytes : ExtentPlan.leastExtentBytes(for: draft.plan.pageSize)
-    let gapBytes = draft.plan.keepsHoles ? 0 : BlockSave.gapBytes
+    let gapBytes = draft.plan.keepsHoles || draft.base != nil ? 0 : BlockSave.gapBytes
     var saves: [BlockSave?] = []
     for (index, block) in blocks.enumerated() {
       guard indices?.contains(index) != false, let source = block.pages,
@@ -196,25 +229,34 @@ package struct OngoingSave: ~Copyable {
         saves.append(nil)
         continue
       }
+      let base =
+        block.presentZeros == nil
+        ? draft.base?.entries(
+          ofBlock: index,
+          ExtentPlan(
+            byteCount: block.usedLength.rawValue, pageSize: block.pageSize,
+            extentBytes: extentBytes)) : nil
       let save =
         if let states = live?.states[index] {
           BlockSave(
             block.block, from: source, to: draft.file.file, slots: slots.lowerBound, states: states,
-            limit: limit, isFirst: isFirst, extentBytes: extentBytes)
+            limit: limit, isFirst: isFirst, base: isFirst ? base : nil, extentBytes: extentBytes)
         } else if let sent {
           BlockSave(
             block.block, from: source, to: draft.file.file, slots: slots.lowerBound, beside: sent,
-            index, gapBytes: gapBytes, extentBytes: extentBytes)
+            index, gapBytes: gapBytes, sums: sums[index], base: base,
+            extentBytes: extentBytes)
         } else {
           BlockSave(
             block.block, from: source, to: draft.file.file, slots: slots.lowerBound,
-            forced: block.presentZeros, gapBytes: gapBytes, sums: sums[index],
+            forced: block.presentZeros, gapBytes: gapBytes, sums: sums[index], base: base,
             extentBytes: extentBytes)
         }
       pool.enqueue(save)
       saves.append(save)
     }
     try pool.sync()
+    sharedBytes += saves.reduce(0) { $0 + ($1?.sharedBytes ?? 0) }
     if let start { live?.end(start, saves, channels: options.channels) }
     return saves
   }

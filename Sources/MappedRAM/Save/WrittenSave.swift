@@ -8,6 +8,7 @@ package struct WrittenSave: ~Copyable {
   /// What was made of each block in the last round; `nil` for one that is left out.
   private let blocks: [BlockSave?]
   private let sums: [BlockSums?]?
+  private let base: BaseReport?
   private let live: LiveRounds?
   private let sent: SentReport?
   private let devices: DeviceWriter.Outcome?
@@ -17,13 +18,14 @@ package struct WrittenSave: ~Copyable {
 
   init(
     _ draft: consuming ImageDraft, blocks: [BlockSave?], sums: [BlockSums?]?,
-    live: LiveRounds?, sent: SentReport?,
+    base: BaseReport?, live: LiveRounds?, sent: SentReport?,
     devices: DeviceWriter.Outcome?, channels: ChannelReport, options: ChannelOptions,
     stopwatch: Stopwatch
   ) {
     self.draft = draft
     self.blocks = blocks
     self.sums = sums
+    self.base = base
     self.live = live
     self.sent = sent
     self.devices = devices
@@ -45,12 +47,13 @@ package struct WrittenSave: ~Copyable {
     let (plan, file) = (draft.plan, draft.file)
     let report = try live?.finish(plan, in: file)
     let bitmaps = blocks.map { $0?.bitmap }
+    try clearSlotsOfBase(bitmaps)
     let contents = ImageDraft.Contents(
       bitmaps: bitmaps, area: devices?.area, sums: sums,
       fillsGaps: blocks.contains { $0?.fillsGaps == true })
     let (devices, channels) = (devices, channels)
     let (options, stopwatch) = (options, stopwatch)
-    let sent = sent
+    let (sent, base) = (sent, base)
     let hasChecksums = sums != nil
     let end = try draft.commit(contents, beforeCommit: beforeCommit)
     let pages = bitmaps.reduce(0) { $0 + ($1?.population ?? 0) }
@@ -60,6 +63,19 @@ package struct WrittenSave: ~Copyable {
       options: options, image: file.file, end: end, devices: devices?.reports ?? [], live: report,
       sent: sent)
     done.hasChecksums = hasChecksums
+    done.base = base
     return done
+  }
+
+  /// Clears the slots of pages that the base has and this image has not.
+  private func clearSlotsOfBase(_ bitmaps: [PageBitmap?]) throws(ImageError) {
+    guard let base = draft.base else { return }
+    for (index, bitmap) in bitmaps.enumerated() {
+      guard var stale = base.bitmap(ofBlock: index),
+        let slots = draft.plan.layout.blocks[index].pages
+      else { continue }
+      if let bitmap { stale.subtract(bitmap) }
+      try draft.file.clear(stale, draft.plan.pageSize, slots: slots.lowerBound)
+    }
   }
 }

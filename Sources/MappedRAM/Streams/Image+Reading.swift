@@ -71,6 +71,11 @@ extension Image {
     } catch {
       guard case .format(let problem, _) = error else { throw error }
       problems.append(problem)
+      // Areas that were not come to.
+      if reader.areas == .none, let other = reader.lineProblem {
+        reader.takeLineProblem()
+        if other != problem { problems.append(other) }
+      }
       // With it, there might have been more to read.
       if let other = reader.cursor.descriptionProblem, other != problem { problems.append(other) }
     }
@@ -88,6 +93,7 @@ extension Image {
     areas = reader.areas
     deviceArea = reader.deviceArea
     facts = reader.facts
+    lacksNeededArea = reader.lacksNeededArea
     remarks = reader.cursor.remarks
   }
 
@@ -107,8 +113,8 @@ extension Image {
     let tailStart = reader.position
     let end = try reader.readTail()
     tail = tailStart..<end
-    if behindStream { try reader.readAreas() }
     if let problem = reader.incompleteness { problems.append(problem) }
+    if behindStream { try reader.readAreas() }
   }
 }
 

@@ -34,6 +34,8 @@ public struct Image: Equatable, Sendable {
   public var deviceArea: DeviceArea?
   /// What the image says that it is of, if it does.
   public var facts: ImageFacts?
+  /// Whether something behind the stream that a restore needs may be there and cannot be read.
+  package var lacksNeededArea = false
   /// What is wrong, in the order in which it was met.
   public var problems: [FormatError] = []
   /// What is unusual, but harmless.
@@ -41,6 +43,25 @@ public struct Image: Equatable, Sendable {
 
   /// Whether the image can be restored as it stands: nothing is wrong and nothing is missing.
   public var isComplete: Bool { problems.isEmpty && tail != nil }
+
+  /// Bytes of RAM in all blocks.
+  package var ramBytes: UInt64 { blocks.reduce(0) { $0 + $1.usedLength.rawValue } }
+  /// Bytes of the pages that are present.
+  package var presentBytes: UInt64 {
+    blocks.reduce(0) { $0 + UInt64($1.pagesPresent ?? 0) * UInt64($1.pageSize.byteCount) }
+  }
+
+  /// What is damaged behind the stream though a restore does not need it: the image can be restored nevertheless. Everything that it needs
+  /// is there, the states of devices among it.
+  public var harmlessDamage: FormatError? {
+    guard case .damaged(_, let problem) = areas, !lacksNeededArea else { return nil }
+    return problem
+  }
+
+  /// The first problem because of which the image must not be restored.
+  public var restoreProblem: FormatError? {
+    problems.first { $0 != harmlessDamage }
+  }
 
   /// Makes sure that the image has the states of `devices` behind its stream.
   ///
@@ -106,6 +127,8 @@ public enum ImageRemark: Equatable, Sendable {
   case strayBits(idstr: String, count: Int)
   /// Something follows the end of the stream; readers ignore it.
   case bytesAfterEnd(ByteCount)
+  /// Areas were to stand behind the stream, and whoever wrote them did not finish: readers ignore them.
+  case unfinishedAreas(FileOffset)
   /// There is no JSON description of the device state.
   case noDescription
   /// Sections have no footers.

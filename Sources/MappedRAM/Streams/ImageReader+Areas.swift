@@ -11,6 +11,10 @@ extension ImageReader {
     var copy: Range<FileOffset>?
     /// The first byte behind the last line.
     var end: FileOffset
+    /// Where the last area ends.
+    var headersEnd: FileOffset
+    /// Whether all headers have been read.
+    var hasAllHeaders = false
   }
 
   /// Looks for areas from the end of the file: with them, the end of the stream is known.
@@ -28,6 +32,13 @@ extension ImageReader {
       AreaLine(parsing: &input)
     }.value
     guard let line else { return nil }
+    let isUnfinished = try cursor.window.parse(
+      at: line.firstArea, atMost: AreaHeader.magicByteCount
+    ) { AreaHeader.isUnfinished(at: $0) }.value
+    if isUnfinished {
+      cursor.remarks.append(.unfinishedAreas(line.firstArea))
+      return nil
+    }
     do throws(ImageError) {
       let end = cursor.window.end
       try readChain(at: line.firstArea) { (chain) throws(FormatError) in
@@ -40,7 +51,10 @@ extension ImageReader {
       return nil
     } catch {
       guard case .format(let problem, _) = error else { throw error }
-      return problem
+      guard areas.headers.isEmpty else { return problem }
+      // The line may be what is damaged: that shows at the end of the stream.
+      (areas, lineProblem, lineStart) = (.none, problem, line.firstArea)
+      return nil
     }
   }
 
@@ -49,51 +63,57 @@ extension ImageReader {
   /// Those that are known to be damaged are not read again.
   mutating func readAreas() throws(ImageError) {
     switch areas {
-    case .damaged: return
+    case .damaged(let headers, _):
+      guard headers.first?.range.lowerBound != position else { return }
+      (deviceArea, facts, lacksNeededArea) = (nil, nil, true)
+      return
     case .whole(let headers, _):
-      try damaging { (reader) throws(ImageError) in
-        guard let first = headers.first, first.range.lowerBound == reader.position else {
-          throw reader.failure(
-            .area(
-              .streamEnd(
-                found: reader.position,
-                expected: headers.first?.range.lowerBound ?? reader.position)),
-            at: reader.position, in: .areas)
-        }
+      guard let first = headers.first, first.range.lowerBound == position else {
+        (deviceArea, facts, lacksNeededArea) = (nil, nil, true)
+        throw damaged(
+          .streamEnd(found: position, expected: headers.first?.range.lowerBound ?? position),
+          at: position)
       }
     case .none:
-      guard try cursor.hasArea(at: position) else { return }
+      guard try cursor.hasArea(at: position) else {
+        guard let lineProblem else { return }
+        takeLineProblem()
+        throw .format(lineProblem, in: cursor.window.file.path)
+      }
       let end = try readChain(at: position)
       if end < cursor.window.end, cursor.window.file.kind == .regular {
         cursor.remarks.append(.bytesAfterEnd(cursor.window.end - end))
       }
     }
-    try damaging { (reader) throws(ImageError) in try reader.checkCopy() }
+    try checkCopy()
   }
 
-  /// Notes that the areas are damaged where `body` finds that they are.
-  private mutating func damaging(
-    _ body: (inout ImageReader) throws(ImageError) -> Void
-  ) throws(ImageError) {
-    do throws(ImageError) {
-      try body(&self)
-    } catch {
-      if case .format(let problem, _) = error {
-        areas = .damaged(areas.headers, problem)
-        (deviceArea, facts) = (nil, nil)
-      }
-      throw error
-    }
+  /// Takes the areas to be where the line says, and nothing of them to be readable.
+  mutating func takeLineProblem() {
+    guard areas == .none, let lineProblem else { return }
+    areas = .damaged([], lineProblem)
+    // What was found out about the place holds for no other one.
+    if lineStart != position { lacksNeededArea = true }
   }
 
-  /// Reads all areas from the one at `offset` on, what closes them, and the tables of those that are known here.
+  /// Notes that the areas are damaged.
+  private mutating func damaged(_ problem: AreaProblem, at offset: FileOffset) -> ImageError {
+    let problem = FormatError(.area(problem), at: offset, in: .areas)
+    areas = .damaged(areas.headers, problem)
+    return .format(problem, in: cursor.window.file.path)
+  }
+
+  /// Reads all areas from the one at `offset` on, what closes them, and the tables of those that are known here: of those that are needed
+  /// also where something else is damaged.
   ///
   /// - Returns: the first byte behind all.
   @discardableResult
   private mutating func readChain(
     at offset: FileOffset, checking: (Chain) throws(FormatError) -> Void = { _ in }
   ) throws(ImageError) -> FileOffset {
-    var chain = Chain(headers: [], copy: nil, end: offset)
+    var chain = Chain(headers: [], copy: nil, end: offset, headersEnd: offset)
+    var failure: ImageError?
+    lacksNeededArea = false
     do throws(ImageError) {
       try readHeaders(&chain)
       try readClosing(&chain, first: offset)
@@ -102,23 +122,46 @@ extension ImageReader {
       } catch {
         throw .format(error, in: cursor.window.file.path)
       }
-      for header in chain.headers { try readTable(of: header) }
+    } catch {
+      guard case .format = error else { throw error }
+      failure = error
+      lacksNeededArea = try mayBeNeeded(behind: chain)
+    }
+    for header in chain.headers {
+      do throws(ImageError) {
+        try readTable(of: header)
+      } catch {
+        guard case .format = error else { throw error }
+        if header.isNeeded || header.kind == .devices { (deviceArea, lacksNeededArea) = (nil, true) }
+        failure = failure ?? error
+      }
+    }
+    guard case .format(let problem, _)? = failure, let failure else {
       areas = .whole(chain.headers, copy: chain.copy)
       return chain.end
-    } catch {
-      if case .format(let problem, _) = error {
-        areas = .damaged(chain.headers, problem)
-        (deviceArea, facts) = (nil, nil)
-      }
-      throw error
     }
+    areas = .damaged(chain.headers, problem)
+    throw failure
+  }
+
+  /// Whether what cannot be read behind the areas of `chain` may be an area that is needed: those that are come first.
+  private mutating func mayBeNeeded(behind chain: Chain) throws(ImageError) -> Bool {
+    if let last = chain.headers.last, !last.isNeeded { return false }
+    let bytes = try cursor.window.file.readUp(to: 8, at: min(chain.headersEnd, cursor.window.end))
+    // What closes the areas begins so; of an area, its kind may still be there.
+    let closes =
+      chain.hasAllHeaders && [SectionType.description.rawValue, 0x0A].contains(bytes.first)
+    return !closes && !(AreaKind(Array(bytes.dropFirst(4)))?.isOptional ?? false)
   }
 
   private mutating func readHeaders(_ chain: inout Chain) throws(ImageError) {
     let fileEnd = cursor.window.end
     // Each area has a header at least, so the next one is further on.
     while true {
-      if !chain.headers.isEmpty, try !cursor.hasArea(at: chain.end) { return }
+      if !chain.headers.isEmpty, try !cursor.hasArea(at: chain.end) {
+        chain.hasAllHeaders = true
+        return
+      }
       guard chain.headers.count < ImageLimits.areas else {
         throw failure(.area(.tooMany(limit: ImageLimits.areas)), at: chain.end, in: .areas)
       }
@@ -130,6 +173,7 @@ extension ImageReader {
       }
       chain.headers.append(header)
       chain.end = header.range.upperBound
+      chain.headersEnd = chain.end
     }
   }
 
@@ -201,6 +245,6 @@ extension ImageReader {
       case (let found?, let text?): AreaClosing.isCopy(found, of: text)
       default: false
       }
-    guard isRight else { throw failure(.area(.descriptionCopy), at: place, in: .areas) }
+    guard isRight else { throw damaged(.descriptionCopy, at: place) }
   }
 }

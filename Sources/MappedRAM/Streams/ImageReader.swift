@@ -16,6 +16,12 @@ struct ImageReader {
   var deviceArea: DeviceArea?
   /// What one of these says that the image is of.
   var facts: ImageFacts?
+  /// What is wrong where the line at the end of the file leads, if no area is there.
+  var lineProblem: FormatError?
+  /// Where it leads.
+  var lineStart: FileOffset?
+  /// Whether something behind the stream that a restore needs may be there and cannot be read.
+  var lacksNeededArea = false
   private let isOffsetGiven: Bool
 
   /// What is known of the block list while it is read.

@@ -40,7 +40,7 @@ package struct PlainStreamWriter: Sendable {
     _ image: Image, in file: File, carrying: Set<String>? = nil, renaming: [String: String] = [:],
     writesZeros: Bool = false
   ) throws(ImageError) {
-    if let problem = image.problems.first { throw .format(problem, in: image.path) }
+    if let problem = image.restoreProblem { throw .format(problem, in: image.path) }
     guard var prologue = image.prologue, let tail = image.tail else {
       preconditionFailure("an image that was read")
     }

@@ -14,6 +14,8 @@ final class LiveVM {
   private let bench: LiveBench
   /// The thread of QEMU that runs the guest.
   private let guestThread: Int32?
+  /// The guest's huge pages, as they were at first.
+  private let hugeMemory: HugeMemory?
 
   /// How long the guest is looked at before each save, and how long it is left alone before that.
   private static let look: (alone: UInt32, watched: UInt32) = (200_000, 500_000)
@@ -37,6 +39,11 @@ final class LiveVM {
     guestThread = try vm.talking { (connection) throws(QMPError) in
       try connection.execute(.queryProcessors).first
     }
+    let processID = vm.processID
+    let connection = vm.connection
+    hugeMemory = try BenchError.vm(to: nil) { () throws(VMError) in
+      try HugeMemory(ofVMBehind: connection, processID: processID)
+    }
     (self.vm, self.bench) = (vm, bench)
   }
 
@@ -46,6 +53,8 @@ final class LiveVM {
   /// Saves it once, in the way of `row`, unless that way was refused before.
   func measure(_ row: inout LiveRow, _ session: BenchSession) throws(BenchError) {
     guard row.failure == nil else { return }
+    // Each finds the memory as the first one did: QEMU's own snapshot leaves small pages, which makes the next one's pause longer.
+    hugeMemory?.mend(session.cancellation)
     usleep(Self.look.alone)
     let first = try guest.progress()
     usleep(Self.look.watched)

@@ -28,6 +28,10 @@ enum CommandError: Error, Equatable, Sendable {
   indirect case timedOut(Duration, CommandError)
   /// Making room in an image was interrupted.
   case interruptedCompacting(FilePath)
+  /// Sealing was interrupted: the image is as it was.
+  case interruptedSealing(FilePath)
+  /// A repair was interrupted.
+  case interruptedRepair(FilePath)
   /// A picture is to take the place of a file that is none.
   case notAPicture(FilePath)
   /// A measurement failed for a reason of its own.
@@ -101,6 +105,10 @@ extension CommandError: CustomStringConvertible {
       "\(path): this file is not a picture (SVG) and would be lost: nothing was changed. Choose another name, or remove it."
     case .interruptedCompacting(let path):
       "\(path): interrupted; the image is intact, and some disk space may be freed already."
+    case .interruptedSealing(let path):
+      "\(path): interrupted; the image is as it was before."
+    case .interruptedRepair(let path):
+      "\(path): interrupted; what was repaired so far is right, and the rest is as it was. Run it again."
     case .timedOut(let time, .image(.cancelled, output: _?)):
       "Timed out after \(NumberText.duration(time)) (--timeout); nothing was left behind."
     case .timedOut(let time, .image(.cancelled, output: nil)):

@@ -81,6 +81,17 @@ struct CommandRun {
     }
   }
 
+  /// Tells of damage in `image` that does not keep it from being restored.
+  func warn(ofDamageIn image: Image) {
+    guard let problem = image.harmlessDamage else { return }
+    warn(
+      Finding(
+        kind: "damagedAreas",
+        message:
+          "\(image.path): \(problem) What a restore needs is not affected, so it goes on; \"mapped-ram verify\" tells of all damage."
+      ))
+  }
+
   private func tell(_ report: any CommandReport) throws(CommandError) {
     // For programs, a problem is part of the report.
     if !output.quiet || output.progress == .json && report.problem != nil {

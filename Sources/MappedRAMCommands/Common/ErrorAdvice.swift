@@ -14,6 +14,7 @@ extension ImageError {
     case .plan: nil
     case .target(let error): error.advice
     case .save(let error): error.advice
+    case .contents(_, let problem): problem.advice
     case .system, .endedEarly, .device, .cancelled: nil
     }
   }
@@ -28,10 +29,22 @@ extension FormatError.Kind {
   }
 }
 
+extension ContentsProblem {
+  fileprivate var advice: String? {
+    switch self {
+    case .noSums: "Give it checksums with \"mapped-ram seal\" while it is known to be right."
+    case .damaged, .unreadableSums:
+      "Use \"mapped-ram repair\" with a copy or an older image of the VM."
+    case .foreignSums: nil
+    }
+  }
+}
+
 extension TargetError {
   fileprivate var advice: String? {
     switch self {
     case .notAnImage, .anotherVM, .fileExists: "Use --force to replace it."
+    case .otherAreas, .bytesBehindStream: "Make one with --copy."
     case .tooSmall, .usedByQEMU: nil
     }
   }

@@ -140,11 +140,26 @@ extension ImageRemark {
       switch self {
       case .strayBits: "strayBits"
       case .bytesAfterEnd: "bytesAfterEnd"
+      case .unfinishedAreas: "unfinishedAreas"
       case .noDescription: "noDescription"
       case .noFooters: "noFooters"
       case .libvirtFormat: "libvirtFormat"
       }
     return Finding(kind: kind, message: sentence)
+  }
+}
+
+extension BaseObstacle {
+  var finding: Finding {
+    let kind =
+      switch self {
+      case .noChecksums: "noChecksums"
+      case .otherPlaces: "otherPlaces"
+      case .fileSystem: "fileSystem"
+      case .inPlace: "inPlace"
+      case .writtenByQEMU: "writtenByQEMU"
+      }
+    return Finding(kind: kind, message: description)
   }
 }
 

@@ -289,6 +289,8 @@ extension ImageRemark {
         + "ignore \(count == 1 ? "it" : "them")."
     case .bytesAfterEnd(let count):
       "\(NumberText.exactBytes(count.rawValue)) follow the end of the stream; readers ignore them."
+    case .unfinishedAreas(let offset):
+      "Checksums or other areas at \(offset) were not finished by who wrote them; readers ignore them."
     case .noDescription:
       "There is no JSON description of the device state, so devices cannot be decoded; QEMU loads the image nevertheless."
     case .noFooters:

@@ -38,6 +38,9 @@ struct RestoreCommand: ParsableCommand {
       and where that is full QEMU ends without a message. A QEMU that waits already must have been started with its memory from \
       the image.
 
+      With --verify, contents that are not those that were saved never reach a running guest. With map, the image is read and compared \
+      once, before the VM runs: pages are not checked again when the guest touches them.
+
       With --device, the state of a device that stands behind the image's stream goes to a file or a command, in order, while the RAM \
       is being restored. A command is run by /bin/sh.
 
@@ -46,7 +49,7 @@ struct RestoreCommand: ParsableCommand {
         mapped-ram restore --engine map --detach vm.img -- qemu-system-x86_64 -machine q35 -m 4G
         mapped-ram restore --engine map --detach --clone-disks clones/1 vm.img -- \\
           qemu-system-x86_64 -machine q35 -m 4G -drive file=disk.qcow2
-        mapped-ram restore vm.img /run/vm.qmp
+        mapped-ram restore --verify vm.img /run/vm.qmp
         mapped-ram restore --device 'gpu0=|gpu-ctl load 0' vm.img /run/vm.qmp
 
       On failure nothing is left behind: no files, and no QEMU that was started. A QEMU that waited already cannot be used any \
@@ -55,7 +58,8 @@ struct RestoreCommand: ParsableCommand {
       \(ExitStatus.help([
         .negative: "the VM does not match the image",
         .badData: "the image is damaged, incomplete or none at all",
-        .unavailable: "QEMU cannot be started or reached, or refuses, or direct I/O was required and is refused",
+        .unavailable:
+          "QEMU cannot be started or reached, or refuses; direct I/O was required and is refused; or --verify, and there are no checksums",
         .cannotCreate: "a device's file, an overlay, the socket or the log cannot be created",
       ], besides: [.incomplete]))
       """)
@@ -108,6 +112,13 @@ struct RestoreMachine: ParsableArguments {
       QEMU's memory. qemu: QEMU loads it by itself. auto: place where that is permitted, else qemu.
       """)
   var engine = VMRestore.Engine.auto
+
+  @Flag(
+    help: """
+      Compare all contents with the image's checksums, and do not let the VM run if anything differs. Pages that mapped-ram writes \
+      (place) are compared as they are read; with map and qemu all of the image is read once before. An image without checksums is refused.
+      """)
+  var verify = false
 
   @Option(
     help:

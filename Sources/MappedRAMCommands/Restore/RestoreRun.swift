@@ -18,6 +18,7 @@ extension RestoreCommand {
       return try run.showingProgress("restore") { (progress, cancellation) throws(CommandError) in
         try CommandError.vm(to: nil) { () throws(VMError) in
           let source = try open(cancellation)
+          run.warn(ofDamageIn: source.image)
           let restore = try vmRestore()
           guard let socket else {
             return try start(restore, source, progress, cancellation, &running)
@@ -39,6 +40,7 @@ extension RestoreCommand {
     var restore = VMRestore(options: channels.options(transfer))
     restore.engine = machine.engine
     restore.afterwards = machine.then?.ending ?? .asBefore
+    restore.verifies = machine.verify
     restore.processID = process.pid
     restore.allowsChangedDisks = machine.disksChanged
     do throws(ImageError) {

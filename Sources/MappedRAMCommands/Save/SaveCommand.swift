@@ -57,6 +57,7 @@ struct SaveCommand: ParsableCommand {
       EXAMPLES:
         mapped-ram save /run/vm.qmp vm.img
         mapped-ram save --then quit /run/vm.qmp vm.img
+        mapped-ram save --base monday.img /run/vm.qmp tuesday.img
         mapped-ram save --snapshot-disks disks /run/vm.qmp vm.img
         mapped-ram save --live --max-downtime 100 /run/vm.qmp vm.img
         mapped-ram save --device 'gpu0=|gpu-ctl save 0' /run/vm.qmp vm.img
@@ -96,6 +97,15 @@ struct SaveCommand: ParsableCommand {
       throw ValidationError(
         "--layout \(layout.rawValue) is not for --engine qemu: QEMU writes only the layout 1M.")
     }
+    if layout.base != nil, machine.engine == .qemu {
+      throw ValidationError("--base is not for --engine qemu: QEMU writes all pages.")
+    }
+    if layout.base != nil, layout.noChecksums {
+      throw ValidationError("--base goes by checksums: leave --no-checksums out.")
+    }
+    if layout.base != nil, target.inPlace {
+      throw ValidationError("--base is for a new file: leave --in-place out.")
+    }
     if machine.snapshotDisks != nil, machine.then == .quit, !live.live {
       throw ValidationError(
         "--snapshot-disks is for a VM that is resumed or saved live; with --then quit nothing writes to the disks any more."
@@ -117,10 +127,19 @@ struct SaveLayout: ParsableArguments {
 
   @Flag(
     help: """
-      Do not put checksums behind QEMU's stream, by which "mapped-ram verify" finds damage. (They are written by capture, of a VM that \
-      is paused or in rounds; an image that QEMU writes by itself, or of a live snapshot, has none.)
+      Put nothing behind QEMU's stream: no checksums, by which "mapped-ram verify" finds damage, and nothing about the VM and its disks, \
+      which "mapped-ram restore" compares. (Of what QEMU itself writes, or sends while \
+      a VM is saved live, the image is read for them once more, when the VM may run again.)
       """)
   var noChecksums = false
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      An earlier image of the VM. On a file system that can share blocks (XFS, btrfs), the new one shares with it what has not changed, in \
+      pieces of 64 KiB; it is whole by itself. Elsewhere it is a full image, and the report says why.
+      """, valueName: "image"), completion: .file(), transform: FilePath.image)
+  var base: FilePath?
 }
 
 /// The options of `mapped-ram save` about the VM.

@@ -10,6 +10,10 @@ extension SaveReport {
       engineReasons: report.engineReasons.map(\.finding),
       machineType: report.machineType, layout: report.layout.rawValue,
       fileSize: report.fileSize, hasChecksums: report.transfer.hasChecksums,
+      base: report.transfer.base.map {
+        JSON.Base(
+          image: $0.path.string, sharedBytes: $0.sharedBytes, obstacle: $0.obstacle?.finding)
+      },
       blocks: report.blocks,
       memory: report.memory.map {
         JSON.Memory(idstr: $0.idstr, byteCount: $0.byteCount, route: $0.route.name)
@@ -47,6 +51,8 @@ extension SaveReport {
     var fileSize: UInt64
     /// Whether the image has checksums of its contents.
     var hasChecksums: Bool
+    /// `null` unless an earlier image was to be the base.
+    @OrNull var base: Base?
     var blocks: [String]
     /// How each block was read; empty where QEMU wrote the image.
     var memory: [Memory]
@@ -71,6 +77,14 @@ extension SaveReport {
     /// Whether the VM is running with disks that the image then no longer matches.
     var disksDiverge: Bool
     var transfer: TransferJSON
+
+    struct Base: Encodable {
+      var image: String
+      /// Bytes of present pages that are in blocks that both share.
+      var sharedBytes: UInt64
+      /// Why there are none; `null` where there can be.
+      @OrNull var obstacle: Finding?
+    }
 
     struct Memory: Encodable {
       var idstr: String

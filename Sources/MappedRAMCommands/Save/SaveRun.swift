@@ -34,6 +34,8 @@ extension SaveCommand {
     save.engine = machine.engine
     save.layout = layout.layout
     save.hasChecksums = !layout.noChecksums
+    save.hasFacts = !layout.noChecksums
+    save.base = layout.base
     save.afterwards = machine.then?.ending ?? .asBefore
     save.live = live.options(transfer)
     save.liveMethod = live.liveMethod ?? .auto

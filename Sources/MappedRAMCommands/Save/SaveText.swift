@@ -40,6 +40,7 @@ struct SaveReport: CommandReport {
     text +=
       report.engine == .capture
       ? report.transfer.text : report.transfer.textOfQEMU
+    if let base = report.transfer.base { text += "  \(base.sentence)\n" }
     if !report.transfer.hasChecksums { text += "  The image has no checksums\n" }
     for line in diskLines { text += "  \(line)\n" }
     return text
@@ -181,5 +182,14 @@ extension BlockMemory.Route {
       "copied from QEMU's process (process_vm_readv), as it is private or of huge pages"
     case .file(let path): "read from shared memory (\(path))"
     }
+  }
+}
+
+extension BaseReport {
+  /// What came of the base, for people.
+  var sentence: String {
+    let base = TerminalText.line(path.string)
+    return obstacle.map { "Note: the image shares nothing with \(base). \($0)" }
+      ?? "Shares \(NumberText.bytes(sharedBytes)) with \(base)"
   }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import MappedRAM
 import SystemPackage
 
 /// `mapped-ram unpack`: takes an image apart into files.
@@ -25,7 +26,7 @@ struct UnpackCommand: ParsableCommand {
       \(ExitStatus.help([
         .usage: "usage error, or there is no such RAMBlock",
         .badData: "the image is damaged, incomplete or none at all",
-        .unavailable: "direct I/O was required and is refused",
+        .unavailable: "direct I/O was required and is refused, or --verify, and there are no checksums",
         .cannotCreate: "the directory or a file in it cannot be created",
       ], besides: [.negative, .incomplete]))
       """)
@@ -57,4 +58,20 @@ struct UnpackContents: ParsableArguments {
       "Write only this RAMBlock, and neither the device state nor image.json. May be repeated.",
       valueName: "idstr"))
   var block: [String] = []
+
+  @Flag(
+    inversion: .prefixedNo,
+    help: """
+      Compare what is read with the image's checksums, and write nothing if it differs. --verify refuses an image without checksums, \
+      --no-verify takes what there is of a damaged one. (default: where the image has checksums)
+      """)
+  var verify: Bool?
+
+  var verification: DirectoryRestore.Verification {
+    switch verify {
+    case true?: .always
+    case false?: .never
+    case nil: .whereThereAreSums
+    }
+  }
 }

@@ -25,7 +25,7 @@ struct VerifyReport: CommandReport {
 
   /// What is damaged, a line each, and the answer.
   private var found: String {
-    let lines = outcome.damage.map { "damaged   \($0.sentence)\n" }
+    let lines = outcome.damage.map { "damaged   \($0.description)\n" }
     return lines.joined() + "\(TerminalText.line(image.string)): \(answer)\n"
   }
 
@@ -104,7 +104,7 @@ struct VerifyReport: CommandReport {
 
 extension VerifyReport.JSON.Damage {
   init(_ damage: ImageVerification.Damage) {
-    message = damage.sentence
+    message = damage.description
     offset = damage.place?.lowerBound.rawValue
     length = damage.place?.byteCount.rawValue
     switch damage {
@@ -134,36 +134,5 @@ extension VerifyReport.JSON.Damage {
 }
 
 extension ImageVerification.Damage {
-  /// Where it is, if that is a part of the file.
-  fileprivate var place: Range<FileOffset>? {
-    switch self {
-    case .structure, .foreignSums: nil
-    case .pages(_, _, let place), .bitmap(_, let place), .entries(_, let place),
-      .span(_, let place), .buffer(_, _, let place):
-      place
-    }
-  }
-
   fileprivate var isOutsidePages: Bool { if case .pages = self { false } else { true } }
-
-  /// What is damaged and where, as a line.
-  fileprivate var sentence: String {
-    let placeText = place.map { "\($0.lowerBound) to \($0.upperBound) of the file" } ?? ""
-    return switch self {
-    case .structure(let error): error.description
-    case .pages(let idstr, let pages, _):
-      "RAMBlock \"\(idstr)\": pages \(Self.hex(pages.lowerBound)) to \(Self.hex(pages.upperBound - 1)), \(placeText)"
-    case .bitmap(let idstr, _):
-      "RAMBlock \"\(idstr)\": page bitmap, \(placeText); its pages cannot be checked"
-    case .entries(let idstr, _):
-      "RAMBlock \"\(idstr)\": checksums, \(placeText); its pages cannot be checked"
-    case .span(let device?, _): "state of device \"\(device)\", \(placeText)"
-    case .span(nil, _): "stream (headers, or what is between devices), \(placeText)"
-    case .buffer(let device, let number, _):
-      "state of device \"\(device)\" behind the stream: buffer \(number), \(placeText)"
-    case .foreignSums: "the checksums are of another image: they do not cover what is in this one"
-    }
-  }
-
-  private static func hex(_ number: Int) -> String { "0x" + String(number, radix: 16) }
 }

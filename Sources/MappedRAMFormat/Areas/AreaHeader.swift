@@ -21,6 +21,9 @@ public struct AreaKind: Hashable, Sendable {
   /// Sums of what is in the image (`SumsArea`).
   public static let sums = AreaKind("SUMS")
 
+  /// Whether no area of this kind is ever needed to restore an image.
+  package var isOptional: Bool { self == .sums || self == .facts }
+
   static let byteCount = 4
 }
 
@@ -61,6 +64,8 @@ public struct AreaHeader: Equatable, Sendable {
 
   /// The characters with which each area begins.
   package static let magic: [UInt8] = Array("MRAM".utf8)
+  /// Those and the kind.
+  package static let magicByteCount = 8
   /// Bytes in a header.
   package static let byteCount = 64
   /// The flag of an area that is needed.
@@ -88,6 +93,11 @@ public struct AreaHeader: Equatable, Sendable {
   package static func isPresent(at input: borrowing ByteInput) -> Bool {
     guard input.remaining > 0 else { return false }
     return magic.indices.allSatisfy { input.peek($0) == nil || input.peek($0) == magic[$0] }
+  }
+
+  /// Whether zeros stand where an area is to begin: its writer has not finished.
+  package static func isUnfinished(at input: borrowing ByteInput) -> Bool {
+    (0..<magicByteCount).allSatisfy { input.peek($0) == 0 }
   }
 
   /// Reads a header, in a file that ends at `fileEnd`.

@@ -1,17 +1,17 @@
 /// The cyclic redundancy check of Castagnoli's polynomial, as in iSCSI (RFC 3720): finds damage, not malice.
-struct CRC32C {
+package struct CRC32C {
   private var state: UInt32 = ~0
 
   /// The sum of no bytes.
-  init() {}
+  package init() {}
 
   /// The sum so far.
-  var value: UInt32 { ~state }
+  package var value: UInt32 { ~state }
 
   /// Takes in more bytes.
   ///
   /// - Complexity: O(bytes).
-  mutating func add(_ bytes: some Sequence<UInt8>) {
+  package mutating func add(_ bytes: [UInt8]) {
     for byte in bytes {
       state = Self.table[Int((state ^ UInt32(byte)) & 0xFF)] ^ (state >> 8)
     }

@@ -43,6 +43,11 @@ public struct RAMBlock: Equatable, Sendable {
   /// Pages in the block.
   public let pageCount: Int
 
+  /// Whether `other` has the same name and as many pages of the same size.
+  package func hasSamePages(as other: RAMBlock) -> Bool {
+    idstr == other.idstr && usedLength == other.usedLength && pageSize == other.pageSize
+  }
+
   /// Bytes of the block's bitmap in the file: a bit for each page, in whole words of 8 bytes.
   public var bitmapBytes: ByteCount { ByteCount((pageCount + 63) / 64 * 8) }
 }

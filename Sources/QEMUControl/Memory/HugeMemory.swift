@@ -1,13 +1,14 @@
 import LinuxIO
 import LinuxProcesses
 import MappedRAM
+package import QMP
 
 /// Memory of a VM that the kernel maps by huge pages of its own accord (transparent huge pages).
 ///
 /// QEMU takes the protection of a background snapshot off page by page, and the kernel then maps small pages where a huge one was: the guest
 /// becomes slower, and the next snapshot's pause longer (our measurement: to touch 4 GiB takes QEMU 16 ms by huge pages, 150 to 250 ms by
 /// small ones). khugepaged would mend that by and by: 16 MiB each ten seconds (Linux, `Documentation/admin-guide/mm/transhuge.rst`).
-struct HugeMemory: Sendable {
+package struct HugeMemory: Sendable {
   private let process: ProcessHandle
   private let pageMap: PageMap
   /// What is mapped so, in ascending order.
@@ -38,12 +39,24 @@ struct HugeMemory: Sendable {
     ranges = found
   }
 
+  /// The huge pages of the VM behind `connection`, whose QEMU is `processID`; `nil` as the other, and where its memory cannot be read.
+  package init?(
+    ofVMBehind connection: QMPConnection, processID: Int32
+  ) throws(VMError) {
+    let vm = try RunningVM(lookingThrough: connection)
+    guard let memory = try? GuestMemory.access(to: vm, processID: processID).get() else {
+      return nil
+    }
+    self.init(of: memory)
+  }
+
   /// Has the kernel map huge pages again where there are small ones now, with all that was in them.
   ///
   /// The process goes on meanwhile; who touches a page that is just being moved waits for it.
   ///
   /// - Complexity: O(bytes that are not mapped by huge pages), which are copied.
-  func mend(_ cancellation: Cancellation) -> HugeMemoryReport {
+  @discardableResult
+  package func mend(_ cancellation: Cancellation) -> HugeMemoryReport {
     var report = HugeMemoryReport()
     do throws(SystemCallError) {
       for range in ranges {

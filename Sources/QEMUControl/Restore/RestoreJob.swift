@@ -100,23 +100,51 @@ struct RestoreJob {
 
   private var isMappedRAM: Bool { source.image.prologue?.configuration.isMappedRAM ?? true }
 
-  // MARK: Work
-
-  /// Puts the image into the VM.
-  func putImage(
+  /// Compares the image's contents with its sums: all of them where QEMU loads or maps them, and all but what our channels put in place,
+  /// which they compare as they read it.
+  ///
+  /// - Returns: the sums that are left to compare.
+  func verify(
     _ engine: ChosenEngine, _ mapping: MappedBlocks, _ progress: TransferProgress,
     _ cancellation: Cancellation
+  ) throws(VMError) -> SumsArea? {
+    var blocks = Set(source.image.blocks.map(\.idstr))
+    switch engine {
+    case .qemu: break
+    case .place, .map: blocks.subtract(placedBlocks(besides: mapping.blocks))
+    }
+    do throws(ImageError) {
+      let found = try imageRestore.checkBesidesPages(of: blocks, progress, cancellation)
+      try found.checkContents()
+      return found.sums
+    } catch {
+      throw .image(error)
+    }
+  }
+
+  // MARK: Work
+
+  private var imageRestore: ImageRestore {
+    ImageRestore(source.file, streamOffset: source.image.streamOffset, options: options)
+  }
+
+  /// Puts the image into the VM.
+  ///
+  /// - Parameter sums: what pages are compared with as our channels read them; `nil` where they are not.
+  func putImage(
+    _ engine: ChosenEngine, _ mapping: MappedBlocks, comparingWith sums: SumsArea?,
+    _ progress: TransferProgress, _ cancellation: Cancellation
   ) throws(VMError) -> ([BlockArrival], TransferReport?) {
     switch engine {
     case .qemu(let memory):
       try memory?.clearOldContents()
       return (
         try loadByQEMU(progress, cancellation),
-        devices.isEmpty ? nil : try restore(to: [:], progress, cancellation)
+        devices.isEmpty ? nil : try restore(to: [:], sums, progress, cancellation)
       )
     case .place(let memory), .map(let memory):
       try clear(mapping.stale, in: memory)
-      return try place(in: memory, mapped: mapping.blocks, progress, cancellation)
+      return try place(in: memory, mapped: mapping.blocks, sums, progress, cancellation)
     }
   }
 
@@ -138,12 +166,13 @@ struct RestoreJob {
 
   /// Gives devices their states, and blocks their contents.
   private func restore(
-    to targets: [String: any PageTarget], _ progress: TransferProgress, _ cancellation: Cancellation
+    to targets: [String: any PageTarget], _ sums: SumsArea?, _ progress: TransferProgress,
+    _ cancellation: Cancellation
   ) throws(VMError) -> TransferReport {
+    var restore = imageRestore
+    restore.sums = sums
     do throws(ImageError) {
-      return try ImageRestore(
-        source.file, streamOffset: source.image.streamOffset, options: options
-      ).run(
+      return try restore.run(
         progress: progress, cancellation: cancellation, device: { devices[$0.identity] },
         target: { targets[$0.idstr] }
       ).report
@@ -154,13 +183,14 @@ struct RestoreJob {
 
   /// Puts what is not `mapped` in place, by our channels or in the stream, and then lets QEMU load the rest.
   private func place(
-    in memory: GuestMemory, mapped: Set<String>, _ progress: TransferProgress,
+    in memory: GuestMemory, mapped: Set<String>, _ sums: SumsArea?, _ progress: TransferProgress,
     _ cancellation: Cancellation
   ) throws(VMError) -> ([BlockArrival], TransferReport?) {
     let placed = placedBlocks(besides: mapped)
     var transfer: TransferReport?
     if !placed.isEmpty || !devices.isEmpty {
-      transfer = try restore(to: try memory.targets(for: placed), progress, cancellation)
+      transfer = try restore(
+        to: try memory.targets(for: placed), sums, progress, cancellation)
     }
     let carried = Set(source.image.blocks.map(\.idstr)).subtracting(placed)
       .subtracting(mapped)

@@ -45,6 +45,7 @@ public struct VMLaunch: Sendable {
     cancellation: Cancellation = Cancellation(),
     _ use: (consuming QEMULaunch, Outcome) throws(VMError) -> Value
   ) throws(VMError) -> Value {
+    if restore.verifies { try source.checkHasSums() }
     var line: QEMUCommandLine
     var notes: [LaunchNote] = []
     var mapped: Set<String> = []

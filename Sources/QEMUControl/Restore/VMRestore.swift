@@ -24,6 +24,9 @@ public struct VMRestore: Sendable {
   var cloneDisks: [FilePath]?
   /// Whether an image is restored although disks have been written to since its moment (`Deviation.diskWentOn`).
   public var allowsChangedDisks = false
+  /// Whether contents are compared with the image's sums, so that wrong ones never reach a running guest: pages that our channels write as
+  /// they are read, all else before, and the VM is not resumed if anything differs. An image without sums is refused.
+  public var verifies = false
   /// What gets the states of devices that stand behind the image's stream, before the VM is resumed.
   public var devices: [DeviceIdentity: any DeviceStateTarget] = [:]
 
@@ -73,7 +76,7 @@ public struct RestoreSource: Sendable {
     file = try ImageFile(opening: path, directIO: directIO).file
     image = try Image(
       reading: file, streamOffset: streamOffset, cancellation: cancellation)
-    if let problem = image.problems.first { throw .format(problem, in: path) }
+    if let problem = image.restoreProblem { throw .format(problem, in: path) }
     runState = try image.runState(in: file)
   }
 
@@ -88,6 +91,14 @@ public struct RestoreSource: Sendable {
 }
 
 extension RestoreSource {
+  /// Makes sure that there are sums which contents can be compared with: what is wrong with them is found out later.
+  ///
+  /// - Throws: `ContentsProblem.noSums`.
+  func checkHasSums() throws(VMError) {
+    guard image.harmlessDamage != nil || image.areas.headers.contains(where: { $0.kind == .sums })
+    else { throw .image(.contents(file.path, .noSums)) }
+  }
+
   /// What the user should know before VMs run on the image: whether it is in memory, with less room there than its holes may take.
   ///
   /// A hole that is touched through a mapping takes memory on tmpfs, also by reading; where there is none, whoever touches it gets SIGBUS.
@@ -195,11 +206,12 @@ extension VMRestore {
     if engine == .auto, case .failure(let obstacle) = access { report.engineReasons = [obstacle] }
     do throws(VMError) {
       let mapping = try job.check(chosen, clearing: clearedBytesLimit, cancellation)
+      let sums = try verifies ? job.verify(chosen, mapping, progress, cancellation) : nil
       // One that we have started waits paused (`-S`), and refuses a second image by itself.
       if startedProcess == nil { try hold(session) }
       // Work.
       (report.blocks, report.transfer) = try job.putImage(
-        chosen, mapping, progress, cancellation)
+        chosen, mapping, comparingWith: sums, progress, cancellation)
     } catch {
       session.inAnyCase(grace: VMSession.grace) { job.leave(chosen) }
       throw error

@@ -25,19 +25,13 @@ final class CaptureEngine: SaveEngine {
     guard let live = job.live else { return }
     let processID = memory.processID
     do throws(ImageError) {
-      ongoing = try imageSave(of: captured.head()).begin(
+      ongoing = try job.imageSave(of: captured.head()).begin(
         to: job.save.image, inPlace: job.save.inPlace, replacing: job.save.replacing, live: live,
         guestTime: { Self.processorTime(of: processID) }, progress: job.progress,
         cancellation: job.cancellation)
     } catch {
       throw .image(error)
     }
-  }
-
-  private func imageSave(of plan: SavePlan) -> ImageSave {
-    var image = ImageSave(plan, options: job.options)
-    image.hasChecksums = save.hasChecksums
-    return image
   }
 
   /// What QEMU has used of the processors so far; `nil` where it has ended, which is found elsewhere, or /proc hides it.
@@ -101,7 +95,7 @@ final class CaptureEngine: SaveEngine {
       if let ongoing = ongoing.take() {
         written = try ongoing.writePages(plan)
       } else {
-        written = try imageSave(of: plan).begin(
+        written = try job.imageSave(of: plan).begin(
           to: save.image, inPlace: save.inPlace, replacing: save.replacing, progress: job.progress,
           cancellation: job.cancellation
         ).writePages()

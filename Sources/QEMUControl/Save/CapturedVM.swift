@@ -16,7 +16,7 @@ struct CapturedVM {
   /// What QEMU's own devices' state is written to.
   private var stateFile: DeviceStateFile?
   /// What the image is to say of the VM.
-  private let facts: VMFacts
+  private let facts: VMFacts?
 
   private var vm: RunningVM { job.vm }
   private var session: VMSession { job.session }
@@ -27,10 +27,7 @@ struct CapturedVM {
     self.memory = memory
     self.platform = platform
     devices = job.save.devices
-    facts = VMFacts(
-      of: job.vm, DiskPlaces(of: job.vm, processID: job.save.processID), process: memory.process,
-      closesDisks: job.save.snapshotDirectory == nil
-        && !job.save.afterwards.resumes(from: job.vm.runState))
+    facts = VMFacts(of: job, process: memory.process)
   }
 
   /// Does what can be done while the VM still runs: devices get ready, and QEMU has a file for its own.
@@ -103,7 +100,7 @@ struct CapturedVM {
           after: prologue, pageSize: platform.pageSize, switchoverStart: announcesSwitchover,
           runState: session.stateBefore.inImage),
         slots: slots, statesZeroSlots: true, for: job.save.image
-      ).with(devices: devices).with(facts: facts.now())
+      ).with(devices: devices).with(facts: facts?.now())
     } catch {
       throw .image(error)
     }

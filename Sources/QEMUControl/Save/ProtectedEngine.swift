@@ -73,7 +73,7 @@ final class ProtectedEngine: SaveEngine {
         return pair
       }
       let sent = try SentPages(of: plan, from: ours)
-      var ongoing = try ImageSave(plan, options: job.options).begin(
+      var ongoing = try job.imageSave(of: plan).begin(
         to: job.save.image, inPlace: job.save.inPlace, replacing: job.save.replacing,
         progress: job.progress, cancellation: job.cancellation)
       ongoing.save(beside: sent)

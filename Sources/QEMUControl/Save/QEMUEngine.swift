@@ -12,6 +12,7 @@ final class QEMUEngine: SaveEngine {
   private let target: File
   private let isDirect: Bool
   private var file: ForeignDraft?
+  private let facts: VMFacts?
   /// From the begin of the save, with what may have been tried before.
   private let stopwatch: Stopwatch
 
@@ -33,6 +34,7 @@ final class QEMUEngine: SaveEngine {
     } catch {
       throw .image(error)
     }
+    facts = VMFacts(of: job, process: try? GuestMemory.access(to: vm, processID: save.processID).get().process)
     self.job = job
     self.stopwatch = stopwatch
     target = file.file
@@ -69,15 +71,18 @@ final class QEMUEngine: SaveEngine {
     let path = try session.lend(target, for: .writing, direct: isDirect)
     let rounds = try FileMigration(session: session, path: job.save.image, live: job.live)
       .save(to: "file:\(path)", job.progress, job.cancellation)
+    let facts = facts?.now()
     // The VM's disks are given up until it is resumed: that comes before everything else.
     try memoryIsTaken()
     // Where that fails, it is tried again at the end.
     try? session.tidyUp()
-    let (image, clearedPages) = try commit()
+    let (image, clearedPages) = try commit(facts)
     var report = VMSaveReport(
       of: job.vm, by: .qemu, blocks: image.blocks.map(\.idstr), layout: .qemu,
       fileSize: image.fileSize,
       transfer: stopwatch.report(of: image, in: target))
+    report.transfer.hasChecksums = job.save.hasChecksums
+    report.transfer.base = job.save.base.map { BaseReport(path: $0, obstacle: .writtenByQEMU) }
     if job.live != nil {
       report.live = rounds.report(pause: session.downtime ?? .zero, clearedPages: clearedPages)
     }
@@ -92,12 +97,14 @@ final class QEMUEngine: SaveEngine {
   /// Completes the image.
   ///
   /// - Returns: the image, and how many slots were cleared.
-  private func commit() throws(VMError) -> (Image, clearedPages: Int) {
+  private func commit(_ facts: ImageFacts?) throws(VMError) -> (Image, clearedPages: Int) {
     guard let file = file.take() else { preconditionFailure("an image is completed once") }
     do throws(ImageError) {
       let cleared = job.live == nil ? 0 : try clearStaleSlots()
       let image = try file.commit(
-        runState: session.stateBefore.inImage, cancellation: job.cancellation,
+        facts: facts, checksums: job.save.hasChecksums ? job.save.options : nil,
+        runState: session.stateBefore.inImage, progress: job.progress,
+        cancellation: job.cancellation,
         beforeCommit: session.keepSnapshots)
       return (image, cleared)
     } catch {

@@ -36,6 +36,15 @@ struct VMFacts {
     }
   }
 
+  /// The same of the VM that `job` saves; `nil` where the image is to say nothing of it.
+  init?(of job: SaveJob, process: ProcessHandle?) {
+    guard job.save.hasFacts else { return nil }
+    self.init(
+      of: job.vm, DiskPlaces(of: job.vm, processID: job.save.processID), process: process,
+      closesDisks: job.save.snapshotDirectory == nil
+        && !job.save.afterwards.resumes(from: job.vm.runState))
+  }
+
   /// The facts of this moment. Call it while the VM is paused: QEMU has flushed its disks then, and given them their overlays.
   func now() -> ImageFacts {
     var facts = facts

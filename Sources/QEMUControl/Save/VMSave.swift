@@ -19,9 +19,15 @@ public struct VMSave: Sendable {
   public var engine = Engine.auto
   /// Where the pages of each block begin; `nil` for `capturedLayout` by capture, and QEMU's by QEMU, which writes no other.
   public var layout: SlotLayout?
-  /// Whether the image gets checksums of its contents. By capture only, and not of a VM that ran on while its pages were sent: the
-  /// report says whether it has them.
+  /// Whether the image gets checksums of its contents. They are taken while the pages are read; of what QEMU writes or sends, the image is
+  /// read for them once more, when the VM may run again.
   public var hasChecksums = false
+  /// Whether the image says what it is of: the VM, its command line, its disks and when they were written to (FORMAT.md, section 10). A restore
+  /// compares it.
+  public var hasFacts = true
+  /// An earlier image of the VM, whose blocks on the disk the new one shares where the contents are the same and the file system can: the
+  /// report says what came of it. The new image is whole by itself, and has checksums. By capture only.
+  public var base: FilePath?
   /// What to do with the VM afterwards.
   public var afterwards = Ending.asBefore
   /// How the VM is saved while it runs; `nil` for a VM that is paused from the beginning. One that is paused is saved as it is.
@@ -109,6 +115,16 @@ struct SaveJob {
   let session: VMSession
   let progress: TransferProgress
   let cancellation: Cancellation
+  /// The earlier image, if one is wanted as the base.
+  let base: BaseImage?
+
+  /// The image of `plan` as it is asked for.
+  func imageSave(of plan: SavePlan) -> ImageSave {
+    var image = ImageSave(plan, options: options)
+    image.hasChecksums = save.hasChecksums
+    image.base = base
+    return image
+  }
 
   /// How the VM is saved while it runs, if it does.
   var live: LiveOptions? { vm.runState.isLive ? save.live : nil }
@@ -148,6 +164,7 @@ extension VMSave {
     try check(vm)
     try checkTarget(vm, access, connection)
     for warning in try warnings(vm, access) { onWarning(warning) }
+    let base = try openBase(cancellation)
     // Choose.
     let choice = CaptureChoice(vm, memory: access)
     try checkEngine(choice, vm)
@@ -170,7 +187,8 @@ extension VMSave {
     session.canBeCaptured = choice.obstacles.isEmpty
     if try !session.arm(watchdogProgram) { onWarning(.noWatchdog(watchdogProgram)) }
     let job = SaveJob(
-      save: self, vm: vm, session: session, progress: progress, cancellation: cancellation)
+      save: self, vm: vm, session: session, progress: progress, cancellation: cancellation,
+      base: base)
     // Work.
     var report: VMSaveReport
     if engine != .qemu, case .possible(let memory, let platform) = choice {
@@ -213,11 +231,23 @@ extension VMSave {
     session.canBeCaptured = true
     if try !session.arm(watchdogProgram) { onWarning(.noWatchdog(watchdogProgram)) }
     let job = SaveJob(
-      save: self, vm: vm, session: session, progress: progress, cancellation: cancellation)
+      save: self, vm: vm, session: session, progress: progress, cancellation: cancellation,
+      base: nil)
     _ = try save(by: try visitor(job, memory, platform), job, nil)
     let after = session.inAnyCase { end(session, hasRunOn: false) }
     if case .failed(let error, _) = after { throw error }
     return session.downtime
+  }
+
+  /// Reads what the base has, while the VM runs.
+  private func openBase(_ cancellation: Cancellation) throws(VMError) -> BaseImage? {
+    do throws(ImageError) {
+      return try base.map { (path) throws(ImageError) in
+        try BaseImage(at: path, cancellation: cancellation)
+      }
+    } catch {
+      throw .image(error)
+    }
   }
 
   /// A capture. One of a VM that runs is of one moment, if that can be; otherwise in rounds.
