@@ -21,7 +21,7 @@ public struct MappedRAMCommand: ParsableCommand {
     subcommands: [
       SaveCommand.self, RestoreCommand.self, InspectCommand.self, UnpackCommand.self,
       PackCommand.self, VerifyCommand.self, SealCommand.self, RepairCommand.self,
-      CompactCommand.self, BenchCommand.self, HolderCommand.self,
+      DiffCommand.self, CompactCommand.self, BenchCommand.self, HolderCommand.self,
     ])
 
   /// A command without arguments.

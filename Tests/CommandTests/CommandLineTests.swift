@@ -12,7 +12,7 @@ import Testing
     ("help restor", "There is no command 'restor'. Did you mean 'restore'?"),
     (
       "help nosuch",
-      "There is no command 'nosuch'. There are: save, restore, inspect, unpack, pack, verify, seal, repair, compact, bench."
+      "There is no command 'nosuch'. There are: save, restore, inspect, unpack, pack, verify, seal, repair, diff, compact, bench."
     ),
   ])
   func aWrongVerbIsToldWithTheRightOne(line: String, message: String) {

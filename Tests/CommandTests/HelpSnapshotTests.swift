@@ -29,6 +29,10 @@ import Testing
     try compare("pack", MappedRAMCommand.helpMessage(for: PackCommand.self, columns: 80))
   }
 
+  @Test func diffsHelp() throws {
+    try compare("diff", MappedRAMCommand.helpMessage(for: DiffCommand.self, columns: 80))
+  }
+
   @Test func verifysHelp() throws {
     try compare("verify", MappedRAMCommand.helpMessage(for: VerifyCommand.self, columns: 80))
   }

@@ -91,6 +91,7 @@ import Testing
       section("verify", [JSONText.line(VerifyReportTests.damaged().json)]),
       section("seal", [try run(["seal", "--copy", sealed, copy]), try run(["seal", sealed])]),
       section("repair", [JSONText.line(RepairReportTests.report().json)]),
+      section("diff", [JSONText.line(try DiffReportTests.everything().json)]),
       section("bench --live", [JSONText.line(try LiveBenchReportTests.report().json)]),
       section("compact", [try run(["compact", image.string])]),
       section("error", [JSONText.line(error)]),

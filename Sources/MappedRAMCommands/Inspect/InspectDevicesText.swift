@@ -119,7 +119,7 @@ extension DevicesText {
   }
 
   /// The value on one line; `nil` where it has parts.
-  private static func scalar(_ value: DecodedValue) -> String? {
+  static func scalar(_ value: DecodedValue) -> String? {
     switch value {
     case .unsigned(let number):
       number < 10 ? "\(number)" : "\(number) = 0x\(String(number, radix: 16))"
@@ -176,7 +176,7 @@ extension DevicesText {
     }
   }
 
-  private static func hex(_ bytes: ArraySlice<UInt8>) -> String {
+  static func hex(_ bytes: ArraySlice<UInt8>) -> String {
     bytes.map { HexText.byte($0) }.joined(separator: " ")
   }
 }

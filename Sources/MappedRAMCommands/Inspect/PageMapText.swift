@@ -89,13 +89,38 @@ enum PageMapText {
     }
   }
 
+  static let differencesLegend = """
+    Each character stands for a stretch of pages: blank, none differs; . : - = + * %,
+    ever more; #, all differ. A star on a line of its own stands for lines like the one
+    before.
+
+    """
+
+  /// Writes a map of the pages of the block `idstr` that differ, in lines of at most `width` columns.
+  static func writeDifferences(
+    _ pages: PageDifferences, of idstr: String, width: Int, to output: (String) -> Void
+  ) {
+    let pageSize = pages.pageSize
+    let digits = String(pageSize.bytes(inPages: pages.pageCount) - 1, radix: 16).count
+    let columns = columns(digits: digits, width: width)
+    let map = PageMap(present: pages.pages, stale: nil, limit: columns * lineLimit)
+    let step = NumberText.bytes(UInt64(pageSize.bytes(inPages: map.pagesInCell)))
+    output(
+      "\n\(idstr): a character is \(NumberText.count(map.pagesInCell, "page")) (\(step))\n")
+    write(map, pageSize, columns: columns, digits: digits, to: output)
+  }
+
+  private static func columns(digits: Int, width: Int) -> Int {
+    // "  0x", digits, " |" and "|"
+    powerOfTwo(atMost: max(8, width - digits - 7))
+  }
+
   private static func write(
     _ block: ImageBlock, _ whole: PageMap, width: Int, to output: (String) -> Void
   ) {
     let pageSize = block.pageSize
     let digits = String(block.usedLength.rawValue - 1, radix: 16).count
-    // "  0x", digits, " |" and "|"
-    let columns = powerOfTwo(atMost: max(8, width - digits - 7))
+    let columns = columns(digits: digits, width: width)
     let map = whole.reduced(toCells: columns * lineLimit)
     let (present, stale) = map.cells.reduce((0, 0)) { ($0.0 + $1.present, $0.1 + $1.stale) }
     let step = NumberText.bytes(UInt64(pageSize.bytes(inPages: map.pagesInCell)))
@@ -103,6 +128,13 @@ enum PageMapText {
     output(
       "\n\(block.idstr): \(present) of \(NumberText.count(map.pageCount, "page")) present\(stalePart); a "
         + "character is \(NumberText.count(map.pagesInCell, "page")) (\(step))\n")
+    write(map, pageSize, columns: columns, digits: digits, to: output)
+  }
+
+  /// Writes the cells of a map, line by line.
+  private static func write(
+    _ map: PageMap, _ pageSize: PageSize, columns: Int, digits: Int, to output: (String) -> Void
+  ) {
     var before = ""
     var isRepeating = false
     for first in stride(from: 0, to: map.cells.count, by: columns) {

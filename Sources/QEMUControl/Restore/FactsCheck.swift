@@ -71,6 +71,8 @@ struct FactsCheck {
     if !state.isUnchanged(in: found) {
       // The list of snapshots has whole seconds.
       guard
+        // What looks like one in a raw file is the guest's.
+        known.format == "qcow2",
         let snapshot = QCOW2Tables(of: file)?.snapshot(notBefore: state.modifiedSeconds)
       else {
         return .diskWentOn(disk: disk.label, file: file.string, saved: state, found: found)

@@ -208,6 +208,37 @@ extension VMSave {
     return report
   }
 
+  /// Pauses the VM for an engine that reads it and writes no image, and lets it be what it was.
+  ///
+  /// - Returns: how long the VM was paused; `nil` for one that was paused before.
+  /// - Throws: `cannotCapture` where its memory cannot be read.
+  func visit<Visitor: SaveEngine>(
+    _ connection: QMPConnection, progress: TransferProgress, cancellation: Cancellation,
+    onWarning: (VMSaveWarning) -> Void,
+    by visitor: (SaveJob, GuestMemory, GuestPlatform) throws(VMError) -> Visitor
+  ) throws(VMError) -> Duration? {
+    let before = connection.isCancelled
+    connection.isCancelled = { before() || cancellation.isCancelled }
+    defer { connection.isCancelled = before }
+    let vm = try RunningVM(lookingThrough: connection)
+    let access = GuestMemory.access(to: vm, processID: processID)
+    try check(vm)
+    guard case .possible(let memory, let platform) = CaptureChoice(vm, memory: access) else {
+      throw .cannotCapture(CaptureChoice(vm, memory: access).obstacles, canUseQEMU: false)
+    }
+    let session = VMSession(
+      connection, vm, process: memory.process, progress: progress, cancellation: cancellation)
+    session.canBeCaptured = true
+    if try !session.arm(watchdogProgram) { onWarning(.noWatchdog(watchdogProgram)) }
+    let job = SaveJob(
+      save: self, vm: vm, session: session, progress: progress, cancellation: cancellation,
+      base: nil)
+    _ = try save(by: try visitor(job, memory, platform), job, nil)
+    let after = session.inAnyCase { end(session, hasRunOn: false) }
+    if case .failed(let error, _) = after { throw error }
+    return session.downtime
+  }
+
   /// Reads what the base has, while the VM runs.
   private func openBase(_ cancellation: Cancellation) throws(VMError) -> BaseImage? {
     do throws(ImageError) {
