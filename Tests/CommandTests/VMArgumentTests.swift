@@ -12,7 +12,8 @@ import Testing
     "", "--engine auto", "--engine capture", "--engine qemu", "--then resume", "--then pause",
     "--then quit", "--snapshot-disks d", "--snapshot-disks d --then resume", "--pid 1",
     "--in-place", "--channels 2", "--json", "--progress json", "--layout 1M", "--layout 2M",
-    "--layout 2M --engine capture", "--base old.img", "--base x.img --live", "--layout 1M --engine qemu",
+    "--layout 2M --engine capture", "--base old.img", "--base x.img --live",
+    "--layout 1M --engine qemu",
   ])
   func aSaveOfAVMTakes(options: String) {
     #expect(complaint("save s x.img \(options)") == nil)

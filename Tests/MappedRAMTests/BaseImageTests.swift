@@ -42,7 +42,8 @@ import Testing
   }
 
   /// Ten images, each with the one before as its base: each is what the memory was, alone too, and they take the room of what changed.
-  @Test(.enabled(if: LoopDevice.isAvailable, "needs loop devices"), arguments: sharing, [false, true])
+  @Test(
+    .enabled(if: LoopDevice.isAvailable, "needs loop devices"), arguments: sharing, [false, true])
   func imagesShareWhatHasNotChanged(on kind: MountedFileSystem.Kind, isLive: Bool) throws {
     let place = try MountedFileSystem(kind, mebibytes: 512)
     var generator = SeededGenerator()

@@ -85,7 +85,8 @@ public struct ImageSeal: Sendable {
     let found = try Image(file, streamOffset: streamOffset)
     guard let end = try found.endToSeal() else { return nil }
     try TargetContents.checkReplaced(
-      path, streamOffset: found.streamOffset, replacing, VMIdentity(ofImage: file, streamOffset: streamOffset))
+      path, streamOffset: found.streamOffset, replacing,
+      VMIdentity(ofImage: file, streamOffset: streamOffset))
     let pending = try PendingFile.begin(at: path, directIO: options.directIO)
     let copy = ImageFile(pending.file, cancellation: cancellation)
     let areasEnd = found.areas.headers.last?.range.upperBound ?? end

@@ -38,7 +38,7 @@ final class SlotSums: Transfer {
 
   var extentCount: Int { extents.count }
 
-  func extent(_ index: Int) -> Extent { 
+  func extent(_ index: Int) -> Extent {
     extents.extent(index, from: slots.rawValue, to: slots.rawValue)
   }
 

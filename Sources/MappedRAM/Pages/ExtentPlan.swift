@@ -48,15 +48,18 @@ struct ExtentPlan: Equatable, Sendable {
     let first = Int(start >> UInt64(pageSize.shift))
     return first..<(first + count >> pageSize.shift)
   }
+  /// The bytes of `pages`, counted from the first byte of page `first`.
+  func bytes(of pages: Range<Int>, behind first: Int) -> Run {
+    ((pages.lowerBound - first) << pageSize.shift)..<((pages.upperBound - first) << pageSize.shift)
+  }
+
   /// Appends the bytes of the pages that `bitmap` has among `pages`, which are an extent's, to `runs`. Gaps of up to `gapBytes` are read
   /// through, for one request in place of two.
   func appendRuns(
     of bitmap: PageBitmap, in pages: Range<Int>, gapBytes: Int, to runs: inout [Run]
   ) {
-    let shift = pageSize.shift
     for run in bitmap.runs(in: pages) {
-      let bytes =
-        ((run.lowerBound - pages.lowerBound) << shift)..<((run.upperBound - pages.lowerBound) << shift)
+      let bytes = bytes(of: run, behind: pages.lowerBound)
       if let last = runs.last, bytes.lowerBound - last.upperBound <= gapBytes {
         runs[runs.count - 1] = last.lowerBound..<bytes.upperBound
       } else {

@@ -102,9 +102,9 @@ final class BlockRestore: Transfer {
   /// The runs of present pages.
   private func presentRuns(of extent: Extent) -> some Sequence<Run> {
     let range = extents.pages(at: extent.targetOffset, count: extent.byteCount)
-    let shift = extents.pageSize.shift
+    let extents = extents
     return bitmap.runs(in: range).lazy.map { run in
-      ((run.lowerBound - range.lowerBound) << shift)..<((run.upperBound - range.lowerBound) << shift)
+      extents.bytes(of: run, behind: range.lowerBound)
     }
   }
 }

@@ -298,7 +298,6 @@ final class BlockSave: Transfer {
   /// Takes what need not be written out of `runs`, which are of the extent of `pages`.
   private func drop(_ known: KnownChunks, of pages: Range<Int>, from runs: inout [Run]) {
     guard let base, !known.same.isEmpty else { return }
-    let shift = extents.pageSize.shift
     let count = runs.count
     var shared = 0
     var next = known.same[...]
@@ -306,10 +305,7 @@ final class BlockSave: Transfer {
     for index in 0..<count {
       var run = runs[index]
       while let chunk = next.first {
-        let range = base.summer.pages(of: chunk)
-        let bytes =
-          ((range.lowerBound - pages.lowerBound) << shift)..<((range.upperBound - pages.lowerBound)
-          << shift)
+        let bytes = extents.bytes(of: base.summer.pages(of: chunk), behind: pages.lowerBound)
         if bytes.lowerBound >= run.upperBound { break }
         let same = bytes.clamped(to: run)
         if same.lowerBound > run.lowerBound { runs.append(run.lowerBound..<same.lowerBound) }
@@ -321,7 +317,7 @@ final class BlockSave: Transfer {
       if !run.isEmpty { runs.append(run) }
     }
     runs.removeSubrange(..<count)
-    sharedPagesCounter.wrappingAdd(UInt64(shared >> shift), ordering: .relaxed)
+    sharedPagesCounter.wrappingAdd(UInt64(shared >> extents.pageSize.shift), ordering: .relaxed)
   }
 
   private func chooseChanged(

@@ -132,7 +132,9 @@ extension ImageReader {
         try readTable(of: header)
       } catch {
         guard case .format = error else { throw error }
-        if header.isNeeded || header.kind == .devices { (deviceArea, lacksNeededArea) = (nil, true) }
+        if header.isNeeded || header.kind == .devices {
+          (deviceArea, lacksNeededArea) = (nil, true)
+        }
         failure = failure ?? error
       }
     }
