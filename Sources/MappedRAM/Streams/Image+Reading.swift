@@ -76,8 +76,8 @@ extension Image {
         reader.takeLineProblem()
         if other != problem { problems.append(other) }
       }
-      // With it, there might have been more to read.
-      if let other = reader.cursor.descriptionProblem, other != problem { problems.append(other) }
+      // With it, there might have been more to read of the stream.
+      if tail == nil, let other = reader.cursor.descriptionProblem, other != problem { problems.append(other) }
     }
     take(reader)
   }
