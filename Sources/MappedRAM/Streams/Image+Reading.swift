@@ -77,7 +77,9 @@ extension Image {
         if other != problem { problems.append(other) }
       }
       // With it, there might have been more to read of the stream.
-      if tail == nil, let other = reader.cursor.descriptionProblem, other != problem { problems.append(other) }
+      if tail == nil, let other = reader.cursor.descriptionProblem, other != problem {
+        problems.append(other)
+      }
     }
     take(reader)
   }
