@@ -100,6 +100,49 @@ import Testing
     #expect(try sha256(base) == sha256(full))
   }
 
+  /// Whatever stands in slots of pages that the base does not have, as QEMU's live saves leave it, is not in the new image.
+  @Test(.enabled(if: LoopDevice.isAvailable, "needs loop devices"), arguments: [false, true])
+  func staleSlotsOfTheBaseAreCleared(isLive: Bool) throws {
+    let place = try MountedFileSystem(.xfs)
+    var generator = SeededGenerator()
+    let guest = try TestGuest(pages: [700], zeroFraction: 0.5, using: &generator)
+    let (base, image) = (place.path.appending("base"), place.path.appending("image"))
+    _ = try save(guest.plan(keepsHoles: true), to: base)
+    let file = try File.open(base, access: .readWrite, directIO: .off)
+    let block = try Image(at: base).blocks[0]
+    let slots = try #require(block.layout.pages?.lowerBound.rawValue)
+    let present = try #require(try block.readBitmap(from: file))
+    let absent = (0..<700).filter { !present[$0] }
+    for page in absent { try file.write(generator.bytes(4096), at: slots + UInt64(page) << 12) }
+    #expect(try ImageVerification(at: base).run().isWhole)
+    let report = try save(guest.plan(), to: image, base: base, live: isLive)
+    #expect(report.base?.sharedBytes == report.presentBytes)
+    #expect(try restoreToMemory(image) == [guest.contents(0)])
+    let new = try File.open(image, access: .read)
+    #expect(try StaleSlots.find(in: Image(at: image).blocks, of: new).remaining.isEmpty)
+    #expect(absent.count > 100)
+  }
+
+  /// Zeros that the base has in gaps are shared too, and the new image says that they are zeros where the base does.
+  @Test(.enabled(if: LoopDevice.isAvailable, "needs loop devices"))
+  func whatTheBaseSaysOfItsGapsHolds() throws {
+    let place = try MountedFileSystem(.xfs)
+    let guest = try TestGuest(pages: 600, step: 2)
+    let (base, image) = (place.path.appending("base"), place.path.appending("image"))
+    let tail = try TestGuest.describedTail()
+    _ = try save(guest.plan(tail: tail, statesZeroSlots: true), to: base)
+    #expect(try Image(at: base).statesZeroSlots)
+    // A page goes.
+    guest.blocks[0].pages.put([UInt8](repeating: 0, count: 4096), at: 100 << 12)
+    let report = try save(guest.plan(tail: tail, statesZeroSlots: true), to: image, base: base)
+    #expect(report.base?.sharedBytes != 0)
+    #expect(try Image(at: image).statesZeroSlots)
+    let new = try File.open(image, access: .read)
+    #expect(try StaleSlots.find(in: Image(at: image).blocks, of: new).remaining.isEmpty)
+    #expect(try restoreToMemory(image) == [guest.contents(0)])
+    #expect(try ImageVerification(at: image).run().isWhole)
+  }
+
   /// Where nothing can be shared the image is a full one, and it is said why.
   @Test(.enabled(if: LoopDevice.isAvailable, "needs loop devices"))
   func elsewhereAnImageIsFull() throws {

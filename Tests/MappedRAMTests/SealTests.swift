@@ -63,6 +63,15 @@ import Testing
     let copied = try verify(copy, at: offset)
     #expect(copied.isWhole && copied.root == outcome.root)
     #expect(copied.image.fileSize == image.fileSize)
+    // Other readers of the sums come to the same.
+    let apart = directory.file("apart")
+    let restore = ImageRestore(
+      try File.open(sealed, access: .read, directIO: .off), streamOffset: offset)
+    _ = try DirectoryRestore(restore, to: apart).run()
+    var comparison = try ImageComparison(of: sealed, with: copy)
+    comparison.streamOffset = offset
+    let found = try comparison.run()
+    #expect(found.isEqual && found.remarks == [] && found.report.totals.bytesRead == 0)
     // What is sealed is not sealed again.
     #expect(try ImageSeal(sealed, streamOffset: offset).run() == nil)
     #expect(try ImageSeal(sealed, streamOffset: offset).run(copyingTo: directory.file("c")) == nil)

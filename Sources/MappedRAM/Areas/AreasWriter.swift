@@ -31,18 +31,20 @@ struct AreasWriter {
 
   /// Writes the table of devices whose buffers are there.
   mutating func write(_ devices: DeviceArea) throws(ImageError) {
-    let (header, table) = devices.encoded()
-    try makeRoom(upTo: table.offset)
-    try file.write(table)
-    try take(header, end: table.offset)
+    try write(devices.encoded())
   }
 
   /// Writes what the image is of.
   mutating func write(_ facts: ImageFacts) throws(ImageError) {
-    let (header, table) = facts.encoded(at: end)
-    try makeRoom(upTo: table.offset)
-    try file.write(table)
-    try take(header, end: table.offset)
+    try write(facts.encoded(at: end))
+  }
+
+  private mutating func write(
+    _ area: (header: ByteOutput, table: ByteOutput)
+  ) throws(ImageError) {
+    try makeRoom(upTo: area.table.offset)
+    try file.write(area.table)
+    try take(area.header, end: area.table.offset)
   }
 
   /// Writes the sums of the blocks of `image`, which is this one: those that are known of each block's chunks.

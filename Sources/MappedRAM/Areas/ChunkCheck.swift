@@ -45,14 +45,9 @@ final class ChunkComparison: Sendable {
     } catch {
       return found.withLock { if $0.failure == nil { $0.failure = error } }
     }
-    let pageBytes = extents.pageSize.byteCount
     for (chunk, wanted) in expected {
-      let sum = entries.summer.sum(of: chunk) { page in
-        guard bitmap[page] else { return nil }
-        let start = (page - pages.lowerBound) * pageBytes
-        return unsafe ContentSum(
-          of: UnsafeRawBufferPointer(rebasing: bytes[start..<(start + pageBytes)]))
-      }
+      let sum = unsafe entries.summer.sum(
+        of: chunk, in: bytes, from: pages.lowerBound, isPresent: { bitmap[$0] })
       guard sum != wanted else { continue }
       found.withLock { found in
         found.damagedCount += 1

@@ -42,7 +42,7 @@ struct ChunkSummer: Sendable {
     (0..<chunkCount).count { hasEntry($0, bitmap) }
   }
 
-  /// Of the pages that `present` has, those of chunks with a page of `pages`; `nil` where that are none.
+  /// Of the pages that `present` has, those of chunks with a page of `pages`; `nil` where there are none.
   ///
   /// - Complexity: O(chunks).
   func wholeChunks(of pages: PageBitmap?, in present: PageBitmap) -> PageBitmap? {
@@ -66,6 +66,18 @@ struct ChunkSummer: Sendable {
         unsafe halves[2 * index + 1] = sum.low.bigEndian
       }
       return unsafe ContentSum(of: UnsafeRawBufferPointer(halves))
+    }
+  }
+
+  /// The sum of a chunk whose pages are in `bytes`, which begin with page `first`; those that are not present count as zeros.
+  func sum(
+    of chunk: Int, in bytes: UnsafeRawBufferPointer, from first: Int, isPresent: (Int) -> Bool
+  ) -> ContentSum {
+    sum(of: chunk) { page in
+      guard isPresent(page) else { return nil }
+      let start = (page - first) * pageSize.byteCount
+      return unsafe ContentSum(
+        of: UnsafeRawBufferPointer(rebasing: bytes[start..<(start + pageSize.byteCount)]))
     }
   }
 
@@ -118,18 +130,13 @@ final class ChunkSums: Sendable {
     _ pages: Range<Int>, in bytes: UnsafeRawBufferPointer, isPresent: (Int) -> Bool,
     onChunk: (Int, ContentSum) -> Void = { _, _ in }
   ) {
-    let pageBytes = summer.pageSize.byteCount
     let chunks = summer.chunks(of: pages)
     unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 2 * chunks.count) { halves in
       for (index, chunk) in chunks.enumerated() {
         var sum = ContentSum(high: 0, low: 0)
         if summer.pages(of: chunk).contains(where: isPresent) {
-          sum = summer.sum(of: chunk) { page in
-            guard isPresent(page) else { return nil }
-            let start = (page - pages.lowerBound) * pageBytes
-            return unsafe ContentSum(
-              of: UnsafeRawBufferPointer(rebasing: bytes[start..<(start + pageBytes)]))
-          }
+          sum = unsafe summer.sum(
+            of: chunk, in: bytes, from: pages.lowerBound, isPresent: isPresent)
           onChunk(chunk, sum)
         }
         unsafe halves[2 * index] = sum.high.bigEndian

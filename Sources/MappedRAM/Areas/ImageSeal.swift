@@ -35,10 +35,7 @@ public struct ImageSeal: Sendable {
   ) throws(ImageError) -> TransferReport? {
     let stopwatch = Stopwatch()
     let file = try ImageFile(
-      opening: image, access: .readWrite, directIO: options.directIO, isExclusive: true,
-      cancellation: cancellation)
-    try file.lock(.exclusive)
-    if try calling(file.file.isLockedByQEMU) { throw .target(.usedByQEMU(image)) }
+      changing: image, directIO: options.directIO, cancellation: cancellation)
     let found = try Image(file, streamOffset: streamOffset)
     guard let end = try found.endToSeal() else { return nil }
     guard found.areas == .none else { throw .target(.otherAreas(image)) }
@@ -180,17 +177,16 @@ struct ImageSums {
     let all = try ChunkSums.all(
       of: zip(image.blocks, bitmaps).map { $1 == nil ? nil : $0.block }, in: scratch)
     sums = all.map { $0.map { .chunks($0) } }
-    guard let pageSize = image.blocks.map(\.pageSize).max(by: { $0.byteCount < $1.byteCount })
-    else { return .idle }
-    let extentBytes = ExtentPlan.extentBytes(for: pageSize, requestBytes: options.requestBytes)
+    let extentBytes = ExtentPlan.extentBytes(
+      for: image.blocks.lazy.map(\.block), requestBytes: options.requestBytes)
     var pool = try ChannelPool(
       options, extentBytes: extentBytes, progress: progress, cancellation: file.cancellation)
     for (index, block) in image.blocks.enumerated() {
       guard let bitmap = bitmaps[index], let sums = all[index], let slots = block.layout.pages
       else { continue }
       let transfer = SlotSums(
-        block.block, bitmap, in: file.file, slots: slots.lowerBound, to: sums, copy: copy?.file,
-        extentBytes: extentBytes)
+        block.block, bitmap, in: .file(file.file), at: slots.lowerBound.rawValue, to: sums,
+        copy: copy?.file, extentBytes: extentBytes)
       progress.plan(block.usedLength.rawValue)
       pool.enqueue(transfer)
     }

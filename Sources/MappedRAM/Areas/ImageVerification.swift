@@ -188,12 +188,8 @@ extension ImageVerification {
         outcome.damage.append(.span(device: image.device(in: span.range), at: span.range))
       }
       guard image.problems.isEmpty else { return }
-      let blocks = image.blocks.filter { $0.layout.bitmap != nil }
       let isCovered =
-        sums.spans.map(\.range) == SumsWriter.ranges(of: image)
-        && sums.blocks.elementsEqual(blocks) { $0.block.hasSamePages(as: $1.block) }
-        && sums.blocks.map(\.bitmap) == blocks.compactMap(\.layout.bitmap)
-        && sums.blocks.map(\.pages) == blocks.compactMap(\.layout.pages)
+        sums.spans.map(\.range) == SumsWriter.ranges(of: image) && sums.hasBlocks(of: image)
       if !isCovered { outcome.damage.append(.foreignSums) }
     }
 
@@ -202,19 +198,15 @@ extension ImageVerification {
     ) throws(ImageError) -> ChannelReport {
       let all = sums.area.blocks
       let options = how.options
-      guard let first = all.first else { return .idle }
-      let pageSize = all.map(\.block.pageSize).max { $0.byteCount < $1.byteCount }
+      guard !all.isEmpty else { return .idle }
       let extentBytes = ExtentPlan.extentBytes(
-        for: pageSize ?? first.block.pageSize, requestBytes: options.requestBytes)
+        for: all.lazy.map(\.block), requestBytes: options.requestBytes)
       var pool = try ChannelPool(
         options, extentBytes: extentBytes, progress: progress, cancellation: file.cancellation)
-      var place = sums.area.entries.lowerBound
       for block in all where how.readBlocks?.contains(block.block.idstr) ?? true {
         progress.plan(block.block.usedLength.rawValue)
       }
-      for block in all {
-        let entries = place..<(place + ByteCount(block.entryCount * ContentSum.byteCount))
-        place = entries.upperBound
+      for (block, entries) in sums.area.blockEntries {
         let isRead = how.readBlocks?.contains(block.block.idstr) ?? true
         guard let bitmap = try checkBitmap(of: block, entries, in: sums.file) else {
           if isRead { progress.finish(block.block.usedLength.rawValue) }
@@ -315,37 +307,6 @@ extension ImageVerification {
         return
       }
       outcome.root = sums.root
-    }
-  }
-}
-
-extension SumsArea {
-  /// The header of the area of sums of `image`, in `file`: also where the chain that leads to it is damaged.
-  static func header(of image: Image, in file: ImageFile) throws(ImageError) -> AreaHeader? {
-    func isOurs(_ header: AreaHeader) -> Bool {
-      header.kind == .sums && header.version == SumsArea.version
-    }
-    if let header = image.areas.headers.first(where: isOurs) { return header }
-    guard !image.problems.isEmpty else { return nil }
-    let start =
-      image.areas.headers.last?.range.upperBound ?? image.blocks.last?.layout.end
-      ?? image.streamOffset
-    guard start < image.fileSize else { return nil }
-    return try AreaScan.headers(in: start..<image.fileSize, of: file).first(where: isOurs)
-  }
-
-  /// The table that `header` leads to, or what is wrong with it.
-  static func read(
-    _ header: AreaHeader, of file: ImageFile
-  ) throws(ImageError) -> Result<SumsArea, FormatError> {
-    let count = min(header.table.byteCount, mostTableBytes)
-    let bytes = try file.readUp(to: Int(count.rawValue), at: header.table.lowerBound)
-    do throws(FormatError) {
-      try check(header)
-      var input = ByteInput(bytes.span, at: header.table.lowerBound)
-      return .success(try SumsArea(header: header, parsing: &input))
-    } catch {
-      return .failure(error)
     }
   }
 }

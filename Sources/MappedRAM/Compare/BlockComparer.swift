@@ -8,6 +8,8 @@ struct BlockComparer: ~Copyable {
   private let comparison: ImageComparison
   private let progress: TransferProgress
   private let cancellation: Cancellation
+  /// Serves all blocks.
+  private let extentBytes: Int
   /// There are none until pages are to be read.
   private var pool: ChannelPool?
   private(set) var remarks: [ComparisonRemark] = []
@@ -21,6 +23,9 @@ struct BlockComparer: ~Copyable {
     self.comparison = comparison
     self.progress = progress
     self.cancellation = cancellation
+    extentBytes = ExtentPlan.extentBytes(
+      for: (first.blocks + second.blocks).lazy.map(\.block),
+      requestBytes: comparison.options.requestBytes)
   }
 
   mutating func compareAll() throws(ImageError) -> [BlockComparison] {
@@ -84,24 +89,24 @@ struct BlockComparer: ~Copyable {
       let file = contents.stateFile
       let present = try file.bitmap(of: inImage) ?? PageBitmap(pageCount: block.block.pageCount)
       pages = SidePages(present, in: file.file, at: slots)
-      if let place = try stored(inImage, present, summer, in: contents) {
-        return ComparedSide(pages, .stored(place, file))
+      if let entries = try stored(inImage, present, summer, in: contents) {
+        return ComparedSide(pages, .stored(entries, file))
       }
     }
-    let sums = try ImageFile(
-      inMemory: "sums", byteCount: ByteCount(summer.chunkCount * ContentSum.byteCount))
-    let hashing = ChunkHashing(
-      block.block, summer, pages, sums: sums.file,
-      extentBytes: extentBytes(for: block.block.pageSize))
-    try start(hashing, of: block.block)
-    return ComparedSide(pages, .taken(hashing))
+    let scratch = try ImageFile(inMemory: "sums", byteCount: .zero)
+    guard let sums = try ChunkSums.all(of: [block.block], in: scratch)[0] else { return nil }
+    try start(
+      SlotSums(
+        block.block, pages.present, in: pages.source, at: pages.start, to: sums,
+        extentBytes: extentBytes), of: block.block)
+    return ComparedSide(pages, .taken(sums))
   }
 
   /// The sums of a block that its image has; `nil` where there are none that can be relied on.
   private mutating func stored(
     _ block: ImageBlock, _ present: PageBitmap, _ summer: ChunkSummer,
     in contents: ComparedContents
-  ) throws(ImageError) -> StoredSums.Place? {
+  ) throws(ImageError) -> Range<FileOffset>? {
     guard !comparison.readsContents else { return nil }
     let (file, path) = (contents.stateFile, contents.path)
     switch contents.sums {
@@ -111,7 +116,7 @@ struct BlockComparer: ~Copyable {
       if !remarks.contains(remark) { remarks.append(remark) }
       return nil
     case .usable(let sums):
-      if let place = try sums.reader(of: block, present, summer, in: file) { return place }
+      if let entries = try sums.entries(of: block, present, summer, in: file) { return entries }
       remarks.append(.unusableBlockSums(path, idstr: block.idstr))
       return nil
     }
@@ -122,22 +127,12 @@ struct BlockComparer: ~Copyable {
     _ transfer: some Transfer, of block: RAMBlock
   ) throws(ImageError) {
     if pool == nil {
-      // For the largest pages that there are, so that it serves all blocks.
       pool = try ChannelPool(
-        comparison.options, extentBytes: extentBytes(for: largestPages), progress: progress,
+        comparison.options, extentBytes: extentBytes, progress: progress,
         cancellation: cancellation)
     }
     progress.plan(block.usedLength.rawValue)
     pool?.enqueue(transfer)
-  }
-
-  private var largestPages: PageSize {
-    (first.blocks + second.blocks).map(\.block.pageSize)
-      .max { $0.byteCount < $1.byteCount } ?? .fourKiB
-  }
-
-  private func extentBytes(for pageSize: PageSize) -> Int {
-    ExtentPlan.extentBytes(for: pageSize, requestBytes: comparison.options.requestBytes)
   }
 
   /// The pages of the chunks whose sums differ.
@@ -166,7 +161,7 @@ struct BlockComparer: ~Copyable {
     let search = PageSearch(
       one, other, in: chunks, pageSize: block.pageSize,
       byteCount: block.usedLength.rawValue,
-      extentBytes: extentBytes(for: block.pageSize))
+      extentBytes: extentBytes)
     try start(search, of: block)
     try pool?.sync()
     let pages = try search.differing()
@@ -193,7 +188,7 @@ private struct ChunkSumReader {
     self.summer = summer
     zero = summer.chunkCount > 0 ? summer.zeroSum(of: 0) : ContentSum(high: 0, low: 0)
     place = .zero
-    if case .stored(let stored, _) = side.sums { place = stored.entries.lowerBound }
+    if case .stored(let entries, _) = side.sums { place = entries.lowerBound }
   }
 
   /// The sums of `chunks`, which follow those that were read before.
@@ -205,8 +200,8 @@ private struct ChunkSumReader {
       let count = entries.count * ContentSum.byteCount
       sums = ContentSum.list(try file.read(count, at: place))
       place = place + ByteCount(count)
-    case .taken(let hashing):
-      let all = entries.isEmpty ? [] : try hashing.sums(of: chunks)
+    case .taken(let taken):
+      let all = entries.isEmpty ? [] : try taken.sums(of: chunks)
       sums = entries.map { all[$0 - chunks.lowerBound] }
     }
     var next = 0

@@ -51,9 +51,7 @@ struct ComparedContents {
     (sections, description) = (image.sections, image.description)
     storedDevices = image.deviceArea?.devices ?? []
     sums = try StoredSums.find(in: image, stateFile)
-    presentBytes = image.blocks.reduce(0) {
-      $0 + UInt64($1.pagesPresent ?? 0) * UInt64($1.pageSize.byteCount)
-    }
+    presentBytes = image.presentBytes
     end = image.fileSize
   }
 
@@ -94,9 +92,9 @@ struct ComparedSide {
 
   enum Sums {
     /// In the image.
-    case stored(StoredSums.Place, ImageFile)
+    case stored(Range<FileOffset>, ImageFile)
     /// Taken of its pages, once the channels have synced.
-    case taken(ChunkHashing)
+    case taken(ChunkSums)
   }
 
   init(_ pages: SidePages, _ sums: Sums) {

@@ -33,6 +33,24 @@ package struct ImageFile: Sendable {
     self.cancellation = cancellation
   }
 
+  /// Opens the image at `path` to be changed where it is.
+  ///
+  /// Nobody else who asks can have it as long as it is open: a device is opened exclusively, which the kernel refuses for one that
+  /// is mounted; the file is locked (flock(2)) against other saves and against VMs that run on it; and it must not have the locks
+  /// of a QEMU that has it as a disk.
+  ///
+  /// - Throws: `TargetError.usedByQEMU`; `system`: EWOULDBLOCK where somebody has it.
+  package init(
+    changing path: FilePath, directIO: DirectIOPolicy = .off,
+    cancellation: Cancellation = Cancellation()
+  ) throws(ImageError) {
+    try self.init(
+      opening: path, access: .readWrite, directIO: directIO, isExclusive: true,
+      cancellation: cancellation)
+    try lock(.exclusive)
+    if try calling(file.isLockedByQEMU) { throw .target(.usedByQEMU(path)) }
+  }
+
   /// A file of `byteCount` zeros that is in memory alone; `name` stands in messages.
   init(inMemory name: String, byteCount: ByteCount) throws(ImageError) {
     file = try calling { () throws(SystemCallError) in

@@ -24,6 +24,11 @@ struct ExtentPlan: Equatable, Sendable {
     max(requestBytes, leastExtentBytes(for: pageSize))
   }
 
+  /// Bytes in the largest extent of `blocks`, whose pages may differ in size.
+  static func extentBytes(for blocks: some Sequence<RAMBlock>, requestBytes: Int) -> Int {
+    blocks.reduce(requestBytes) { max($0, leastExtentBytes(for: $1.pageSize)) }
+  }
+
   /// Bytes in the smallest extent that there can be: a word of bitmap.
   static func leastExtentBytes(for pageSize: PageSize) -> Int { 64 * pageSize.byteCount }
 

@@ -67,18 +67,19 @@ public struct ImageRepair: Sendable {
 
   /// Checks the image, puts back what it can, and checks it again.
   ///
-  /// - Throws: `ImageError`: `contents(_, .noSums)` for an image without sums; `PlanError.sameFile`; `system`, also where something
+  /// - Throws: `ImageError`: `contents(_, .noSums)` for an image without sums; `PlanError.sameFile`;
+  ///   `TargetError.usedByQEMU`; `system`, also where something
   ///   cannot be written: what was put back before stays.
   public func run(
     progress: TransferProgress = TransferProgress(), cancellation: Cancellation = Cancellation()
   ) throws(ImageError) -> Outcome {
-    for other in others where FileIdentity(at: other) == FileIdentity(at: image) {
-      if FileIdentity(at: image) != nil { throw .plan(.sameFile(image, other)) }
+    if let own = FileIdentity(at: image),
+      let same = others.first(where: { FileIdentity(at: $0) == own })
+    {
+      throw .plan(.sameFile(image, same))
     }
     let file = try ImageFile(
-      opening: image, access: .readWrite, directIO: options.directIO, isExclusive: true,
-      cancellation: cancellation)
-    try file.lock(.exclusive)
+      changing: image, directIO: options.directIO, cancellation: cancellation)
     let sources = try others.map { (path) throws(ImageError) in
       try RepairSource(path, streamOffset: streamOffset, cancellation: cancellation)
     }

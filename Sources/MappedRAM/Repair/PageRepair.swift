@@ -67,18 +67,15 @@ extension RepairRun {
 
   /// Puts back the pages of the chunks of `block` that are named in `damage`.
   mutating func mendPages(
-    of block: SumsArea.Block, _ sums: SumsArea, _ damage: [ImageVerification.Damage]
+    of block: SumsArea.Block, _ entries: Range<FileOffset>,
+    _ damage: [ImageVerification.Damage]
   ) throws(ImageError) {
     let idstr = block.block.idstr
     var wanted: [Range<Int>] = []
     for case .pages(idstr, let pages, _) in damage { wanted.append(pages) }
     guard !wanted.isEmpty else { return }
     let chunks = try ChunkPlaces(block, in: file)
-    var entry = sums.entries.lowerBound
-    for other in sums.blocks {
-      if other.block.idstr == idstr { break }
-      entry = entry + ByteCount(other.entryCount * ContentSum.byteCount)
-    }
+    var entry = entries.lowerBound
     var next = 0
     for chunk in chunks {
       let pages = chunks.summer.pages(of: chunk)

@@ -46,7 +46,9 @@ struct RepairRun {
     var outcome = try verify()
     while outcome.damagedChunkCount > 0 {
       let count = repaired.count
-      for block in sums.blocks { try mendPages(of: block, sums, outcome.damage) }
+      for (block, entries) in sums.blockEntries {
+        try mendPages(of: block, entries, outcome.damage)
+      }
       guard repaired.count > count else { break }
       outcome = try verify()
     }
@@ -184,10 +186,7 @@ extension RepairRun {
 
   /// Puts back the sums of chunks that are damaged themselves: by pages that are whole, here or elsewhere.
   private mutating func mendEntries(_ sums: SumsArea) throws(ImageError) {
-    var place = sums.entries.lowerBound
-    for block in sums.blocks {
-      let range = place..<(place + ByteCount(block.entryCount * ContentSum.byteCount))
-      place = range.upperBound
+    for (block, range) in sums.blockEntries {
       guard try !file.has(block.entriesSum, in: range),
         try file.has(block.bitmapSum, in: block.bitmap)
       else { continue }

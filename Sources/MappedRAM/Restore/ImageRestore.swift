@@ -183,7 +183,7 @@ public struct ImageRestore: Sendable {
       _ block: ImageBlock, _ bitmap: PageBitmap, to pages: any PageTarget
     ) throws(ImageError) {
       guard let slots = block.layout.pages else { return }
-      let entries = sums?.entries(of: block)
+      let entries = sums?.entries(of: block)?.entries
       if sums != nil, entries == nil { throw .contents(file.path, .foreignSums) }
       progress.plan(block.usedLength.rawValue)
       let restore = BlockRestore(
@@ -230,18 +230,5 @@ extension ImageRestore {
     var restore = self
     restore.factory = TimedFactory(options.method, observer)
     return restore
-  }
-}
-
-extension SumsArea {
-  /// Where the entries of `block` stand; `nil` where this is not of an image that has the block there.
-  fileprivate func entries(of block: ImageBlock) -> Range<FileOffset>? {
-    var place = entries.lowerBound
-    for known in blocks {
-      let end = place + ByteCount(known.entryCount * ContentSum.byteCount)
-      if known.block == block.block, known.pages == block.layout.pages { return place..<end }
-      place = end
-    }
-    return nil
   }
 }

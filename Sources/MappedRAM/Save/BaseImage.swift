@@ -9,14 +9,18 @@ public import SystemPackage
 /// its structures and sums.
 public struct BaseImage: Sendable {
   let file: ImageFile
-  let image: Image
-  let sums: SumsArea?
-  /// The bitmaps of the blocks, in the order of the sums.
-  let bitmaps: [PageBitmap]
+  private let image: Image
+  /// What is known of each block, `nil` for one without pages here; `nil` where there are no sums.
+  private let blocks: [Block?]?
+
+  private struct Block {
+    var entries: FileOffset
+    var bitmap: PageBitmap
+  }
 
   /// The image at `path`, which nobody may write meanwhile.
   ///
-  /// - Throws: `format`, where it is damaged or incomplete, or its sums are; `system`.
+  /// - Throws: `format`, where it is damaged or incomplete, or its sums are; `contents(_, .foreignSums)`; `system`.
   /// - Complexity: reads bitmaps and sums: 16 bytes for each 64 KiB of RAM.
   public init(
     at path: FilePath, cancellation: Cancellation = Cancellation()
@@ -28,56 +32,62 @@ public struct BaseImage: Sendable {
     self.file = file
     self.image = image
     guard let header = try SumsArea.header(of: image, in: file) else {
-      sums = nil
-      bitmaps = []
+      blocks = nil
       return
     }
-    var bitmaps: [PageBitmap] = []
+    let sums: SumsArea
     switch try SumsArea.read(header, of: file) {
     case .success(let found): sums = found
-    case .failure(let error): throw .format(error, in: path)
+    case .failure(let problem): throw .format(problem, in: path)
     }
-    for (block, entries) in sums?.blockEntries ?? [] {
-      let (bitmap, list) = (try file.sum(of: block.bitmap), try file.sum(of: entries))
-      guard bitmap == block.bitmapSum, list == block.entriesSum else {
+    guard sums.hasBlocks(of: image) else { throw .contents(path, .foreignSums) }
+    blocks = try image.blocks.map { (block) throws(ImageError) in
+      guard let (known, entries) = sums.entries(of: block) else { return nil }
+      guard try file.sum(of: known.bitmap) == known.bitmapSum,
+        try file.sum(of: entries) == known.entriesSum
+      else {
         throw .format(
           FormatError(
-            .sums(.entriesDamaged(idstr: block.block.idstr)), at: entries.lowerBound,
+            .sums(.entriesDamaged(idstr: block.idstr)), at: entries.lowerBound,
             in: .area(.sums)), in: path)
       }
-      bitmaps.append(try file.bitmap(of: block.block, at: block.bitmap))
+      return Block(
+        entries: entries.lowerBound, bitmap: try file.bitmap(of: known.block, at: known.bitmap))
     }
-    self.bitmaps = bitmaps
   }
+
+  /// Whether slots of absent pages hold zeros, or are holes.
+  var statesZeroSlots: Bool { image.statesZeroSlots }
 
   /// Why an image of `plan` cannot share blocks with this one, whatever the file system; `nil` where it may.
   func obstacle(for plan: SavePlan) -> BaseObstacle? {
-    guard let sums else { return .noChecksums }
-    let places = image.blocks.map { $0.layout.pages }
-    guard plan.layout.blocks.map(\.pages) == places,
+    guard blocks != nil else { return .noChecksums }
+    guard plan.layout.blocks.map(\.pages) == image.blocks.map(\.layout.pages),
       zip(image.blocks, plan.blocks).allSatisfy({ $0.block.hasSamePages(as: $1.block) })
     else { return .otherPlaces }
-    guard sums.blocks.map(\.pages) == places.compactMap(\.self) else { return .otherPlaces }
     return nil
   }
 
   /// What is known of the chunks of the plan's block number `index`; `nil` where it has no pages here.
   func entries(ofBlock index: Int, _ extents: ExtentPlan) -> ChunkEntries? {
-    guard let (number, entries) = found(index), let sums else { return nil }
-    return ChunkEntries(
-      sums.blocks[number].block, bitmap: bitmaps[number], at: entries.lowerBound, in: file.file,
-      extents)
+    blocks?[index].map {
+      ChunkEntries(
+        image.blocks[index].block, bitmap: $0.bitmap, at: $0.entries, in: file.file, extents)
+    }
   }
 
-  /// The pages that the plan's block number `index` has here.
-  func bitmap(ofBlock index: Int) -> PageBitmap? { found(index).map { bitmaps[$0.number] } }
-
-  private func found(_ index: Int) -> (number: Int, entries: Range<FileOffset>)? {
-    guard let pages = image.blocks[index].layout.pages, let sums else { return nil }
-    for (number, (block, entries)) in sums.blockEntries.enumerated() where block.pages == pages {
-      return (number, entries)
+  /// Absent pages of the plan's block number `index`, whose other pages are `present`, whose slots in `copy`, which has begun as a copy of
+  /// this image, may hold something else than zeros.
+  func stalePages(
+    ofBlock index: Int, besides present: PageBitmap, in copy: File
+  ) throws(ImageError) -> PageBitmap {
+    // What is absent here is zeros; or nobody knows.
+    if statesZeroSlots, var pages = blocks?[index]?.bitmap {
+      pages.subtract(present)
+      return pages
     }
-    return nil
+    return try SlotAllocation.find(image.blocks[index], present: present, in: copy)?.stalePages
+      ?? PageBitmap(pageCount: present.pageCount)
   }
 }
 
@@ -122,17 +132,5 @@ public struct BaseReport: Equatable, Sendable {
   package init(path: FilePath, obstacle: BaseObstacle? = nil) {
     self.path = path
     self.obstacle = obstacle
-  }
-}
-
-extension SumsArea {
-  /// Each block, and where its entries are.
-  var blockEntries: [(block: Block, entries: Range<FileOffset>)] {
-    var place = entries.lowerBound
-    return blocks.map { block in
-      let start = place
-      place = place + ByteCount(block.entryCount * ContentSum.byteCount)
-      return (block, start..<place)
-    }
   }
 }

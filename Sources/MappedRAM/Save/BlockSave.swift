@@ -74,8 +74,7 @@ final class BlockSave: Transfer {
     if case .mapping(let found) = pages.readAccess, !isFirst { mapping = found }
     self.init(
       block, pages, file, slots, source: pages.readAccess.copied, limit: limit, states: states,
-      gapBytes: base == nil ? Self.gapBytes : 0, base: isFirst ? base : nil, mapping: mapping,
-      extentBytes: extentBytes)
+      gapBytes: Self.gapBytes, base: base, mapping: mapping, extentBytes: extentBytes)
   }
 
   private init(
@@ -84,8 +83,10 @@ final class BlockSave: Transfer {
     sent: (pages: SentPages, block: SentBlock)? = nil, forced: PageBitmap? = nil, gapBytes: Int,
     sums: ChunkSums? = nil, base: ChunkEntries? = nil, mapping: Mapping? = nil, extentBytes: Int
   ) {
-    // Between shared chunks nothing is to be written, and a page that is forced may be a stale slot in the base.
-    precondition(base == nil || (forced == nil && gapBytes == 0), "what is there stays")
+    // Zeros in gaps would be written over what is shared, and a page that is forced may be a stale slot in the base. (In rounds no gap is one of
+    // absent pages.)
+    precondition(
+      base == nil || (forced == nil && (states != nil || gapBytes == 0)), "what is there stays")
     self.base = base
     self.source = source
     target = .file(file)

@@ -96,20 +96,12 @@ struct ImageDraft: ~Copyable {
     return draft
   }
 
-  /// Opens what is to be written where it is, for this writer alone, and looks at what is in it.
-  ///
-  /// Nobody else who asks can have it as long as it is open: a device is opened exclusively, which the kernel refuses for one that
-  /// is mounted; the file is locked (flock(2)) against other saves and against VMs that run on it; and it must not have the locks
-  /// of a QEMU that has it as a disk.
+  /// Opens what is to be written where it is, for this writer alone (`ImageFile.init(changing:)`), and looks at what is in it.
   static func openInPlace(
     _ path: FilePath, streamOffset: FileOffset, replacing: Replacing, vm: VMIdentity,
     directIO: DirectIOPolicy, cancellation: Cancellation = Cancellation()
   ) throws(ImageError) -> ImageFile {
-    let file = try ImageFile(
-      opening: path, access: .readWrite, directIO: directIO, isExclusive: true,
-      cancellation: cancellation)
-    try file.lock(.exclusive)
-    if try calling(file.file.isLockedByQEMU) { throw .target(.usedByQEMU(path)) }
+    let file = try ImageFile(changing: path, directIO: directIO, cancellation: cancellation)
     try TargetContents.checkOverwritten(file, streamOffset: streamOffset, replacing, vm)
     return file
   }

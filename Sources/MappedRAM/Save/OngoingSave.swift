@@ -193,8 +193,8 @@ package struct OngoingSave: ~Copyable {
         let pages = sums.summer.wholeChunks(of: save.sentPages, in: save.bitmap)
       else { continue }
       let transfer = SlotSums(
-        blocks[index].block, pages, in: draft.file.file, slots: slots.lowerBound, to: sums,
-        extentBytes: extentBytes)
+        blocks[index].block, pages, in: .file(draft.file.file), at: slots.lowerBound.rawValue,
+        to: sums, extentBytes: extentBytes)
       progress.plan(transfer.byteCount)
       pool.enqueue(transfer)
     }
@@ -230,7 +230,7 @@ package struct OngoingSave: ~Copyable {
         continue
       }
       let base =
-        block.presentZeros == nil
+        isFirst && block.presentZeros == nil
         ? draft.base?.entries(
           ofBlock: index,
           ExtentPlan(
@@ -240,7 +240,7 @@ package struct OngoingSave: ~Copyable {
         if let states = live?.states[index] {
           BlockSave(
             block.block, from: source, to: draft.file.file, slots: slots.lowerBound, states: states,
-            limit: limit, isFirst: isFirst, base: isFirst ? base : nil, extentBytes: extentBytes)
+            limit: limit, isFirst: isFirst, base: base, extentBytes: extentBytes)
         } else if let sent {
           BlockSave(
             block.block, from: source, to: draft.file.file, slots: slots.lowerBound, beside: sent,

@@ -50,7 +50,7 @@ package struct WrittenSave: ~Copyable {
     try clearSlotsOfBase(bitmaps)
     let contents = ImageDraft.Contents(
       bitmaps: bitmaps, area: devices?.area, sums: sums,
-      fillsGaps: blocks.contains { $0?.fillsGaps == true })
+      fillsGaps: blocks.contains { $0?.fillsGaps == true } || draft.base?.statesZeroSlots == true)
     let (devices, channels) = (devices, channels)
     let (options, stopwatch) = (options, stopwatch)
     let (sent, base) = (sent, base)
@@ -67,14 +67,12 @@ package struct WrittenSave: ~Copyable {
     return done
   }
 
-  /// Clears the slots of pages that the base has and this image has not.
+  /// Clears slots of absent pages that hold what the base has there.
   private func clearSlotsOfBase(_ bitmaps: [PageBitmap?]) throws(ImageError) {
     guard let base = draft.base else { return }
     for (index, bitmap) in bitmaps.enumerated() {
-      guard var stale = base.bitmap(ofBlock: index),
-        let slots = draft.plan.layout.blocks[index].pages
-      else { continue }
-      if let bitmap { stale.subtract(bitmap) }
+      guard let bitmap, let slots = draft.plan.layout.blocks[index].pages else { continue }
+      let stale = try base.stalePages(ofBlock: index, besides: bitmap, in: draft.file.file)
       try draft.file.clear(stale, draft.plan.pageSize, slots: slots.lowerBound)
     }
   }

@@ -18,8 +18,7 @@ extension CompactCommand {
   }
 
   private func compact(_ cancellation: Cancellation) throws(ImageError) -> CompactReport {
-    let opened = try ImageFile(opening: image, access: .readWrite, isExclusive: true)
-    try opened.lock(.exclusive)
+    let opened = try ImageFile(changing: image)
     let file = opened.file
     let found = try Image(
       reading: file, streamOffset: offset.streamOffset, cancellation: cancellation)
