@@ -27,7 +27,7 @@ struct CapturedVM {
     self.memory = memory
     self.platform = platform
     devices = job.save.devices
-    facts = VMFacts(of: job, process: memory.process)
+    facts = VMFacts(of: job)
   }
 
   /// Does what can be done while the VM still runs: devices get ready, and QEMU has a file for its own.

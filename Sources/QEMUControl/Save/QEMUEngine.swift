@@ -34,8 +34,7 @@ final class QEMUEngine: SaveEngine {
     } catch {
       throw .image(error)
     }
-    facts = VMFacts(
-      of: job, process: try? GuestMemory.access(to: vm, processID: save.processID).get().process)
+    facts = VMFacts(of: job)
     self.job = job
     self.stopwatch = stopwatch
     target = file.file

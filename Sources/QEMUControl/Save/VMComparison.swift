@@ -63,13 +63,12 @@ public struct VMComparison: Sendable {
     save.maximumDowntime = maximumDowntime
     save.watchdogProgram = watchdogProgram
     save.processID = processID
-    var found: ImageComparison.Outcome?
-    let pause = try save.visit(
+    save.hasFacts = false
+    let (found, pause) = try save.visit(
       connection, progress: progress, cancellation: cancellation, onWarning: onWarning
     ) { (job, memory, platform) throws(VMError) in
-      CompareEngine(job, memory, platform, self, file) { found = $0 }
+      CompareEngine(job, memory, platform, self, file)
     }
-    guard let found else { preconditionFailure("a comparison that did not fail has an outcome") }
     return Outcome(comparison: found, pause: pause)
   }
 }
@@ -83,19 +82,16 @@ final class CompareEngine: SaveEngine {
   private let platform: GuestPlatform
   private let comparison: VMComparison
   private let image: File
-  private let done: (ImageComparison.Outcome) -> Void
 
   init(
     _ job: SaveJob, _ memory: GuestMemory, _ platform: GuestPlatform,
-    _ comparison: VMComparison, _ image: File,
-    done: @escaping (ImageComparison.Outcome) -> Void
+    _ comparison: VMComparison, _ image: File
   ) {
     self.job = job
     captured = CapturedVM(job, memory, platform)
     self.platform = platform
     self.comparison = comparison
     self.image = image
-    self.done = done
   }
 
   func runRounds() {}
@@ -112,7 +108,7 @@ final class CompareEngine: SaveEngine {
 
   func write(
     _ state: DeviceStateStream, memoryIsTaken: () throws(VMError) -> Void
-  ) throws(VMError) -> VMSaveReport {
+  ) throws(VMError) -> ImageComparison.Outcome {
     let outcome: ImageComparison.Outcome
     do throws(ImageError) {
       let vm = VMContents(
@@ -126,10 +122,7 @@ final class CompareEngine: SaveEngine {
       throw .image(error)
     }
     try memoryIsTaken()
-    done(outcome)
-    return VMSaveReport(
-      of: job.vm, by: .capture, blocks: [], layout: .qemu, fileSize: .zero,
-      transfer: outcome.report)
+    return outcome
   }
 
   func checkPause() throws(VMError) { try job.session.checkPause() }

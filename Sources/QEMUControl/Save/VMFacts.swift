@@ -37,10 +37,11 @@ struct VMFacts {
   }
 
   /// The same of the VM that `job` saves; `nil` where the image is to say nothing of it.
-  init?(of job: SaveJob, process: ProcessHandle?) {
+  init?(of job: SaveJob) {
     guard job.save.hasFacts else { return nil }
     self.init(
-      of: job.vm, DiskPlaces(of: job.vm, processID: job.save.processID), process: process,
+      of: job.vm, DiskPlaces(of: job.vm, processID: job.save.processID),
+      process: job.session.process,
       closesDisks: job.save.snapshotDirectory == nil
         && !job.save.afterwards.resumes(from: job.vm.runState))
   }

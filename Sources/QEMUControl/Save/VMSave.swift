@@ -90,6 +90,8 @@ public struct VMSave: Sendable {
 protocol SaveEngine: AnyObject {
   /// What is known of the VM once it is paused, and needed for its pages.
   associatedtype State
+  /// What comes of it.
+  associatedtype Outcome
   /// Whether the VM runs while its pages are moved, whatever is to become of it afterwards.
   static var letsRun: Bool { get }
 
@@ -103,7 +105,7 @@ protocol SaveEngine: AnyObject {
   /// image; calls `session.keepSnapshots` right before that gets its name.
   func write(
     _ state: State, memoryIsTaken: () throws(VMError) -> Void
-  ) throws(VMError) -> VMSaveReport
+  ) throws(VMError) -> Outcome
   /// Looks whether the VM has been left alone until its memory was taken.
   func checkPause() throws(VMError)
 }
@@ -210,21 +212,22 @@ extension VMSave {
 
   /// Pauses the VM for an engine that reads it and writes no image, and lets it be what it was.
   ///
-  /// - Returns: how long the VM was paused; `nil` for one that was paused before.
+  /// - Returns: what came of it, and how long the VM was paused; `nil` for one that was paused before.
   /// - Throws: `cannotCapture` where its memory cannot be read.
   func visit<Visitor: SaveEngine>(
     _ connection: QMPConnection, progress: TransferProgress, cancellation: Cancellation,
     onWarning: (VMSaveWarning) -> Void,
     by visitor: (SaveJob, GuestMemory, GuestPlatform) throws(VMError) -> Visitor
-  ) throws(VMError) -> Duration? {
+  ) throws(VMError) -> (Visitor.Outcome, pause: Duration?) {
     let before = connection.isCancelled
     connection.isCancelled = { before() || cancellation.isCancelled }
     defer { connection.isCancelled = before }
     let vm = try RunningVM(lookingThrough: connection)
     let access = GuestMemory.access(to: vm, processID: processID)
     try check(vm)
-    guard case .possible(let memory, let platform) = CaptureChoice(vm, memory: access) else {
-      throw .cannotCapture(CaptureChoice(vm, memory: access).obstacles, canUseQEMU: false)
+    let choice = CaptureChoice(vm, memory: access)
+    guard case .possible(let memory, let platform) = choice else {
+      throw .cannotCapture(choice.obstacles, canUseQEMU: false)
     }
     let session = VMSession(
       connection, vm, process: memory.process, progress: progress, cancellation: cancellation)
@@ -233,10 +236,10 @@ extension VMSave {
     let job = SaveJob(
       save: self, vm: vm, session: session, progress: progress, cancellation: cancellation,
       base: nil)
-    _ = try save(by: try visitor(job, memory, platform), job, nil)
+    let outcome = try save(by: try visitor(job, memory, platform), job, nil)
     let after = session.inAnyCase { end(session, hasRunOn: false) }
     if case .failed(let error, _) = after { throw error }
-    return session.downtime
+    return (outcome, session.downtime)
   }
 
   /// Reads what the base has, while the VM runs.
@@ -307,7 +310,7 @@ extension VMSave {
   /// The order of every save.
   private func save<Saver: SaveEngine>(
     by saver: Saver, _ job: SaveJob, _ snapshots: DiskSnapshots?
-  ) throws(VMError) -> VMSaveReport {
+  ) throws(VMError) -> Saver.Outcome {
     let session = job.session
     let isResumed = Saver.letsRun || afterwards.resumes(from: .running)
     do throws(VMError) {
