@@ -140,14 +140,14 @@ import MappedRAMBench
       CommandError.image(.cancelled, output: "vm.img").description
         == "Interrupted; nothing was left behind.")
     #expect(
-      CommandError.interruptedInPlace("vm.img").description
+      CommandError.interrupted("vm.img", leaving: .noImage).description
         == "vm.img: interrupted; it contains no image now.")
     #expect(
-      CommandError.interruptedCompacting("vm.img").description
+      CommandError.interrupted("vm.img", leaving: .compacted).description
         == "vm.img: interrupted; the image is intact, and some disk space may be freed already."
     )
     #expect(
-      CommandError.interruptedRepair("vm.img").description
+      CommandError.interrupted("vm.img", leaving: .partlyRepaired).description
         == "vm.img: interrupted; what was repaired so far is right, and the rest is as it was. Run it again."
     )
     #expect(

@@ -22,16 +22,10 @@ enum CommandError: Error, Equatable, Sendable {
   case noManifest(FilePath)
   /// Another offset is asked for than the one after what stands before the stream.
   case offsetWithPrefix(FilePath, expected: UInt64)
-  /// A save into a file or device that is written where it is was interrupted.
-  case interruptedInPlace(FilePath)
+  /// Work on a file or device that is written where it is was interrupted, and this is left.
+  case interrupted(FilePath, leaving: Remains)
   /// The time that the command had is over; what that has interrupted.
   indirect case timedOut(Duration, CommandError)
-  /// Making room in an image was interrupted.
-  case interruptedCompacting(FilePath)
-  /// Sealing was interrupted: the image is as it was.
-  case interruptedSealing(FilePath)
-  /// A repair was interrupted.
-  case interruptedRepair(FilePath)
   /// A picture is to take the place of a file that is none.
   case notAPicture(FilePath)
   /// A measurement failed for a reason of its own.
@@ -42,7 +36,32 @@ enum CommandError: Error, Equatable, Sendable {
   case incomparable(FilePath, [BenchComparison.Difference])
 }
 
+/// What is left of an image that work was interrupted on.
+enum Remains: Equatable, Sendable {
+  /// None.
+  case noImage
+  /// The same, with less room taken.
+  case compacted
+  /// What was there.
+  case unchanged
+  /// What was there, some of it put back.
+  case partlyRepaired
+}
+
 extension CommandError {
+  /// Runs `body`, which works on `image` where it is; if it is interrupted, the error says what is left.
+  static func leaving<Value>(
+    _ remains: Remains, of image: FilePath, _ body: () throws(CommandError) -> Value
+  ) throws(CommandError) -> Value {
+    do throws(CommandError) {
+      return try body()
+    } catch .image(.cancelled, output: image) {
+      throw .interrupted(image, leaving: remains)
+    } catch {
+      throw error
+    }
+  }
+
   /// Runs `body` and gives its error as this module's.
   static func vm<Value: ~Copyable>(
     to output: FilePath?, isLive: Bool = false, _ body: () throws(VMError) -> Value
@@ -103,19 +122,13 @@ extension CommandError: CustomStringConvertible {
         + "Leave --offset out."
     case .notAPicture(let path):
       "\(path): this file is not a picture (SVG) and would be lost: nothing was changed. Choose another name, or remove it."
-    case .interruptedCompacting(let path):
-      "\(path): interrupted; the image is intact, and some disk space may be freed already."
-    case .interruptedSealing(let path):
-      "\(path): interrupted; the image is as it was before."
-    case .interruptedRepair(let path):
-      "\(path): interrupted; what was repaired so far is right, and the rest is as it was. Run it again."
+    case .interrupted(let path, let remains): "\(path): interrupted; \(remains)"
     case .timedOut(let time, .image(.cancelled, output: _?)):
       "Timed out after \(NumberText.duration(time)) (--timeout); nothing was left behind."
     case .timedOut(let time, .image(.cancelled, output: nil)):
       "Timed out after \(NumberText.duration(time)) (--timeout)."
     case .timedOut(let time, let error):
       "Timed out after \(NumberText.duration(time)) (--timeout). \(error.description)"
-    case .interruptedInPlace(let path): "\(path): interrupted; it contains no image now."
     case .bench(let error): error.text
     case .notABench(let path):
       "\(path): this is not a report of \"mapped-ram bench --json\" of this version."
@@ -128,5 +141,18 @@ extension CommandError: CustomStringConvertible {
 
   private static func text(_ what: String, _ advice: String?) -> String {
     advice.map { "\(what) \($0)" } ?? what
+  }
+}
+
+extension Remains: CustomStringConvertible {
+  /// The rest of a sentence, and what to do.
+  var description: String {
+    switch self {
+    case .noImage: "it contains no image now."
+    case .compacted: "the image is intact, and some disk space may be freed already."
+    case .unchanged: "the image is as it was before."
+    case .partlyRepaired:
+      "what was repaired so far is right, and the rest is as it was. Run it again."
+    }
   }
 }

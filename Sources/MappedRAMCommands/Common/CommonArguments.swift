@@ -66,7 +66,7 @@ struct OutputImageArguments: ParsableArguments {
       guard writesInPlace(image), error == .image(.cancelled, output: image),
         !Self.isImage(image, at: streamOffset)
       else { throw error }
-      throw .interruptedInPlace(image)
+      throw .interrupted(image, leaving: .noImage)
     }
   }
 

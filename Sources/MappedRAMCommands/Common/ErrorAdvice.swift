@@ -97,7 +97,7 @@ extension VMError {
     // In a live save that is what the rounds aim at.
     case .pausedTooLong: isLive ? nil : "More time can be allowed with --max-downtime."
     case .managedByLibvirt: "Use --managed-by-libvirt to save it nevertheless."
-    case .disksWentOn: "Or go on nevertheless with --disks-changed."
+    case .disksWentOn: "To restore nevertheless, use --disks-changed."
     case .launch(.refused(let refusal)): refusal.advice
     case .cannotMap(.notMapped):
       "Or let mapped-ram start QEMU: give its command line behind --."

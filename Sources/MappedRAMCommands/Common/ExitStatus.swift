@@ -75,9 +75,7 @@ extension CommandError {
     case .noManifest(let path): ErrorDetails(.badPath, path)
     case .bench(let error): error.details
     case .notAPicture(let path): ErrorDetails(.cannotCreate, path)
-    case .interruptedInPlace(let path), .interruptedCompacting(let path),
-      .interruptedSealing(let path), .interruptedRepair(let path):
-      ErrorDetails(.interrupted, path)
+    case .interrupted(let path, _): ErrorDetails(.interrupted, path)
     case .timedOut(_, let error): ErrorDetails(.timedOut, error.details.path)
     case .notABench(let path), .incomparable(let path, _): ErrorDetails(.badData, path)
     }

@@ -1,3 +1,4 @@
+import Glibc
 import LinuxIO
 
 /// Numbers as people read them. Programs get raw numbers.
@@ -6,28 +7,18 @@ enum NumberText {
   static func moment(_ seconds: Int64) -> String {
     // The first and the last second of those years.
     guard (-62_167_219_200...253_402_300_799).contains(seconds) else { return "\(seconds)" }
-    // From 0000-03-01 on, so that the day that some years have more is a year's last.
-    let sinceEpoch = floored(seconds, by: 86400)
-    let (days, second) = (sinceEpoch + 719_468, seconds - sinceEpoch * 86400)
-    let era = floored(days, by: 146_097)
-    let day = days - era * 146_097
-    let year = (day - day / 1460 + day / 36524 - day / 146_096) / 365
-    let dayOfYear = day - (365 * year + year / 4 - year / 100)
-    let month = (5 * dayOfYear + 2) / 153
-    let date = (
-      year: year + era * 400 + (month >= 10 ? 1 : 0), month: month < 10 ? month + 3 : month - 9,
-      day: dayOfYear - (153 * month + 2) / 5 + 1
-    )
-    func padded(_ value: Int64, _ count: Int) -> String {
-      let digits = String(value)
-      return String(repeating: "0", count: max(0, count - digits.count)) + digits
+    var moment = time_t(seconds)
+    var parts = unsafe tm()
+    // SAFETY: both are this function's own; the name of the zone, to which the parts have a pointer, is not read.
+    _ = unsafe gmtime_r(&moment, &parts)
+    let fields = unsafe [
+      parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min,
+      parts.tm_sec,
+    ]
+    let texts = zip(fields, [4, 2, 2, 2, 2, 2]).map { value, count in
+      String(repeating: "0", count: count - String(value).count) + String(value)
     }
-    return "\(padded(date.year, 4))-\(padded(date.month, 2))-\(padded(date.day, 2)) "
-      + "\(padded(second / 3600, 2)):\(padded(second / 60 % 60, 2)):\(padded(second % 60, 2)) UTC"
-  }
-
-  private static func floored(_ value: Int64, by divisor: Int64) -> Int64 {
-    value >= 0 ? value / divisor : (value + 1) / divisor - 1
+    return "\(texts[..<3].joined(separator: "-")) \(texts[3...].joined(separator: ":")) UTC"
   }
 
   /// Three digits that count, or all of the whole part: `0.012`, `2.31`, `24.3`, `1023`.

@@ -5,14 +5,10 @@ import MappedRAMFormat
 extension CompactCommand {
   func run() throws {
     try CommandRun.perform(output) { (run) throws(CommandError) in
-      do throws(CommandError) {
-        return try run.showingProgress("compact", to: image) {
-          (_, cancellation) throws(ImageError) in
+      try CommandError.leaving(.compacted, of: image) { () throws(CommandError) in
+        try run.showingProgress("compact", to: image) { (_, cancellation) throws(ImageError) in
           try compact(cancellation)
         }
-      } catch {
-        guard error == .image(.cancelled, output: image) else { throw error }
-        throw .interruptedCompacting(image)
       }
     }
   }

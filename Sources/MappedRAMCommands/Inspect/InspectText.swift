@@ -290,7 +290,7 @@ extension ImageRemark {
     case .bytesAfterEnd(let count):
       "\(NumberText.exactBytes(count.rawValue)) follow the end of the stream; readers ignore them."
     case .unfinishedAreas(let offset):
-      "Checksums or other areas at \(offset) were not finished by who wrote them; readers ignore them."
+      "Checksums or other areas at \(offset) are incomplete: their writer was interrupted; readers ignore them."
     case .noDescription:
       "There is no JSON description of the device state, so devices cannot be decoded; QEMU loads the image nevertheless."
     case .noFooters:

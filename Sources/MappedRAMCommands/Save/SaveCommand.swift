@@ -128,8 +128,8 @@ struct SaveLayout: ParsableArguments {
   @Flag(
     help: """
       Put nothing behind QEMU's stream: no checksums, by which "mapped-ram verify" finds damage, and nothing about the VM and its disks, \
-      which "mapped-ram restore" compares. (Of what QEMU itself writes, or sends while \
-      a VM is saved live, the image is read for them once more, when the VM may run again.)
+      which "mapped-ram restore" compares. (For pages that QEMU itself writes, or sends during a live save, checksums are computed from the \
+      image once the VM runs again.)
       """)
   var noChecksums = false
 

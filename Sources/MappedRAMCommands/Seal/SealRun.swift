@@ -5,22 +5,23 @@ extension SealCommand {
     try CommandRun.perform(output) { (run) throws(CommandError) in
       let seal = ImageSeal(
         image, streamOffset: offset.streamOffset, options: channels.options(transfer))
-      do throws(CommandError) {
-        let report = try run.showingProgress("seal", to: target.copy ?? image) {
+      let report: TransferReport?
+      if let copy = target.copy {
+        report = try run.showingProgress("seal", to: copy) {
           (progress, cancellation) throws(ImageError) in
-          if let copy = target.copy {
-            try seal.run(
-              copyingTo: copy, replacing: target.force.replacing, progress: progress,
-              cancellation: cancellation)
-          } else {
+          try seal.run(
+            copyingTo: copy, replacing: target.force.replacing, progress: progress,
+            cancellation: cancellation)
+        }
+      } else {
+        report = try CommandError.leaving(.unchanged, of: image) { () throws(CommandError) in
+          try run.showingProgress("seal", to: image) {
+            (progress, cancellation) throws(ImageError) in
             try seal.run(progress: progress, cancellation: cancellation)
           }
         }
-        return SealReport(image: image, copy: target.copy, report: report)
-      } catch {
-        guard target.copy == nil, error == .image(.cancelled, output: image) else { throw error }
-        throw .interruptedSealing(image)
       }
+      return SealReport(image: image, copy: target.copy, report: report)
     }
   }
 }
