@@ -142,6 +142,35 @@ extension RealQEMU {
       try second.expectGoesOn()
     }
 
+    /// What changes an image in place asks whether a QEMU has it as a disk.
+    @Test func anImageThatIsADiskIsNotChanged() throws {
+      let directory = try TemporaryDirectory()
+      let image = try Fixture("live").unpack(into: directory)
+      let sealed = directory.file("sealed")
+      _ = try ImageSeal(image).run(copyingTo: sealed)
+      func sums() throws -> String {
+        try Subprocess.succeed(["sha256sum", image.string, sealed.string]).text
+      }
+      let before = try sums()
+      var configuration = QEMU.Configuration()
+      for (name, path) in [("one", image), ("two", sealed)] {
+        configuration.arguments += [
+          "-drive", "if=none,id=\(name),format=raw,file=\(path)",
+          "-device", "virtio-blk-pci,drive=\(name)",
+        ]
+      }
+      let qemu = try QEMU(configuration)
+      #expect(throws: ImageError.target(.usedByQEMU(image))) { try ImageSeal(image).run() }
+      #expect(throws: ImageError.target(.usedByQEMU(sealed))) {
+        try ImageRepair(sealed, from: []).run()
+      }
+      let compacted = try Tool.run(["compact", image.string])
+      #expect(compacted.status == 73 && compacted.errors.contains("a QEMU uses this as a disk"))
+      try qemu.quit()
+      #expect(try sums() == before)
+      try Tool.succeed(["compact", image.string])
+    }
+
     @Test(.enabled(if: LoopDevice.isAvailable, "needs loop devices"))
     func mountedDevice() throws {
       let directory = try TemporaryDirectory()

@@ -64,10 +64,9 @@ final class PageSearch: Transfer {
       while page < range.upperBound {
         // As much of the other side is in memory at once.
         let part = page..<min(page + Self.pagesAtOnce, range.upperBound)
+        let place = extents.bytes(of: part, behind: pages.lowerBound)
         do throws(SystemCallError) {
-          unsafe try compare(
-            part,
-            with: UnsafeRawBufferPointer(rebasing: bytes[extents.bytes(of: part, behind: pages.lowerBound)]))
+          unsafe try compare(part, with: UnsafeRawBufferPointer(rebasing: bytes[place]))
         } catch {
           return failure.withLock { if $0 == nil { $0 = error } }
         }
