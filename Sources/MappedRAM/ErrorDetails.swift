@@ -46,7 +46,8 @@ extension TargetError {
   public var details: ErrorDetails {
     switch self {
     case .tooSmall(let path, _, _), .notAnImage(let path, _), .anotherVM(let path, _),
-      .fileExists(let path), .usedByQEMU(let path), .otherAreas(let path):
+      .fileExists(let path), .usedByQEMU(let path), .otherAreas(let path),
+      .copyOfItself(let path), .alreadySealed(let path):
       ErrorDetails(.cannotCreate, path)
     case .bytesBehindStream(let path, let offset, _):
       ErrorDetails(.cannotCreate, path, offset: offset)

@@ -109,6 +109,10 @@ extension TargetError: CustomStringConvertible {
     case .otherAreas(let path):
       "\(path): the image has areas without checksums behind its stream, and none can be added where they are: nothing was changed. "
         + "A copy can have them."
+    case .copyOfItself(let path):
+      "\(path): the copy would replace the image itself: nothing was changed. Choose another name."
+    case .alreadySealed(let path):
+      "\(path): the image has checksums already: no copy was made. Any copy of the file, as by cp(1), has them too."
     case .bytesBehindStream(let path, let offset, let count):
       "\(path): \(count) bytes that are no part of the image follow its stream at \(offset), and would be lost: nothing was changed. "
         + "A copy goes without them."

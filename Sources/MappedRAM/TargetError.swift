@@ -13,6 +13,10 @@ public enum TargetError: Error, Equatable, Sendable {
   case fileExists(FilePath)
   /// The image has areas behind its stream, and nothing can be added to them where they are.
   case otherAreas(FilePath)
+  /// A copy of an image is to take the place of the image itself.
+  case copyOfItself(FilePath)
+  /// A copy with checksums is wanted of an image that has some.
+  case alreadySealed(FilePath)
   /// Something of somebody else's stands behind the stream, and would be lost: where, and how many bytes.
   case bytesBehindStream(FilePath, at: UInt64, UInt64)
   /// A QEMU has the file or device as a disk.

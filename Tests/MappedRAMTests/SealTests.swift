@@ -51,7 +51,8 @@ import Testing
     let before = try Image(at: original, streamOffset: offset)
     let report = try #require(try ImageSeal(sealed, streamOffset: offset).run())
     #expect(report.hasChecksums && report.presentBytes == before.presentBytes)
-    #expect(try ImageSeal(original, streamOffset: offset).run(copyingTo: copy) != nil)
+    let copying = try ImageSeal(original, streamOffset: offset).run(copyingTo: copy)
+    #expect(copying.hasChecksums && copying.presentBytes == before.presentBytes)
     #expect(try sha256(original) == fixture.expected.sha256, "what is copied is only read")
     let old = try bytes(original)
     #expect(try bytes(sealed).starts(with: old))
@@ -74,7 +75,14 @@ import Testing
     #expect(found.isEqual && found.remarks == [] && found.report.totals.bytesRead == 0)
     // What is sealed is not sealed again.
     #expect(try ImageSeal(sealed, streamOffset: offset).run() == nil)
-    #expect(try ImageSeal(sealed, streamOffset: offset).run(copyingTo: directory.file("c")) == nil)
+    #expect(
+      error {
+        _ = try ImageSeal(sealed, streamOffset: offset).run(copyingTo: directory.file("c"))
+      } == .target(.alreadySealed(sealed)))
+    #expect(
+      error { _ = try ImageSeal(original, streamOffset: offset).run(copyingTo: original) }
+        == .target(.copyOfItself(original)))
+    #expect(try sha256(original) == fixture.expected.sha256)
   }
 
   /// The sums are those that a save would have written.

@@ -164,6 +164,18 @@ extension RealQEMU {
       #expect(throws: ImageError.target(.usedByQEMU(sealed))) {
         try ImageRepair(sealed, from: []).run()
       }
+      // Nor is it replaced, whatever is forced.
+      let copy = directory.file("copy")
+      try Tool.succeed(["unpack", sealed.string, directory.file("parts").string])
+      for words in [
+        ["seal", "--force", "--copy", sealed.string, copy.string],
+        ["pack", "--force", directory.file("parts").string, sealed.string],
+      ] {
+        try Subprocess.succeed(["cp", image.string, copy.string])
+        let result = try Tool.run(words)
+        #expect(result.status == 73, "\(words): \(result.errors)")
+        #expect(result.errors.contains("a QEMU uses this as a disk"), "\(result.errors)")
+      }
       let compacted = try Tool.run(["compact", image.string])
       #expect(compacted.status == 73 && compacted.errors.contains("a QEMU uses this as a disk"))
       try qemu.quit()

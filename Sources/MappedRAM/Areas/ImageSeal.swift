@@ -69,18 +69,20 @@ public struct ImageSeal: Sendable {
   /// Makes a copy of the image with checksums at `path`, and leaves the image as it is. Where the file system can, the two share their blocks.
   ///
   /// - Parameter replacing: what may be at `path` before.
-  /// - Returns: as the other.
-  /// - Throws: as the other, but for `otherAreas`, `bytesBehindStream` and what is about other users of the image; `TargetError.notAnImage`.
+  /// - Throws: `format`, as the other; `TargetError.alreadySealed`, and what is about replacing a file, `.copyOfItself` among it; `system`.
   ///   Nothing is left then.
   public func run(
     copyingTo path: FilePath, replacing: Replacing = .images,
     progress: TransferProgress = TransferProgress(), cancellation: Cancellation = Cancellation()
-  ) throws(ImageError) -> TransferReport? {
+  ) throws(ImageError) -> TransferReport {
     let stopwatch = Stopwatch()
     let file = try ImageFile(
       opening: image, directIO: options.directIO, cancellation: cancellation)
+    if let own = FileIdentity(at: image), FileIdentity(at: path) == own {
+      throw .target(.copyOfItself(path))
+    }
     let found = try Image(file, streamOffset: streamOffset)
-    guard let end = try found.endToSeal() else { return nil }
+    guard let end = try found.endToSeal() else { throw .target(.alreadySealed(image)) }
     try TargetContents.checkReplaced(
       path, streamOffset: found.streamOffset, replacing,
       VMIdentity(ofImage: file, streamOffset: streamOffset))

@@ -73,13 +73,15 @@ package enum TargetContents: Equatable {
 
   /// The file at `path` is about to be replaced by a new one.
   ///
-  /// - Throws: `TargetError.notAnImage` or `.anotherVM` unless it may be.
+  /// - Throws: `TargetError.usedByQEMU`, whatever may be replaced; `TargetError.notAnImage` or `.anotherVM` unless it may be.
   static func checkReplaced(
     _ path: FilePath, streamOffset: FileOffset, _ replacing: Replacing, _ vm: VMIdentity
   ) throws(ImageError) {
     // What is no file is told when the new one is made.
-    guard case .images = replacing, InodeType(at: path) == .regular else { return }
+    guard InodeType(at: path) == .regular else { return }
     let file = try ImageFile(opening: path)
+    if try calling(file.file.isLockedByQEMU) { throw .target(.usedByQEMU(path)) }
+    guard case .images = replacing else { return }
     switch try TargetContents(of: file, streamOffset: streamOffset) {
     case .nothing: break
     case .image(let offset): try checkOwner(of: file, offset, vm)

@@ -45,7 +45,7 @@ extension TargetError {
     switch self {
     case .notAnImage, .anotherVM, .fileExists: "Use --force to replace it."
     case .otherAreas, .bytesBehindStream: "Make one with --copy."
-    case .tooSmall, .usedByQEMU: nil
+    case .tooSmall, .usedByQEMU, .copyOfItself, .alreadySealed: nil
     }
   }
 }

@@ -24,7 +24,7 @@ struct SealCommand: ParsableCommand {
       \(ExitStatus.help([
         .success: "the image has checksums now, or had them already",
         .badData: "the file is not an image, or damaged or incomplete, and was not changed",
-        .cannotCreate: "a VM runs on the image, another process is writing it, or something else stands behind its stream",
+        .cannotCreate: "a VM runs on the image, another process is writing it, or something else stands behind its stream; or the copy cannot be made, as of one that has checksums",
       ], besides: [.negative, .incomplete, .unavailable]))
       """)
 

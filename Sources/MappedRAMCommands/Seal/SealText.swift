@@ -6,7 +6,7 @@ struct SealReport: CommandReport {
   var image: FilePath
   /// What has the checksums, where that is a copy.
   var copy: FilePath?
-  /// What it took; `nil` where the image has checksums already.
+  /// What it took; `nil` where the image had checksums already, and no copy was wanted.
   var report: TransferReport?
 
   var text: String {
@@ -22,7 +22,7 @@ struct SealReport: CommandReport {
 
   var json: JSON {
     JSON(
-      image: image.string, copy: report == nil ? nil : copy?.string, isSealed: report != nil,
+      image: image.string, copy: copy?.string, isSealed: report != nil,
       fileSize: report?.imageEnd.rawValue, transfer: report.map { TransferJSON($0) })
   }
 
