@@ -109,11 +109,11 @@ extension BaseObstacle: CustomStringConvertible {
   /// A sentence or two.
   public var description: String {
     switch self {
-    case .noChecksums: "The base has no checksums, by which it could be known what has changed."
-    case .otherPlaces: "The base has other RAMBlocks, or their pages at other places."
+    case .noChecksums: "The base has no checksums, so it cannot be told what has changed."
+    case .otherPlaces: "The base has other RAMBlocks, or their pages at other file offsets."
     case .fileSystem:
-      "Blocks cannot be shared between the two files: that takes one file system for both, and one that can, such as XFS or btrfs."
-    case .inPlace: "The image is written where it is."
+      "Blocks cannot be shared: both files must be on one file system that supports reflinks, such as XFS or btrfs."
+    case .inPlace: "The image is written in place."
     case .writtenByQEMU: "QEMU wrote the image by itself."
     }
   }
